@@ -1,0 +1,311 @@
+"""Every setting: one frozen dataclass a stage.
+
+A setting's allowed values stand in its annotation (`Annotated[float, Ge(0), Le(1)]`, `Literal[...]`), where
+both `settings.load_config` and Prefect's parameter forms read them. What a stage is keyed by is its own dataclass
+alone, so that another learning rate does not void the shards.
+"""
+
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Gt, Le, Lt
+
+from recolor.errors import ConfigError
+
+Fraction = Annotated[float, Ge(0.0), Le(1.0)]
+Threshold = Annotated[float, Ge(0.0), Le(1.0)]
+Positive = Annotated[int, Ge(1)]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class IndexConfig:
+    """Which files are images.
+
+    Attributes:
+        suffixes: File name endings, lower case, with their dot; other files are counted and left alone.
+    """
+
+    suffixes: tuple[str, ...] = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MeasureConfig:
+    """What is measured, and the limits that keep a hostile file from taking the machine.
+
+    Attributes:
+        max_pixels: A larger image gets the reason `too_many_pixels` and is not decoded.
+        max_file_bytes: A larger file gets the reason `too_many_pixels` and is not read.
+        measure_px: Long side, in pixels, at which colour and hashes are measured.
+    """
+
+    max_pixels: Positive = 100_000_000
+    max_file_bytes: Positive = 512 * 1024 * 1024
+    measure_px: Annotated[int, Ge(64), Le(1024)] = 256
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CorruptConfig:
+    """Which verdicts of the strict decode reject an image (all of them, by default)."""
+
+    enabled: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DuplicateConfig:
+    """When two images are the same picture.
+
+    Attributes:
+        max_hamming_distance: pHash-64 distance up to which a pair is a candidate (imagehash's are even).
+        max_hamming_distance_256: pHash-256 distance up to which a candidate is a duplicate.
+        min_contrast: Standard deviation of L (0..100) under which an image is flat and its hash means nothing.
+        symmetries: Also compare with the 8 flips and rotations.
+    """
+
+    enabled: bool = True
+    max_hamming_distance: Annotated[int, Ge(0), Le(16)] = 10
+    max_hamming_distance_256: Annotated[int, Ge(0), Le(128)] = 48
+    min_contrast: Annotated[float, Ge(0.0), Le(100.0)] = 4.0
+    symmetries: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MonochromeConfig:
+    """Colour as a function of lightness alone. Images scoring under `threshold` are outliers."""
+
+    enabled: bool = True
+    threshold: Threshold = 0.5
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SkewedConfig:
+    """Colour distributions far from the data set's own. Images scoring under `threshold` are outliers."""
+
+    enabled: bool = True
+    threshold: Threshold = 0.5
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BlurryConfig:
+    """Images without fine detail. Images scoring under `threshold` are outliers."""
+
+    enabled: bool = True
+    threshold: Threshold = 0.5
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LowResolutionConfig:
+    """Images whose short side is under `min_side_px`."""
+
+    enabled: bool = True
+    min_side_px: Positive = 256
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExtremeAspectConfig:
+    """Images narrower than `min_aspect` or wider than `max_aspect` (width over height)."""
+
+    enabled: bool = True
+    min_aspect: Annotated[float, Gt(0.0), Le(1.0)] = 0.5
+    max_aspect: Annotated[float, Ge(1.0)] = 2.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SelectConfig:
+    """How the kept images are split.
+
+    Attributes:
+        val_fraction: Share of the groups that goes to validation.
+        test_fraction: Share of the groups that goes to the test.
+        seed: Another seed, another split; an image's side never depends on what else is in the folder.
+    """
+
+    val_fraction: Annotated[float, Ge(0.0), Lt(0.5)] = 0.05
+    test_fraction: Annotated[float, Ge(0.0), Lt(0.5)] = 0.05
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ShardConfig:
+    """How images become Lab tensors.
+
+    Attributes:
+        size_px: Side of the stored square: short side resized to it (area filter), centre cropped.
+        dtype: `uint8` codes of the linear code book, or `float16` Lab.
+        max_shard_images: A shard holds at most about this many images (half of it to all of it).
+    """
+
+    size_px: Annotated[int, Ge(64), Le(1024)] = 256
+    dtype: Literal["uint8", "float16"] = "uint8"
+    max_shard_images: Annotated[int, Ge(16), Le(8192)] = 1024
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GeneratorModelConfig:
+    """The generator's shape.
+
+    Attributes:
+        encoder_weights: `imagenet` (torchvision's hub), `none`, or the path of a ResNet101 state dict.
+        encoder_depth: Last ResNet101 layer used: 1, 2 or 3.
+        head: `distribution` over ab bins (Zhang et al. 2016) or plain `regression`.
+        width: Channels of the decoder.
+        blocks: Residual blocks of the decoder.
+    """
+
+    encoder_weights: str = "imagenet"
+    encoder_depth: Annotated[int, Ge(1), Le(3)] = 2
+    head: Literal["distribution", "regression"] = "distribution"
+    width: Annotated[int, Ge(8), Le(1024)] = 256
+    blocks: Annotated[int, Ge(0), Le(32)] = 4
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RefinerModelConfig:
+    """The refiner's shape.
+
+    Attributes:
+        encoder_weights: As for the generator.
+        width: Channels of the EDSR body.
+        blocks: Residual blocks of the EDSR body.
+    """
+
+    encoder_weights: str = "imagenet"
+    width: Annotated[int, Ge(8), Le(512)] = 64
+    blocks: Annotated[int, Ge(1), Le(64)] = 16
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainConfig:
+    """One training: how long, how fast, on what.
+
+    Attributes:
+        steps: Optimiser steps in all.
+        batch_images: Images a step.
+        lr: Peak learning rate of AdamW; linear warm-up, then cosine to 1% of it.
+        warmup_steps: Steps of the warm-up.
+        weight_decay: AdamW's, on weights of two dimensions or more.
+        clip_norm: Gradient norm above which the gradient is scaled down.
+        ema_decay: Decay of the moving average of the weights that is exported.
+        seed: Fixes initial weights, order and augmentation.
+        checkpoint_steps: A checkpoint each so many steps; a killed run loses at most these.
+        validate_steps: Validation loss each so many steps.
+        crop_px: Side of the square fed to the model.
+        flip: Mirror half of the images.
+        exposure: Exposure is varied by a factor of up to 1 ± this, L and ab together.
+        device: `auto` takes CUDA where there is one.
+        amp: `auto` is bfloat16 autocast on CUDA, and float32 on a CPU.
+    """
+
+    steps: Positive = 20_000
+    batch_images: Positive = 128
+    lr: Annotated[float, Gt(0.0), Le(1.0)] = 1e-3
+    warmup_steps: Annotated[int, Ge(0)] = 500
+    weight_decay: Annotated[float, Ge(0.0), Le(1.0)] = 0.01
+    clip_norm: Annotated[float, Gt(0.0)] = 1.0
+    ema_decay: Annotated[float, Ge(0.0), Lt(1.0)] = 0.999
+    seed: int = 0
+    checkpoint_steps: Positive = 500
+    validate_steps: Positive = 500
+    crop_px: Annotated[int, Ge(64), Le(1024)] = 224
+    flip: bool = True
+    exposure: Annotated[float, Ge(0.0), Lt(1.0)] = 0.1
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    amp: Literal["auto", "off", "bfloat16"] = "auto"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GeneratorConfig:
+    """The generator: its model, its training, and how its distribution is learnt and read.
+
+    Attributes:
+        rebalance: λ of the class weights 1 / ((1-λ)p + λ/Q): 1 is none, 0 is full (Zhang et al. 2016, eq. 4).
+        temperature: T of the annealed mean (Zhang et al. 2016, eq. 5): 1 is the mean, 0 the mode.
+    """
+
+    model: GeneratorModelConfig = field(default_factory=GeneratorModelConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    rebalance: Fraction = 0.5
+    temperature: Annotated[float, Gt(0.0), Le(1.0)] = 0.38
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RefinerConfig:
+    """The refiner: its model and its training.
+
+    Attributes:
+        predicted_fraction: Share of the images of a batch whose low-resolution ab is the generator's, not the truth.
+    """
+
+    model: RefinerModelConfig = field(default_factory=RefinerModelConfig)
+    train: TrainConfig = field(default_factory=lambda: TrainConfig(batch_images=32, lr=4e-4))
+    predicted_fraction: Fraction = 0.5
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EvaluateConfig:
+    """What the models are measured on.
+
+    Attributes:
+        split: The split whose images are coloured and compared.
+        max_images: At most so many of them, in the order of the shards.
+        pictures: Rows of the picture grid.
+        device: As for the training.
+    """
+
+    split: Literal["train", "val", "test"] = "test"
+    max_images: Positive = 1000
+    pictures: Annotated[int, Ge(1), Le(64)] = 12
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExecutionConfig:
+    """How the work is done. Nothing here changes a result, so nothing here is part of a key.
+
+    Attributes:
+        workers: Parts under way at once; 0 is one for each core.
+        part_images: Images in one part of measuring.
+    """
+
+    workers: Annotated[int, Ge(0), Le(256)] = 0
+    part_images: Annotated[int, Ge(1), Le(8192)] = 512
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Config:
+    """All settings, one field a stage."""
+
+    index: IndexConfig = field(default_factory=IndexConfig)
+    measure: MeasureConfig = field(default_factory=MeasureConfig)
+    corrupt: CorruptConfig = field(default_factory=CorruptConfig)
+    duplicate: DuplicateConfig = field(default_factory=DuplicateConfig)
+    monochrome: MonochromeConfig = field(default_factory=MonochromeConfig)
+    skewed: SkewedConfig = field(default_factory=SkewedConfig)
+    blurry: BlurryConfig = field(default_factory=BlurryConfig)
+    low_resolution: LowResolutionConfig = field(default_factory=LowResolutionConfig)
+    extreme_aspect: ExtremeAspectConfig = field(default_factory=ExtremeAspectConfig)
+    select: SelectConfig = field(default_factory=SelectConfig)
+    shard: ShardConfig = field(default_factory=ShardConfig)
+    generator: GeneratorConfig = field(default_factory=GeneratorConfig)
+    refiner: RefinerConfig = field(default_factory=RefinerConfig)
+    evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
+    execution: ExecutionConfig = field(default_factory=ExecutionConfig)
+
+    def __post_init__(self) -> None:
+        """Refuse what no single field's range can: settings that contradict each other."""
+        _check_together(self)
+
+
+def _check_together(config: Config) -> None:
+    if config.select.val_fraction == 0:
+        raise ConfigError("select.val_fraction = 0: training needs a validation split. Allowed: above 0, below 0.5.")
+    for name, train in (("generator", config.generator.train), ("refiner", config.refiner.train)):
+        if train.warmup_steps >= train.steps:
+            raise ConfigError(
+                f"{name}.train.warmup_steps = {train.warmup_steps}: the warm-up must end before the training does."
+                f" Allowed: 0 to {train.steps - 1} ({name}.train.steps - 1)."
+            )
+        if train.crop_px > config.shard.size_px or train.crop_px % 8:
+            raise ConfigError(
+                f"{name}.train.crop_px = {train.crop_px}: a crop is cut from the shards' squares and its ab target is"
+                f" a quarter of it. Allowed: multiples of 8 up to {config.shard.size_px} (shard.size_px)."
+            )

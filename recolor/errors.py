@@ -1,0 +1,89 @@
+"""The errors of Recolor, named by their consequence.
+
+    RecolorError
+    ├── ConfigError         a setting is unknown or impossible; nothing was started
+    ├── InputError          there is nothing to work on, or it cannot be read; nothing was started
+    ├── MissingStageError   a stage's input has not been made yet; run the stage named
+    ├── WorkspaceBusyError  another run holds the workspace; nothing was started
+    ├── StorageError        an output could not be written; finished parts are kept, run again
+    ├── DamagedError        a stored output is not what its record says; it will be rebuilt
+    ├── SchemaError         a table is not what its schema says; it was not written, or not read
+    ├── FingerprintError    a value has no stable bytes and so cannot be part of a key
+    ├── WeightsError        the weights that were asked for cannot be had; no others were taken
+    ├── TrainingError       training cannot go on; the last good checkpoint is kept
+    └── ImageError          one image cannot be decoded; the run goes on without it
+
+Each message says what was wrong, where, and what to do.
+"""
+
+from typing import Literal, get_args
+
+DecodeReason = Literal[
+    "empty",
+    "not_an_image",
+    "truncated",
+    "bad_entropy_data",
+    "no_end_marker",
+    "too_many_pixels",
+    "unsupported",
+    "unreadable",
+]
+DECODE_REASONS: tuple[DecodeReason, ...] = get_args(DecodeReason)
+
+
+class RecolorError(Exception):
+    """Anything that Recolor raises on purpose."""
+
+
+class ConfigError(RecolorError):
+    """A setting is unknown or impossible; nothing was started."""
+
+
+class InputError(RecolorError):
+    """There is nothing to work on, or it cannot be read; nothing was started."""
+
+
+class MissingStageError(RecolorError):
+    """A stage's input has not been made yet; the message names the stage to run."""
+
+
+class WorkspaceBusyError(RecolorError):
+    """Another run holds the workspace; nothing was started."""
+
+
+class StorageError(RecolorError):
+    """An output could not be written; finished parts are kept."""
+
+
+class DamagedError(RecolorError):
+    """A stored output is not what its record says."""
+
+
+class SchemaError(RecolorError):
+    """A table does not match its schema."""
+
+
+class FingerprintError(RecolorError):
+    """A value has no stable bytes."""
+
+
+class WeightsError(RecolorError):
+    """The weights that were asked for cannot be had."""
+
+
+class TrainingError(RecolorError):
+    """Training cannot go on."""
+
+
+class ImageError(RecolorError):
+    """One image cannot be decoded.
+
+    Attributes:
+        reason: One of `DECODE_REASONS`.
+        detail: What the decoder said, on one line.
+    """
+
+    def __init__(self, reason: DecodeReason, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason: DecodeReason = reason
+        self.detail = detail

@@ -1,0 +1,63 @@
+"""Many parts at once on one machine: threads, because the decoders release Python's lock."""
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from typing import TypeVar
+
+from tqdm import tqdm
+
+from recolor.config import ExecutionConfig
+from recolor.errors import RecolorError
+
+P = TypeVar("P")
+R = TypeVar("R")
+
+
+def worker_count(config: ExecutionConfig) -> int:
+    """Parts under way at once: as configured, or one for each core that this process may use."""
+    return config.workers or len(os.sched_getaffinity(0))
+
+
+def run_parallel(
+    function: Callable[[P], R], parts: Sequence[P], config: ExecutionConfig, label: str, images: Callable[[P], int]
+) -> list[R]:
+    """Runs `function` on every part, with a progress bar in images; a failing part does not stop the others.
+
+    Args:
+        function: Does one part.
+        parts: The parts.
+        config: How many at once.
+        label: What the bar calls the work.
+        images: Number of images in a part.
+
+    Returns:
+        The results, in the order of the parts.
+
+    Raises:
+        RecolorError: Some part failed, or several did: all others are done, and each failure is listed.
+    """
+    bar = tqdm(total=sum(images(part) for part in parts), desc=label, unit=" images", disable=None, delay=1)
+    with ThreadPoolExecutor(worker_count(config)) as pool, bar:
+        futures = {pool.submit(function, part): part for part in parts}
+        for future in as_completed(futures):
+            bar.update(images(futures[future]))
+    failures = [error for future in futures if (error := future.exception()) is not None]
+    raise_together(failures, len(parts), label)
+    return [future.result() for future in futures]
+
+
+def raise_together(failures: Sequence[BaseException], parts: int, label: str) -> None:
+    """Raises what went wrong in some parts, once all parts have ended; does nothing if nothing did.
+
+    Raises:
+        RecolorError: Expected errors, of the first one's class, each listed.
+        BaseException: The first unexpected error, as it is: that is a defect, and its trace says where.
+    """
+    if not failures:
+        return
+    for error in failures:
+        if not isinstance(error, RecolorError):
+            raise error
+    listed = "\n  ".join(str(error) for error in failures[:20])
+    raise type(failures[0])(f"{label}: {len(failures)} of {parts} parts failed, the others are done.\n  {listed}")

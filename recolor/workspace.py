@@ -1,0 +1,127 @@
+"""Where everything of one project lives, and the lock that keeps two runs out of each other's way."""
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from recolor.errors import InputError, StorageError, WorkspaceBusyError
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """A folder with `manifests/` and `data/` in it.
+
+    Attributes:
+        root: The folder, absolute.
+    """
+
+    root: Path
+
+    @property
+    def manifests(self) -> Path:
+        """Parquet manifests, one a stage or issue."""
+        return self.root / "manifests"
+
+    @property
+    def measured_parts(self) -> Path:
+        """The parts that `measurements.parquet` is put together from."""
+        return self.manifests / "parts"
+
+    @property
+    def shards(self) -> Path:
+        """Lab tensor shards and their index."""
+        return self.root / "data" / "shards"
+
+    @property
+    def models(self) -> Path:
+        """One folder a trained model."""
+        return self.root / "data" / "models"
+
+    @property
+    def evaluation(self) -> Path:
+        """Metrics, pictures and the report."""
+        return self.root / "data" / "evaluation"
+
+    @property
+    def internal(self) -> Path:
+        """The lock and the staging folders; nothing that anyone needs to look at."""
+        return self.root / ".recolor"
+
+    @property
+    def staging(self) -> Path:
+        """Where outputs are built before they are renamed into place."""
+        return self.internal / "staging"
+
+    @property
+    def own_folders(self) -> tuple[Path, ...]:
+        """Where outputs go: never searched for images, should the workspace lie among them."""
+        return self.manifests, self.shards, self.models, self.evaluation, self.internal
+
+    def manifest(self, name: str) -> Path:
+        """The path of a manifest: `manifest("clean")` is `manifests/clean.parquet`."""
+        return self.manifests / f"{name}.parquet"
+
+
+def open_workspace(path: Path) -> Workspace:
+    """Makes the folder if it is not there.
+
+    Raises:
+        InputError: The path is a file.
+        StorageError: The folder cannot be made or written to.
+    """
+    root = path.expanduser().absolute()
+    if root.exists() and not root.is_dir():
+        raise InputError(f"{root}: the workspace must be a folder, and this is a file.")
+    workspace = Workspace(root)
+    try:
+        workspace.staging.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"{root}: the workspace cannot be made here ({error.strerror}).") from error
+    return workspace
+
+
+@contextmanager
+def locked(workspace: Workspace) -> Iterator[None]:
+    """Holds the workspace for this process, and sweeps what a killed run left half-built.
+
+    The operating system drops the lock when the process ends, however it ends. The same process may take it again
+    (a flow inside a flow).
+
+    Raises:
+        WorkspaceBusyError: Another process holds it; says which.
+    """
+    lock = FileLock(workspace.internal / "lock", timeout=0, is_singleton=True, thread_local=False)
+    holder = workspace.internal / "holder"
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise WorkspaceBusyError(
+            f"{workspace.root}: another run holds this workspace ({_read(holder)}). Wait for it to end, or give"
+            f" another --workspace."
+        ) from error
+    try:
+        if lock.lock_counter == 1:
+            holder.write_text(f"process {os.getpid()}: {' '.join(sys.argv)[:200]}", encoding="utf-8")
+            sweep(workspace)
+        yield
+    finally:
+        lock.release()
+
+
+def sweep(workspace: Workspace) -> None:
+    """Deletes staging folders; only the holder of the lock may."""
+    for folder in workspace.staging.glob("*"):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError:
+        return "it has not said its name yet"
