@@ -11,28 +11,51 @@ from annotated_types import Ge, Gt, Le, Lt
 
 from recolor.config import Config
 from recolor.errors import ConfigError
-from recolor.presets import Preset, preset
+from recolor.presets import PRESETS, Preset, preset
 
 T = TypeVar("T")
 
 
-def load_config(name: Preset = "default", file: Path | None = None, words: Sequence[str] = ()) -> Config:
+def load_config(name: Preset | None = None, file: Path | None = None, words: Sequence[str] = ()) -> Config:
     """Builds the settings: the preset, overlaid by the file, overlaid by the words.
 
     Args:
-        name: The preset to start from.
+        name: The preset to start from; without one, the file's `preset`, else `default`.
         file: A TOML file with a table for each stage, such as `[blurry]`.
         words: Settings such as `blurry.threshold=0.4`; values are read as TOML, bare words as strings.
 
     Raises:
         ConfigError: The file cannot be read, or a key or a value is not allowed; says which and what is.
     """
-    config = preset(name)
-    if file is not None:
-        config = overlay(config, _read_toml(file))
+    changes = read_changes(file, words)
+    return overlay(_preset(name, changes.pop("preset", "default")), changes)
+
+
+def read_changes(file: Path | None, words: Sequence[str] = ()) -> dict[str, Any]:
+    """The settings of a file overlaid by words, as nested tables, not yet checked.
+
+    Raises:
+        ConfigError: The file cannot be read, or a word is not KEY=VALUE.
+    """
+    changes = _read_toml(file) if file is not None else {}
     for word in words:
-        config = overlay(config, _parse_word(word))
-    return config
+        _merge(changes, _parse_word(word))
+    return changes
+
+
+def _merge(into: dict[str, Any], changes: Mapping[str, Any]) -> None:
+    for key, value in changes.items():
+        if isinstance(value, Mapping) and isinstance(into.get(key), dict):
+            _merge(into[key], value)
+        else:
+            into[key] = value
+
+
+def _preset(name: Preset | None, of_file: Any) -> Config:
+    chosen = name or of_file
+    if chosen not in PRESETS:
+        raise ConfigError(f"preset = {chosen!r}: there is no such preset. Allowed: {', '.join(PRESETS)}.")
+    return preset(chosen)
 
 
 def overlay(base: T, changes: Mapping[str, Any], at: str = "") -> T:

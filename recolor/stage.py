@@ -9,6 +9,7 @@ Killed at any instant, a part is either wholly done or will be redone, and no re
 import errno
 import hashlib
 import json
+import math
 import os
 import shutil
 import time
@@ -133,10 +134,8 @@ def stage_key(stage: str, version: int, settings: object, inputs: Mapping[str, s
 
 
 def _canonical(value: object) -> Any:
-    if value is None or isinstance(value, bool | int | str):
+    if value is None or isinstance(value, bool | int | str) or (isinstance(value, float) and math.isfinite(value)):
         return value
-    if isinstance(value, float):
-        return {"float": value.hex()}
     if is_dataclass(value) and not isinstance(value, type):
         return {type(value).__name__: {item.name: _canonical(getattr(value, item.name)) for item in fields(value)}}
     if isinstance(value, list | tuple):

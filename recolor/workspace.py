@@ -63,6 +63,11 @@ class Workspace:
         """Where outputs go: never searched for images, should the workspace lie among them."""
         return self.manifests, self.shards, self.models, self.evaluation, self.internal
 
+    @property
+    def settings_file(self) -> Path:
+        """Settings of this workspace, read when no other file is given."""
+        return self.root / "recolor.toml"
+
     def manifest(self, name: str) -> Path:
         """The path of a manifest: `manifest("clean")` is `manifests/clean.parquet`."""
         return self.manifests / f"{name}.parquet"
@@ -84,6 +89,23 @@ def open_workspace(path: Path) -> Workspace:
     except OSError as error:
         raise StorageError(f"{root}: the workspace cannot be made here ({error.strerror}).") from error
     return workspace
+
+
+def remember_images(workspace: Workspace, images: Path) -> None:
+    """Notes which folder was indexed, so that later stages need not be told."""
+    (workspace.internal / "images").write_text(str(images.absolute()), encoding="utf-8", errors="surrogateescape")
+
+
+def remembered_images(workspace: Workspace) -> Path:
+    """The folder that was indexed last.
+
+    Raises:
+        InputError: None was.
+    """
+    try:
+        return Path((workspace.internal / "images").read_text(encoding="utf-8", errors="surrogateescape"))
+    except FileNotFoundError as error:
+        raise InputError(f"{workspace.root}: no folder was indexed here yet. Give it with --images.") from error
 
 
 @contextmanager

@@ -1,0 +1,102 @@
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import recolor
+from recolor.errors import MissingStageError, SchemaError
+from recolor.manifest import read_manifest, read_table, write_manifest
+from recolor.schemas import INDEX, Column, Schema
+
+EVERY_TYPE = Schema(
+    "every",
+    "test",
+    "a row",
+    (
+        Column("text", pa.string(), "-", "-", "-", True),
+        Column("whole", pa.int64(), "-", "-", "-", True),
+        Column("small", pa.int32(), "-", "-", "-", True),
+        Column("yes", pa.bool_(), "-", "-", "-", True),
+        Column("number", pa.float64(), "-", "-", "-", True),
+        Column("many", pa.list_(pa.string()), "-", "-", "-", True),
+    ),
+)
+
+
+def index_table(*paths):
+    count = len(paths)
+    return pa.table({"path": list(paths), "size_bytes": [2**40] * count, "mtime_ns": [2**62 + 1] * count})
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"])), max_size=5))
+def test_any_paths_come_back_as_they_were(tmp_path_factory, paths):
+    file = tmp_path_factory.mktemp("manifest") / "index.parquet"
+    table = index_table(*paths).cast(INDEX.arrow)
+    write_manifest(INDEX, table, file)
+    assert read_table(INDEX, file).equals(table)
+    assert read_manifest(file)["path"].tolist() == paths
+
+
+def test_the_same_rows_give_the_same_bytes(tmp_path):
+    for name in ("a", "b"):
+        write_manifest(INDEX, index_table("x", "y"), tmp_path / name)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_pandas_gets_whole_numbers_and_text_even_where_some_are_missing(tmp_path):
+    table = pa.table(
+        {
+            "text": ["a", None],
+            "whole": [2**62 + 1, None],
+            "small": pa.array([1, None], pa.int32()),
+            "yes": [True, None],
+            "number": [0.5, None],
+            "many": [["a"], None],
+        }
+    )
+    write_manifest(EVERY_TYPE, table, tmp_path / "x.parquet")
+    frame = recolor.read_manifest(tmp_path / "x.parquet")
+    assert frame["whole"][0] == 2**62 + 1
+    assert frame["whole"].dtype == pd.Int64Dtype()
+    assert frame["small"].dtype == pd.Int32Dtype()
+    assert frame["yes"].dtype == pd.BooleanDtype()
+    assert frame["number"].dtype == np.float64
+    assert isinstance(frame["text"].dtype, pd.StringDtype)
+    assert frame.isna().sum().tolist() == [1] * 6
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        (pa.table({"path": ["a"]}), "has columns"),
+        (pa.table({"path": ["a"], "size_bytes": ["1"], "mtime_ns": [1]}), r"index\.size_bytes is string, not int64"),
+        (pa.table({"path": [None], "size_bytes": [1], "mtime_ns": [1]}).cast(
+            pa.schema([("path", pa.string()), ("size_bytes", pa.int64()), ("mtime_ns", pa.int64())])
+        ), "1 nulls and may have none"),
+    ],
+)  # fmt: skip
+def test_a_table_that_does_not_match_its_schema_is_not_written(tmp_path, table, message):
+    with pytest.raises(SchemaError, match=message):
+        write_manifest(INDEX, table, tmp_path / "x.parquet")
+    assert not (tmp_path / "x.parquet").exists()
+
+
+def test_a_file_of_another_schema_or_no_parquet_is_not_read(tmp_path):
+    file = tmp_path / "x.parquet"
+    pq.write_table(pa.table({"path": ["a"]}), file)
+    with pytest.raises(SchemaError, match=r"x\.parquet: index has columns"):
+        read_table(INDEX, file)
+    file.write_bytes(b"PAR1 this is no Parquet file")
+    for read in (lambda: read_table(INDEX, file), lambda: read_manifest(file)):
+        with pytest.raises(SchemaError, match="not a readable Parquet file"):
+            read()
+
+
+def test_a_manifest_that_is_not_there_names_the_stage(tmp_path):
+    with pytest.raises(MissingStageError, match="`recolor index`"):
+        read_table(INDEX, tmp_path / "index.parquet")
+    with pytest.raises(MissingStageError, match="no such manifest"):
+        read_manifest(str(tmp_path / "index.parquet"))

@@ -1,0 +1,49 @@
+import threading
+
+import pytest
+
+from recolor.config import ExecutionConfig
+from recolor.errors import InputError, StorageError
+from recolor.parallel import run_parallel, worker_count
+
+
+def images(part):
+    return part
+
+
+def test_results_come_in_the_order_of_the_parts():
+    gate = threading.Event()
+
+    def work(part):
+        if part == 0:
+            assert gate.wait(10)
+        gate.set()
+        return part * 2
+
+    assert run_parallel(work, range(50), ExecutionConfig(workers=4), "test", images) == [2 * k for k in range(50)]
+
+
+def test_a_failing_part_does_not_stop_the_others_and_is_named():
+    done = []
+
+    def work(part):
+        if part in {2, 5}:
+            raise InputError(f"part {part}: broken")
+        done.append(part)
+
+    with pytest.raises(InputError, match=r"2 of 8 parts failed, the others are done.\n  part 2: broken\n  part 5"):
+        run_parallel(work, range(8), ExecutionConfig(workers=2), "test", images)
+    assert sorted(done) == [0, 1, 3, 4, 6, 7]
+
+
+def test_an_unexpected_error_is_raised_as_it_is():
+    def work(part):
+        raise ZeroDivisionError(part) if part else StorageError("full")
+
+    with pytest.raises(ZeroDivisionError):
+        run_parallel(work, range(3), ExecutionConfig(workers=2), "test", images)
+
+
+def test_workers_are_as_many_as_the_cores_unless_told():
+    assert worker_count(ExecutionConfig(workers=3)) == 3
+    assert worker_count(ExecutionConfig()) >= 1

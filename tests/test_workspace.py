@@ -1,0 +1,73 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from recolor.errors import InputError, StorageError, WorkspaceBusyError
+from recolor.workspace import Workspace, locked, open_workspace, remember_images, remembered_images
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from recolor.workspace import locked, open_workspace
+with locked(open_workspace(Path(sys.argv[1]))):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def holder(workspace):
+    process = subprocess.Popen([sys.executable, "-c", HOLD, str(workspace.root)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "held\n"
+    yield process
+    process.kill()
+    process.wait()
+    process.stdout.close()
+
+
+def test_a_second_process_is_told_which_one_holds_the_workspace(workspace, holder):
+    with pytest.raises(WorkspaceBusyError, match=rf"process {holder.pid}"), locked(workspace):
+        pass
+
+
+def test_a_killed_holder_frees_the_workspace_and_its_staging_is_swept(workspace, holder):
+    (workspace.staging / "half").mkdir()
+    holder.kill()
+    holder.wait()
+    with locked(workspace):
+        assert list(workspace.staging.iterdir()) == []
+
+
+def test_the_same_process_may_hold_a_workspace_twice(workspace):
+    with locked(workspace):
+        (workspace.staging / "mine").mkdir()
+        with locked(workspace):
+            assert (workspace.staging / "mine").exists()
+        assert subprocess.run(
+            [sys.executable, "-c", HOLD, str(workspace.root)], capture_output=True, check=False
+        ).returncode
+    with locked(workspace):
+        pass
+
+
+def test_a_workspace_that_is_a_file_is_refused(tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(InputError, match="must be a folder"):
+        open_workspace(tmp_path / "file")
+
+
+@pytest.mark.skipif(not Path("/proc/sys").is_dir(), reason="needs a folder that even root cannot write to")
+def test_a_workspace_that_cannot_be_made_is_refused():
+    with pytest.raises(StorageError, match="cannot be made here"):
+        open_workspace(Path("/proc/sys/recolor"))
+
+
+def test_the_image_folder_is_remembered_whatever_its_name(workspace, tmp_path):
+    with pytest.raises(InputError, match="--images"):
+        remembered_images(workspace)
+    odd = tmp_path / os.fsdecode(b"caf\xe9 \n\xc3\xbc")
+    remember_images(workspace, odd)
+    assert remembered_images(Workspace(workspace.root)) == odd
