@@ -15,6 +15,7 @@ from recolor.errors import ConfigError
 Fraction = Annotated[float, Ge(0.0), Le(1.0)]
 Threshold = Annotated[float, Ge(0.0), Le(1.0)]
 Positive = Annotated[int, Ge(1)]
+DeviceName = Literal["auto", "cpu", "cuda"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,12 +36,14 @@ class MeasureConfig:
     Attributes:
         max_pixels: A larger image gets the reason `too_many_pixels` and is not decoded.
         max_file_bytes: A larger file gets the reason `too_many_pixels` and is not read.
-        measure_px: Long side, in pixels, at which colour and hashes are measured.
+        measure_px: Short side, in pixels, that the decoder may scale an image down to.
+        colour_px: Long side, in pixels, at which colour is measured.
     """
 
-    max_pixels: Positive = 100_000_000
+    max_pixels: Annotated[int, Ge(1), Le(178_956_970)] = 100_000_000  # Pillow refuses more, whatever is set here
     max_file_bytes: Positive = 512 * 1024 * 1024
-    measure_px: Annotated[int, Ge(64), Le(1024)] = 256
+    measure_px: Annotated[int, Ge(64), Le(4096)] = 288
+    colour_px: Annotated[int, Ge(32), Le(1024)] = 96
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -208,7 +211,7 @@ class TrainConfig:
     crop_px: Annotated[int, Ge(64), Le(1024)] = 224
     flip: bool = True
     exposure: Annotated[float, Ge(0.0), Lt(1.0)] = 0.1
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: DeviceName = "auto"
     amp: Literal["auto", "off", "bfloat16"] = "auto"
 
 
@@ -254,7 +257,7 @@ class EvaluateConfig:
     split: Literal["train", "val", "test"] = "test"
     max_images: Positive = 1000
     pictures: Annotated[int, Ge(1), Le(64)] = 12
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: DeviceName = "auto"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

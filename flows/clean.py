@@ -1,0 +1,91 @@
+"""The flow `clean`: which images there are, what they measure, which are outliers, which are kept."""
+
+from pathlib import Path
+
+from prefect import flow, task
+from prefect.artifacts import create_table_artifact
+from prefect.client.schemas.objects import State
+
+from flows.parameters import Run, Settings, opened, run_name
+from flows.parts import TASK, ran, ran_all, run_parts, shown
+from recolor.detect import ISSUES, detect_issue
+from recolor.index import index_images
+from recolor.measure import MeasurePart, MeasurePlan, measure_part, merge_measurements, plan_measure
+from recolor.pipeline import together
+from recolor.presets import Preset
+from recolor.select import select
+from recolor.stage import Outcome
+
+
+@task(name="index", **TASK)
+def index(run: Run) -> Outcome | State[Outcome]:
+    """Lists the image files."""
+    return shown(index_images(run.workspace, run.images, run.config))
+
+
+@task(name="measure part", task_run_name="measure {part}", **TASK)
+def measure_some(run: Run, part: MeasurePart) -> Outcome:
+    """Decodes and measures a few hundred images."""
+    return measure_part(run.workspace, run.images, part, run.config)
+
+
+@task(name="measurements", **TASK)
+def measurements(run: Run) -> Outcome | State[Outcome]:
+    """Puts the measured parts together."""
+    return shown(merge_measurements(run.workspace, run.config))
+
+
+@task(name="detect", task_run_name="detect {issue}", **TASK)
+def detect(run: Run, issue: str) -> Outcome | State[Outcome]:
+    """Finds the outliers of one issue."""
+    return shown(detect_issue(run.workspace, issue, run.config))
+
+
+@task(name="select", **TASK)
+def select_kept(run: Run) -> Outcome | State[Outcome]:
+    """Decides what is kept, and its split."""
+    return shown(select(run.workspace, run.config))
+
+
+@flow(name="clean", flow_run_name=run_name, validate_parameters=True)
+def clean(
+    images: Path | None = None,
+    workspace: Path = Path(),
+    preset: Preset | None = None,
+    settings: Settings = Settings(),  # noqa: B008 - frozen, and the form's default in Prefect's UI
+) -> Outcome | State[Outcome]:
+    """Finds corrupt, duplicate, monochrome, skewed, blurry, small and extreme images; writes the manifests.
+
+    Args:
+        images: Folder of photographs; without it, the one that was indexed last.
+        workspace: Folder for manifests/ and data/.
+        preset: Named settings to start from.
+        settings: Settings that differ from the preset's, such as {"blurry": {"threshold": 0.4}}.
+    """
+    with opened(images, workspace, preset, settings) as run:
+        indexed = ran(index, run)
+        plan = plan_measure(run.workspace, run.config)
+        measured = run_parts(measure_some, run, plan.missing, lambda part: len(part.rows), "measure")
+        merged = ran(measurements, run)
+        detected = ran_all(detect, run, ISSUES)
+        selected = ran(select_kept, run)
+        _show_outliers(run, plan, detected, selected)
+    return shown(together("clean", [indexed, *measured, merged, *detected, selected], selected))
+
+
+def _show_outliers(run: Run, plan: MeasurePlan, detected: list[Outcome], selected: Outcome) -> None:
+    measured = sum(len(part.rows) for part in plan.missing)
+    images = plan.reused + measured
+    rows = [
+        {"issue": issue, "outliers": outcome.counts["outliers"], "share": f"{outcome.counts['outliers'] / images:.1%}"}
+        for issue, outcome in zip(ISSUES, detected, strict=True)
+    ]
+    rows.append(
+        {"issue": "kept", "outliers": selected.counts["kept"], "share": f"{selected.counts['kept'] / images:.1%}"}
+    )
+    create_table_artifact(
+        table=rows,
+        key="outliers",
+        description=f"{images} images of {run.images}: {measured} measured, {plan.reused} reused."
+        f" The manifests are in {run.workspace.manifests}",
+    )

@@ -1,0 +1,61 @@
+"""The flow `clean-and-train`: from a folder of photographs to a model that colours.
+
+As a program: `python -m flows.clean_and_train --images FOLDER --workspace FOLDER`.
+"""
+
+from pathlib import Path
+
+import click
+from prefect import flow
+
+from flows.clean import clean
+from flows.evaluate import evaluate
+from flows.parameters import Settings, opened, run_name
+from flows.parts import ran
+from flows.shard import shard
+from flows.train import train_generator, train_refiner
+from recolor.cli import Target, describe, run_reporting_errors, stage_options
+from recolor.pipeline import STAGES, check_can_train
+from recolor.presets import Preset
+from recolor.settings import read_changes
+from recolor.stage import Outcome
+
+
+@flow(name="clean-and-train", flow_run_name=run_name, validate_parameters=True)
+def clean_and_train(
+    images: Path | None = None,
+    workspace: Path = Path(),
+    preset: Preset | None = None,
+    settings: Settings = Settings(),  # noqa: B008 - frozen, and the form's default in Prefect's UI
+) -> list[Outcome]:
+    """Cleans, shards, trains the generator and the refiner, and evaluates. What is done is not done again.
+
+    Args:
+        images: Folder of photographs; without it, the one that was indexed last.
+        workspace: Folder for manifests/ and data/.
+        preset: Named settings to start from.
+        settings: Settings that differ from the preset's, such as {"blurry": {"threshold": 0.4}}.
+    """
+    with opened(images, workspace, preset, settings) as run:
+        check_can_train(STAGES, run.config)
+        return [
+            ran(clean, run.images, workspace, preset, settings),
+            ran(shard, run.images, workspace, preset, settings),
+            ran(train_generator, run.images, workspace, preset, settings),
+            ran(train_refiner, run.images, workspace, preset, settings),
+            ran(evaluate, run.images, workspace, preset, settings),
+        ]
+
+
+@click.command()
+@stage_options
+def program(target: Target) -> None:
+    """Runs the flow here and now; with no server set, under Prefect's own temporary one."""
+    changes = read_changes(target.file, target.words)
+    preset = target.preset or changes.pop("preset", None)
+    for outcome in clean_and_train(target.images, target.workspace, preset, Settings(**changes)):
+        click.echo(describe(outcome))
+
+
+if __name__ == "__main__":
+    run_reporting_errors(program)

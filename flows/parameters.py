@@ -1,0 +1,70 @@
+"""What every flow is told, as Prefect's parameter forms show it, and how it becomes a run."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, is_dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+from prefect.runtime import flow_run
+from pydantic import BaseModel, ConfigDict, create_model
+
+from recolor.config import Config
+from recolor.presets import Preset
+from recolor.settings import load_config, overlay
+from recolor.workspace import Workspace, locked, open_workspace, remember_images, remembered_images
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What a task is given: places and settings, never data."""
+
+    workspace: Workspace
+    images: Path
+    config: Config
+
+
+def _changes_of(config: type) -> type[BaseModel]:
+    """A form of the same fields and limits, all optional: what is not given stays as the preset has it."""
+    fields: dict[str, Any] = {}
+    for name, hint in get_type_hints(config, include_extras=True).items():
+        fields[name] = ((_changes_of(hint) if isinstance(hint, type) and is_dataclass(hint) else hint) | None, None)
+    form: type[BaseModel] = create_model(
+        config.__name__.removesuffix("Config") + "Settings",
+        __config__=ConfigDict(extra="forbid", frozen=True),
+        __doc__=config.__doc__,
+        **fields,
+    )
+    return form
+
+
+if TYPE_CHECKING:
+
+    class Settings(BaseModel):
+        """Settings that differ from the preset's; the form is made from `Config`."""
+else:
+    Settings = _changes_of(Config)
+
+
+@contextmanager
+def opened(images: Path | None, workspace: Path, preset: Preset | None, settings: Settings) -> Iterator[Run]:
+    """Checks the settings, then holds the workspace for as long as the flow runs.
+
+    Raises:
+        ConfigError: A setting is not allowed; nothing was started.
+        WorkspaceBusyError: Another run holds the workspace.
+    """
+    own = Workspace(workspace).settings_file
+    base = load_config(preset, own if own.is_file() else None)
+    config = overlay(base, settings.model_dump(exclude_none=True))
+    place = open_workspace(workspace)
+    with locked(place):
+        if images is not None:
+            remember_images(place, images)
+        yield Run(place, images or remembered_images(place), config)
+
+
+def run_name() -> str:
+    """A flow run's name: which stage, on which workspace."""
+    workspace = Path(str(flow_run.parameters.get("workspace", "."))).absolute()
+    return f"{flow_run.flow_name} · {workspace.name}"

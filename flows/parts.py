@@ -1,0 +1,107 @@
+"""How stages look in Prefect: what is current shows as Cached, parts run in parallel, all end before one fails."""
+
+import errno
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+from uuid import UUID
+
+from prefect import Flow, Task
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.futures import PrefectFuture, as_completed
+from prefect.states import Completed
+
+from flows.parameters import Run
+from recolor.parallel import raise_together
+from recolor.stage import Outcome
+
+P = TypeVar("P")
+
+# Errors of a busy disk or network share, that may be gone a moment later. Nothing else is tried again.
+_MENDABLE = {errno.EAGAIN, errno.EBUSY, errno.EINTR, errno.EIO, errno.ESTALE, errno.ETIMEDOUT}
+
+
+def mendable(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:
+    """Whether trying again can help: a passing error of the storage, not a damaged image or a bad setting."""
+    del task, task_run
+    error = state.result(raise_on_failure=False)
+    while isinstance(error, BaseException):
+        if isinstance(error, OSError) and error.errno in _MENDABLE:
+            return True
+        error = error.__cause__
+    return False
+
+
+# Records decide what is done (see `recolor.stage`), so Prefect's own cache is off.
+TASK: dict[str, Any] = {
+    "cache_policy": NO_CACHE,
+    "retries": 2,
+    "retry_delay_seconds": [2, 10],
+    "retry_condition_fn": mendable,
+}
+
+
+def shown(outcome: Outcome) -> Outcome | State[Outcome]:
+    """The outcome as a task or flow should end: `Cached` if nothing had to be done."""
+    if outcome.current:
+        return Completed(name="Cached", message=f"{outcome.stage}: all {outcome.reused} parts reused", data=outcome)
+    return outcome
+
+
+def ran(work: Task[..., Any] | Flow[..., Any], *arguments: object) -> Outcome:
+    """Calls a task or a flow here and now; its outcome, whether it ended as Completed or as Cached.
+
+    Raises:
+        Exception: What the task or flow raised.
+    """
+    state: State[Outcome] = work(*arguments, return_state=True)  # type: ignore[assignment]  # not a coroutine here
+    return _finished(state.result())
+
+
+def _finished(result: object) -> Outcome:
+    assert isinstance(result, Outcome)
+    return result
+
+
+def ran_all(work: Task[..., Any], run: Run, words: Sequence[str]) -> list[Outcome]:
+    """Submits a task for each word, all at once; their outcomes, in the order of the words."""
+    futures: list[PrefectFuture[Any]] = [work.submit(run, word) for word in words]
+    return [_finished(future.result()) for future in futures]
+
+
+def run_parts(
+    work: Task[..., Outcome], run: Run, parts: Sequence[P], images: Callable[[P], int], label: str
+) -> list[Outcome]:
+    """Submits each part as a task and waits for all of them, with a progress artifact.
+
+    Args:
+        work: The task; called with the run and a part.
+        run: The run.
+        parts: The parts that are missing; those that are done are not submitted.
+        images: Number of images in a part.
+        label: The stage's name.
+
+    Returns:
+        What each part did.
+
+    Raises:
+        RecolorError: Some parts failed; all others are done and each failure is listed.
+    """
+    if not parts:
+        return []
+    futures = {work.submit(run, part): part for part in parts}
+    _show_progress(futures, images, label)
+    results: list[object] = [future.result(raise_on_failure=False) for future in futures]
+    raise_together([result for result in results if isinstance(result, BaseException)], len(parts), label)
+    return [_finished(result) for result in results]
+
+
+def _show_progress(futures: dict[PrefectFuture[Outcome], P], images: Callable[[P], int], label: str) -> None:
+    artifact = create_progress_artifact(0.0, key=f"{label}-progress", description=f"{label}: images done")
+    assert isinstance(artifact, UUID)  # a coroutine only inside an event loop
+    total, done = sum(images(part) for part in futures.values()), 0
+    for future in as_completed(list(futures)):
+        future.wait()
+        done += images(futures[future])
+        update_progress_artifact(artifact, progress=100.0 * done / total)

@@ -1,0 +1,285 @@
+"""The command line: a verb for each stage. A verb loads only what it needs, so that help comes at once."""
+
+import functools
+import importlib.util
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from recolor import __version__
+from recolor.config import Config, DeviceName
+from recolor.errors import ConfigError, RecolorError
+from recolor.presets import PRESETS, Preset
+from recolor.settings import load_config
+from recolor.stage import Outcome
+from recolor.workspace import Workspace, locked, open_workspace, remember_images, remembered_images
+
+_images = click.option("--images", type=click.Path(path_type=Path), help="Folder of photographs.")
+_workspace = click.option(
+    "--workspace", type=click.Path(path_type=Path), default=Path(), help="Where manifests/ and data/ go.  [.]"
+)
+_preset = click.option("--preset", type=click.Choice(PRESETS), help="Named settings to start from.  [default]")
+_file = click.option(
+    "--config", "file", type=click.Path(path_type=Path), help="TOML settings.  [WORKSPACE/recolor.toml]"
+)
+_set = click.option("--set", "words", multiple=True, metavar="KEY=VALUE", help="One setting: blurry.threshold=0.4.")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What every stage is told: which photographs, which workspace, which settings."""
+
+    images: Path | None
+    workspace: Path
+    preset: Preset | None
+    file: Path | None
+    words: tuple[str, ...]
+
+
+def stage_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Adds the options of `Target` to a verb, and hands it one."""
+
+    @functools.wraps(command)
+    def with_target(
+        images: Path | None,
+        workspace: Path,
+        preset: Preset | None,
+        file: Path | None,
+        words: tuple[str, ...],
+        **others: object,
+    ) -> None:
+        command(Target(images, workspace, preset, file, words), **others)
+
+    for option in (_set, _file, _preset, _workspace, _images):
+        with_target = option(with_target)
+    return with_target
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="recolor")
+@click.option("-v", "--verbose", is_flag=True, help="Also say what goes well.")
+def cli(verbose: bool) -> None:
+    """From a folder of photographs to a model that colours greyscale landscapes.
+
+    Every stage is cached and resumable: run the same command again and only what is missing is done.
+    """
+    level = logging.INFO if verbose else logging.WARNING
+    logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
+
+
+@cli.command()
+@stage_options
+def index(target: Target) -> None:
+    """List the image files of a folder."""
+    _run_stages(["index"], target)
+
+
+@cli.command()
+@stage_options
+def measure(target: Target) -> None:
+    """Decode and measure every image that is new or has changed."""
+    _run_stages(["measure"], target)
+
+
+@cli.command()
+@stage_options
+def detect(target: Target) -> None:
+    """Judge the measurements: a manifest of outliers for each issue."""
+    _run_stages(["detect"], target)
+
+
+@cli.command()
+@stage_options
+def select(target: Target) -> None:
+    """Put the issues and your decisions together: what is kept, and its split."""
+    _run_stages(["select"], target)
+
+
+@cli.command()
+@stage_options
+def clean(target: Target) -> None:
+    """Index, measure, detect and select."""
+    _run_stages(["index", "measure", "detect", "select"], target)
+
+
+@cli.command()
+@stage_options
+def shard(target: Target) -> None:
+    """Write the kept images as Lab tensor shards."""
+    _run_stages(["shard"], target)
+
+
+@cli.group()
+def train() -> None:
+    """Train the generator or the refiner; a killed training goes on where it was."""
+
+
+@train.command("generator")
+@stage_options
+def train_generator(target: Target) -> None:
+    """Train the generator: L to coarse ab."""
+    _run_stages(["train-generator"], target)
+
+
+@train.command("refiner")
+@stage_options
+def train_refiner(target: Target) -> None:
+    """Train the refiner: L and coarse ab to full ab."""
+    _run_stages(["train-refiner"], target)
+
+
+@cli.command()
+@stage_options
+def evaluate(target: Target) -> None:
+    """Measure the models against their controls; metrics, pictures, report.html."""
+    _run_stages(["evaluate"], target)
+
+
+@cli.command()
+@stage_options
+@click.option("--prefect", is_flag=True, help="Run the same stages as a Prefect flow (its own server if none is set).")
+def run(target: Target, prefect: bool) -> None:
+    """Run the whole pipeline, from the folder to the report."""
+    if prefect:
+        _run_flow(target)
+    else:
+        _run_stages(None, target)
+
+
+@cli.command()
+@click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--models", type=click.Path(path_type=Path), default=Path("data/models"), help="[data/models]")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="[auto]")
+@click.option("--overwrite", is_flag=True, help="Colour again what is in OUT already.")
+def colorize(inputs: tuple[Path, ...], out: Path, models: Path, device: DeviceName, overwrite: bool) -> None:
+    """Colour photographs: INPUTS are files or folders, OUT is a folder.
+
+    Folders keep their structure. Files that cannot be read are named at the end; the others are done.
+    """
+    from recolor.colorize import Colorizer, colorize_paths
+
+    colorizer = Colorizer.from_folder(models, device)
+    result = colorize_paths(inputs, out, colorizer, overwrite=overwrite)
+    click.echo(f"{len(result.done)} coloured, {len(result.skipped)} there already, {len(result.failed)} failed: {out}")
+    for failure in result.failed:
+        click.echo(f"{failure.path}: {failure.error}", err=True)
+    if result.failed:
+        sys.exit(1)
+
+
+@cli.command()
+@click.option("--folder", type=click.Path(path_type=Path), default=Path("data/demo"), help="[data/demo]")
+@click.option("--prefect/--no-prefect", default=True, help="As a Prefect flow, or as plain calls.  [prefect]")
+def demo(folder: Path, prefect: bool) -> None:
+    """Make a small data set with planted defects, run everything on it, and compare with the truth."""
+    from recolor.demo import demo_summary, make_demo_images
+
+    workspace = open_workspace(folder / "workspace")
+    make_demo_images(folder / "images")
+    workspace.settings_file.write_text('preset = "demo"\n', encoding="utf-8")
+    target = Target(folder / "images", workspace.root, None, None, ())
+    if prefect:
+        _run_flow(target)
+    else:
+        _run_stages(None, target)
+    click.echo(demo_summary(workspace, folder / "truth.csv"))
+
+
+@cli.command()
+def schemas() -> None:
+    """Print every manifest's columns, as manifests/README.md has them."""
+    from recolor.manifest import schema_markdown
+
+    click.echo(schema_markdown())
+
+
+def _run_stages(names: list[str] | None, target: Target) -> None:
+    """Runs the named stages (or all) under the workspace's lock, and says what each did."""
+    config = read_settings(target)
+    from recolor.pipeline import STAGES, check_can_train, run_stages
+
+    stages = {name: STAGES[name] for name in names or STAGES}
+    check_can_train(stages, config)
+    workspace = open_workspace(target.workspace)
+    with locked(workspace):
+        images = _image_folder(workspace, target.images, indexed=next(iter(stages)) == "index")
+        for outcome in run_stages(stages, workspace, images, config):
+            click.echo(describe(outcome))
+
+
+def read_settings(target: Target) -> Config:
+    """The settings of a run: of the file given, or else of the workspace's own file."""
+    own = Workspace(target.workspace).settings_file
+    return load_config(target.preset, target.file or (own if own.is_file() else None), target.words)
+
+
+def _image_folder(workspace: Workspace, images: Path | None, indexed: bool) -> Path:
+    if images is None:
+        return remembered_images(workspace)
+    if indexed:
+        remember_images(workspace, images)
+    return images
+
+
+def describe(outcome: Outcome) -> str:
+    """One line about what a stage did, such as `measure   images 660, ... 660 built`."""
+    counts = ", ".join(f"{name} {count:,}" for name, count in outcome.counts.items())
+    if outcome.current:
+        return f"{outcome.stage:<16} cached   {counts}"
+    parts = f"{outcome.built} built, {outcome.reused} reused" if outcome.reused else f"{outcome.built} built"
+    return f"{outcome.stage:<16} {outcome.seconds_s:6.1f} s  {counts}  ({parts})"
+
+
+def _run_flow(target: Target) -> None:
+    """Starts the flow as a program of its own: this package knows no Prefect."""
+    read_settings(target)
+    if importlib.util.find_spec("flows") is None:
+        raise ConfigError("--prefect: the package `flows` is not installed. Run from the project's folder.")
+    arguments = ["--workspace", str(target.workspace)]
+    for option, value in (("--images", target.images), ("--preset", target.preset), ("--config", target.file)):
+        arguments += [option, str(value)] if value is not None else []
+    for word in target.words:
+        arguments += ["--set", word]
+    command = [sys.executable, "-m", "flows.clean_and_train", *arguments]
+    code = subprocess.run(command, env={**_QUIET, **os.environ}, check=False).returncode  # noqa: S603 - our own module
+    if code:
+        sys.exit(code)
+
+
+# Prefect without phoning home, and with time enough for its temporary server to start on a slow machine.
+_QUIET: Mapping[str, str] = {
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "DO_NOT_TRACK": "1",
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+}
+
+
+def main() -> None:
+    """The console script `recolor`."""
+    run_reporting_errors(cli)
+
+
+def run_reporting_errors(command: click.Command) -> None:
+    """Runs a command so that an error is one message and an exit code, without a trace."""
+    try:
+        command.main(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except RecolorError as error:
+        click.echo(f"recolor: {error}", err=True)
+        sys.exit(2 if isinstance(error, ConfigError) else 1)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("recolor: stopped. What was finished is kept; run the same command again to go on.", err=True)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

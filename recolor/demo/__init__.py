@@ -1,0 +1,7 @@
+"""A data set made on the spot: rendered landscapes, real photographs, and planted faults with their truth table."""
+
+from recolor.demo.images import TRUTH_NAME, make_demo_images
+from recolor.demo.landscape import render_landscape
+from recolor.demo.summary import demo_summary
+
+__all__ = ["TRUTH_NAME", "demo_summary", "make_demo_images", "render_landscape"]

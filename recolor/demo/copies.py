@@ -1,0 +1,91 @@
+"""Copies of a photograph, as they come about in a collection: saved again, resized, turned, touched up."""
+
+from collections.abc import Callable, Mapping
+from io import BytesIO
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+Rgb = NDArray[np.uint8]
+Copy = Callable[[Rgb], bytes]
+
+ORIGINAL_QUALITY = 92
+_COPY_QUALITY = 88
+_ORIENTATION_TAG = 0x0112
+
+
+def jpeg(rgb: Rgb, quality: int = _COPY_QUALITY, orientation: int | None = None) -> bytes:
+    """Encodes a picture as JPEG.
+
+    Args:
+        rgb: uint8 [H,W,3], or [H,W] for a file of one channel.
+        quality: libjpeg's quality.
+        orientation: EXIF orientation to write, 1..8; None writes no EXIF data.
+    """
+    exif = Image.Exif()
+    if orientation is not None:
+        exif[_ORIENTATION_TAG] = orientation
+    with BytesIO() as file:
+        Image.fromarray(rgb).save(file, "JPEG", quality=quality, exif=exif)
+        return file.getvalue()
+
+
+def same_bytes(rgb: Rgb) -> bytes:
+    """The file itself, under another name."""
+    return jpeg(rgb, ORIGINAL_QUALITY)
+
+
+def reencode(rgb: Rgb) -> bytes:
+    """Saved again at quality 60."""
+    return jpeg(rgb, 60)
+
+
+def resize(rgb: Rgb) -> bytes:
+    """Three quarters of the size."""
+    height_px, width_px = rgb.shape[:2]
+    return jpeg(_array(cv2.resize(rgb, (width_px * 3 // 4, height_px * 3 // 4), interpolation=cv2.INTER_AREA)))
+
+
+def mirror(rgb: Rgb) -> bytes:
+    """Left and right exchanged."""
+    return jpeg(_array(rgb[:, ::-1]))
+
+
+def rotate(rgb: Rgb) -> bytes:
+    """Turned by a quarter."""
+    return jpeg(_array(np.rot90(rgb)))
+
+
+def rotate_in_exif(rgb: Rgb) -> bytes:
+    """Pixels turned by a quarter, and an EXIF orientation that turns them back (6: turn clockwise to view)."""
+    return jpeg(_array(np.rot90(rgb)), orientation=6)
+
+
+def brighten(rgb: Rgb) -> bytes:
+    """5% brighter."""
+    return jpeg(_array(np.rint(np.minimum(rgb * 1.05, 255.0)).astype(np.uint8)))
+
+
+def crop(rgb: Rgb) -> bytes:
+    """3% of the width and of the height cut off, half of it on each side."""
+    height_px, width_px = rgb.shape[:2]
+    top, left = round(height_px * 0.015), round(width_px * 0.015)
+    return jpeg(_array(rgb[top : height_px - top, left : width_px - left]))
+
+
+def _array(rgb: NDArray[np.generic] | cv2.typing.MatLike) -> Rgb:
+    return np.ascontiguousarray(rgb, dtype=np.uint8)
+
+
+COPIES: Mapping[str, Copy] = {
+    "same_bytes": same_bytes,
+    "reencoded": reencode,
+    "resized": resize,
+    "mirrored": mirror,
+    "rotated": rotate,
+    "exif_rotated": rotate_in_exif,
+    "brighter": brighten,
+    "cropped": crop,
+}

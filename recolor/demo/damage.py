@@ -1,0 +1,89 @@
+"""Damage to files: what failing disks, broken downloads and careless programs leave."""
+
+from collections.abc import Callable, Mapping
+from io import BytesIO
+
+import numpy as np
+from PIL import Image
+
+Damage = Callable[[bytes, np.random.Generator], bytes]
+
+_START_OF_SCAN = b"\xff\xda"
+_HTML = b"""<!DOCTYPE html>
+<html><head><title>404 Not Found</title></head>
+<body><h1>Not Found</h1><p>The photograph you asked for is no longer here.</p></body></html>
+"""
+
+
+def truncate(data: bytes, rng: np.random.Generator) -> bytes:
+    """Keeps about the first half: a download that was cut off."""
+    return data[: int(len(data) * rng.uniform(0.4, 0.6))]
+
+
+def drop_end_marker(data: bytes, _: np.random.Generator) -> bytes:
+    """Drops the last two bytes, JPEG's end-of-image marker."""
+    return data[:-2]
+
+
+def flip_bits(data: bytes, rng: np.random.Generator) -> bytes:
+    """Flips 24 bits of a JPEG's entropy-coded data."""
+    damaged = bytearray(data)
+    for position in rng.integers(scan_start(data), len(data) - 2, 24):
+        damaged[position] ^= 1 << int(rng.integers(8))
+    return bytes(damaged)
+
+
+def zero_tail(data: bytes, rng: np.random.Generator) -> bytes:
+    """Fills the last part with zeros: blocks that were never written to the disk."""
+    kept = int(len(data) * rng.uniform(0.5, 0.8))
+    return data[:kept] + bytes(len(data) - kept)
+
+
+def keep_header(data: bytes, _: np.random.Generator) -> bytes:
+    """Keeps what stands before a JPEG's entropy-coded data."""
+    return data[: scan_start(data)]
+
+
+def make_empty(_: bytes, __: np.random.Generator) -> bytes:
+    """Returns no bytes at all."""
+    return b""
+
+
+def save_web_page(_: bytes, __: np.random.Generator) -> bytes:
+    """Returns an error page, as a web server sends it in place of a photograph."""
+    return _HTML
+
+
+def randomise(data: bytes, rng: np.random.Generator) -> bytes:
+    """Returns as many random bytes."""
+    return rng.bytes(len(data))
+
+
+def damage_png(data: bytes, rng: np.random.Generator) -> bytes:
+    """Saves the picture as PNG and spoils a few bytes of its pixel data: checksums and pixels are wrong."""
+    with Image.open(BytesIO(data)) as image, BytesIO() as file:
+        image.save(file, "PNG", compress_level=1)
+        png = bytearray(file.getvalue())
+    start = png.index(b"IDAT") + 4
+    for position in rng.integers(start + (len(png) - start) // 3, start + (len(png) - start) // 2, 8):
+        png[position] ^= 0xFF
+    return bytes(png)
+
+
+def scan_start(data: bytes) -> int:
+    """Where a JPEG's entropy-coded data begins (ITU-T T.81, B.2.3: after the header of the first scan)."""
+    marker = data.index(_START_OF_SCAN)
+    return marker + 2 + int.from_bytes(data[marker + 2 : marker + 4], "big")
+
+
+DAMAGES: Mapping[str, Damage] = {
+    "truncated": truncate,
+    "no_end_marker": drop_end_marker,
+    "bit_flips": flip_bits,
+    "zero_tail": zero_tail,
+    "header_only": keep_header,
+    "empty": make_empty,
+    "html": save_web_page,
+    "random_bytes": randomise,
+    "damaged_png": damage_png,
+}

@@ -1,0 +1,144 @@
+"""Defects of pictures: no colour, wrong colour, no sharpness, no size."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from recolor.lab import lab_to_rgb, rgb_to_lab
+
+Rgb = NDArray[np.uint8]
+Defect = Callable[[Rgb, np.random.Generator], Rgb]
+
+# Blur is stated for a picture whose short side is this long, and scaled with the picture.
+_BLUR_SIDE_PX = 288
+
+
+def to_grey(rgb: Rgb, _: np.random.Generator) -> Rgb:
+    """One channel: luma (ITU-R BT.601), uint8 [H,W]."""
+    return _rounded(_luma(rgb) * 255.0)
+
+
+def to_grey_rgb(rgb: Rgb, rng: np.random.Generator) -> Rgb:
+    """Luma in all three channels."""
+    return np.repeat(to_grey(rgb, rng)[..., None], 3, axis=2)
+
+
+def to_sepia(rgb: Rgb, _: np.random.Generator) -> Rgb:
+    """The brown of old prints, by the matrix that CSS's `sepia()` uses (W3C Filter Effects, 9.6)."""
+    matrix = np.array([[0.393, 0.769, 0.189], [0.349, 0.686, 0.168], [0.272, 0.534, 0.131]])
+    return _rounded(rgb @ matrix.T)
+
+
+def to_duotone(rgb: Rgb, rng: np.random.Generator) -> Rgb:
+    """Luma as a way from a dark ink to a light one."""
+    inks = ((20, 24, 72), (250, 214, 160)), ((48, 12, 52), (160, 232, 214)), ((10, 56, 60), (255, 226, 190))
+    dark, light = np.array(inks[int(rng.integers(len(inks)))], np.float64)
+    return _rounded(dark + (light - dark) * _luma(rgb)[..., None])
+
+
+def tint(rgb: Rgb, rng: np.random.Generator) -> Rgb:
+    """Grey times a pale colour: toned photographic paper."""
+    papers = np.array(((1.0, 0.94, 0.80), (0.82, 0.92, 1.0), (0.86, 1.0, 0.84), (1.0, 0.86, 0.86)))
+    return _rounded(_luma(rgb)[..., None] * 255.0 * papers[int(rng.integers(len(papers)))])
+
+
+def cast(rgb: Rgb, _: np.random.Generator, *, gains: tuple[float, float, float]) -> Rgb:
+    """Multiplies red, green and blue by gains: a white balance that went wrong."""
+    return _rounded(rgb * np.array(gains))
+
+
+def swap_channels(rgb: Rgb, _: np.random.Generator) -> Rgb:
+    """Exchanges red and blue: BGR read as RGB."""
+    return np.ascontiguousarray(rgb[..., ::-1])
+
+
+def to_single_hue(rgb: Rgb, rng: np.random.Generator) -> Rgb:
+    """Turns every colour to one hue, keeping its lightness and chroma."""
+    lab = rgb_to_lab(rgb)
+    hue = rng.uniform(0.0, 2.0 * np.pi)
+    chroma = np.hypot(lab[..., 1], lab[..., 2])
+    lab[..., 1], lab[..., 2] = chroma * np.cos(hue), chroma * np.sin(hue)
+    return lab_to_rgb(lab)
+
+
+def blur(rgb: Rgb, _: np.random.Generator, *, sigma_px: float) -> Rgb:
+    """Gaussian blur: out of focus."""
+    sigma_px *= min(rgb.shape[:2]) / _BLUR_SIDE_PX
+    return np.asarray(cv2.GaussianBlur(rgb, (0, 0), sigma_px), np.uint8)
+
+
+def blur_by_motion(rgb: Rgb, rng: np.random.Generator) -> Rgb:
+    """Means along a line of a twentieth of the short side: a hand that shook."""
+    length_px = max(3, min(rgb.shape[:2]) // 20 | 1)
+    kernel = np.zeros((length_px, length_px), np.float32)
+    angle, half = rng.uniform(0.0, np.pi), length_px / 2 - 0.5
+    along = np.linspace(-half, half, 8 * length_px)
+    rows, columns = np.rint(half + along * np.sin(angle)), np.rint(half + along * np.cos(angle))
+    kernel[rows.astype(np.intp), columns.astype(np.intp)] = 1.0
+    return np.asarray(cv2.filter2D(rgb, -1, kernel / kernel.sum()), np.uint8)
+
+
+def upscale(rgb: Rgb, _: np.random.Generator) -> Rgb:
+    """A quarter of the size, enlarged to the whole size again."""
+    height_px, width_px = rgb.shape[:2]
+    small = cv2.resize(rgb, (width_px // 4, height_px // 4), interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(small, (width_px, height_px), interpolation=cv2.INTER_CUBIC), np.uint8)
+
+
+def shrink(rgb: Rgb, _: np.random.Generator, *, side_px: int) -> Rgb:
+    """Makes the short side `side_px` long."""
+    height_px, width_px = rgb.shape[:2]
+    scale = side_px / min(height_px, width_px)
+    size = round(width_px * scale), round(height_px * scale)
+    return np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def keep(rgb: Rgb, _: np.random.Generator) -> Rgb:
+    """Nothing: the defect is the shape that the picture was rendered in."""
+    return rgb
+
+
+def _luma(rgb: Rgb) -> NDArray[np.float64]:
+    return np.asarray(rgb @ np.array([0.299, 0.587, 0.114]) / 255.0)
+
+
+def _rounded(values: NDArray[np.float64]) -> Rgb:
+    return np.rint(np.clip(values, 0.0, 255.0)).astype(np.uint8)
+
+
+DEFECTS: Mapping[str, Mapping[str, Defect]] = {
+    "monochrome": {
+        "mode_l": to_grey,
+        "grey_rgb": to_grey_rgb,
+        "sepia": to_sepia,
+        "duotone": to_duotone,
+        "tinted": tint,
+    },
+    "skewed": {
+        "orange_cast": partial(cast, gains=(1.3, 0.9, 0.45)),
+        "blue_cast": partial(cast, gains=(0.5, 0.85, 1.35)),
+        "green_cast": partial(cast, gains=(0.55, 1.2, 0.55)),
+        "magenta_cast": partial(cast, gains=(1.25, 0.55, 1.15)),
+        "swapped_channels": swap_channels,
+        "single_hue": to_single_hue,
+    },
+    "blurry": {
+        "gaussian_2": partial(blur, sigma_px=2.0),
+        "gaussian_4": partial(blur, sigma_px=4.0),
+        "gaussian_8": partial(blur, sigma_px=8.0),
+        "motion": blur_by_motion,
+        "upscaled": upscale,
+    },
+    "low_resolution": {
+        "short_side_96": partial(shrink, side_px=96),
+        "short_side_160": partial(shrink, side_px=160),
+        "short_side_240": partial(shrink, side_px=240),
+    },
+    "extreme_aspect": {"panorama": keep, "banner": keep, "column": keep},
+}
+
+# The shapes (width, height in pixels) of the pictures whose defect is their shape.
+SHAPES_PX: Mapping[str, tuple[int, int]] = {"panorama": (832, 280), "banner": (640, 272), "column": (264, 640)}

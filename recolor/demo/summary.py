@@ -1,0 +1,136 @@
+"""What the demo found: planted faults against found ones, the models against the controls, and where to look."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from recolor.demo.truth import CLEAN, ISSUES, Truth, read_truth
+from recolor.manifest import read_manifest
+from recolor.workspace import Workspace
+
+_SHOWN_METRICS = ("psnr_db", "ssim", "delta_e_2000", "ab_rmse", "colourfulness", "truth_colourfulness", "delta_cf_set")
+_SHOWN_MISSES = 12
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Found:
+    """How one issue's detector did.
+
+    Attributes:
+        issue: The issue.
+        planted: Images with that fault (a duplicate and its original count as one).
+        missed: Those that were not flagged.
+        false_alarms: Paths of clean images that were flagged.
+    """
+
+    issue: str
+    planted: int
+    missed: tuple[Truth, ...]
+    false_alarms: tuple[str, ...]
+
+
+def demo_summary(workspace: Workspace, truth: Path) -> str:
+    """Holds what was found in the demo's images against the truth.
+
+    Args:
+        workspace: Where the demo ran.
+        truth: The truth table.
+
+    Returns:
+        Plain text of several lines.
+
+    Raises:
+        InputError: There is no truth table.
+        MissingStageError: Some stage has not run.
+        SchemaError: A table cannot be read.
+    """
+    rows = read_truth(truth)
+    found = [count_found(rows, issue, _paths(workspace.manifest(issue))) for issue in ISSUES]
+    rejected = _paths(workspace.manifest("outliers"))
+    parts = (
+        _found_table(found),
+        _rejected_line(rows, rejected),
+        *_missed_lines(found),
+        "",
+        _metrics_table(read_manifest(workspace.evaluation / "metrics.parquet")),
+        "",
+        _places(workspace),
+    )
+    return "\n".join(parts) + "\n"
+
+
+def count_found(rows: Sequence[Truth], issue: str, flagged: frozenset[str]) -> Found:
+    """Holds the flagged images of one issue against the truth.
+
+    A duplicate counts as found if it or its original was flagged: which of the two is kept is the detector's choice,
+    so a flagged original is no false alarm either.
+    """
+    planted = [row for row in rows if row.issue == issue]
+    originals = {row.original for row in planted if row.original}
+    missed = tuple(row for row in planted if row.path not in flagged and row.original not in flagged)
+    alarms = tuple(row.path for row in rows if row.issue == CLEAN and row.path in flagged - originals)
+    return Found(issue=issue, planted=len(planted), missed=missed, false_alarms=alarms)
+
+
+def _paths(manifest: Path) -> frozenset[str]:
+    return frozenset(read_manifest(manifest)["path"])
+
+
+def _found_table(found: Iterable[Found]) -> str:
+    lines = [("issue", "planted", "found", "missed", "false alarms")]
+    for one in found:
+        counts = one.planted, one.planted - len(one.missed), len(one.missed), len(one.false_alarms)
+        lines.append((one.issue, *(str(count) for count in counts)))
+    return _aligned(lines)
+
+
+def _rejected_line(rows: Sequence[Truth], rejected: frozenset[str]) -> str:
+    clean = {row.path for row in rows if row.issue == CLEAN}
+    originals = {row.original for row in rows if row.original}
+    images = len({row.path for row in rows})
+    wrongly = len(rejected & (clean - originals))
+    return f"\n{len(rejected)} of {images} images were left out, {wrongly} of the {len(clean)} clean ones among them."
+
+
+def _missed_lines(found: Iterable[Found]) -> list[str]:
+    """The missed kinds, most frequent first."""
+    kinds = Counter(f"{one.issue}: {row.kind}" for one in found for row in one.missed)
+    if not kinds:
+        return []
+    named = [f"{kind} ({count})" for kind, count in kinds.most_common(_SHOWN_MISSES)]
+    rest = len(kinds) - len(named)
+    return ["Missed: " + ", ".join(named) + (f", and {rest} more kinds." if rest else ".")]
+
+
+def _metrics_table(metrics: pd.DataFrame) -> str:
+    shown = ["name", *(column for column in _SHOWN_METRICS if column in metrics.columns)]
+    lines = [tuple(shown)]
+    for row in metrics[shown].itertuples(index=False):
+        lines.append(tuple(value if isinstance(value, str) else f"{value:.3g}" for value in row))
+    return _aligned(lines)
+
+
+def _places(workspace: Workspace) -> str:
+    return _aligned(
+        [
+            ("pictures", str(workspace.evaluation / "pictures.png")),
+            ("report", str(workspace.evaluation / "report.html")),
+            ("manifests", str(workspace.manifests)),
+        ],
+        numbers=False,
+    )
+
+
+def _aligned(lines: Sequence[tuple[str, ...]], numbers: bool = True) -> str:
+    """Columns of equal width: the first to the left, the others to the right where they are numbers."""
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if column and numbers else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(line, widths))
+        ).rstrip()
+        for line in lines
+    )

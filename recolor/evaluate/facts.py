@@ -1,0 +1,56 @@
+"""What the report says about the data and the models, from what earlier stages left."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from recolor.evaluate.report import Count, ModelFacts, OutlierCounts
+from recolor.manifest import read_table
+from recolor.models.files import LoadedGenerator, LoadedRefiner
+from recolor.schemas import OUTLIERS
+from recolor.shard_format import read_index
+from recolor.workspace import Workspace
+
+CURVE_FILE = "loss_curve.png"
+_SPLITS = ("train", "val", "test")
+_NOT_KEPT = ("training.train.device", "training.train.checkpoint_steps")  # how it was run, not what came of it
+
+
+def split_counts(workspace: Workspace) -> tuple[Count, ...]:
+    """Images of each split in the shards."""
+    splits = read_index(workspace)["split"].to_pylist()
+    return tuple(Count(split, splits.count(split)) for split in _SPLITS)
+
+
+def outlier_counts(workspace: Workspace) -> OutlierCounts:
+    """Outliers of each issue, most first; none where the shards were not made from images cleaned here."""
+    path = workspace.manifest("outliers")
+    if not path.is_file():
+        return OutlierCounts((), 0)
+    issues = read_table(OUTLIERS, path, ["issues"])["issues"].to_pylist()
+    counted = Counter(issue for of_image in issues for issue in of_image)
+    most_first = sorted(counted.items(), key=lambda item: (-item[1], item[0]))
+    return OutlierCounts(tuple(Count(issue, images) for issue, images in most_first), len(issues))
+
+
+def model_facts(folder: Path, title: str, model: LoadedGenerator | LoadedRefiner) -> ModelFacts:
+    """The settings and the loss curve of a trained model in `folder`."""
+    parameters = sum(tensor.numel() for tensor in model.model.parameters())
+    settings = (("parameters", f"{parameters:,}"), *_settings(model.details))
+    return ModelFacts(title, (folder / CURVE_FILE).read_bytes(), settings)
+
+
+def _settings(details: Mapping[str, Any], at: str = "") -> Iterator[tuple[str, str]]:
+    """Every single value of nested settings by its dotted name, without lists (the bins)."""
+    for key, value in details.items():
+        name = at + key
+        if isinstance(value, Mapping):
+            yield from _settings(value, name + ".")
+        elif not isinstance(value, list) and name not in _NOT_KEPT:
+            yield name, _shortened(str(value))
+
+
+def _shortened(value: str) -> str:
+    """Hashes by their first 12 digits."""
+    return f"{value[:12]}…" if len(value) == 64 else value

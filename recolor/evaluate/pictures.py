@@ -1,0 +1,82 @@
+"""The picture grid: grey, generator, refined, truth, side by side."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+RGB = NDArray[np.uint8]
+
+HEADINGS = ("Greyscale", "Generator", "Refined", "Photograph")
+
+_MARGIN_PX, _GAP_PX, _HEADING_PX, _CAPTION_PX = 24, 10, 44, 30
+_PAPER, _INK, _FAINT = "#ffffff", "#1c2024", "#6b7280"
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One photograph as it was coloured.
+
+    Attributes:
+        path: Its path in the image folder.
+        delta_e_2000: Mean CIEDE2000 of the refined image.
+        tiles: grey, generator, refined, truth; uint8 sRGB [S, S, 3], all of one size.
+    """
+
+    path: str
+    delta_e_2000: float
+    tiles: tuple[RGB, RGB, RGB, RGB]
+
+
+def picture_grid(pictures: Sequence[Picture]) -> Image.Image:
+    """Draws a row for each picture, with headings above the columns and the file name below each row."""
+    side_px = pictures[0].tiles[0].shape[0]
+    width_px = 2 * _MARGIN_PX + 4 * side_px + 3 * _GAP_PX
+    row_px = side_px + _CAPTION_PX
+    image = Image.new("RGB", (width_px, _HEADING_PX + len(pictures) * row_px + _MARGIN_PX // 2), _PAPER)
+    draw = ImageDraw.Draw(image)
+    lefts = [_MARGIN_PX + column * (side_px + _GAP_PX) for column in range(4)]
+    for heading, left in zip(HEADINGS, lefts, strict=True):
+        draw.text((left + side_px / 2, _HEADING_PX / 2), heading, _INK, _font(17, bold=True), anchor="mm")
+    for row, picture in enumerate(pictures):
+        top = _HEADING_PX + row * row_px
+        for tile, left in zip(picture.tiles, lefts, strict=True):
+            image.paste(Image.fromarray(tile), (left, top))
+        _draw_caption(draw, picture, (_MARGIN_PX, top + side_px + 11), width_px - 2 * _MARGIN_PX)
+    return image
+
+
+def printable(path: str) -> str:
+    """The path with whatever cannot be drawn on one line (newlines, control and odd bytes) written as escapes."""
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape", "backslashreplace").decode() for char in path
+    )
+
+
+def _draw_caption(draw: ImageDraw.ImageDraw, picture: Picture, at: tuple[int, int], width_px: int) -> None:
+    left, middle = at
+    measure = f"ΔE {picture.delta_e_2000:.1f}"
+    font = _font(13)
+    draw.text((left + width_px, middle), measure, _FAINT, font, anchor="rm")
+    room_px = width_px - draw.textlength(measure, font) - _GAP_PX
+    draw.text((left, middle), _shortened(draw, printable(picture.path), font, room_px), _FAINT, font, anchor="lm")
+
+
+def _shortened(draw: ImageDraw.ImageDraw, text: str, font: ImageFont.FreeTypeFont, room_px: float) -> str:
+    """The text, or its end behind an ellipsis: the file name says more than the folder."""
+    if draw.textlength(text, font) <= room_px:
+        return text
+    start = next(n for n in range(1, len(text) + 1) if draw.textlength("…" + text[n:], font) <= room_px)
+    return "…" + text[start:]
+
+
+def _font(size_px: int, *, bold: bool = False) -> ImageFont.FreeTypeFont:
+    """DejaVu Sans, which comes with matplotlib: the same picture on every machine."""
+    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
+    return ImageFont.truetype(
+        Path(mpl.get_data_path()) / "fonts" / "ttf" / name, size_px, layout_engine=ImageFont.Layout.BASIC
+    )

@@ -1,0 +1,61 @@
+"""Read and decode strictly: every image becomes upright sRGB, or gets a typed reason why not."""
+
+import os
+import stat
+from pathlib import Path
+
+from recolor.config import MeasureConfig
+from recolor.errors import ImageError
+from recolor.images import jpeg, raster
+from recolor.images.decoded import Decoded
+from recolor.images.raster import from_picture
+
+__all__ = ["Decoded", "decode", "from_picture", "read_bytes"]
+
+
+def read_bytes(path: Path, limits: MeasureConfig) -> bytes:
+    """Reads a file, never more of it than is allowed.
+
+    Args:
+        path: A regular file; anything else (a pipe would block for ever) is refused.
+        limits: Its `max_file_bytes` bounds the memory.
+
+    Raises:
+        ImageError: `unreadable` (gone, no permission, not a file, I/O error) or `too_many_pixels` (too many bytes).
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (OSError, ValueError) as error:
+        raise ImageError("unreadable", getattr(error, "strerror", None) or str(error)) from error
+    with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise ImageError("unreadable", "not a regular file")
+        if status.st_size > limits.max_file_bytes:
+            raise ImageError("too_many_pixels", f"{status.st_size} bytes, allowed are {limits.max_file_bytes}")
+        try:
+            return file.read(limits.max_file_bytes)
+        except OSError as error:
+            raise ImageError("unreadable", error.strerror or str(error)) from error
+
+
+def decode(data: bytes, limits: MeasureConfig, min_side_px: int | None = None) -> Decoded:
+    """Decodes an image strictly: what a tolerant decoder would only warn about is a verdict here.
+
+    The first frame of animations is taken, EXIF orientation applied, ICC profiles converted to sRGB, transparency
+    laid on white, 16 bits rounded to 8.
+
+    Args:
+        data: The bytes of a JPEG, PNG, WebP, TIFF, BMP or GIF file; the content decides, not the name.
+        limits: Its `max_pixels` is checked against the header, before anything is decoded.
+        min_side_px: If given, a JPEG may come scaled by 1/2, 1/4 or 1/8, as long as its short side keeps so many
+            pixels. Its whole entropy stream is parsed all the same.
+
+    Raises:
+        ImageError: With one of `errors.DECODE_REASONS` and what the decoder said.
+    """
+    if not data:
+        raise ImageError("empty", "the file has no bytes")
+    if data.startswith(jpeg.SIGNATURE):
+        return jpeg.decode(data, limits.max_pixels, min_side_px)
+    return raster.decode(data, limits.max_pixels)

@@ -1,0 +1,149 @@
+"""Every format but JPEG, by Pillow, with its warnings turned into verdicts."""
+
+import io
+import struct
+import warnings
+import zlib
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from recolor.errors import DecodeReason, ImageError
+from recolor.images import png
+from recolor.images.decoded import Decoded, check_size, upright, upright_size
+from recolor.images.icc import to_srgb
+
+# Pillow's other plugins start Ghostscript, or read formats that no photograph is kept in.
+FORMATS = ("PNG", "WEBP", "TIFF", "BMP", "GIF")
+_SIGNATURES = (png.SIGNATURE, b"GIF87a", b"GIF89a", b"BM", b"II*\0", b"MM\0*")
+# What Pillow raises on damaged bytes, as met in fuzzed files; it promises nothing narrower.
+_PILLOW_ERRORS = (
+    OSError, SyntaxError, ValueError, EOFError, TypeError, KeyError, IndexError, AttributeError, ArithmeticError,
+    NotImplementedError, RuntimeError, struct.error, zlib.error, UserWarning,
+)  # fmt: skip
+
+
+def decode(data: bytes, max_pixels: int) -> Decoded:
+    """Decodes the first frame; see `recolor.images.decode`.
+
+    Raises:
+        ImageError: With a typed reason.
+    """
+    if data.startswith(png.SIGNATURE):
+        png.check(data)
+    picture = _open(data)
+    with picture:
+        check_size(*picture.size, max_pixels)
+        mode, orientation, profile = picture.mode, _orientation(picture), picture.info.get("icc_profile")
+        _load(picture)
+        rgb = _to_rgb(picture, profile if isinstance(profile, bytes) else b"")
+        frames = _frames(picture)
+    width_px, height_px = upright_size(rgb.shape[1], rgb.shape[0], orientation)
+    return Decoded(
+        rgb=upright(rgb, orientation),
+        width_px=width_px,
+        height_px=height_px,
+        format=str(picture.format),
+        mode=mode,
+        frames=frames,
+        orientation=orientation,
+        icc=bool(profile),
+    )
+
+
+def from_picture(picture: Image.Image) -> NDArray[np.uint8]:
+    """Upright sRGB of a picture that somebody has opened: its first frame or the one that it stands at.
+
+    Returns:
+        uint8 [H, W, 3], contiguous.
+
+    Raises:
+        ImageError: Its pixels cannot be read.
+    """
+    _load(picture)
+    profile = picture.info.get("icc_profile")
+    rgb = _to_rgb(picture, profile if isinstance(profile, bytes) else b"")
+    return upright(rgb, _orientation(picture))  # read after loading: Pillow has turned a TIFF by then
+
+
+def _open(data: bytes) -> Image.Image:
+    _make_warnings_errors()
+    try:
+        return Image.open(io.BytesIO(data), formats=FORMATS)
+    except Image.DecompressionBombError as error:
+        raise ImageError("too_many_pixels", str(error)) from error
+    except _PILLOW_ERRORS as error:
+        raise ImageError(_reason_unopened(data), _one_line(error)) from error
+
+
+def _load(picture: Image.Image) -> None:
+    try:
+        picture.load()
+    except Image.DecompressionBombError as error:
+        raise ImageError("too_many_pixels", str(error)) from error
+    except _PILLOW_ERRORS as error:
+        raise ImageError(_reason(str(error)), _one_line(error)) from error
+
+
+def _make_warnings_errors() -> None:
+    """Has Pillow's warnings raised in the thread that meets them.
+
+    `warnings.catch_warnings` swaps state that all threads share; a standing filter swaps nothing. It is looked for each
+    time because a test runner resets the filters. Pillow's bomb warning is left out: `check_size` decides that.
+    """
+    if not any(row[0] == "error" and row[3] is not None and row[3].pattern == r"PIL\." for row in warnings.filters):
+        warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+        warnings.filterwarnings("error", category=UserWarning, module=r"PIL\.")
+
+
+def _orientation(picture: Image.Image) -> int:
+    """Broken metadata is no verdict on the pixels: it counts as upright."""
+    try:
+        value = picture.getexif().get(0x0112, 1)
+    except _PILLOW_ERRORS:
+        return 1
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def _frames(picture: Image.Image) -> int:
+    try:
+        return int(getattr(picture, "n_frames", 1))
+    except _PILLOW_ERRORS:
+        return 1
+
+
+def _to_rgb(picture: Image.Image, profile: bytes) -> NDArray[np.uint8]:
+    if picture.mode in ("I", "I;16", "I;16B", "I;16L", "I;16N", "F"):
+        return _from_deep_grey(picture)
+    if "transparency" in picture.info or picture.mode in ("RGBA", "LA", "PA", "La", "RGBa"):
+        opaque = picture.convert("RGBA")
+        picture = Image.alpha_composite(Image.new("RGBA", opaque.size, "white"), opaque).convert("RGB")
+    elif picture.mode not in ("RGB", "L", "CMYK"):
+        picture = picture.convert("RGB")
+    return np.array(to_srgb(picture, profile) if profile else picture.convert("RGB"))
+
+
+def _from_deep_grey(picture: Image.Image) -> NDArray[np.uint8]:
+    """Greys of 16 bits, rounded to 8."""
+    values = np.asarray(picture)
+    if picture.mode == "F" or values.min() < 0 or values.max() > 65535:
+        raise ImageError("unsupported", f"greys from {values.min()} to {values.max()}: not 16 bits")
+    grey = ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    return np.repeat(grey[:, :, None], 3, axis=2)
+
+
+def _reason_unopened(data: bytes) -> DecodeReason:
+    webp = data[:4] == b"RIFF" and data[8:12] == b"WEBP"
+    return "unsupported" if webp or data.startswith(_SIGNATURES) else "not_an_image"
+
+
+def _reason(said: str) -> DecodeReason:
+    said = said.lower()
+    if any(word in said for word in ("truncated", "not enough", "end of file", "eof", "0 bytes not processed")):
+        return "truncated"
+    return "unsupported" if "unsupported" in said or "not supported" in said else "bad_entropy_data"
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:200]

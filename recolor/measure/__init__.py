@@ -1,0 +1,12 @@
+"""The stage `measure`: one read and one decode per image, every number on it, no verdicts."""
+
+from recolor.measure.stage import (
+    MEASURE_VERSION,
+    MeasurePart,
+    MeasurePlan,
+    measure_part,
+    merge_measurements,
+    plan_measure,
+)
+
+__all__ = ["MEASURE_VERSION", "MeasurePart", "MeasurePlan", "measure_part", "merge_measurements", "plan_measure"]

@@ -1,0 +1,213 @@
+"""Parts of measuring: which images lack a measurement, measure some of them, put all together.
+
+A part is a Parquet file named by its key in `manifests/parts`. An image's identity is its path, size and time of
+change; a measurement is reused wherever it stands, so that neither the size of the parts nor the order in which a
+folder grew shows in `measurements.parquet`.
+"""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from recolor.config import Config, MeasureConfig
+from recolor.errors import InputError, MissingStageError, SchemaError
+from recolor.manifest import read_table, write_manifest
+from recolor.measure.rows import measure_file
+from recolor.schemas import INDEX, MEASUREMENTS
+from recolor.stage import (
+    Outcome,
+    Part,
+    current_record,
+    fingerprint,
+    record_path,
+    require_record,
+    run_part,
+)
+from recolor.workspace import Workspace
+
+STAGE = "measure"
+MEASURE_VERSION = 1
+
+_IDENTITY = [column.name for column in INDEX.columns]
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class MeasurePart:
+    """Images to measure together: their row numbers in `index.parquet`."""
+
+    rows: tuple[int, ...]
+
+    def __str__(self) -> str:
+        return f"{len(self.rows)} images from row {self.rows[0]}"
+
+
+@dataclass(frozen=True, slots=True)
+class MeasurePlan:
+    """What is left to measure, and how many images have a measurement already."""
+
+    missing: tuple[MeasurePart, ...]
+    reused: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Finished:
+    """A finished part: its file, the fingerprint of its content, its rows' identities."""
+
+    path: Path
+    content: str
+    identities: pa.Table
+
+
+@dataclass(frozen=True, slots=True)
+class _Needed:
+    """The rows of a finished part that the index needs: int64 row numbers in the part, and in the index."""
+
+    part: _Finished
+    rows: NDArray[np.int64]
+    index_rows: NDArray[np.int64]
+
+
+def plan_measure(workspace: Workspace, config: Config) -> MeasurePlan:
+    """Finds the images of the index that no finished part has measured with these settings.
+
+    Raises:
+        MissingStageError: There is no index yet.
+    """
+    index = read_table(INDEX, workspace.manifest("index"))
+    needed = _needed_rows(index, list(_finished_parts(workspace, config.measure)))
+    measured = np.zeros(len(index), bool)
+    for found in needed:
+        measured[found.index_rows] = True
+    missing = np.flatnonzero(~measured).tolist()
+    size = config.execution.part_images
+    parts = tuple(MeasurePart(tuple(missing[start : start + size])) for start in range(0, len(missing), size))
+    return MeasurePlan(parts, int(measured.sum()))
+
+
+def measure_part(workspace: Workspace, images: Path, part: MeasurePart, config: Config) -> Outcome:
+    """Measures the images of one part, each read and decoded once.
+
+    Args:
+        workspace: Where the part goes.
+        images: The folder that the index was made of.
+        part: Which rows of the index.
+        config: Its `measure` alone matters.
+
+    Raises:
+        MissingStageError: There is no index.
+        InputError: The index is another by now; plan again.
+        StorageError: The part could not be written.
+    """
+    index = read_table(INDEX, workspace.manifest("index"))
+    if max(part.rows, default=-1) >= len(index):
+        raise InputError(f"{workspace.manifest('index')}: changed since this part was planned. Run `recolor measure`.")
+    identities = index.take(pa.array(part.rows, pa.int64()))
+    made = _part(workspace, identities, config.measure)
+    name = made.outputs[0].name
+    return run_part(made, lambda staging: _measure(images, identities, config.measure, staging / name))
+
+
+def merge_measurements(workspace: Workspace, config: Config) -> Outcome:
+    """Writes `manifests/measurements.parquet`: one row for each image of the index, in its order.
+
+    Parts without a row that is still needed are deleted afterwards.
+
+    Raises:
+        MissingStageError: There is no index, or images are left to measure.
+        StorageError: The manifest could not be written.
+    """
+    index = read_table(INDEX, workspace.manifest("index"))
+    needed = _needed_rows(index, list(_finished_parts(workspace, config.measure)))
+    if missing := len(index) - sum(len(found.rows) for found in needed):
+        raise MissingStageError(f"{missing} of {len(index)} images are not measured. Run `recolor measure` first.")
+    inputs = {
+        "index": require_record(workspace.manifest("index"), "index").content,
+        "parts": fingerprint(sorted(found.part.content for found in needed)),
+    }
+    target = workspace.manifest("measurements")
+    merged = Part(workspace, "measurements", MEASURE_VERSION, config.measure, inputs, (target,))
+    outcome = run_part(merged, lambda staging: _merge(needed, staging / target.name))
+    _delete_others(workspace, {found.part.path for found in needed})
+    return outcome
+
+
+def _part(workspace: Workspace, identities: pa.Table, config: MeasureConfig) -> Part:
+    """The part that holds these images; the file is named by the key, so that parts never collide."""
+    inputs = {"images": fingerprint([list(row) for row in zip(*identities.to_pydict().values())])}
+    unnamed = Part(workspace, STAGE, MEASURE_VERSION, config, inputs, ())
+    path = workspace.measured_parts / f"{unnamed.key[:16]}.parquet"
+    return Part(workspace, STAGE, MEASURE_VERSION, config, inputs, (path,))
+
+
+def _measure(images: Path, identities: pa.Table, config: MeasureConfig, target: Path) -> dict[str, int]:
+    cv2.setNumThreads(1)  # the parts are the parallelism; OpenCV's own threads would fight them
+    rows = [row | measure_file(images / row["path"], row["size_bytes"], config) for row in identities.to_pylist()]
+    table = pa.Table.from_pylist(rows, schema=MEASUREMENTS.arrow)
+    write_manifest(MEASUREMENTS, table, target)
+    return {"images": len(rows), "not_decoded": len(rows) - table["reason"].null_count}
+
+
+def _finished_parts(workspace: Workspace, config: MeasureConfig) -> Iterator[_Finished]:
+    """The parts on disk that are what their name says, made by this version with these settings."""
+    for path in sorted(workspace.measured_parts.glob("*.parquet")):
+        try:
+            identities = read_table(MEASUREMENTS, path, _IDENTITY)
+        except (SchemaError, pa.ArrowInvalid, KeyError) as error:
+            _log.warning("%s: not a readable part; its images are measured again (%s).", path, error)
+            continue
+        part = _part(workspace, identities, config)
+        record = current_record(part)
+        if part.outputs[0] == path and record is not None:
+            yield _Finished(path, record.content, identities)
+
+
+def _needed_rows(index: pa.Table, finished: list[_Finished]) -> list[_Needed]:
+    """For each part with at least one row that the index needs, these rows; each row of the index once."""
+    if not finished:
+        return []
+    stored = pa.concat_tables([part.identities for part in finished])
+    at = _find(index, stored)
+    first = np.zeros(len(at), bool)
+    first[np.unique(at, return_index=True)[1]] = True
+    first &= at >= 0
+    ends = np.cumsum([len(part.identities) for part in finished])
+    needed = []
+    for part, end in zip(finished, ends.tolist()):
+        start = end - len(part.identities)
+        rows = np.flatnonzero(first[start:end])
+        if rows.size:
+            needed.append(_Needed(part, rows, at[start + rows]))
+    return needed
+
+
+def _find(index: pa.Table, stored: pa.Table) -> NDArray[np.int64]:
+    """Row of the index with the same path, size and time for each stored row, or -1: int64 [stored rows]."""
+    at = pc.index_in(stored["path"], value_set=index["path"].combine_chunks()).to_numpy(zero_copy_only=False)
+    at = np.where(np.isnan(at), -1, at).astype(np.int64)
+    same = at >= 0
+    for name in ("size_bytes", "mtime_ns"):
+        same &= index[name].to_numpy()[at] == stored[name].to_numpy()
+    return np.where(same, at, -1)
+
+
+def _merge(needed: list[_Needed], target: Path) -> dict[str, int]:
+    tables = [read_table(MEASUREMENTS, found.part.path).take(pa.array(found.rows)) for found in needed]
+    table = pa.concat_tables(tables) if tables else MEASUREMENTS.arrow.empty_table()
+    table = table.take(pc.sort_indices(table, sort_keys=[("path", "ascending")])).combine_chunks()
+    write_manifest(MEASUREMENTS, table, target)
+    return {"images": len(table), "not_decoded": len(table) - table["reason"].null_count}
+
+
+def _delete_others(workspace: Workspace, needed: set[Path]) -> None:
+    for path in workspace.measured_parts.glob("*.parquet"):
+        if path not in needed:
+            path.unlink(missing_ok=True)
+            record_path(path).unlink(missing_ok=True)

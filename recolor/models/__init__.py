@@ -1,0 +1,1 @@
+"""The models: a ResNet101 encoder, the generator, the refiner, and their files."""

@@ -1,0 +1,114 @@
+"""Colour as a choice among bins of the ab plane (Zhang, Isola & Efros 2016, "Colorful Image Colorization")."""
+
+from functools import cache
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from recolor.lab import rgb_to_lab
+
+BIN_UNITS = 10
+SIGMA_UNITS = 5.0
+NEAREST = 5
+_REACH = 11  # cells on each side of zero: the gamut's a and b lie within ±110
+_GRID = 2 * _REACH + 1
+_FAR = 1e6
+
+
+@cache
+def ab_bin_centres() -> tuple[tuple[float, float], ...]:
+    """Centres (a, b), in Lab units, of the cells of a grid of 10 units in which some sRGB colour lies.
+
+    The gamut is sampled at every 4th of the 256 values of R, G and B and at 255; sorted by a, then b.
+    """
+    values = np.array([*range(0, 256, 4), 255], dtype=np.uint8)
+    rgb = np.stack(np.meshgrid(values, values, values, indexing="ij"), axis=-1).reshape(-1, 3)
+    cells = np.unique(np.round(rgb_to_lab(rgb)[:, 1:] / BIN_UNITS).astype(int), axis=0)
+    return tuple((float(a * BIN_UNITS), float(b * BIN_UNITS)) for a, b in cells)
+
+
+class AbBins(nn.Module):
+    """The bins as tensors that move with the model; they are no parameters and are not stored with it."""
+
+    centres: Tensor
+    candidates: Tensor
+    padded_centres: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        centres = torch.tensor(ab_bin_centres())
+        self.register_buffer("centres", centres, persistent=False)
+        self.register_buffer("padded_centres", torch.cat([centres, torch.full((1, 2), _FAR)]), persistent=False)
+        self.register_buffer("candidates", _candidates(centres), persistent=False)
+
+    @property
+    def count(self) -> int:
+        """Q, the number of bins."""
+        return len(self.centres)
+
+    def soft_encode(self, ab: Tensor) -> tuple[Tensor, Tensor]:
+        """The 5 bins nearest to each colour, and how much each counts: a Gaussian of σ = 5 units, summing to 1.
+
+        Args:
+            ab: [...,2] in Lab units.
+
+        Returns:
+            Indices [...,5], int64, nearest first, and weights [...,5], float32.
+        """
+        cell = (ab / BIN_UNITS).round().clamp(-_REACH, _REACH).long() + _REACH
+        near = self.candidates[cell[..., 0] * _GRID + cell[..., 1]]
+        squared = (self.padded_centres[near] - ab.unsqueeze(-2)).square().sum(-1)
+        nearest = squared.topk(NEAREST, dim=-1, largest=False, sorted=True)
+        weights = (-nearest.values / (2 * SIGMA_UNITS**2)).softmax(-1)
+        return near.gather(-1, nearest.indices), weights
+
+    def annealed_mean(self, logits: Tensor, temperature: float) -> Tensor:
+        """Colour from a distribution: the mean of its `temperature`-sharpened version (Zhang et al., eq. 5).
+
+        Args:
+            logits: [N,Q,h,w].
+            temperature: 1 is the mean, towards 0 the mode.
+
+        Returns:
+            ab [N,2,h,w], float32, in Lab units.
+        """
+        with torch.autocast(logits.device.type, enabled=False):  # colour is float32 always
+            probabilities = (logits.float() / temperature).softmax(1)
+            return torch.einsum("nqhw,qc->nchw", probabilities, self.centres)
+
+    def distribution(self, ab: Tensor) -> Tensor:
+        """Share of each bin, [Q] summing to 1, among the colours `ab` [...,2], softly encoded; float64."""
+        indices, weights = self.soft_encode(ab)
+        shares = torch.zeros(self.count, dtype=torch.float64, device=ab.device)
+        shares.index_add_(0, indices.flatten(), weights.flatten().double())
+        return shares / shares.sum()
+
+
+def class_weights(distribution: Tensor, rebalance: float) -> Tensor:
+    """Weight of each bin: 1 / ((1-λ)p + λ/Q), scaled to a mean of 1 under p (Zhang et al., eq. 4).
+
+    Args:
+        distribution: p [Q], summing to 1.
+        rebalance: λ: 1 weighs all alike, 0 in full inverse to p; bins that never occur then weigh as the rarest do.
+    """
+    mixed = (1 - rebalance) * distribution + rebalance / len(distribution)
+    weights = 1 / mixed.clamp(min=mixed[distribution > 0].min())
+    return (weights / (weights * distribution).sum()).float()
+
+
+def _candidates(centres: Tensor) -> Tensor:
+    """For each cell of the grid, the bins that can be among the 5 nearest of a colour in it, padded to one length.
+
+    A bin is none if it is everywhere in the cell farther away than 5 others are anywhere in it. Border cells stand
+    for all that lies beyond them only as far as the clamp of `soft_encode`: no colour of the gamut is there.
+    """
+    axis = torch.arange(-_REACH, _REACH + 1) * float(BIN_UNITS)
+    cells = torch.cartesian_prod(axis, axis)
+    offset = (cells[:, None] - centres[None]).abs()
+    least = (offset - BIN_UNITS / 2).clamp(min=0).norm(dim=-1)
+    most = (offset + BIN_UNITS / 2).norm(dim=-1)
+    reach = most.kthvalue(NEAREST, dim=1, keepdim=True).values
+    possible = least <= reach
+    order = torch.where(possible, torch.arange(len(centres)), len(centres)).sort(dim=1).values
+    return order[:, : int(possible.sum(1).max())]

@@ -1,0 +1,80 @@
+"""Low-level features of a greyscale image: the first layers of a ResNet101, with a single-channel stem."""
+
+from collections import OrderedDict
+
+import torch
+from torch import Tensor, nn
+from torchvision.models.resnet import Bottleneck
+
+BLOCKS = (3, 4, 23)  # ResNet101's layer1, layer2, layer3 (He et al. 2015, table 1)
+CHANNELS = (256, 512, 1024)
+GREY_MEAN, GREY_STD = 0.449, 0.226  # the means over R, G, B of ImageNet's means and standard deviations
+
+
+class Encoder(nn.Module):
+    """ResNet101 from conv1 to one of its first three layers; parameters are named as torchvision names them.
+
+    Starts from random weights (He initialisation); `recolor.models.weights` has others.
+
+    Args:
+        depth: Last layer: 1, 2 or 3.
+    """
+
+    def __init__(self, depth: int) -> None:
+        super().__init__()
+        self.depth = depth
+        self.conv1 = nn.Conv2d(1, 64, 7, stride=2, padding=3, bias=False)
+        self.bn1 = nn.BatchNorm2d(64)
+        self.relu = nn.ReLU(inplace=True)
+        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
+        self.layers = [f"layer{number}" for number in range(1, depth + 1)]
+        for index, name in enumerate(self.layers):
+            self.add_module(name, _layer(index))
+        self.apply(_initialise)
+
+    def forward(self, L: Tensor) -> list[Tensor]:
+        """Features of each layer.
+
+        Args:
+            L: Lightness [N,1,H,W], float32, 0..100.
+
+        Returns:
+            One tensor a layer: [N,256,H/4,W/4], [N,512,H/8,W/8], [N,1024,H/16,W/16] (sizes rounded up).
+        """
+        x = (grey_from_lightness(L) - GREY_MEAN) / GREY_STD
+        x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
+        features = []
+        for name in self.layers:
+            x = self.get_submodule(name)(x)
+            features.append(x)
+        return features
+
+
+def grey_from_lightness(L: Tensor) -> Tensor:
+    """The sRGB grey value, 0..1, whose CIE lightness is `L`, 0..100.
+
+    CIE 15:2004, eq. 8.4 inverted, to relative luminance; IEC 61966-2-1 to the sRGB value.
+    """
+    f = (L + 16) / 116
+    luminance = torch.where(f > 6 / 29, f**3, 3 * (6 / 29) ** 2 * (f - 4 / 29))
+    bright = 1.055 * luminance.clamp(min=0.0031308) ** (1 / 2.4) - 0.055
+    return torch.where(luminance > 0.0031308, bright, 12.92 * luminance)
+
+
+def _layer(index: int) -> nn.Sequential:
+    planes = 64 * 2**index
+    in_channels = 64 if index == 0 else CHANNELS[index - 1]
+    stride = 1 if index == 0 else 2
+    out_channels = CHANNELS[index]
+    shortcut = nn.Sequential(nn.Conv2d(in_channels, out_channels, 1, stride, bias=False), nn.BatchNorm2d(out_channels))
+    first = Bottleneck(in_channels, planes, stride, shortcut)
+    rest = [Bottleneck(out_channels, planes) for _ in range(BLOCKS[index] - 1)]
+    return nn.Sequential(OrderedDict((str(number), block) for number, block in enumerate([first, *rest])))
+
+
+def _initialise(module: nn.Module) -> None:
+    """He initialisation, as torchvision's; each block's last norm starts at zero, so that it is the identity."""
+    if isinstance(module, nn.Conv2d):
+        nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+    elif isinstance(module, Bottleneck):
+        nn.init.zeros_(module.bn3.weight)

@@ -1,0 +1,144 @@
+"""A trained model on disk: `model.safetensors` and a `config.json` with all that is needed to build it again."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
+
+from recolor.config import GeneratorModelConfig, RefinerModelConfig
+from recolor.errors import ConfigError, WeightsError
+from recolor.models.ab_bins import ab_bin_centres
+from recolor.models.generator import Generator
+from recolor.models.refiner import Refiner
+from recolor.settings import overlay
+
+FORMAT_VERSION = 1
+MODEL_FILE = "model.safetensors"
+CONFIG_FILE = "config.json"
+
+C = TypeVar("C", GeneratorModelConfig, RefinerModelConfig)
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedGenerator:
+    """A trained generator, in eval mode: the model, its shape, the T it is to be read with, its whole config.json."""
+
+    model: Generator
+    config: GeneratorModelConfig
+    temperature: float
+    details: Mapping[str, Any]
+
+    def predict_ab(self, L: Tensor) -> Tensor:
+        """Maps L [N,1,H,W], 0..100, to ab [N,2,H/4,W/4] in Lab units; H and W multiples of 8."""
+        return self.model.predict_ab(L, self.temperature)
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedRefiner:
+    """A trained refiner, in eval mode: the model, its shape, its whole config.json."""
+
+    model: Refiner
+    config: RefinerModelConfig
+    details: Mapping[str, Any]
+
+    @torch.no_grad()
+    def refine_ab(self, L: Tensor, ab_small: Tensor) -> Tensor:
+        """Maps L [N,1,H,W], 0..100, and ab [N,2,H/4,W/4] to ab [N,2,H,W], both in Lab units."""
+        ab: Tensor = self.model(L, ab_small)
+        return ab
+
+
+def save_model(folder: Path, model: nn.Module, config_json: Mapping[str, Any]) -> None:
+    """Writes both files. The same model gives the same bytes.
+
+    Args:
+        folder: Must exist.
+        model: A Generator or a Refiner.
+        config_json: `kind`, `model` (its shape) and whatever else explains it; JSON values only.
+    """
+    data = save({name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()})
+    (folder / MODEL_FILE).write_bytes(data)  # safetensors' own writer would make it readable for its owner only
+    text = json.dumps({"format_version": FORMAT_VERSION, **config_json}, indent=1, sort_keys=True, allow_nan=False)
+    (folder / CONFIG_FILE).write_text(text + "\n", encoding="utf-8")
+
+
+def load_generator(folder: Path, device: torch.device | None = None) -> LoadedGenerator:
+    """Reads a trained generator.
+
+    Args:
+        folder: Where `model.safetensors` and `config.json` are.
+        device: Where the model goes; the CPU unless said otherwise.
+
+    Raises:
+        WeightsError: A file is missing or damaged, or of a format or of colour bins unknown to this version.
+    """
+    details = _read_config(folder, "generator")
+    config = _shape(GeneratorModelConfig(), details, folder)
+    if config.head == "distribution" and details.get("ab_bins") != bins_json():
+        raise WeightsError(f"{folder / CONFIG_FILE}: `ab_bins` are not this version's colour bins. Train again.")
+    temperature = details.get("temperature")
+    if not isinstance(temperature, float):
+        raise WeightsError(f"{folder / CONFIG_FILE}: `temperature` is missing. Train again.")
+    model = _with_weights(Generator(config), folder, device)
+    return LoadedGenerator(model, config, temperature, details)
+
+
+def load_refiner(folder: Path, device: torch.device | None = None) -> LoadedRefiner:
+    """Reads a trained refiner.
+
+    Args:
+        folder: Where `model.safetensors` and `config.json` are.
+        device: Where the model goes; the CPU unless said otherwise.
+
+    Raises:
+        WeightsError: A file is missing or damaged, or of a format unknown to this version.
+    """
+    details = _read_config(folder, "refiner")
+    config = _shape(RefinerModelConfig(), details, folder)
+    return LoadedRefiner(_with_weights(Refiner(config), folder, device), config, details)
+
+
+def bins_json() -> list[list[float]]:
+    """The ab bins as they stand in a generator's config.json: their centres (a, b) in Lab units."""
+    return [list(centre) for centre in ab_bin_centres()]
+
+
+def _read_config(folder: Path, kind: str) -> Mapping[str, Any]:
+    path = folder / CONFIG_FILE
+    try:
+        details = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"{path}: no readable model config ({error}). `recolor train {kind}` makes it.") from error
+    if not isinstance(details, dict) or details.get("format_version") != FORMAT_VERSION:
+        raise WeightsError(f"{path}: not of format version {FORMAT_VERSION}, the one this version reads. Train again.")
+    if details.get("kind") != kind:
+        raise WeightsError(f"{path}: a {details.get('kind')}, and a {kind} was asked for.")
+    return details
+
+
+def _shape(default: C, details: Mapping[str, Any], folder: Path) -> C:
+    try:
+        return overlay(default, details.get("model", {}))
+    except (ConfigError, AttributeError, TypeError) as error:
+        raise WeightsError(f"{folder / CONFIG_FILE}: `model` is not a model's shape ({error}). Train again.") from error
+
+
+M = TypeVar("M", Generator, Refiner)
+
+
+def _with_weights(model: M, folder: Path, device: torch.device | None) -> M:
+    path = folder / MODEL_FILE
+    try:
+        model.load_state_dict(load_file(path))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise WeightsError(f"{path}: no readable weights of this model ({reason}). Train again.") from error
+    model.to(device or torch.device("cpu")).to(memory_format=torch.channels_last)
+    model.eval().requires_grad_(False)
+    return model

@@ -1,0 +1,65 @@
+"""The generator: lightness in, a distribution over colours (or a colour) for each 4x4 block out."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from recolor.config import GeneratorModelConfig
+from recolor.models.ab_bins import AbBins
+from recolor.models.blocks import ResidualBlock, zeroed
+from recolor.models.encoder import CHANNELS, Encoder
+
+AB_SCALE = 110.0  # the regression head predicts ab / 110, about -1..1
+_DILATIONS = (1, 2, 4, 8)
+
+
+class Generator(nn.Module):
+    """ResNet101 features, residual blocks at the deepest layer, upsampling with skips to a quarter of the input.
+
+    The blocks' dilation grows 1, 2, 4, 8 and starts again, so that four of them see a whole 224-pixel image.
+
+    Args:
+        config: Its shape. The encoder starts from random weights, whatever `encoder_weights` says.
+    """
+
+    def __init__(self, config: GeneratorModelConfig) -> None:
+        super().__init__()
+        self.head_kind = config.head
+        self.encoder = Encoder(config.encoder_depth)
+        self.bins = AbBins()
+        channels = CHANNELS[: config.encoder_depth]
+        self.laterals = nn.ModuleList(nn.Conv2d(count, config.width, 1) for count in channels)
+        dilations = [_DILATIONS[number % len(_DILATIONS)] for number in range(config.blocks)]
+        self.blocks = nn.Sequential(*(ResidualBlock(config.width, dilation) for dilation in dilations))
+        self.fuse = nn.Sequential(nn.Conv2d(config.width, config.width, 3, padding=1), nn.ReLU(inplace=True))
+        self.head = zeroed(nn.Conv2d(config.width, self.bins.count if config.head == "distribution" else 2, 1))
+
+    def forward(self, L: Tensor) -> Tensor:
+        """Raw predictions for each 4x4 block.
+
+        Args:
+            L: Lightness [N,1,H,W], float32, 0..100; H and W multiples of 8.
+
+        Returns:
+            Logits over the ab bins [N,Q,H/4,W/4], or for the regression head ab [N,2,H/4,W/4] in Lab units.
+        """
+        *skips, deepest = [lateral(x) for lateral, x in zip(self.laterals, self.encoder(L), strict=True)]
+        x = self.blocks(deepest)
+        for skip in reversed(skips):
+            x = skip + functional.interpolate(x, size=skip.shape[-2:], mode="nearest")
+        out: Tensor = self.head(self.fuse(x))
+        return out if self.head_kind == "distribution" else out.float() * AB_SCALE
+
+    @torch.no_grad()
+    def predict_ab(self, L: Tensor, temperature: float) -> Tensor:
+        """The predicted colour of each 4x4 block.
+
+        Args:
+            L: Lightness [N,1,H,W], float32, 0..100; H and W multiples of 8.
+            temperature: T of the annealed mean; a regression head has no use for it.
+
+        Returns:
+            ab [N,2,H/4,W/4], float32, in Lab units.
+        """
+        out = self(L)
+        return self.bins.annealed_mean(out, temperature) if self.head_kind == "distribution" else out.float()

@@ -1,0 +1,58 @@
+"""The refiner: lightness and low-resolution colour in, colour at full resolution out."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from recolor.config import RefinerModelConfig
+from recolor.models.blocks import ResidualBlock, zeroed
+from recolor.models.encoder import CHANNELS, Encoder
+
+AB_SCALE = 110.0  # ab / 110 is about -1..1 inside
+
+
+class Refiner(nn.Module):
+    """Encoder features of L joined with an encoding of ab, an EDSR body, two pixel shuffles, a global skip.
+
+    Lim et al. 2017 (EDSR), figure 3: the body has a skip of its own, ×4 is two ×2 pixel shuffles. What it computes
+    is added to the bilinearly upsampled ab; a fresh refiner adds nothing.
+
+    Args:
+        config: Its shape. The encoder starts from random weights, whatever `encoder_weights` says.
+    """
+
+    def __init__(self, config: RefinerModelConfig) -> None:
+        super().__init__()
+        width = config.width
+        self.encoder = Encoder(depth=1)
+        self.encode_ab = nn.Sequential(nn.Conv2d(2, width, 3, padding=1), nn.ReLU(inplace=True))
+        self.join = nn.Conv2d(CHANNELS[0] + 16 + width, width, 1)
+        self.body = nn.Sequential(*(ResidualBlock(width) for _ in range(config.blocks)))
+        self.upsample = nn.Sequential(_times_two(width), _times_two(width))
+        self.head = zeroed(nn.Conv2d(width, 2, 3, padding=1))
+
+    def forward(self, L: Tensor, ab_small: Tensor) -> Tensor:
+        """Colour at the resolution of L.
+
+        Args:
+            L: Lightness [N,1,H,W], float32, 0..100; H and W multiples of 8.
+            ab_small: [N,2,H/4,W/4], float32, in Lab units.
+
+        Returns:
+            ab [N,2,H,W], float32, in Lab units.
+        """
+        pixels = functional.pixel_unshuffle(L / 50 - 1, 4)  # fine detail that the encoder's pooling drops
+        features = torch.cat([self.encoder(L)[0], pixels, self.encode_ab(ab_small / AB_SCALE)], dim=1)
+        x = self.join(features)
+        correction = self.head(self.upsample(x + self.body(x))).float() * AB_SCALE
+        ab: Tensor = upsample_ab(ab_small) + correction
+        return ab
+
+
+def upsample_ab(ab_small: Tensor) -> Tensor:
+    """Four times enlarged, bilinearly: ab [N,2,h,w] to [N,2,4h,4w]. What a refiner must beat."""
+    return functional.interpolate(ab_small.float(), scale_factor=4, mode="bilinear", align_corners=False)
+
+
+def _times_two(width: int) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(width, 4 * width, 3, padding=1), nn.PixelShuffle(2))

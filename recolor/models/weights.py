@@ -1,0 +1,173 @@
+"""The encoder's first weights: torchvision's, a file's or random ones, and never others than were asked for."""
+
+import hashlib
+import logging
+import pickle
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+from torchvision.models import ResNet101_Weights
+
+from recolor.errors import WeightsError
+from recolor.models.encoder import Encoder
+from recolor.stage import sha256_file
+
+IMAGENET = "imagenet"
+NONE = "none"
+_HUB_WEIGHTS = ResNet101_Weights.IMAGENET1K_V2
+_HUB_TIMEOUT_S = 10
+_OTHER_CHOICES = (
+    "Or give encoder_weights another value: the PATH of a ResNet101 state dict (.pth or .safetensors), or `none` to"
+    " start from random weights."
+)
+
+_log = logging.getLogger(__name__)
+
+
+def encoder_identity(weights: str) -> str:
+    """What the weights are, for keys: equal weights at another place have an equal identity.
+
+    Args:
+        weights: `imagenet`, `none` or the path of a ResNet101 state dict.
+
+    Raises:
+        WeightsError: There is no such file.
+    """
+    if weights == NONE:
+        return NONE
+    if weights == IMAGENET:
+        return f"{IMAGENET} {_hub_file()}"
+    return f"file {sha256_file(_existing(weights))}"
+
+
+def weights_kind(weights: str) -> str:
+    """`imagenet`, `none` or `file`: what may stand in a key or a model's config, where a path may not."""
+    return weights if weights in (IMAGENET, NONE) else "file"
+
+
+def check_encoder_weights(weights: str) -> None:
+    """Makes sure, within seconds, that the weights can be had, so that nobody waits for hours to learn otherwise.
+
+    Args:
+        weights: `imagenet`, `none` or the path of a ResNet101 state dict.
+
+    Raises:
+        WeightsError: There is no such file, it holds no ResNet101, or the hub can't be reached.
+    """
+    if weights == IMAGENET:
+        _check_hub()
+    elif weights != NONE:
+        _check_names(_read_file(_existing(weights)), Encoder(depth=3), weights)
+
+
+def load_encoder_weights(encoder: Encoder, weights: str) -> str:
+    """Gives the encoder its first weights; the stem's are summed over R, G and B.
+
+    Args:
+        encoder: Freshly made; `none` leaves it as it is.
+        weights: `imagenet`, `none` or the path of a ResNet101 state dict.
+
+    Returns:
+        SHA-256, in hexadecimal, of the encoder's names and tensors as they are now.
+
+    Raises:
+        WeightsError: They cannot be had or are not a ResNet101's; says which other choices there are.
+    """
+    if weights != NONE:
+        state = _download() if weights == IMAGENET else _read_file(_existing(weights))
+        _check_names(state, encoder, weights)
+        encoder.load_state_dict({name: _adapted(name, state[name]) for name in encoder.state_dict()})
+    sha256 = tensors_sha256(encoder.state_dict())
+    _log.info("encoder weights: %s, sha256 of the tensors used %s", encoder_identity(weights), sha256)
+    return sha256
+
+
+def tensors_sha256(state: Mapping[str, Tensor]) -> str:
+    """SHA-256, in hexadecimal, of names, types, shapes and values, in the order of the names."""
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        tensor = state[name].detach().cpu().contiguous()
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _adapted(name: str, tensor: Tensor) -> Tensor:
+    return tensor.sum(dim=1, keepdim=True) if name == "conv1.weight" else tensor
+
+
+def _existing(weights: str) -> Path:
+    path = Path(weights).expanduser()
+    if not path.is_file():
+        raise WeightsError(
+            f"encoder_weights = {weights!r}: there is no such file. Allowed: `imagenet` (from torchvision's hub), the"
+            " PATH of a ResNet101 state dict (.pth or .safetensors), or `none` (random weights)."
+        )
+    return path
+
+
+def _read_file(path: Path) -> Mapping[str, Tensor]:
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError, SafetensorError) as error:
+        raise WeightsError(f"{path}: cannot be read as a state dict ({_one_line(error)}). {_OTHER_CHOICES}") from error
+    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise WeightsError(f"{path}: holds no state dict (names and tensors). {_OTHER_CHOICES}")
+    return state
+
+
+def _check_names(state: Mapping[str, Tensor], encoder: Encoder, weights: str) -> None:
+    wanted = {name: tuple(tensor.shape) for name, tensor in encoder.state_dict().items()}
+    wanted["conv1.weight"] = (64, 3, 7, 7)
+    missing = [name for name in wanted if name not in state]
+    unlike = [
+        f"{name} {tuple(state[name].shape)} instead of {shape}"
+        for name, shape in wanted.items()
+        if name in state and tuple(state[name].shape) != shape
+    ]
+    if missing or unlike:
+        raise WeightsError(
+            f"{weights}: not the state dict of torchvision's ResNet101. Missing ({len(missing)}):"
+            f" {', '.join(missing[:5]) or '-'}. Of another shape ({len(unlike)}): {', '.join(unlike[:5]) or '-'}."
+        )
+
+
+def _download() -> Mapping[str, Tensor]:
+    try:
+        state: Mapping[str, Tensor] = _HUB_WEIGHTS.get_state_dict(progress=True, check_hash=True, weights_only=True)
+    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
+        raise _hub_error(error) from error
+    return state
+
+
+def _check_hub() -> None:
+    if (Path(torch.hub.get_dir()) / "checkpoints" / _hub_file()).is_file():
+        return
+    request = urllib.request.Request(_HUB_WEIGHTS.url, method="HEAD")  # noqa: S310  (torchvision's own https address)
+    try:
+        with urllib.request.urlopen(request, timeout=_HUB_TIMEOUT_S):  # noqa: S310  (as above)
+            pass
+    except OSError as error:
+        raise _hub_error(error) from error
+
+
+def _hub_file() -> str:
+    return str(_HUB_WEIGHTS.url).rpartition("/")[2]
+
+
+def _hub_error(error: Exception) -> WeightsError:
+    return WeightsError(
+        f"encoder_weights = 'imagenet': {_HUB_WEIGHTS.url} cannot be had ({_one_line(error)}). Connect to the network,"
+        f" or put the file into {torch.hub.get_dir()}/checkpoints. {_OTHER_CHOICES}"
+    )
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]

@@ -1,0 +1,133 @@
+"""The pipeline without an orchestrator: each stage a plain call, its parts run by threads of this process.
+
+`flows/` runs the same stage functions under Prefect.
+"""
+
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from recolor.config import Config
+from recolor.detect import ISSUES, detect_issue
+from recolor.index import index_images
+from recolor.measure import measure_part, merge_measurements, plan_measure
+from recolor.parallel import run_parallel
+from recolor.select import select
+from recolor.shards import finish_shards, plan_shards, write_shard
+from recolor.stage import Outcome
+from recolor.workspace import Workspace
+
+Stage = Callable[[Workspace, Path, Config], Outcome]
+
+
+def measure(workspace: Workspace, images: Path, config: Config) -> Outcome:
+    """Measures every image of the index that has no measurement yet, then writes `manifests/measurements.parquet`."""
+    plan = plan_measure(workspace, config)
+    measure_one = partial(measure_part, workspace, images, config=config)
+    outcomes = run_parallel(measure_one, plan.missing, config.execution, "measure", lambda part: len(part.rows))
+    merged = merge_measurements(workspace, config)
+    done = together("measure", [*outcomes, merged], merged)
+    measured = sum(len(part.rows) for part in plan.missing)
+    return replace(done, counts={**done.counts, "measured": measured, "reused": plan.reused})
+
+
+def detect(workspace: Workspace, images: Path, config: Config) -> Outcome:
+    """Runs every detector; writes a manifest for each issue."""
+    del images  # judged by their measurements alone
+    outcomes = [detect_issue(workspace, issue, config) for issue in ISSUES]
+    counts = {issue: outcome.counts["outliers"] for issue, outcome in zip(ISSUES, outcomes, strict=True)}
+    return Outcome(
+        "detect",
+        sum(outcome.built for outcome in outcomes),
+        sum(outcome.reused for outcome in outcomes),
+        counts,
+        sum(outcome.seconds_s for outcome in outcomes),
+    )
+
+
+def shard(workspace: Workspace, images: Path, config: Config) -> Outcome:
+    """Writes every shard that is missing, then `data/shards/index.parquet`."""
+    plan = plan_shards(workspace, config)
+    write_one = partial(write_shard, workspace, images, config=config)
+    outcomes = run_parallel(write_one, plan.missing, config.execution, "shard", lambda part: part.images)
+    finished = finish_shards(workspace, config)
+    return together("shard", [*outcomes, finished], finished)
+
+
+def together(stage: str, outcomes: list[Outcome], last: Outcome) -> Outcome:
+    """One outcome for a stage of several parts, with the counts of its last."""
+    built = sum(outcome.built for outcome in outcomes)
+    reused = sum(outcome.reused for outcome in outcomes)
+    return Outcome(stage, built, reused, last.counts, round(sum(outcome.seconds_s for outcome in outcomes), 3))
+
+
+def train_generator(workspace: Workspace, images: Path, config: Config) -> Outcome:
+    """Trains the generator on the shards."""
+    from recolor.train import train_generator as train
+
+    del images  # trained on shards alone
+    return train(workspace, config)
+
+
+def train_refiner(workspace: Workspace, images: Path, config: Config) -> Outcome:
+    """Trains the refiner on the shards and the generator."""
+    from recolor.train import train_refiner as train
+
+    del images
+    return train(workspace, config)
+
+
+def evaluate(workspace: Workspace, images: Path, config: Config) -> Outcome:
+    """Measures both models against their controls and writes the report."""
+    from recolor.evaluate import evaluate as measure_models
+
+    del images
+    return measure_models(workspace, config)
+
+
+def _index(workspace: Workspace, images: Path, config: Config) -> Outcome:
+    return index_images(workspace, images, config)
+
+
+def _select(workspace: Workspace, images: Path, config: Config) -> Outcome:
+    del images
+    return select(workspace, config)
+
+
+CLEANING: dict[str, Stage] = {"index": _index, "measure": measure, "detect": detect, "select": _select}
+STAGES: dict[str, Stage] = {
+    **CLEANING,
+    "shard": shard,
+    "train-generator": train_generator,
+    "train-refiner": train_refiner,
+    "evaluate": evaluate,
+}
+
+
+def check_can_train(stages: Collection[str], config: Config) -> None:
+    """Makes sure that the stages will find their device and their encoder's weights, before hours of other work.
+
+    Raises:
+        ConfigError: A device was asked for that is not there.
+        WeightsError: Weights were asked for that cannot be had.
+    """
+    if not {"train-generator", "train-refiner", "evaluate"} & set(stages):
+        return
+    from recolor.models.device import resolve_device
+    from recolor.models.weights import check_encoder_weights
+
+    if "train-generator" in stages:
+        resolve_device(config.generator.train.device)
+        check_encoder_weights(config.generator.model.encoder_weights)
+    if "train-refiner" in stages:
+        resolve_device(config.refiner.train.device)
+        check_encoder_weights(config.refiner.model.encoder_weights)
+    if "evaluate" in stages:
+        resolve_device(config.evaluate.device)
+
+
+def run_stages(stages: dict[str, Stage], workspace: Workspace, images: Path, config: Config) -> Iterator[Outcome]:
+    """Runs stages one after the other, and yields what each did as it ends."""
+    for stage in stages.values():
+        yield stage(workspace, images, config)

@@ -1,0 +1,203 @@
+"""The stage `select`: outliers and human decisions in, the kept images and their split out. Nothing is deleted."""
+
+import csv
+import hashlib
+import io
+import logging
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import pyarrow as pa
+
+from recolor.config import Config, SelectConfig
+from recolor.errors import ConfigError, InputError
+from recolor.manifest import read_table, write_manifest
+from recolor.schemas import CLEAN, ISSUES, MEASUREMENTS, OUTLIERS
+from recolor.stage import Counts, Outcome, Part, require_record, run_part
+from recolor.workspace import Workspace
+
+SELECT_VERSION = 1
+GROUP_DIGITS = 16
+
+Split = Literal["train", "val", "test"]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a person decided about an image, and on which line of `decisions.csv`."""
+
+    keep: bool
+    line: int
+
+
+@dataclass(slots=True)
+class _Verdict:
+    """What speaks against one image."""
+
+    issues: list[str] = field(default_factory=list)
+    reasons: list[str] = field(default_factory=list)
+    score: float = 1.0
+
+    def add(self, issue: str, reason: str, score: float) -> None:
+        self.issues.append(issue)
+        self.reasons.append(reason)
+        self.score = min(self.score, score)
+
+
+def select(workspace: Workspace, config: Config) -> Outcome:
+    """Writes `clean.parquet` (kept images and their split) and `outliers.parquet` (rejected ones, all their reasons).
+
+    Decisions in `manifests/decisions.csv` win over the detectors, except that what cannot be decoded cannot be kept.
+
+    Raises:
+        MissingStageError: A detector's manifest is not there.
+        ConfigError: `decisions.csv` is malformed; names the line.
+        InputError: No image is left; says what took them.
+    """
+    decisions_file = workspace.manifests / "decisions.csv"
+    decisions_text = _read_decisions(decisions_file)
+    decisions = parse_decisions(decisions_text, decisions_file)
+    sources = {name: workspace.manifest(name) for name in ("measurements", *ISSUES)}
+    inputs = {
+        name: require_record(path, "measure" if name == "measurements" else "detect").content
+        for name, path in sources.items()
+    }
+    inputs["decisions"] = hashlib.sha256(decisions_text.encode()).hexdigest()
+    outputs = (workspace.manifest("clean"), workspace.manifest("outliers"))
+    part = Part(workspace, "select", SELECT_VERSION, config.select, inputs, outputs)
+    return run_part(part, lambda staging: _select(sources, decisions, config.select, staging))
+
+
+def parse_decisions(text: str, file: Path) -> dict[str, Decision]:
+    """Reads decisions: a header `path,decision`, then a line an image, `keep` or `reject`. The last line on an image wins.
+
+    Args:
+        text: The content of the file.
+        file: Its path, for the message.
+
+    Raises:
+        ConfigError: A line is malformed; names it.
+    """
+    rows = csv.reader(io.StringIO(text, newline=""), strict=True)
+    decisions: dict[str, Decision] = {}
+    try:
+        for row in rows:
+            cells = [cell.strip() for cell in row]
+            if not any(cells) or (not decisions and cells == ["path", "decision"]):
+                continue
+            if len(row) != 2 or cells[1] not in ("keep", "reject"):
+                raise ConfigError(f"{file}, line {rows.line_num}: {row!r} is not PATH,keep or PATH,reject. Mend it.")
+            decisions[row[0]] = Decision(cells[1] == "keep", rows.line_num)
+    except csv.Error as error:
+        raise ConfigError(f"{file}, line {rows.line_num}: not CSV ({error}). Mend it.") from error
+    return decisions
+
+
+def split_of(group: str, config: SelectConfig) -> Split:
+    """The split of a group of copies: a function of its content and the seed, whatever else is in the folder.
+
+    Args:
+        group: The first 16 hexadecimal digits of the kept copy's SHA-256.
+        config: Fractions and seed.
+    """
+    digest = hashlib.sha256(f"{config.seed}:{group}".encode()).digest()
+    at = int.from_bytes(digest[:8]) / 2**64
+    if at < config.val_fraction:
+        return "val"
+    return "test" if at < config.val_fraction + config.test_fraction else "train"
+
+
+def _read_decisions(file: Path) -> str:
+    try:
+        return file.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        return ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file}: cannot be read as UTF-8 text ({error}). Mend or remove it.") from error
+
+
+def _select(
+    sources: Mapping[str, Path], decisions: Mapping[str, Decision], config: SelectConfig, staging: Path
+) -> Counts:
+    columns = ["path", "reason", *CLEAN.arrow.names[1:4]]
+    images = read_table(MEASUREMENTS, sources["measurements"], columns)
+    issues = {name: read_table(schema, sources[name]) for name, schema in ISSUES.items()}
+    verdicts = _judge(issues, decisions, images)
+    rejected = [verdicts.get(path) is not None for path in images["path"].to_pylist()]
+    kept = images.filter(pa.array([not no for no in rejected], pa.bool_()))
+    if not len(kept):
+        raise InputError(_nothing_kept(len(images), verdicts))
+    clean = _clean_table(kept, issues["duplicate"], config)
+    write_manifest(CLEAN, clean, staging / "clean.parquet")
+    write_manifest(OUTLIERS, _outlier_table(verdicts), staging / "outliers.parquet")
+    return {"images": len(images), "kept": len(kept), "rejected": len(verdicts), **_split_counts(clean)}
+
+
+def _judge(issues: Mapping[str, pa.Table], decisions: Mapping[str, Decision], images: pa.Table) -> dict[str, _Verdict]:
+    """The rejected images: by the detectors, corrected by the decisions."""
+    verdicts: dict[str, _Verdict] = {}
+    for name, table in issues.items():
+        for path, reason, score in zip(*(table[column].to_pylist() for column in ("path", "reason", "score"))):
+            verdicts.setdefault(path, _Verdict()).add(name, reason, score)
+    known, undecodable = set(images["path"].to_pylist()), _undecodable(images)
+    for path, decision in decisions.items():
+        if path not in known:
+            _log.warning("decisions.csv, line %d: %r is not among the images; passed over.", decision.line, path)
+        elif not decision.keep:
+            verdicts.setdefault(path, _Verdict()).add(
+                "decision", f"rejected in decisions.csv, line {decision.line}", 0.0
+            )
+        elif path in undecodable:
+            _log.warning("decisions.csv, line %d: %r cannot be decoded, so it cannot be kept.", decision.line, path)
+        else:
+            verdicts.pop(path, None)
+    # Images that cannot be decoded are never kept, even if `corrupt` is switched off.
+    for path, reason in undecodable.items():
+        if path not in verdicts:
+            verdicts[path] = _Verdict(["corrupt"], [reason], 0.0)
+    return verdicts
+
+
+def _undecodable(images: pa.Table) -> dict[str, str]:
+    pairs = zip(images["path"].to_pylist(), images["reason"].to_pylist())
+    return {path: reason for path, reason in pairs if reason is not None}
+
+
+def _clean_table(kept: pa.Table, duplicates: pa.Table, config: SelectConfig) -> pa.Table:
+    group_of = dict(zip(duplicates["path"].to_pylist(), duplicates["group"].to_pylist()))
+    paths, shas = kept["path"].to_pylist(), kept["sha256"].to_pylist()
+    groups = [group_of.get(path, sha[:GROUP_DIGITS]) for path, sha in zip(paths, shas)]
+    columns: dict[str, Sequence[str]] = {"group": groups, "split": [split_of(group, config) for group in groups]}
+    arrays = [
+        pa.array(columns[name], pa.string()) if name in columns else kept[name].combine_chunks()
+        for name in CLEAN.arrow.names
+    ]
+    return pa.table(arrays, names=CLEAN.arrow.names)
+
+
+def _outlier_table(verdicts: Mapping[str, _Verdict]) -> pa.Table:
+    rows = [
+        {"path": path, "issues": verdict.issues, "reasons": verdict.reasons, "score": verdict.score}
+        for path, verdict in sorted(verdicts.items(), key=lambda item: item[0].encode("utf-8", "surrogateescape"))
+    ]
+    return pa.Table.from_pylist(rows, schema=OUTLIERS.arrow)
+
+
+def _split_counts(clean: pa.Table) -> dict[str, int]:
+    found = Counter(clean["split"].to_pylist())
+    return {split: found[split] for split in ("train", "val", "test")}
+
+
+def _nothing_kept(images: int, verdicts: Mapping[str, _Verdict]) -> str:
+    counts = Counter(issue for verdict in verdicts.values() for issue in verdict.issues)
+    listed = ", ".join(f"{issue} {count}" for issue, count in counts.most_common())
+    return (
+        f"none of the {images} images is kept (rejected as {listed}). Look at manifests/<issue>.parquet, then change a"
+        f" threshold (such as low_resolution.min_side_px=64), switch a detector off (blurry.enabled=false), or list"
+        f" images to keep in manifests/decisions.csv."
+    )

@@ -1,0 +1,262 @@
+"""The one training loop. Everything random is a pure function of (seed, step), so that resuming is exact."""
+
+import logging
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from recolor.config import TrainConfig
+from recolor.dataset import Batch, ShardDataset, batch_rows, batches, make_batch
+from recolor.errors import TrainingError
+from recolor.train.checkpoint import (
+    Checkpoint,
+    Metric,
+    checkpoint_paths,
+    keep_newest,
+    newest_checkpoint,
+    save_checkpoint,
+)
+
+LOG_STEPS = 10  # losses are read from the device this often
+VALIDATION_IMAGES = 512  # at most so many, the first of the val split
+_FINAL_LR_FRACTION = 0.01
+_EMA_WARMUP_STEPS = 10
+
+_log = logging.getLogger(__name__)
+
+Loss = Callable[[nn.Module, Batch], Tensor]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Training:
+    """What is to be trained.
+
+    Attributes:
+        name: Of the model, for the progress bar and messages.
+        model: With its first weights, on its device.
+        loss: Of a batch under the given model, a float32 scalar.
+        config: How.
+        checkpoints: Folder of this training's checkpoints alone.
+        key: Of this training.
+    """
+
+    name: str
+    model: nn.Module
+    loss: Loss
+    config: TrainConfig
+    checkpoints: Path
+    key: str
+
+
+@dataclass(slots=True)
+class _State:
+    """What changes from step to step; `pending` holds steps' losses and gradient norms still on the device."""
+
+    model: nn.Module
+    ema: nn.Module
+    optimizer: torch.optim.AdamW
+    step: int = 0
+    metrics: list[Metric] = field(default_factory=list)
+    pending: list[tuple[int, Tensor]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """The averaged model, and what was measured on the way."""
+
+    model: nn.Module
+    metrics: list[Metric]
+
+
+def train(training: Training, train_set: ShardDataset, val_set: ShardDataset | None) -> Trained:
+    """Trains, from the newest checkpoint if there is one, to the last step.
+
+    Validation runs with the averaged weights, without augmentation, on the first images of the val split; where there
+    is none, no validation loss is recorded and the log says so.
+
+    Raises:
+        TrainingError: The loss or the gradient is no longer finite.
+    """
+    if val_set is None:
+        _log.warning("%s: the val split has no images; no validation loss will be measured", training.name)
+    device = next(training.model.parameters()).device
+    with _deterministic(device):
+        state = _start(training)
+        with _bar(training, state.step) as bar:
+            for batch in batches(train_set, training.config, state.step, device):
+                _one_step(training, state, batch)
+                _after_step(training, state, train_set, val_set, bar)
+    keep_newest(training.checkpoints, 1)
+    return Trained(state.ema.eval(), state.metrics)
+
+
+def lr_at(step: int, config: TrainConfig) -> float:
+    """The learning rate of a step (the first is 0): linear warm-up, then cosine to 1% of the peak."""
+    if step < config.warmup_steps:
+        return config.lr * (step + 1) / config.warmup_steps
+    done = (step - config.warmup_steps) / max(1, config.steps - 1 - config.warmup_steps)
+    cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+    return config.lr * (_FINAL_LR_FRACTION + (1 - _FINAL_LR_FRACTION) * cosine)
+
+
+def ema_decay_at(step: int, config: TrainConfig) -> float:
+    """The averaging's decay: lower in the first steps, so that the first random weights are soon forgotten."""
+    return min(config.ema_decay, (1 + step) / (_EMA_WARMUP_STEPS + step))
+
+
+def uses_bfloat16(config: TrainConfig, device: torch.device) -> bool:
+    """Whether the forward pass runs under bfloat16 autocast."""
+    return config.amp == "bfloat16" or (config.amp == "auto" and device.type == "cuda")
+
+
+def _start(training: Training) -> _State:
+    training.model.to(memory_format=torch.channels_last)
+    state = _State(training.model, _copy_for_averaging(training.model), _optimizer(training.model, training.config))
+    keep_newest(training.checkpoints, 2)
+    checkpoint = newest_checkpoint(training.checkpoints, training.key)
+    if checkpoint is not None:
+        state.model.load_state_dict(checkpoint.model)
+        state.ema.load_state_dict(checkpoint.ema)
+        state.optimizer.load_state_dict(checkpoint.optimizer)
+        state.step, state.metrics = checkpoint.step, list(checkpoint.metrics)
+        _log.info("%s: going on from step %d", training.name, state.step)
+    return state
+
+
+def _copy_for_averaging(model: nn.Module) -> nn.Module:
+    return deepcopy(model).requires_grad_(False)
+
+
+def _optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
+    parameters = list(model.parameters())
+    groups: list[dict[str, Any]] = [
+        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": config.weight_decay},
+        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=config.lr, fused=True)
+
+
+def _one_step(training: Training, state: _State, batch: Batch) -> None:
+    state.model.train()
+    for group in state.optimizer.param_groups:
+        group["lr"] = lr_at(state.step, training.config)
+    loss = _loss(training, state.model, batch)
+    state.optimizer.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]  # torch ships this one without types
+    norm = nn.utils.clip_grad_norm_(state.model.parameters(), training.config.clip_norm)
+    state.optimizer.step()
+    _average(state.ema, state.model, ema_decay_at(state.step, training.config))
+    state.pending.append((state.step, torch.stack([loss.detach(), norm])))
+    state.step += 1
+
+
+def _loss(training: Training, model: nn.Module, batch: Batch) -> Tensor:
+    device = batch.L.device
+    with torch.autocast(device.type, torch.bfloat16, enabled=uses_bfloat16(training.config, device)):
+        return training.loss(model, batch)
+
+
+@torch.no_grad()
+def _average(ema: nn.Module, model: nn.Module, decay: float) -> None:
+    """Moves the averaged weights, and batch norm's statistics with them, a little towards the model's."""
+    averaged, current = ema.state_dict(), model.state_dict()
+    floats = [name for name, tensor in averaged.items() if tensor.is_floating_point()]
+    torch._foreach_lerp_([averaged[name] for name in floats], [current[name] for name in floats], 1 - decay)
+    for name in averaged.keys() - set(floats):
+        averaged[name].copy_(current[name])
+
+
+def _after_step(
+    training: Training, state: _State, train_set: ShardDataset, val_set: ShardDataset | None, bar: Any
+) -> None:
+    config, last = training.config, state.step == training.config.steps
+    checkpoint_due = last or state.step % config.checkpoint_steps == 0
+    validation_due = last or state.step % config.validate_steps == 0
+    if checkpoint_due or validation_due or state.step % LOG_STEPS == 0:
+        _collect_losses(training, state, train_set)
+        bar.set_postfix(loss=f"{state.metrics[-1][2]:.4f}", refresh=False)
+    bar.update(config.batch_images)
+    if validation_due and val_set is not None:
+        loss = _validation_loss(training, state.ema, val_set)
+        state.metrics.append((state.step, "val", loss, lr_at(state.step - 1, config)))
+    if checkpoint_due:
+        _save(training, state)
+
+
+def _collect_losses(training: Training, state: _State, train_set: ShardDataset) -> None:
+    """Moves pending losses to the metrics.
+
+    Raises:
+        TrainingError: One is not finite.
+    """
+    values = torch.stack([value for _, value in state.pending]).cpu().tolist()
+    for (step, _), (loss, norm) in zip(state.pending, values, strict=True):
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            raise _not_finite(training, train_set, step, f"loss {loss}, gradient norm {norm}")
+        state.metrics.append((step + 1, "train", loss, lr_at(step, training.config)))
+    state.pending.clear()
+
+
+def _not_finite(training: Training, train_set: ShardDataset, step: int, what: str) -> TrainingError:
+    config = training.config
+    rows = batch_rows(train_set.rows, config.batch_images, config.seed, step)
+    kept = checkpoint_paths(training.checkpoints)
+    return TrainingError(
+        f"{training.name}: {what} at step {step + 1}. Lower {training.name}.train.lr, or look at the images of the"
+        f" step. Last good checkpoint: {kept[-1] if kept else 'none yet'}. Images: {', '.join(train_set.paths(rows))}."
+    )
+
+
+@torch.no_grad()
+def _validation_loss(training: Training, model: nn.Module, val_set: ShardDataset) -> float:
+    """Mean loss over the first images of the val split, cropped at their centre."""
+    model.eval()
+    device = next(model.parameters()).device
+    count = min(val_set.rows, VALIDATION_IMAGES)
+    total = 0.0
+    for start in range(0, count, training.config.batch_images):
+        rows = np.arange(start, min(start + training.config.batch_images, count))
+        codes = torch.from_numpy(val_set.codes(rows)).to(device)
+        batch = make_batch(codes, train=training.config, step=0, augment=False)
+        total += _loss(training, model, batch).item() * len(rows)
+    return total / count
+
+
+def _save(training: Training, state: _State) -> None:
+    model, ema, optimizer = state.model.state_dict(), state.ema.state_dict(), state.optimizer.state_dict()
+    save_checkpoint(
+        training.checkpoints, Checkpoint(training.key, state.step, model, ema, optimizer, list(state.metrics))
+    )
+    keep_newest(training.checkpoints, 2)
+
+
+def _bar(training: Training, start_step: int) -> Any:
+    images = training.config.batch_images
+    return tqdm(
+        total=training.config.steps * images,
+        initial=start_step * images,
+        desc=f"train {training.name}",
+        unit=" images",
+        disable=None,
+        delay=1,
+    )
+
+
+@contextmanager
+def _deterministic(device: torch.device) -> Iterator[None]:
+    """On a CPU, only algorithms that give the same bits every time; on CUDA some have no such form."""
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(before or device.type == "cpu")
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)

@@ -1,0 +1,121 @@
+"""Training the refiner: from the shards and the generator to `data/models/refiner/`."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from recolor.config import Config, RefinerConfig
+from recolor.dataset import Batch, ShardDataset
+from recolor.models.device import resolve_device
+from recolor.models.files import CONFIG_FILE, MODEL_FILE, LoadedGenerator, load_generator
+from recolor.models.refiner import Refiner
+from recolor.models.weights import encoder_identity, load_encoder_weights, weights_kind
+from recolor.stage import Counts, Outcome, Part, fingerprint, require_record, run_part
+from recolor.train.loop import Loss, Training, train
+from recolor.train.losses import refinement_loss
+from recolor.train.outputs import keyed_train_config, model_outputs, shards_record, validation_set, write_outputs
+from recolor.workspace import Workspace
+
+STAGE = "train-refiner"
+VERSION = 1
+
+
+def train_refiner(workspace: Workspace, config: Config) -> Outcome:
+    """Trains the refiner, unless it is there already; goes on where a killed training stopped.
+
+    Args:
+        workspace: With finished shards and generator; `data/models/refiner/` and its checkpoints are written.
+        config: `config.refiner` counts.
+
+    Raises:
+        ConfigError: CUDA was asked for and is not there.
+        MissingStageError: There are no finished shards, or there is no generator.
+        InputError: The train split is empty.
+        WeightsError: The encoder's first weights cannot be had, or the generator cannot be read.
+        TrainingError: The loss is no longer finite.
+        StorageError: The disk is full or failing.
+    """
+    device = resolve_device(config.refiner.train.device)
+    inputs = {
+        "shards": shards_record(workspace).content,
+        "generator": _generator_content(workspace),
+        "encoder": encoder_identity(config.refiner.model.encoder_weights),
+    }
+    folder = workspace.models / "refiner"
+    part = Part(workspace, STAGE, VERSION, _keyed(config.refiner), inputs, model_outputs(folder))
+    return run_part(part, lambda staging: _build(part, config.refiner, device, staging))
+
+
+def mixed_ab(generator: LoadedGenerator, batch: Batch, predicted_fraction: float) -> Tensor:
+    """Low-resolution ab to refine: the generator's for the first images of a batch, the truth for the others.
+
+    The order of a batch is random already, so that no further chance is needed.
+    """
+    count = round(predicted_fraction * len(batch.L))
+    if count == 0:
+        return batch.ab_small
+    return torch.cat([generator.predict_ab(batch.L[:count]), batch.ab_small[count:]])
+
+
+def _build(part: Part, config: RefinerConfig, device: torch.device, staging: Path) -> Counts:
+    model, weights_sha256 = _fresh_model(config)
+    generator = load_generator(part.workspace.models / "generator", device)
+    train_set = ShardDataset.open(part.workspace, "train")
+    training = Training(
+        name="refiner",
+        model=model.to(device),
+        loss=_loss(generator, config.predicted_fraction),
+        config=config.train,
+        checkpoints=part.outputs[0].parent / "checkpoints" / part.key[:16],
+        key=part.key,
+    )
+    trained = train(training, train_set, validation_set(part.workspace))
+    write_outputs(staging, trained, _config_json(part, config, weights_sha256), "refiner")
+    return {"steps": config.train.steps, "images": train_set.rows}
+
+
+def _generator_content(workspace: Workspace) -> str:
+    """What the generator is: its weights and its config, not its metrics."""
+    record = require_record(workspace.models / "generator" / MODEL_FILE, "train generator")
+    names = (MODEL_FILE, CONFIG_FILE)
+    return fingerprint([output.sha256 for output in record.outputs if output.path.endswith(names)])
+
+
+def _fresh_model(config: RefinerConfig) -> tuple[Refiner, str]:
+    """The model with its first weights, fixed by the seed, and what the encoder's are (their SHA-256)."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.train.seed)
+        model = Refiner(config.model)
+    return model, load_encoder_weights(model.encoder, config.model.encoder_weights)
+
+
+def _loss(generator: LoadedGenerator, predicted_fraction: float) -> Loss:
+    def refinement(model: nn.Module, batch: Batch) -> Tensor:
+        return refinement_loss(model(batch.L, mixed_ab(generator, batch, predicted_fraction)), batch.ab)
+
+    return refinement
+
+
+def _keyed(config: RefinerConfig) -> RefinerConfig:
+    """The settings that the result depends on; the encoder's weights count by content, as an input."""
+    model = replace(config.model, encoder_weights=weights_kind(config.model.encoder_weights))
+    return replace(config, model=model, train=keyed_train_config(config.train))
+
+
+def _config_json(part: Part, config: RefinerConfig, weights_sha256: str) -> Mapping[str, Any]:
+    keyed = asdict(_keyed(config))
+    return {
+        "kind": "refiner",
+        "key": part.key,
+        "model": keyed["model"],
+        "encoder": {"weights": part.inputs["encoder"], "tensors_sha256": weights_sha256},
+        "training": {
+            "train": keyed["train"],
+            "predicted_fraction": config.predicted_fraction,
+            "inputs": dict(part.inputs),
+        },
+    }

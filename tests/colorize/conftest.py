@@ -1,0 +1,31 @@
+import pytest
+import torch
+
+from recolor.colorize import Colorizer
+from recolor.config import GeneratorModelConfig, RefinerModelConfig
+from recolor.models.files import bins_json, save_model
+from recolor.models.generator import Generator
+from recolor.models.refiner import Refiner
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory):
+    """Both models, small and untrained; heads start at zero, so random ones stand in for a training."""
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("models")
+    generator = Generator(GeneratorModelConfig(encoder_weights="none", encoder_depth=1, width=8, blocks=1)).eval()
+    refiner = Refiner(RefinerModelConfig(encoder_weights="none", width=8, blocks=1)).eval()
+    torch.nn.init.normal_(generator.head.weight, std=0.2)
+    torch.nn.init.normal_(refiner.head.weight, std=0.01)
+    shape = {"encoder_weights": "none", "width": 8, "blocks": 1}
+    for name in ("generator", "refiner"):
+        (folder / name).mkdir()
+    details = {"kind": "generator", "model": {**shape, "encoder_depth": 1}, "temperature": 0.38}
+    save_model(folder / "generator", generator, {**details, "ab_bins": bins_json()})
+    save_model(folder / "refiner", refiner, {"kind": "refiner", "model": shape})
+    return folder
+
+
+@pytest.fixture(scope="session")
+def colorizer(models):
+    return Colorizer.from_folder(models, "cpu")

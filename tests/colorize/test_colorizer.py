@@ -1,0 +1,108 @@
+import numpy as np
+import pytest
+from PIL import Image
+from skimage import data
+from skimage.color import rgb2lab
+
+from recolor.colorize import Colorizer
+from recolor.colorize.colorizer import model_size
+from recolor.errors import MissingStageError, WeightsError
+from recolor.lab import lab_to_rgb, rgb_to_lab
+
+
+@pytest.fixture(scope="module")
+def photograph():
+    return Image.fromarray(data.coffee())
+
+
+def test_a_picture_comes_back_whole_and_coloured(colorizer, photograph):
+    coloured = colorizer.colorize_image(photograph)
+    assert coloured.size == photograph.size
+    assert coloured.mode == "RGB"
+    assert np.abs(rgb2lab(coloured)[..., 1:]).mean() > 1
+
+
+def test_lightness_stays_where_the_colour_is_in_gamut(colorizer):
+    """Against the result before clipping: an in-gamut pixel's lightness is the photograph's to 8-bit rounding."""
+    rgb = data.coffee()[:200, :300]
+    lab = rgb_to_lab(colorizer.colorize_rgb(rgb))
+    truth = rgb_to_lab(rgb)[..., 0]
+    inside = np.abs(rgb_to_lab(lab_to_rgb(lab))[..., 0] - lab[..., 0]) < 0.01
+    free = inside & (colorizer.colorize_rgb(rgb).min(axis=2) > 0) & (colorizer.colorize_rgb(rgb).max(axis=2) < 255)
+    assert free.mean() > 0.2
+    assert np.abs(lab[..., 0] - truth)[free].max() < 0.6
+
+
+def test_colour_of_the_input_has_no_influence(colorizer):
+    rgb = data.coffee()[:240, :260]
+    grey = lab_to_rgb(rgb_to_lab(rgb) * np.array([1, 0, 0], np.float32))
+    coloured, from_grey = (rgb_to_lab(colorizer.colorize_rgb(image)) for image in (rgb, grey))
+    assert np.linalg.norm(coloured - from_grey, axis=2).mean() < 1.5
+
+
+@pytest.mark.parametrize("factor", [2, 3])
+def test_the_same_photograph_gets_the_same_colours_at_another_size(colorizer, factor):
+    small = Image.fromarray(data.chelsea()[:256, :320])
+    large = small.resize((320 * factor, 256 * factor), Image.Resampling.BICUBIC)
+    ab, ab_large = (rgb2lab(colorizer.colorize_image(picture).resize((80, 64)))[..., 1:] for picture in (small, large))
+    assert np.linalg.norm(ab - ab_large, axis=2).mean() < 2
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "I;16", "F", "HSV"])
+def test_every_mode_is_coloured(colorizer, mode):
+    grey = Image.fromarray(data.camera()[::4, ::4])
+    if mode == "I;16":
+        picture = Image.fromarray(np.asarray(grey).astype(np.uint16) * 257)
+    else:
+        picture = grey.convert("RGB").convert(mode) if mode in {"P", "CMYK", "YCbCr", "HSV"} else grey.convert(mode)
+    coloured = colorizer.colorize_image(picture)
+    assert coloured.mode == "RGB"
+    assert coloured.size == (128, 128)
+
+
+def test_sixteen_bits_look_like_eight(colorizer):
+    grey = data.camera()[::4, ::4]
+    deep = colorizer.colorize_image(Image.fromarray(grey.astype(np.uint16) * 257))
+    assert np.array_equal(np.asarray(deep), np.asarray(colorizer.colorize_image(Image.fromarray(grey))))
+
+
+def test_orientation_is_applied(colorizer, photograph, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    photograph.crop((0, 0, 120, 80)).save(tmp_path / "turned.png", exif=exif)
+    with Image.open(tmp_path / "turned.png") as picture:
+        assert colorizer.colorize_image(picture).size == (80, 120)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 300), (700, 2), (9, 13), (257, 255)])
+def test_any_size_comes_back_at_its_size(colorizer, size):
+    random = np.random.default_rng(5).integers(0, 256, (size[1], size[0]), dtype=np.uint8)
+    assert colorizer.colorize_image(Image.fromarray(random)).size == size
+
+
+@pytest.mark.parametrize("size", [(1, 1), (256, 256), (1024, 768), (4096, 4096), (333, 517), (20000, 50), (1, 9999)])
+def test_models_see_multiples_of_eight_at_the_trained_scale(size):
+    width, height = model_size(*size)
+    assert width % 8 == height % 8 == 0
+    assert 32 <= min(width, height) <= 256
+    assert max(width, height) <= 1024
+    if max(size) <= 4 * min(size):
+        assert min(width, height) == 256
+        assert width / height == pytest.approx(size[0] / size[1], rel=0.02)
+
+
+@pytest.mark.parametrize("name", ["generator", "refiner"])
+def test_a_missing_model_names_the_stage_to_run(models, tmp_path, name):
+    other = "refiner" if name == "generator" else "generator"
+    (tmp_path / other).symlink_to(models / other)
+    with pytest.raises(MissingStageError, match=rf"recolor train {name}.*--model"):
+        Colorizer.from_folder(tmp_path, "cpu")
+
+
+def test_damaged_weights_are_refused(models, tmp_path):
+    for name in ("generator", "refiner"):
+        (tmp_path / name).mkdir()
+        for file in (models / name).iterdir():
+            (tmp_path / name / file.name).write_bytes(file.read_bytes()[:1000])
+    with pytest.raises(WeightsError):
+        Colorizer.from_folder(tmp_path, "cpu")

@@ -1,0 +1,118 @@
+"""A workspace as the stages before leave it: shards of photographs, and two small untrained models."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+from matplotlib.figure import Figure
+from skimage import data
+from skimage.transform import resize
+
+from recolor.config import GeneratorModelConfig, RefinerModelConfig
+from recolor.lab import encode_lab, rgb_to_lab
+from recolor.manifest import write_manifest
+from recolor.models.files import bins_json, save_model
+from recolor.models.generator import Generator
+from recolor.models.refiner import Refiner
+from recolor.schemas import SHARD_INDEX
+from recolor.shard_format import VERSION
+from recolor.stage import Part, run_part
+
+SIZE_PX = 64
+PATHS = ["a.jpg", "sub/<b>&amp;\nnew.jpg", "c.jpg", "d.jpg", "e.jpg", "f.jpg", "ü.jpg", "h.jpg", "i.jpg"]
+SPLITS = ["train", "test", "test", "val", "train", "test", "test", "test", "test"]
+
+
+@pytest.fixture
+def evaluable(workspace):
+    """9 images, of which the test split has 6."""
+    _write_shards(workspace, SPLITS)
+    _write_model(workspace, "generator", _generator(seed=0))
+    _write_model(workspace, "refiner", _refiner(seed=0))
+    return workspace
+
+
+@pytest.fixture
+def without_test_split(evaluable):
+    _write_shards(evaluable, ["val" if split == "test" else split for split in SPLITS])
+    return evaluable
+
+
+def _squares(count):
+    """Crops of colour photographs, float32 Lab [N, S, S, 3]."""
+    photographs = [data.astronaut(), data.chelsea(), data.coffee(), data.rocket()]
+    chosen = [photographs[number % 4][10 * number :][:256, :256] for number in range(count)]
+    small = [resize(photograph, (SIZE_PX, SIZE_PX), anti_aliasing=True) for photograph in chosen]
+    return rgb_to_lab((np.stack(small) * 255).round().astype(np.uint8))
+
+
+@pytest.fixture
+def replace_model():
+    def replace(workspace, name, seed):
+        _write_model(workspace, name, _generator(seed) if name == "generator" else _refiner(seed))
+
+    return replace
+
+
+def _write_shards(workspace, splits):
+    codes = encode_lab(_squares(len(PATHS))).transpose(0, 3, 1, 2)
+    name = "shard-00000-0.npy"
+    counts = {"images": len(PATHS), **{split: splits.count(split) for split in ("train", "val", "test")}}
+
+    def write_shard(folder):
+        np.save(folder / name, np.ascontiguousarray(codes))
+        return counts
+
+    def write_index(folder):
+        write_manifest(SHARD_INDEX, _index(name, splits), folder / "index.parquet")
+        return counts
+
+    run_part(Part(workspace, "shard", VERSION, None, {}, (workspace.shards / name,)), write_shard)
+    run_part(Part(workspace, "shard", VERSION, splits, {}, (workspace.shards / "index.parquet",)), write_index)
+
+
+def _index(shard, splits):
+    rows = [
+        (path, "0" * 64, shard, row, split, SIZE_PX, SIZE_PX)
+        for row, (path, split) in enumerate(zip(PATHS, splits, strict=True))
+    ]
+    names = SHARD_INDEX.arrow.names
+    return pa.Table.from_pylist([dict(zip(names, row, strict=True)) for row in rows], schema=SHARD_INDEX.arrow)
+
+
+def _generator(seed):
+    """Heads start at zero, and would colour everything alike: random ones stand in for a training."""
+    torch.manual_seed(seed)
+    model = Generator(GeneratorModelConfig(encoder_weights="none", encoder_depth=1, width=8, blocks=1)).eval()
+    torch.nn.init.normal_(model.head.weight, std=0.5)
+    return model
+
+
+def _refiner(seed):
+    torch.manual_seed(seed)
+    model = Refiner(RefinerModelConfig(encoder_weights="none", width=8, blocks=1)).eval()
+    torch.nn.init.normal_(model.head.weight, std=0.01)
+    return model
+
+
+def _write_model(workspace, name, model):
+    names = ("model.safetensors", "config.json", "metrics.parquet", "loss_curve.png")
+    outputs = tuple(workspace.models / name / file for file in names)
+    settings = [name, float(next(model.parameters()).sum())]
+    run_part(
+        Part(workspace, f"train-{name}", 1, settings, {}, outputs), lambda folder: _model_files(folder, name, model)
+    )
+
+
+def _model_files(folder, name, model):
+    shape = {"encoder_weights": "none", "width": 8, "blocks": 1}
+    if name == "generator":
+        details = {"model": {**shape, "encoder_depth": 1}, "temperature": 0.38, "ab_bins": bins_json()}
+    else:
+        details = {"model": shape}
+    save_model(folder, model, {"kind": name, "training": {"train": {"lr": 0.001}}, **details})
+    (folder / "metrics.parquet").write_bytes(b"")
+    figure = Figure(figsize=(7, 4))
+    figure.subplots().plot([0, 1, 2], [3, 2, 1.5])
+    figure.savefig(folder / "loss_curve.png")
+    return {}

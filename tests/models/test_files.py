@@ -1,0 +1,97 @@
+import json
+
+import pytest
+import torch
+
+from recolor.config import GeneratorModelConfig, RefinerModelConfig
+from recolor.errors import WeightsError
+from recolor.models.files import bins_json, load_generator, load_refiner, save_model
+from recolor.models.generator import Generator
+from recolor.models.refiner import Refiner
+
+SHAPE = {"encoder_weights": "file", "encoder_depth": 1, "head": "distribution", "width": 8, "blocks": 1}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    torch.manual_seed(11)
+    model = Generator(GeneratorModelConfig(**SHAPE))
+    torch.nn.init.normal_(model.head.weight)
+    save_model(
+        tmp_path, model, {"kind": "generator", "model": SHAPE, "temperature": 0.5, "ab_bins": bins_json(), "note": "x"}
+    )
+    return tmp_path
+
+
+def _change_config(folder, **changes):
+    path = folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def test_a_generator_comes_back_as_it_was(folder):
+    torch.manual_seed(11)
+    model = Generator(GeneratorModelConfig(**SHAPE)).eval()
+    torch.nn.init.normal_(model.head.weight)
+    loaded = load_generator(folder)
+    assert loaded.config == GeneratorModelConfig(**SHAPE)
+    assert loaded.temperature == 0.5
+    assert loaded.details["note"] == "x"
+    assert not loaded.model.training
+    assert not any(parameter.requires_grad for parameter in loaded.model.parameters())
+    torch.testing.assert_close(loaded.model.state_dict(), model.state_dict(), rtol=0, atol=0)
+    L = torch.rand(1, 1, 64, 64) * 100
+    torch.testing.assert_close(loaded.predict_ab(L), model.predict_ab(L, 0.5), rtol=1e-4, atol=1e-3)
+
+
+def test_a_refiner_comes_back_as_it_was(tmp_path):
+    config = RefinerModelConfig(encoder_weights="none", width=8, blocks=1)
+    model = Refiner(config).eval()
+    torch.nn.init.normal_(model.head.weight)
+    shape = {"encoder_weights": "none", "width": 8, "blocks": 1}
+    save_model(tmp_path, model, {"kind": "refiner", "model": shape})
+    loaded = load_refiner(tmp_path)
+    assert loaded.config == config
+    L, ab_small = torch.rand(1, 1, 64, 64) * 100, torch.randn(1, 2, 16, 16)
+    with torch.no_grad():
+        torch.testing.assert_close(loaded.refine_ab(L, ab_small), model(L, ab_small), rtol=1e-4, atol=1e-3)
+
+
+def test_saving_twice_gives_the_same_bytes(folder, tmp_path_factory):
+    again = tmp_path_factory.mktemp("again")
+    loaded = load_generator(folder)
+    save_model(again, loaded.model, {name: loaded.details[name] for name in loaded.details if name != "format_version"})
+    for name in ("model.safetensors", "config.json"):
+        assert (again / name).read_bytes() == (folder / name).read_bytes()
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
+def test_a_missing_file_is_named(folder, name):
+    (folder / name).unlink()
+    with pytest.raises(WeightsError, match=name):
+        load_generator(folder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"format_version": 2}, "format version 1"),
+        ({"kind": "refiner"}, "a refiner, and a generator was asked for"),
+        ({"ab_bins": [[0.0, 0.0]]}, "ab_bins"),
+        ({"temperature": None}, "temperature"),
+        ({"model": {"width": -1}}, "width = -1"),
+        ({"model": {"wdith": 8}}, "no such setting"),
+        ({"model": 3}, "not a model's shape"),
+        ({"model": {**SHAPE, "width": 16}}, "no readable weights"),
+    ],
+)
+def test_a_config_that_does_not_fit_is_refused(folder, changes, said):
+    _change_config(folder, **changes)
+    with pytest.raises(WeightsError, match=said):
+        load_generator(folder)
+
+
+def test_cut_weights_are_refused(folder):
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(WeightsError, match="no readable weights"):
+        load_generator(folder)

@@ -1,0 +1,63 @@
+import pytest
+import torch
+
+from recolor.config import GeneratorModelConfig
+from recolor.models.generator import Generator
+
+
+def _generator(**changes):
+    torch.manual_seed(7)
+    return Generator(GeneratorModelConfig(**{"encoder_weights": "none", "width": 16, "blocks": 2, **changes}))
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3])
+@pytest.mark.parametrize("size", [(64, 64), (72, 88)])
+@pytest.mark.parametrize("head", ["distribution", "regression"])
+def test_predictions_are_a_quarter_of_the_input(depth, size, head):
+    model = _generator(encoder_depth=depth, head=head).eval()
+    L = torch.rand(2, 1, *size) * 100
+    channels = model.bins.count if head == "distribution" else 2
+    assert model(L).shape == (2, channels, size[0] // 4, size[1] // 4)
+    ab = model.predict_ab(L, 0.38)
+    assert ab.shape == (2, 2, size[0] // 4, size[1] // 4)
+    assert ab.dtype == torch.float32
+    assert not ab.requires_grad
+
+
+def test_every_parameter_learns():
+    model = _generator(encoder_depth=2, blocks=1)
+    for parameter in model.parameters():  # zero-initialised layers hide those before them
+        torch.nn.init.normal_(parameter, std=0.1)
+    model(torch.rand(2, 1, 64, 64) * 100).square().mean().backward()
+    unlearnt = [name for name, parameter in model.named_parameters() if not parameter.grad.abs().sum() > 0]
+    assert unlearnt == []
+
+
+def test_a_fresh_generator_prefers_no_colour():
+    model = _generator().eval()
+    with torch.no_grad():
+        assert model(torch.rand(1, 1, 64, 64) * 100).abs().max() == 0
+
+
+def test_four_blocks_see_across_a_whole_image():
+    model = _generator(blocks=4, encoder_depth=2).eval()
+    for block in model.blocks:
+        torch.nn.init.normal_(block.conv2.weight, std=0.1)
+    torch.nn.init.normal_(model.head.weight)
+    L = torch.rand(1, 1, 224, 224, generator=torch.Generator().manual_seed(8)) * 100
+    changed = L.clone()
+    changed[:, :, :8, :8] = 100 - changed[:, :, :8, :8]
+    with torch.no_grad():
+        difference = (model(L) - model(changed)).abs().amax(1)[0]
+    assert difference[50, 50] > 0
+
+
+def test_bfloat16_autocast_gives_about_the_same_colours():
+    model = _generator().eval()
+    torch.nn.init.normal_(model.head.weight, std=0.05)
+    L = torch.rand(2, 1, 64, 64, generator=torch.Generator().manual_seed(9)) * 100
+    exact = model.predict_ab(L, 0.38)
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = model.predict_ab(L, 0.38)
+    assert exact.std() > 1
+    assert (exact - rounded).abs().mean() < 2

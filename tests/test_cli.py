@@ -1,0 +1,102 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from recolor.cli import cli
+
+LOADED = """
+import sys
+from pathlib import Path
+sys.argv = ["recolor", *{arguments!r}]
+import recolor.cli
+try:
+    recolor.cli.main()
+except SystemExit:
+    pass
+print(sorted({{name.split(".")[0] for name in sys.modules}} & {{"torch", "prefect", "pandas", "cv2", "matplotlib"}}))
+"""
+
+
+def recolor(*arguments, **options):
+    command = [sys.executable, "-m", "recolor.cli", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, **options)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["--version"]])
+def test_help_loads_nothing_heavy(arguments):
+    code = LOADED.format(arguments=arguments)
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert process.stdout.splitlines()[-1] == "[]"
+
+
+def test_importing_recolor_loads_nothing_heavy():
+    code = "import recolor, sys; print({'torch', 'prefect', 'pandas'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
+
+
+def verbs(group, before=()):
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from verbs(command, (*before, name))
+        else:
+            yield " ".join((*before, name)), command
+
+
+@pytest.mark.parametrize(("name", "command"), verbs(cli))
+def test_every_verb_says_what_it_does(name, command):
+    assert command.help, name
+    assert command.help.strip().splitlines()[0].endswith("."), name
+
+
+def test_every_verb_is_in_the_readme():
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    missing = [name for name, _ in verbs(cli) if f"recolor {name}" not in readme]
+    assert missing == []
+
+
+def test_a_bad_setting_stops_before_the_workspace_is_made(tmp_path):
+    process = recolor(
+        "run", "--images", str(tmp_path), "--workspace", str(tmp_path / "w"), "--set", "blurry.treshold=1"
+    )
+    assert process.returncode == 2
+    assert process.stderr.startswith("recolor: blurry.treshold: there is no such setting. Did you mean 'threshold'?")
+    assert not (tmp_path / "w").exists()
+
+
+def test_a_missing_folder_is_one_line_without_a_trace(tmp_path):
+    process = recolor("clean", "--images", str(tmp_path / "none"), "--workspace", str(tmp_path / "w"))
+    assert process.returncode == 1
+    assert process.stderr == (
+        f"recolor: {tmp_path / 'none'}: there is no such folder. Give the folder of photographs with --images.\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("verb", "needs"),
+    [("measure", "--images"), ("shard", "--images"), ("select", "--images"), ("evaluate", "--images")],
+)
+def test_a_stage_before_its_inputs_says_what_to_run(tmp_path, verb, needs):
+    process = recolor(verb, "--workspace", str(tmp_path / "w"))
+    assert process.returncode == 1
+    assert needs in process.stderr
+
+
+@pytest.mark.parametrize(
+    ("verb", "needs"),
+    [
+        (["measure"], "recolor index"),
+        (["detect"], "recolor measure"),
+        (["select"], "recolor detect"),
+        (["shard"], "recolor select"),
+        (["train", "generator", "--preset", "demo"], "recolor shard"),
+        (["train", "refiner", "--preset", "demo"], "recolor shard"),
+        (["evaluate"], "recolor"),
+    ],
+)
+def test_a_stage_names_the_stage_that_it_needs(tmp_path, verb, needs):
+    process = recolor(*verb, "--images", str(tmp_path), "--workspace", str(tmp_path / "w"))
+    assert process.returncode == 1, process.stderr
+    assert f"Run `{needs}" in process.stderr
+    assert "Traceback" not in process.stderr
