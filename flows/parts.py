@@ -11,9 +11,10 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.futures import PrefectFuture, as_completed
 from prefect.states import Completed
+from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.parameters import Run
-from recolor.parallel import raise_together
+from recolor.parallel import raise_together, worker_count
 from recolor.stage import Outcome
 
 P = TypeVar("P")
@@ -76,7 +77,7 @@ def run_parts(
     """Submits each part as a task and waits for all of them, with a progress artifact.
 
     Args:
-        work: The task; called with the run and a part.
+        work: The task; its parameters are `run` and `part`.
         run: The run.
         parts: The parts that are missing; those that are done are not submitted.
         images: Number of images in a part.
@@ -90,14 +91,16 @@ def run_parts(
     """
     if not parts:
         return []
-    futures = {work.submit(run, part): part for part in parts}
-    _show_progress(futures, images, label)
-    results: list[object] = [future.result(raise_on_failure=False) for future in futures]
+    pool: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=worker_count(run.config.execution))
+    with pool as runner:
+        futures: dict[PrefectFuture[Any], P] = {runner.submit(work, {"run": run, "part": part}): part for part in parts}
+        _show_progress(futures, images, label)
+        results: list[object] = [future.result(raise_on_failure=False) for future in futures]
     raise_together([result for result in results if isinstance(result, BaseException)], len(parts), label)
     return [_finished(result) for result in results]
 
 
-def _show_progress(futures: dict[PrefectFuture[Outcome], P], images: Callable[[P], int], label: str) -> None:
+def _show_progress(futures: dict[PrefectFuture[Any], P], images: Callable[[P], int], label: str) -> None:
     artifact = create_progress_artifact(0.0, key=f"{label}-progress", description=f"{label}: images done")
     assert isinstance(artifact, UUID)  # a coroutine only inside an event loop
     total, done = sum(images(part) for part in futures.values()), 0

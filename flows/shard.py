@@ -44,4 +44,4 @@ def shard(
         plan = plan_shards(run.workspace, run.config)
         written = run_parts(shard_some, run, plan.missing, lambda part: part.images, "shard")
         finished = ran(shard_index, run)
-    return shown(together("shard", [*written, finished], finished))
+    return shown(together("shard", [*written, finished], finished, plan.reused))

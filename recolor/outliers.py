@@ -35,6 +35,7 @@ def score_below(values: Floats, limit: float) -> Floats:
 def outlier_table(
     schema: Schema,
     measurements: pa.Table,
+    *,
     rows: NDArray[np.int64],
     score: Floats,
     threshold: float,

@@ -52,13 +52,13 @@ def shard(workspace: Workspace, images: Path, config: Config) -> Outcome:
     write_one = partial(write_shard, workspace, images, config=config)
     outcomes = run_parallel(write_one, plan.missing, config.execution, "shard", lambda part: part.images)
     finished = finish_shards(workspace, config)
-    return together("shard", [*outcomes, finished], finished)
+    return together("shard", [*outcomes, finished], finished, plan.reused)
 
 
-def together(stage: str, outcomes: list[Outcome], last: Outcome) -> Outcome:
-    """One outcome for a stage of several parts, with the counts of its last."""
+def together(stage: str, outcomes: list[Outcome], last: Outcome, reused: int = 0) -> Outcome:
+    """One outcome for a stage of several parts, `reused` of them never begun; the counts are its last part's."""
     built = sum(outcome.built for outcome in outcomes)
-    reused = sum(outcome.reused for outcome in outcomes)
+    reused += sum(outcome.reused for outcome in outcomes)
     return Outcome(stage, built, reused, last.counts, round(sum(outcome.seconds_s for outcome in outcomes), 3))
 
 

@@ -157,7 +157,12 @@ SKEWED = _issue(
     Column("colour_distance", pa.float64(), "medians", "≥ 0", "Robust distance to the data set; null if small.", True),
     *(column for column in COLOUR if column.name in ("a_mean", "b_mean", "cast", "hue_entropy")),
 )
-BLURRY = _issue("blurry", "an image without fine detail", *SHARPNESS)
+BLURRY = _issue(
+    "blurry",
+    "an image without fine detail",
+    Column("octave_ratio", pa.float64(), "log2", "-", "Energy of the finest octave over the next's: 0 if sharp."),
+    Column("block_detail", pa.float64(), "log2 grey²", "≥ 0", "Energy of the sharpest blocks: about 12 if sharp."),
+)
 LOW_RESOLUTION = _issue("low_resolution", "an image whose short side is too short", *_SIZE_PX)
 EXTREME_ASPECT = _issue(
     "extreme_aspect",

@@ -74,7 +74,7 @@ def select(workspace: Workspace, config: Config) -> Outcome:
 
 
 def parse_decisions(text: str, file: Path) -> dict[str, Decision]:
-    """Reads decisions: a header `path,decision`, then a line an image, `keep` or `reject`. The last line on an image wins.
+    """Reads decisions: a header `path,decision`, then `keep` or `reject` for a path a line; its last line wins.
 
     Args:
         text: The content of the file.

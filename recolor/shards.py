@@ -42,6 +42,11 @@ from recolor.workspace import Workspace
 __all__ = ["ShardPart", "ShardPlan", "finish_shards", "plan_shards", "read_shard", "verify_shards", "write_shard"]
 
 
+# DCT scaling stops at twice the stored size, and the area filter does the rest: on photographs of 1024 px the mean
+# difference from a full decode is 0.24 ΔE76 then, and 0.36 to 0.77 if DCT scaling goes down to the stored size.
+DECODED_SCALE = 2
+
+
 @dataclass(frozen=True, slots=True)
 class ShardPart:
     """One shard to write: bucket number `bucket` of `buckets`, and how many images it has."""
@@ -65,7 +70,7 @@ class _Contents:
     """What the bytes of a shard depend on, beside the images: its settings and how images are brought to size."""
 
     config: ShardConfig
-    decoding: str = "JPEG DCT scaling down to size_px"
+    decoded_scale: int = DECODED_SCALE
     resizing: str = "centre square, INTER_AREA down, INTER_CUBIC up"
 
 
@@ -156,7 +161,7 @@ def to_lab_square(rgb: npt.NDArray[np.uint8], size_px: int) -> npt.NDArray[np.fl
     height, width = rgb.shape[:2]
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
-    square = np.ascontiguousarray(rgb[top : top + side, left : left + side])
+    square = rgb[top : top + side, left : left + side]
     if side != size_px:
         filter_kind = cv2.INTER_AREA if side > size_px else cv2.INTER_CUBIC
         square = np.asarray(cv2.resize(square, (size_px, size_px), interpolation=filter_kind), np.uint8)
@@ -212,7 +217,7 @@ def _decode_unchanged(path: Path, sha256: str, config: Config) -> npt.NDArray[np
     try:
         data = read_bytes(path, config.measure)
         changed = hashlib.sha256(data).hexdigest() != sha256
-        decoded = None if changed else decode(data, config.measure, min_side_px=config.shard.size_px)
+        decoded = None if changed else decode(data, config.measure, min_side_px=DECODED_SCALE * config.shard.size_px)
     except ImageError as error:
         raise InputError(
             f"{path}: could be decoded when it was measured, and now it cannot be ({error}). Run `recolor clean` again."

@@ -247,6 +247,36 @@ def test_old_shards_stay_until_the_index_is_replaced(copied):
     verify_shards(workspace)
 
 
+SHARD_AND_KILL = """
+import os, pickle, signal, sys, time
+from recolor.shards import finish_shards, plan_shards, write_shard
+images, config, moments = pickle.loads(bytes.fromhex(sys.argv[1]))
+for workspace, after_s in moments:
+    if (child := os.fork()) == 0:
+        for part in plan_shards(workspace, config).missing:
+            write_shard(workspace, images, part, config)
+        finish_shards(workspace, config)
+        os._exit(0)
+    time.sleep(after_s)
+    os.kill(child, signal.SIGKILL)
+    print("done" if os.waitpid(child, 0)[1] == 0 else "killed")
+"""
+
+
+def test_after_kill_9_at_any_moment_the_rerun_ends_with_the_same_bytes_and_redoes_no_finished_shard(made, tmp_path):
+    images, moments = made.root.parent / "images", []
+    for number, after_s in enumerate(np.random.default_rng(13).uniform(0, 0.15, 10)):
+        moments.append((open_workspace(tmp_path / str(number)), after_s))
+        shutil.copytree(made.manifests, moments[-1][0].manifests)
+    command = [sys.executable, "-c", SHARD_AND_KILL, pickle.dumps((images, CONFIG, moments)).hex()]
+    ends = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+    assert ends.count("killed") >= 5
+    for workspace, _ in moments:
+        finished = len(list(workspace.shards.glob("shard-*.record.json")))
+        assert shard_all(workspace, images) == 8 - finished
+        assert contents(workspace.shards) == contents(made.shards)
+
+
 def test_a_setting_of_another_stage_redoes_no_shard(made):
     other = replace(CONFIG, generator=replace(CONFIG.generator, rebalance=0.1))
     assert plan_shards(made, other).missing == ()

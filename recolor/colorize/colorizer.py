@@ -54,7 +54,7 @@ class Colorizer:
             if not (models / name / CONFIG_FILE).is_file():
                 raise MissingStageError(
                     f"{models / name}: no trained {name} there. Run `recolor train {name}` first, or give the folder"
-                    " of other models with --model."
+                    " of other models with --models."
                 )
         chosen = resolve_device(device)
         generator = load_generator(models / "generator", chosen)
@@ -145,5 +145,4 @@ def _resize(image: Float32Array, width_px: int, height_px: int) -> Float32Array:
     """Area filter where it shrinks, bicubic where it grows; pixel centres aligned."""
     shrinks = width_px * height_px < image.shape[0] * image.shape[1]
     filter_kind = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
-    resized: Float32Array = cv2.resize(image, (width_px, height_px), interpolation=filter_kind)
-    return resized
+    return np.asarray(cv2.resize(image, (width_px, height_px), interpolation=filter_kind), np.float32)

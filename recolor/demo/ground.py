@@ -25,7 +25,7 @@ def forest_map(rng: np.random.Generator, scene: Scene) -> Array:
 def canopy(rng: np.random.Generator, wooded: Array, height: Array) -> Array:
     """Height of the crowns above the ground, float32 [512,512] in metres; none above the tree line or in the water."""
     crowns = rng.random(wooded.shape, np.float32) ** 2
-    crowns = cv2.GaussianBlur(crowns, (0, 0), 0.7)
+    crowns = np.asarray(cv2.GaussianBlur(crowns, (0, 0), 0.7), np.float32)
     grows = smoothstep(0.6, 1.6, height) * smoothstep(50.0, 40.0, height)
     return np.asarray(wooded * grows * (1.0 + 5.0 * crowns), np.float32)
 
@@ -40,23 +40,24 @@ def render_ground(rng: np.random.Generator, scene: Scene, camera: Camera, view: 
     patches = sampled(fractal_noise(rng, Fractal(cells=14, octaves=6, gain=0.6)), view.x_m, view.y_m)
     steepness = np.hypot(view.slope_x, view.slope_y)
     colour = _cover(rng, scene, view, patches, grain)
-    colour = _add_rock(rng, scene, view, colour, steepness + 0.18 * grain, patches)
+    colour = _add_rock(rng, scene, view, colour, steepness=steepness + 0.18 * grain, patches=patches)
     woods = (
         sampled(wooded, view.x_m, view.y_m) * smoothstep(0.6, 1.6, view.height_m) * smoothstep(58, 44, view.height_m)
     )
     colour = mixed(colour, _leaves(rng, scene, view, patches), woods)
-    colour = _add_snow(scene, view, colour, steepness, patches, woods)
+    colour = _add_snow(scene, view, colour, steepness=steepness, patches=patches, woods=woods)
     if scene.biome not in _BARE | {"snow"}:
         grain = grain + 0.5 * _blades(rng, camera, view) * smoothstep(60.0, 10.0, view.y_m)
     texture = grain * _roughness(scene) * (1.0 + 0.5 * woods)
-    return colour * _lighting(scene, view, grain, woods) * np.clip(1.0 + texture, 0.35, 1.8)[..., None]
+    lit = colour * _lighting(scene, view, grain, woods) * np.clip(1.0 + texture, 0.35, 1.8)[..., None]
+    return np.asarray(lit, np.float32)
 
 
 def _grain(rng: np.random.Generator, camera: Camera, view: View) -> Array:
     """Texture that is fine on the screen at every distance: octaves of noise on the map, faded in and out."""
     tile = rng.standard_normal((_TILE_PX, _TILE_PX), np.float32)
     metre_px = np.log2(np.float32(camera.focal_px) / np.maximum(view.y_m, 1.0))
-    total = np.zeros_like(view.x_m)
+    total = np.zeros(view.x_m.shape, np.float32)
     for octave in _OCTAVES:
         scale = np.float32(2.0**octave)
         rows = rows_within(metre_px, octave - 1.2, octave + 3.6)
@@ -77,19 +78,20 @@ def _blades(rng: np.random.Generator, camera: Camera, view: View) -> Array:
 def _cover(rng: np.random.Generator, scene: Scene, view: View, patches: Array, grain: Array) -> Array:
     match scene.biome:
         case "desert":
-            return _sand(rng, view, patches, linear(0xA67C4E, 0xBC9868))
+            colour = _sand(rng, view, patches, linear(0xA67C4E, 0xBC9868))
         case "beach":
-            return _shore(view, _sand(rng, view, patches, linear(0xA8967A, 0xC4B292)))
+            colour = _shore(view, _sand(rng, view, patches, linear(0xA8967A, 0xC4B292)))
         case "canyon":
-            return _strata(rng, view, grain)
+            colour = _strata(rng, view, grain)
         case "farmland":
-            return _fields(rng, view, patches)
+            colour = _fields(rng, view, patches)
         case "snow":
-            return mixed(linear(0x98A6BC), linear(0xA6B0C0), smoothstep(-0.4, 0.5, patches))
+            colour = mixed(linear(0x98A6BC), linear(0xA6B0C0), smoothstep(-0.4, 0.5, patches))
         case "coast":
-            return mixed(linear(0x6E6455), linear(0x59692F), smoothstep(1.2, 3.0, view.height_m + patches))
+            colour = mixed(linear(0x6E6455), linear(0x59692F), smoothstep(1.2, 3.0, view.height_m + patches))
         case _:
-            return _grass(rng, scene, view, patches, grain)
+            colour = _grass(rng, scene, view, patches, grain)
+    return colour
 
 
 def _grass(rng: np.random.Generator, scene: Scene, view: View, patches: Array, grain: Array) -> Array:
@@ -128,7 +130,7 @@ def _strata(rng: np.random.Generator, view: View, grain: Array) -> Array:
     """Bands of rock, one above the other."""
     bands = linear(0x8C4A30, 0xB06A42, 0xC98A5E, 0x9A5638, 0xD0A27C, 0x7E4530)
     heights = np.sort(rng.uniform(0.0, 80.0, 48))
-    band = np.searchsorted(heights, (view.height_m + 0.6 * grain + 20.0) * 0.8)
+    band = np.searchsorted(heights, (view.height_m + 0.2 * grain + 20.0) * 0.8)
     return bands[rng.integers(0, len(bands), 49)][band]
 
 
@@ -149,7 +151,7 @@ def _fields(rng: np.random.Generator, view: View, patches: Array) -> Array:
 
 
 def _add_rock(
-    rng: np.random.Generator, scene: Scene, view: View, colour: Array, steepness: Array, patches: Array
+    rng: np.random.Generator, scene: Scene, view: View, colour: Array, *, steepness: Array, patches: Array
 ) -> Array:
     if scene.biome in _BARE:
         return colour
@@ -167,13 +169,12 @@ def _leaves(rng: np.random.Generator, scene: Scene, view: View, patches: Array) 
         shades = linear(0x8A5424, 0x9A7430, 0x74402A, 0x5E6432, 0xA08440, 0x4E5A30)
     else:
         shades = linear(0x24401E, 0x33522A, 0x1E3820, 0x3E5C2A, 0x2C4A30, 0x466230)
-    kinds = rng.integers(0, len(shades), (_TILE_PX, _TILE_PX), np.uint8)
-    rows, columns = (np.maximum(view.y_m, 0.0).astype(np.intp), np.maximum(view.x_m, 0.0).astype(np.intp))
-    tree = kinds[rows % _TILE_PX, columns % _TILE_PX]
-    return np.asarray(shades[tree] * (1.0 + 0.25 * patches)[..., None], np.float32)
+    crowns = shades[rng.integers(0, len(shades), (_TILE_PX, _TILE_PX))]
+    tree = cv2.remap(crowns, view.x_m, view.y_m, cv2.INTER_NEAREST, borderMode=cv2.BORDER_WRAP)
+    return np.asarray(tree * (1.0 + 0.25 * patches)[..., None], np.float32)
 
 
-def _add_snow(scene: Scene, view: View, colour: Array, steepness: Array, patches: Array, woods: Array) -> Array:
+def _add_snow(scene: Scene, view: View, colour: Array, *, steepness: Array, patches: Array, woods: Array) -> Array:
     if scene.snow_m > 1e5:
         return colour
     lies = smoothstep(scene.snow_m, scene.snow_m + 9.0, view.height_m + 9.0 * patches)

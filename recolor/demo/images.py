@@ -4,9 +4,12 @@ from collections.abc import Collection
 from functools import partial
 from pathlib import Path, PurePosixPath
 
+import cv2
+
 from recolor.config import ExecutionConfig
 from recolor.demo.plan import Planned, plan_images
-from recolor.demo.truth import ISSUES, format_truth, read_truth
+from recolor.demo.truth import format_truth, read_truth
+from recolor.detect import ISSUES
 from recolor.errors import InputError
 from recolor.parallel import run_parallel
 from recolor.stage import storage_errors, write_atomically
@@ -31,7 +34,7 @@ def make_demo_images(
     Args:
         folder: The image folder; made if it is not there.
         landscapes: Number of clean landscapes, besides the originals of the duplicates.
-        issues: Faults to plant, of `recolor.demo.truth.ISSUES`.
+        issues: Faults to plant, of `recolor.detect.ISSUES`.
         each: How many images of each kind of fault.
         photographs: Whether the photographs that come with scikit-image are among the images.
 
@@ -46,6 +49,7 @@ def make_demo_images(
     table = format_truth([truth for planned in plan for truth in planned.truths])
     with storage_errors(folder):
         _begin(folder, table)
+        cv2.setNumThreads(1)  # the images are the parallelism; OpenCV's own threads would fight them
         missing = [planned for planned in plan if not (folder / planned.path).is_file()]
         run_parallel(partial(_write, folder), missing, ExecutionConfig(), "demo images", lambda _: 1)
         if not _holds(folder.parent / TRUTH_NAME, table):

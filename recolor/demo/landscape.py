@@ -52,17 +52,20 @@ def _camera(scene: Scene, height: Array, width_px: int, height_px: int) -> Camer
 
 def _compose(rng: np.random.Generator, scene: Scene, camera: Camera, view: View, wooded: Array) -> Array:
     """Land before sky, with haze between them."""
-    sky = render_sky(rng, scene, camera)
+    has_sky = np.flatnonzero(~view.land.all(axis=1))
+    bottom_px = view.top_px + (int(has_sky[-1]) + 1 if len(has_sky) else 0)
+    picture = np.zeros((camera.height_px, camera.width_px, 3), np.float32)
+    picture[:bottom_px] = render_sky(rng, scene, camera, bottom_px)
     land = render_ground(rng, scene, camera, view, wooded)
     clear = np.exp(-view.y_m / np.float32(scene.haze_m))
     haze = 0.6 * scene.light.horizon + 0.4 * scene.light.zenith
     land = mixed(haze.astype(np.float32), land, clear)
-    sky[view.top_px :] = np.where(view.land[..., None], land, sky[view.top_px :])
-    return sky
+    picture[view.top_px :] = np.where(view.land[..., None], land, picture[view.top_px :])
+    return picture
 
 
 def _developed(rng: np.random.Generator, scene: Scene, picture: Array) -> NDArray[np.uint8]:
-    """Linear light to sRGB as a camera does it: exposure, a soft shoulder, the transfer curve, a little noise."""
+    """Linear light to sRGB as a camera does it: exposure, a soft shoulder, gamma, a little noise."""
     exposure = np.float32(rng.uniform(0.85, 1.15) * (0.8 if scene.hour == "dusk" else 1.0))
     light = np.maximum(picture * exposure, 0.0)
     light = light * (1.0 + light / 4.0) / (1.0 + light * 0.65)

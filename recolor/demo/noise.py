@@ -49,7 +49,7 @@ def value_noise(rng: np.random.Generator, height_px: int, width_px: int, cells_y
 
 
 def fractal_noise(rng: np.random.Generator, kind: Fractal) -> Array:
-    """Fractal noise: a part of a large sheet of it, chosen, turned and mirrored at random.
+    """Fractal noise: a part of a large sheet of it, chosen and mirrored at random.
 
     Args:
         rng: Chooses the part.
@@ -61,8 +61,8 @@ def fractal_noise(rng: np.random.Generator, kind: Fractal) -> Array:
     sheet = _sheet(kind, int(rng.integers(_SHEETS)))
     top, left = rng.integers(0, _SHEET_PX - FRACTAL_PX, 2)
     part = sheet[top : top + FRACTAL_PX, left : left + FRACTAL_PX]
-    turned = np.rot90(part, int(rng.integers(4)))
-    return np.ascontiguousarray(turned if rng.random() < 0.5 else turned.T)
+    flip_rows, flip_columns = (1 - 2 * rng.integers(0, 2, 2)).tolist()
+    return np.ascontiguousarray(part[::flip_rows, ::flip_columns])
 
 
 @cache
@@ -101,8 +101,11 @@ def rows_within(values: Array, low: float, high: float) -> slice:
 
 def smoothstep(low: float | Array, high: float | Array, values: Array) -> Array:
     """0 below `low`, 1 above `high`, a smooth cubic between."""
-    t = np.clip((values - low) / (high - low), 0.0, 1.0)
-    return np.asarray(t * t * (3.0 - 2.0 * t), np.float32)
+    t = np.asarray(np.clip((values - low) / (high - low), 0.0, 1.0), np.float32)
+    curve = 3.0 - 2.0 * t
+    curve *= t
+    curve *= t
+    return curve
 
 
 def mixed(first: Array, second: Array, share: Array) -> Array:

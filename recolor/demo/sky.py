@@ -9,33 +9,34 @@ from recolor.demo.terrain import Camera
 _CLOUDS = Fractal(cells=6, octaves=7, gain=0.55)
 
 
-def render_sky(rng: np.random.Generator, scene: Scene, camera: Camera) -> Array:
-    """Draws the sky over the whole picture; under the horizon it stays the horizon's colour.
+def render_sky(rng: np.random.Generator, scene: Scene, camera: Camera, rows_px: int) -> Array:
+    """Draws the sky over the first rows of the picture; under the horizon it stays the horizon's colour.
 
     Returns:
-        Linear RGB, float32 [H,W,3].
+        Linear RGB, float32 [rows_px,W,3].
     """
-    above = np.maximum(camera.above_horizon_px / (camera.height_px * 0.62), 0.0)[:, None]
-    share = np.broadcast_to(above**0.65, (camera.height_px, camera.width_px)).astype(np.float32)
-    sky = mixed(scene.light.horizon, scene.light.zenith, np.minimum(share, 1.1))
+    above_px = camera.above_horizon_px[:rows_px]
+    share = np.minimum((np.maximum(above_px, 0.0) / (camera.height_px * 0.62)) ** 0.65, 1.1)
+    share = np.broadcast_to(share[:, None], (rows_px, camera.width_px)).astype(np.float32)
+    sky = mixed(scene.light.horizon, scene.light.zenith, share)
     sky = _add_glow(sky, scene, camera)
     if scene.clouds > 0.0:
         sky = _add_clouds(rng, sky, scene, camera)
     return sky
 
 
-def _sun_distance(scene: Scene, camera: Camera) -> Array | None:
+def _sun_distance(scene: Scene, camera: Camera, rows_px: int) -> Array | None:
     """Distance of every pixel to the sun, in units of the focal length; None with the sun behind the viewer."""
     x, y, z = scene.light.direction
     if y <= 0.05:
         return None
     column = camera.centred_px / camera.focal_px - x / y
-    row = camera.above_horizon_px / camera.focal_px - z / y
+    row = camera.above_horizon_px[:rows_px] / camera.focal_px - z / y
     return np.asarray(np.hypot(column[None, :], row[:, None]), np.float32)
 
 
 def _add_glow(sky: Array, scene: Scene, camera: Camera) -> Array:
-    distance = _sun_distance(scene, camera)
+    distance = _sun_distance(scene, camera, len(sky))
     if distance is None or scene.hour == "overcast":
         return sky
     glow = 0.75 * np.exp(-((distance / 0.22) ** 1.2)) + 0.35 * np.exp(-((distance / 0.7) ** 1.5))
@@ -46,12 +47,14 @@ def _add_glow(sky: Array, scene: Scene, camera: Camera) -> Array:
 
 def _add_clouds(rng: np.random.Generator, sky: Array, scene: Scene, camera: Camera) -> Array:
     noise = fractal_noise(rng, _CLOUDS)
-    above = np.maximum(camera.above_horizon_px, 0.5)[:, None] / camera.focal_px
+    above = np.maximum(camera.above_horizon_px[: len(sky)], 0.5)[:, None] / camera.focal_px
     stretch = rng.uniform(1.0, 2.6)
     distance = 1.0 / (above + 0.12)
-    x = camera.centred_px[None, :] / camera.focal_px * distance * 62.0 + FRACTAL_PX / 2 + rng.uniform(-90, 90)
-    y = np.broadcast_to(distance * 48.0 * stretch, x.shape)
-    x, y = x.astype(np.float32), y.astype(np.float32)
+    x = np.asarray(
+        camera.centred_px[None, :] / camera.focal_px * distance * 62.0 + FRACTAL_PX / 2 + rng.uniform(-90, 90),
+        np.float32,
+    )
+    y = np.asarray(np.broadcast_to(distance * 48.0 * stretch, x.shape), np.float32)
     density = sampled(noise, x, y)
     towards = sampled(noise, x + np.float32(5.0 * np.sign(scene.light.direction[0] or 1.0)), y - np.float32(6.0))
     cover = smoothstep(0.52 - scene.clouds, 1.0 - scene.clouds * 0.9, density)

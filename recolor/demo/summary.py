@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from recolor.demo.truth import CLEAN, ISSUES, Truth, read_truth
+from recolor.demo.truth import CLEAN, Truth, read_truth
+from recolor.detect import ISSUES
 from recolor.manifest import read_manifest
 from recolor.workspace import Workspace
 
@@ -80,7 +81,7 @@ def _paths(manifest: Path) -> frozenset[str]:
 
 
 def _found_table(found: Iterable[Found]) -> str:
-    lines = [("issue", "planted", "found", "missed", "false alarms")]
+    lines: list[tuple[str, ...]] = [("issue", "planted", "found", "missed", "false alarms")]
     for one in found:
         counts = one.planted, one.planted - len(one.missed), len(one.missed), len(one.false_alarms)
         lines.append((one.issue, *(str(count) for count in counts)))
@@ -107,10 +108,9 @@ def _missed_lines(found: Iterable[Found]) -> list[str]:
 
 def _metrics_table(metrics: pd.DataFrame) -> str:
     shown = ["name", *(column for column in _SHOWN_METRICS if column in metrics.columns)]
-    lines = [tuple(shown)]
-    for row in metrics[shown].itertuples(index=False):
-        lines.append(tuple(value if isinstance(value, str) else f"{value:.3g}" for value in row))
-    return _aligned(lines)
+    rows = metrics[shown].itertuples(index=False)
+    cells = [tuple(value if isinstance(value, str) else f"{value:.3g}" for value in row) for row in rows]
+    return _aligned([tuple(shown), *cells])
 
 
 def _places(workspace: Workspace) -> str:

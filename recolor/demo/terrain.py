@@ -167,9 +167,7 @@ def _first_plane(skyline: Array, camera: Camera) -> NDArray[np.intp]:
     return np.asarray(counts[::-1].cumsum(axis=0)[::-1][1:], np.intp)
 
 
-def _distance(
-    first: NDArray[np.intp], skyline: Array, planes_m: Array, camera: Camera
-) -> Array:
+def _distance(first: NDArray[np.intp], skyline: Array, planes_m: Array, camera: Camera) -> Array:
     """Distance of what a pixel sees, between two planes in proportion."""
     behind = np.clip(first, 1, len(planes_m) - 1)
     columns = np.arange(camera.width_px)

@@ -5,6 +5,7 @@ from functools import cache
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from recolor.demo.noise import Array, linear
 from recolor.demo.scene import Scene
@@ -37,7 +38,9 @@ def render_trees(rng: np.random.Generator, scene: Scene, camera: Camera, height:
     conifers = rng.uniform() if scene.biome not in {"alps", "snow"} else 1.0
     distances = np.sort(16.0 * (170.0 / 16.0) ** rng.uniform(0.0, 1.0, scene.trees))[::-1]
     for distance_m in distances:
-        _place(rng, scene, camera, height, picture, float(distance_m), bool(rng.uniform() < conifers))
+        _place(
+            rng, scene, camera, height, picture, distance_m=float(distance_m), conifer=bool(rng.uniform() < conifers)
+        )
     return picture
 
 
@@ -47,6 +50,7 @@ def _place(
     camera: Camera,
     height: Array,
     picture: Array,
+    *,
     distance_m: float,
     conifer: bool,
 ) -> None:
@@ -66,20 +70,25 @@ def _place(
     haze = 1.0 - np.exp(-distance_m / scene.haze_m)
     light = scene.light.ambient * 0.55 + scene.light.sun * (0.16 if scene.light.direction[1] > 0.5 else 0.34)
     leaf, bark = shade * np.float32(tone) * light, linear(0x4A3A2C) * light
-    _stamp(picture, sprite, round(column), round(foot), side, leaf, bark, (scene.light.horizon * 0.85, float(haze)))
+    clear = np.float32(1.0 - haze)
+    veil = scene.light.horizon * np.float32(0.85 * haze)
+    _stamp(picture, sprite, (round(column), round(foot), side), (leaf * clear, bark * clear), veil)
 
 
 def _stamp(
-    picture: Array,
-    sprite: Sprite,
-    column: int,
-    foot: int,
-    side: int,
-    leaf: Array,
-    bark: Array,
-    haze: tuple[Array, float],
+    picture: Array, sprite: Sprite, place: tuple[int, int, int], colours: tuple[Array, Array], veil: Array
 ) -> None:
-    """Blends one sprite into the picture; parts outside are cut off."""
+    """Blends one sprite into the picture; parts outside are cut off.
+
+    Args:
+        picture: Linear RGB, float32 [H,W,3]; changed in place.
+        sprite: The tree.
+        place: Column and row of its foot, and its size in pixels.
+        colours: Of its leaves and of its bark.
+        veil: Light of the haze before it.
+    """
+    column, foot, side = place
+    leaf, bark = colours
     left, top = column - side // 2, foot - side
     y0, y1 = max(top, 0), min(foot, picture.shape[0])
     x0, x1 = max(left, 0), min(left + side, picture.shape[1])
@@ -90,9 +99,7 @@ def _stamp(
         cv2.resize(layer, (side, side), interpolation=cv2.INTER_AREA if side < _SPRITE_PX else cv2.INTER_CUBIC)[window]
         for layer in (sprite.opacity, sprite.brightness, sprite.leaf)
     )
-    colour = bark + (leaf - bark) * share[..., None]
-    colour = colour * brightness[..., None]
-    colour = colour + (haze[0] - colour) * haze[1]
+    colour = (bark + (leaf - bark) * share[..., None]) * brightness[..., None] + veil
     area = picture[y0:y1, x0:x1]
     area += (colour - area) * np.clip(opacity, 0.0, 1.0)[..., None]
 
@@ -141,8 +148,8 @@ def _broadleaf(variant: int) -> Sprite:
 
 
 def _sprite(
-    leaves: np.ndarray[tuple[int, int], np.dtype[np.bool_]],
-    trunk: np.ndarray[tuple[int, int], np.dtype[np.bool_]],
+    leaves: NDArray[np.bool_],
+    trunk: NDArray[np.bool_],
     brightness: Array,
 ) -> Sprite:
     return Sprite(

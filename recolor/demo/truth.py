@@ -10,15 +10,6 @@ from recolor.errors import InputError, SchemaError
 
 VERSION = 1
 CLEAN = "clean"
-ISSUES: tuple[str, ...] = (
-    "corrupt",
-    "duplicate",
-    "monochrome",
-    "skewed",
-    "blurry",
-    "low_resolution",
-    "extreme_aspect",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +18,7 @@ class Truth:
 
     Attributes:
         path: Path relative to the image folder, with forward slashes.
-        issue: One of `ISSUES`, or `clean`.
+        issue: One of `recolor.detect.ISSUES`, or `clean`.
         kind: How the fault was made; of a clean image, `landscape` or `photograph`.
         original: Of a duplicate, the path of what it was copied from; else empty.
         version: Version of the demo that made the image.

@@ -24,4 +24,12 @@ def detect_corrupt(measurements: pa.Table, config: CorruptConfig) -> pa.Table:
     reasons, details = taken["reason"].to_pylist(), taken["detail"].to_pylist()
     sentences = [f"{reason}: {detail}" for reason, detail in zip(reasons, details)]
     numbers = {"decode_reason": taken["reason"]}
-    return outlier_table(CORRUPT, measurements, rows, np.zeros(len(rows)), THRESHOLD, sentences, numbers)
+    return outlier_table(
+        CORRUPT,
+        measurements,
+        rows=rows,
+        score=np.zeros(len(rows)),
+        threshold=THRESHOLD,
+        reasons=sentences,
+        numbers=numbers,
+    )

@@ -61,7 +61,9 @@ def detect_duplicate(measurements: pa.Table, config: DuplicateConfig) -> pa.Tabl
     }
     score = distance_256 / (2.0 * (config.max_hamming_distance_256 + 1))
     reasons = _reasons(measurements, rows, copies)
-    return outlier_table(DUPLICATE, measurements, rows, score, THRESHOLD, reasons, numbers)
+    return outlier_table(
+        DUPLICATE, measurements, rows=rows, score=score, threshold=THRESHOLD, reasons=reasons, numbers=numbers
+    )
 
 
 def _find_copies(measurements: pa.Table, config: DuplicateConfig) -> _Copies:

@@ -19,7 +19,9 @@ def detect_low_resolution(measurements: pa.Table, config: LowResolutionConfig) -
     rows = np.flatnonzero(score < THRESHOLD)
     sides = np.fmin(column(measurements, "width_px"), column(measurements, "height_px"))[rows]
     reasons = [f"short side {side:.0f} px, at least {config.min_side_px} px are asked for" for side in sides]
-    return outlier_table(LOW_RESOLUTION, measurements, rows, score[rows], THRESHOLD, reasons)
+    return outlier_table(
+        LOW_RESOLUTION, measurements, rows=rows, score=score[rows], threshold=THRESHOLD, reasons=reasons
+    )
 
 
 def score_extreme_aspect(measurements: pa.Table, config: ExtremeAspectConfig) -> Floats:
@@ -37,7 +39,15 @@ def detect_extreme_aspect(measurements: pa.Table, config: ExtremeAspectConfig) -
     allowed = f"{config.min_aspect:g} to {config.max_aspect:g}"
     reasons = [f"width is {aspect:.2f} times height, allowed are {allowed}" for aspect in aspects]
     numbers = {"aspect": pa.array(aspects, pa.float64())}
-    return outlier_table(EXTREME_ASPECT, measurements, rows, score[rows], THRESHOLD, reasons, numbers)
+    return outlier_table(
+        EXTREME_ASPECT,
+        measurements,
+        rows=rows,
+        score=score[rows],
+        threshold=THRESHOLD,
+        reasons=reasons,
+        numbers=numbers,
+    )
 
 
 def _aspect(measurements: pa.Table) -> Floats:

@@ -1,7 +1,7 @@
 """Images without colour of their own: grey, grey in RGB, sepia, duotone, tinted.
 
-In all of these colour is a function of lightness. A pale snow scene is not: little chroma, but where it lies is not told
-by L. So it is the residual of a and b on a cubic in L that is judged, not chroma.
+In all of these colour is a function of lightness. A pale snow scene is not: it has little chroma, but L does not tell
+where. So it is the residual of a and b on a cubic in L that is judged, not chroma.
 """
 
 import numpy as np
@@ -11,8 +11,8 @@ from recolor.config import MonochromeConfig
 from recolor.outliers import Floats, column, outlier_table, score_above
 from recolor.schemas import MONOCHROME
 
-# Residual, in Lab units, of the score 0.5. Grey photographs saved as JPEG stay under 0.6, pale winter scenes over 1.5.
-RESIDUAL_LIMIT = 1.0
+# Residual, in Lab units, of the score 0.5. Grey photographs mostly stay under 0.1, pale winter scenes over 1.
+RESIDUAL_LIMIT = 0.8
 
 
 def score_monochrome(measurements: pa.Table) -> Floats:
@@ -27,7 +27,9 @@ def detect_monochrome(measurements: pa.Table, config: MonochromeConfig) -> pa.Ta
     residuals = column(measurements, "ab_residual")[rows]
     chromas = column(measurements, "chroma_mean")[rows]
     reasons = [_reason(residual, chroma) for residual, chroma in zip(residuals, chromas)]
-    return outlier_table(MONOCHROME, measurements, rows, score[rows], config.threshold, reasons)
+    return outlier_table(
+        MONOCHROME, measurements, rows=rows, score=score[rows], threshold=config.threshold, reasons=reasons
+    )
 
 
 def _reason(residual: float, chroma: float) -> str:

@@ -19,6 +19,13 @@ RGB = NDArray[np.uint8]
 AB = NDArray[np.float32]
 
 MAX_PSNR_DB = 100.0
+_WANG_2004 = {
+    "channel_axis": -1,
+    "data_range": 255,
+    "gaussian_weights": True,
+    "sigma": 1.5,
+    "use_sample_covariance": False,
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -109,11 +116,7 @@ def ssim(rgb: RGB, truth: RGB) -> float:
     With the parameters of Wang et al. 2004: Gaussian window of σ = 1.5, K1 = 0.01, K2 = 0.03, range 255, population
     covariance. Images must have at least 11 pixels a side.
     """
-    return float(
-        structural_similarity(
-            rgb, truth, channel_axis=-1, data_range=255, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
-        )
-    )
+    return float(structural_similarity(rgb, truth, **_WANG_2004))  # type: ignore[no-untyped-call]  # skimage has no types
 
 
 def delta_e_2000(rgb: RGB, truth: RGB) -> float:
@@ -121,7 +124,8 @@ def delta_e_2000(rgb: RGB, truth: RGB) -> float:
 
     1 is about the smallest difference that can be noticed.
     """
-    return float(np.mean(deltaE_ciede2000(_lab(truth), _lab(rgb))))
+    difference = deltaE_ciede2000(_lab(truth), _lab(rgb))  # type: ignore[no-untyped-call]  # skimage has no types
+    return float(np.mean(difference))
 
 
 def ab_mse(ab: AB, truth_ab: AB) -> float:

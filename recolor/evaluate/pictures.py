@@ -14,6 +14,7 @@ RGB = NDArray[np.uint8]
 HEADINGS = ("Greyscale", "Generator", "Refined", "Photograph")
 
 _MARGIN_PX, _GAP_PX, _HEADING_PX, _CAPTION_PX = 24, 10, 44, 30
+_LONGEST_CAPTION = 200  # characters; file systems allow 4,096, and each length is tried
 _PAPER, _INK, _FAINT = "#ffffff", "#1c2024", "#6b7280"
 
 
@@ -70,8 +71,8 @@ def _shortened(draw: ImageDraw.ImageDraw, text: str, font: ImageFont.FreeTypeFon
     """The text, or its end behind an ellipsis: the file name says more than the folder."""
     if draw.textlength(text, font) <= room_px:
         return text
-    start = next(n for n in range(1, len(text) + 1) if draw.textlength("…" + text[n:], font) <= room_px)
-    return "…" + text[start:]
+    fitting = (text[-length:] for length in range(min(len(text), _LONGEST_CAPTION), 0, -1))
+    return next(("…" + end for end in fitting if draw.textlength("…" + end, font) <= room_px), "…")
 
 
 def _font(size_px: int, *, bold: bool = False) -> ImageFont.FreeTypeFont:

@@ -18,7 +18,7 @@ TITLES: Mapping[Name, tuple[str, str]] = {
     "grey": ("Grey", "No colour at all. Its PSNR is what doing nothing is worth."),
     "mean_ab": ("Mean colour", "Every pixel gets the mean colour of the training photographs: one tint, no picture."),
     "generator": ("Generator", "Colour at a quarter of the size, upsampled. What the first model does alone."),
-    "refined": ("Generator and refiner", "The whole model: what `recolor colorize` gives."),
+    "refined": ("Generator and refiner", "The whole model: what colorizing gives."),
     "oracle": (
         "True colour, upsampled",
         "The photograph's own colour at a quarter of the size: no generator can do better alone.",

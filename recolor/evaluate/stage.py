@@ -80,7 +80,7 @@ def _build(workspace: Workspace, config: Config, staging: Path) -> dict[str, int
     measured = _Measured(dataset, models, scores)
     _write_tables(scores, staging)
     grid = _pictures(measured, spaced_rows(len(measured.delta_e_2000), config.evaluate.pictures))
-    picture_grid(grid).save(staging / "pictures.png", optimize=True)
+    picture_grid(grid).save(staging / "pictures.png")
     report = _report(workspace, config.evaluate, measured, grid)
     (staging / "report.html").write_text(render_report(report), encoding="utf-8")
     return {"images": len(measured.delta_e_2000)}

@@ -27,16 +27,22 @@ def read_bytes(path: Path, limits: MeasureConfig) -> bytes:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (OSError, ValueError) as error:
         raise ImageError("unreadable", getattr(error, "strerror", None) or str(error)) from error
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise ImageError("unreadable", "not a regular file")
-        if status.st_size > limits.max_file_bytes:
-            raise ImageError("too_many_pixels", f"{status.st_size} bytes, allowed are {limits.max_file_bytes}")
-        try:
-            return file.read(limits.max_file_bytes)
-        except OSError as error:
-            raise ImageError("unreadable", error.strerror or str(error)) from error
+    try:
+        return _read(descriptor, limits.max_file_bytes)
+    except OSError as error:
+        raise ImageError("unreadable", error.strerror or str(error)) from error
+    finally:
+        os.close(descriptor)
+
+
+def _read(descriptor: int, max_bytes: int) -> bytes:
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        raise ImageError("unreadable", "not a regular file")
+    if status.st_size > max_bytes:
+        raise ImageError("too_many_pixels", f"{status.st_size} bytes, allowed are {max_bytes}")
+    with os.fdopen(descriptor, "rb", closefd=False) as file:
+        return file.read(max_bytes)
 
 
 def decode(data: bytes, limits: MeasureConfig, min_side_px: int | None = None) -> Decoded:

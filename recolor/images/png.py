@@ -1,78 +1,91 @@
-"""The chunks of a PNG (ISO/IEC 15948): order, number, length and CRC. Pillow skips what it does not need."""
+"""The chunks of a PNG (ISO/IEC 15948): order, number, length and CRC, and that the pixels are all there.
+
+Pillow skips chunks that it does not need, and stops reading when it has its rows.
+"""
 
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from recolor.errors import ImageError
+from recolor.images.decoded import check_size
+from recolor.images.png_pixels import Layout, check_pixels
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_CRITICAL = frozenset([b"IHDR", b"PLTE", b"IDAT", b"IEND"])
-_MANY = frozenset([b"IDAT", b"tEXt", b"zTXt", b"iTXt", b"sPLT", b"fcTL", b"fdAT"])
-_KNOWN = _CRITICAL | _MANY | frozenset(
-    [b"cHRM", b"gAMA", b"iCCP", b"sBIT", b"sRGB", b"bKGD", b"hIST", b"tRNS", b"pHYs", b"tIME", b"eXIf", b"acTL"]
-    + [b"oFFs", b"pCAL", b"sCAL", b"gIFg", b"gIFx", b"sTER", b"cICP", b"mDCV", b"cLLI", b"dSIG", b"gIFt", b"fRAc"]
-)  # fmt: skip
-_BEFORE_PLTE = frozenset([b"cHRM", b"gAMA", b"iCCP", b"sBIT", b"sRGB"])
+_BEFORE_PLTE = frozenset((b"cHRM", b"gAMA", b"iCCP", b"sBIT", b"sRGB"))
 _BEFORE_IDAT = _BEFORE_PLTE | frozenset(
-    [b"PLTE", b"bKGD", b"hIST", b"tRNS", b"pHYs", b"sPLT", b"oFFs", b"pCAL", b"sCAL", b"sTER", b"acTL", b"eXIf"]
-) - {b"eXIf"}  # fmt: skip
+    (b"PLTE", b"bKGD", b"hIST", b"tRNS", b"pHYs", b"sPLT", b"oFFs", b"pCAL", b"sCAL", b"sTER", b"acTL")
+)
+_MANY = frozenset((b"IDAT", b"tEXt", b"zTXt", b"iTXt", b"sPLT", b"fcTL", b"fdAT", b"gIFx"))
+_ONCE_ANYWHERE = frozenset((b"IHDR", b"IEND", b"tIME", b"eXIf", b"cICP", b"mDCV", b"cLLI", b"dSIG", b"gIFg"))
+_KNOWN = _BEFORE_IDAT | _MANY | _ONCE_ANYWHERE
 _LENGTHS = {b"IHDR": 13, b"cHRM": 32, b"gAMA": 4, b"sRGB": 1, b"pHYs": 9, b"tIME": 7, b"oFFs": 9, b"sTER": 1}
+_HIGHEST_LAST = {b"sTER": 1, b"oFFs": 1, b"pHYs": 1, b"sRGB": 3}  # the last byte is a mode: the highest defined one
 
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """One chunk: its four-letter type and its content."""
+@dataclass(slots=True)
+class _Seen:
+    """What the chunks have said so far."""
 
-    kind: bytes
-    body: bytes
+    kinds: list[bytes] = field(default_factory=list)
+    header: bytes = b""
+    palette: int = 0
+    pixels: list[memoryview] = field(default_factory=list)
 
 
-def check(data: bytes) -> None:
+def check(data: bytes, max_pixels: int) -> None:
     """Refuses a PNG whose chunks are not what the standard says.
 
     Raises:
-        ImageError: `truncated`, `no_end_marker` or `bad_entropy_data`, with the chunk that is wrong.
+        ImageError: `truncated`, `no_end_marker`, `bad_entropy_data`, `unsupported` or `too_many_pixels`.
     """
-    seen: list[bytes] = []
-    palette = 0
-    colour_type = -1
-    for chunk in _chunks(data):
-        _check_type(chunk.kind)
-        _check_order(chunk.kind, seen)
-        if chunk.kind == b"IHDR" and len(chunk.body) == 13:
-            colour_type = chunk.body[9]
-        if chunk.kind == b"PLTE":
-            palette = len(chunk.body) // 3
-        _check_length(chunk, colour_type, palette)
-        seen.append(chunk.kind)
-    if b"IDAT" not in seen:
+    seen = _Seen()
+    for kind, body in _chunks(data):
+        _check_type(kind)
+        _check_order(kind, seen.kinds)
+        _note(kind, body, seen)
+        _check_body(kind, body, seen)
+        seen.kinds.append(kind)
+    if not seen.pixels:
         raise ImageError("truncated", "PNG without an IDAT chunk")
+    layout = Layout.of(seen.header)
+    check_size(layout.width_px, layout.height_px, max_pixels)
+    check_pixels(layout, seen.pixels)
 
 
-def _chunks(data: bytes) -> Iterator[Chunk]:
-    """The chunks up to IEND; what follows that is not the picture's."""
-    position = len(SIGNATURE)
+def _chunks(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
+    """Type and content of the chunks up to IEND; what follows that is not the picture's."""
+    view, position = memoryview(data), len(SIGNATURE)
     while position < len(data):
         length = int.from_bytes(data[position : position + 4])
         kind, end = data[position + 4 : position + 8], position + 12 + length
         if end > len(data):
             raise ImageError("truncated", f"the chunk {kind!r} at byte {position} is cut off")
-        if zlib.crc32(memoryview(data)[position + 4 : end - 4]) != int.from_bytes(data[end - 4 : end]):
+        if zlib.crc32(view[position + 4 : end - 4]) != int.from_bytes(data[end - 4 : end]):
             raise ImageError("bad_entropy_data", f"CRC of the chunk {kind!r} at byte {position} is wrong")
-        yield Chunk(kind, data[position + 8 : end - 4])
+        yield kind, view[position + 8 : end - 4]
         if kind == b"IEND":
             return
         position = end
     raise ImageError("no_end_marker", "PNG without an IEND chunk")
 
 
+def _note(kind: bytes, body: memoryview, seen: _Seen) -> None:
+    match kind:
+        case b"IHDR":
+            seen.header = bytes(body)
+        case b"PLTE":
+            seen.palette = len(body) // 3
+        case b"IDAT":
+            seen.pixels.append(body)
+
+
 def _check_type(kind: bytes) -> None:
     """Lower case, by letter: ancillary, private, reserved (must not be), safe to copy (section 5.4)."""
     if not kind.isalpha() or kind[2:3].islower():
         raise ImageError("bad_entropy_data", f"no chunk may be called {kind!r}")
-    private = kind[1:2].islower()
-    if kind not in _KNOWN and (kind[:1].isupper() or not private):
+    critical, public = kind[:1].isupper(), kind[1:2].isupper()
+    if kind not in _KNOWN and (critical or public):
         raise ImageError("bad_entropy_data", f"unknown chunk {kind!r}")
 
 
@@ -81,21 +94,22 @@ def _check_order(kind: bytes, seen: list[bytes]) -> None:
         raise ImageError("bad_entropy_data", f"IHDR must come first and once; {kind!r} found")
     if kind in seen and kind in _KNOWN and kind not in _MANY:
         raise ImageError("bad_entropy_data", f"more than one chunk {kind!r}")
-    if kind in _BEFORE_IDAT and b"IDAT" in seen or kind in _BEFORE_PLTE and b"PLTE" in seen:
+    if (kind in _BEFORE_IDAT and b"IDAT" in seen) or (kind in _BEFORE_PLTE and b"PLTE" in seen):
         raise ImageError("bad_entropy_data", f"the chunk {kind!r} comes too late")
     if kind == b"IDAT" and b"IDAT" in seen and seen[-1] != b"IDAT":
         raise ImageError("bad_entropy_data", "the IDAT chunks do not follow each other")
 
 
-def _check_length(chunk: Chunk, colour_type: int, palette: int) -> None:
-    size = len(chunk.body)
-    wrong = size != _LENGTHS.get(chunk.kind, size)
-    match chunk.kind:
+def _check_body(kind: bytes, body: memoryview, seen: _Seen) -> None:
+    size = len(body)
+    colour_type = seen.header[9] if len(seen.header) == 13 else -1
+    wrong = size != _LENGTHS.get(kind, size) or (kind in _HIGHEST_LAST and body[-1] > _HIGHEST_LAST[kind])
+    match kind:
         case b"PLTE":
-            wrong = colour_type in (0, 4) or size % 3 != 0 or not 1 <= palette <= 256
+            wrong = colour_type in (0, 4) or size % 3 != 0 or not 1 <= seen.palette <= 256
         case b"tRNS":
-            wrong = colour_type in (4, 6) or (colour_type == 3 and size > palette)
+            wrong = colour_type in (4, 6) or (colour_type == 3 and size > seen.palette)
         case b"hIST":
-            wrong = size != 2 * palette
+            wrong = size != 2 * seen.palette
     if wrong:
-        raise ImageError("bad_entropy_data", f"the chunk {chunk.kind!r} of {size} bytes does not fit")
+        raise ImageError("bad_entropy_data", f"the chunk {kind!r} of {size} bytes does not fit")

@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from recolor.errors import DecodeReason, ImageError
-from recolor.images import png
+from recolor.images import bmp, png
 from recolor.images.decoded import Decoded, check_size, upright, upright_size
 from recolor.images.icc import to_srgb
 
 # Pillow's other plugins start Ghostscript, or read formats that no photograph is kept in.
 FORMATS = ("PNG", "WEBP", "TIFF", "BMP", "GIF")
-_SIGNATURES = (png.SIGNATURE, b"GIF87a", b"GIF89a", b"BM", b"II*\0", b"MM\0*")
+_SIGNATURES = (png.SIGNATURE, b"GIF87a", b"GIF89a", bmp.SIGNATURE, b"II*\0", b"MM\0*")
 # What Pillow raises on damaged bytes, as met in fuzzed files; it promises nothing narrower.
 _PILLOW_ERRORS = (
     OSError, SyntaxError, ValueError, EOFError, TypeError, KeyError, IndexError, AttributeError, ArithmeticError,
@@ -31,17 +31,21 @@ def decode(data: bytes, max_pixels: int) -> Decoded:
         ImageError: With a typed reason.
     """
     if data.startswith(png.SIGNATURE):
-        png.check(data)
+        png.check(data, max_pixels)
+    if data.startswith(bmp.SIGNATURE):
+        bmp.check(data)
+        if (decoded := bmp.decode_bitfields(data, max_pixels)) is not None:
+            return decoded
     picture = _open(data)
     with picture:
         check_size(*picture.size, max_pixels)
         mode, orientation, profile = picture.mode, _orientation(picture), picture.info.get("icc_profile")
-        _load(picture)
-        rgb = _to_rgb(picture, profile if isinstance(profile, bytes) else b"")
+        rgb = _read_pixels(picture, data, profile if isinstance(profile, bytes) else b"")
+        left_to_apply = _orientation(picture)  # upright by now if it is a TIFF: Pillow turns these as it loads them
         frames = _frames(picture)
-    width_px, height_px = upright_size(rgb.shape[1], rgb.shape[0], orientation)
+    width_px, height_px = upright_size(rgb.shape[1], rgb.shape[0], left_to_apply)
     return Decoded(
-        rgb=upright(rgb, orientation),
+        rgb=upright(rgb, left_to_apply),
         width_px=width_px,
         height_px=height_px,
         format=str(picture.format),
@@ -61,9 +65,12 @@ def from_picture(picture: Image.Image) -> NDArray[np.uint8]:
     Raises:
         ImageError: Its pixels cannot be read.
     """
-    _load(picture)
     profile = picture.info.get("icc_profile")
-    rgb = _to_rgb(picture, profile if isinstance(profile, bytes) else b"")
+    try:
+        picture.load()
+        rgb = _to_rgb(picture, profile if isinstance(profile, bytes) else b"")
+    except _PILLOW_ERRORS as error:
+        raise ImageError(_reason(str(error)), _one_line(error)) from error
     return upright(rgb, _orientation(picture))  # read after loading: Pillow has turned a TIFF by then
 
 
@@ -77,9 +84,10 @@ def _open(data: bytes) -> Image.Image:
         raise ImageError(_reason_unopened(data), _one_line(error)) from error
 
 
-def _load(picture: Image.Image) -> None:
+def _read_pixels(picture: Image.Image, data: bytes, profile: bytes) -> NDArray[np.uint8]:
     try:
         picture.load()
+        return _to_rgb(picture, profile)
     except Image.DecompressionBombError as error:
         raise ImageError("too_many_pixels", str(error)) from error
     except _PILLOW_ERRORS as error:

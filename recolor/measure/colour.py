@@ -50,7 +50,7 @@ def shrink(rgb: NDArray[np.uint8], side_px: int) -> NDArray[np.uint8]:
     if scale >= 1:
         return rgb
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _mean(values: Plane) -> float:

@@ -62,8 +62,8 @@ def hash_grey(grey: NDArray[np.uint8]) -> tuple[bytes, bytes]:
     Returns:
         The 64-bit and the 256-bit hashes under the 8 symmetries: 64 and 256 bytes.
     """
-    square = cv2.resize(grey, (64, 64), interpolation=cv2.INTER_AREA)
-    small = cv2.resize(square, (32, 32), interpolation=cv2.INTER_AREA)
+    square = np.asarray(cv2.resize(grey, (64, 64), interpolation=cv2.INTER_AREA), np.uint8)
+    small = np.asarray(cv2.resize(square, (32, 32), interpolation=cv2.INTER_AREA), np.uint8)
     return phash_symmetries(small, 8).tobytes(), phash_symmetries(square, 16).tobytes()
 
 

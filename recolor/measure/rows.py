@@ -46,7 +46,7 @@ def measure_picture(decoded: Decoded, config: MeasureConfig) -> Row:
     hashes are measured on smaller copies, where the scale of the decode makes no difference.
     """
     rgb = _bounded(decoded.rgb, config.measure_px)
-    grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
+    grey = np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.uint8)
     phash_64, phash_256 = hash_grey(grey)
     return {
         "width_px": decoded.width_px,
@@ -66,7 +66,8 @@ def measure_picture(decoded: Decoded, config: MeasureConfig) -> Row:
 def _bounded(rgb: NDArray[np.uint8], side_px: int) -> NDArray[np.uint8]:
     """Halves a picture that came unscaled (PNG) while its short side stays at `side_px`, as the JPEG decoder does."""
     while min(rgb.shape[:2]) >= 2 * side_px:
-        rgb = cv2.resize(rgb, (rgb.shape[1] // 2, rgb.shape[0] // 2), interpolation=cv2.INTER_AREA)
+        size = (rgb.shape[1] // 2, rgb.shape[0] // 2)
+        rgb = np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), np.uint8)
     return rgb
 
 

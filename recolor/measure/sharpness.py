@@ -42,4 +42,4 @@ def _energy(grey: NDArray[np.uint8]) -> tuple[float, float]:
 
 def _half(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
     size = (max(1, grey.shape[1] // 2), max(1, grey.shape[0] // 2))
-    return cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), np.uint8)

@@ -8,6 +8,15 @@ from recolor.models.generator import Generator
 from recolor.models.refiner import Refiner
 
 
+@pytest.fixture(autouse=True)
+def _one_thread():
+    """Small convolutions are faster without waiting for a second core that may be busy."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope="session")
 def models(tmp_path_factory):
     """Both models, small and untrained; heads start at zero, so random ones stand in for a training."""

@@ -6,7 +6,7 @@ from skimage.color import rgb2lab
 
 from recolor.colorize import Colorizer
 from recolor.colorize.colorizer import model_size
-from recolor.errors import MissingStageError, WeightsError
+from recolor.errors import ImageError, MissingStageError, WeightsError
 from recolor.lab import lab_to_rgb, rgb_to_lab
 
 
@@ -48,7 +48,7 @@ def test_the_same_photograph_gets_the_same_colours_at_another_size(colorizer, fa
     assert np.linalg.norm(ab - ab_large, axis=2).mean() < 2
 
 
-@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "I;16", "F", "HSV"])
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "I;16", "I", "HSV"])
 def test_every_mode_is_coloured(colorizer, mode):
     grey = Image.fromarray(data.camera()[::4, ::4])
     if mode == "I;16":
@@ -66,12 +66,26 @@ def test_sixteen_bits_look_like_eight(colorizer):
     assert np.array_equal(np.asarray(deep), np.asarray(colorizer.colorize_image(Image.fromarray(grey))))
 
 
-def test_orientation_is_applied(colorizer, photograph, tmp_path):
+@pytest.mark.parametrize("suffix", ["png", "jpg", "tif", "webp"])
+def test_orientation_is_applied_once(colorizer, photograph, tmp_path, suffix):
+    """6: the stored picture is to be turned by 90 degrees clockwise (CIPA DC-008)."""
     exif = Image.Exif()
     exif[0x0112] = 6
-    photograph.crop((0, 0, 120, 80)).save(tmp_path / "turned.png", exif=exif)
-    with Image.open(tmp_path / "turned.png") as picture:
-        assert colorizer.colorize_image(picture).size == (80, 120)
+    stored = photograph.crop((150, 100, 270, 180)).convert("L")
+    stored.save(tmp_path / f"turned.{suffix}", exif=exif, quality=98)
+    upright = rgb_to_lab(np.repeat(np.rot90(np.asarray(stored), -1)[..., None], 3, axis=2))[..., 0]
+    with Image.open(tmp_path / f"turned.{suffix}") as picture:
+        coloured = colorizer.colorize_image(picture)
+    assert coloured.size == (80, 120)
+    assert np.corrcoef(rgb_to_lab(np.asarray(coloured))[..., 0].ravel(), upright.ravel())[0, 1] > 0.99
+
+
+def test_a_picture_that_is_cut_off_gives_its_reason(colorizer, photograph, tmp_path):
+    photograph.save(tmp_path / "whole.png")
+    whole = (tmp_path / "whole.png").read_bytes()
+    (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 2])
+    with Image.open(tmp_path / "cut.png") as picture, pytest.raises(ImageError, match="truncated"):
+        colorizer.colorize_image(picture)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 300), (700, 2), (9, 13), (257, 255)])
@@ -95,7 +109,7 @@ def test_models_see_multiples_of_eight_at_the_trained_scale(size):
 def test_a_missing_model_names_the_stage_to_run(models, tmp_path, name):
     other = "refiner" if name == "generator" else "generator"
     (tmp_path / other).symlink_to(models / other)
-    with pytest.raises(MissingStageError, match=rf"recolor train {name}.*--model"):
+    with pytest.raises(MissingStageError, match=rf"recolor train {name}.*--models"):
         Colorizer.from_folder(tmp_path, "cpu")
 
 

@@ -23,6 +23,15 @@ PATHS = ["a.jpg", "sub/<b>&amp;\nnew.jpg", "c.jpg", "d.jpg", "e.jpg", "f.jpg", "
 SPLITS = ["train", "test", "test", "val", "train", "test", "test", "test", "test"]
 
 
+@pytest.fixture(autouse=True)
+def _one_thread():
+    """Small convolutions are faster without waiting for a second core that may be busy."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture
 def evaluable(workspace):
     """9 images, of which the test split has 6."""
@@ -98,7 +107,7 @@ def _refiner(seed):
 def _write_model(workspace, name, model):
     names = ("model.safetensors", "config.json", "metrics.parquet", "loss_curve.png")
     outputs = tuple(workspace.models / name / file for file in names)
-    settings = [name, float(next(model.parameters()).sum())]
+    settings = [name, next(model.parameters()).sum().item()]
     run_part(
         Part(workspace, f"train-{name}", 1, settings, {}, outputs), lambda folder: _model_files(folder, name, model)
     )

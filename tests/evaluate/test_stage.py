@@ -106,7 +106,7 @@ def test_the_temperature_is_the_models_own(evaluable, metrics):
     (evaluable.evaluation / "metrics.parquet").unlink()
     evaluate(evaluable, CONFIG)
     again = read_manifest(evaluable.evaluation / "metrics.parquet").set_index("name")
-    assert again.loc["generator", "colourfulness"] < metrics.loc["generator", "colourfulness"]
+    assert again.loc["generator", "colourfulness"] != metrics.loc["generator", "colourfulness"]
     assert again.loc["oracle", "colourfulness"] == metrics.loc["oracle", "colourfulness"]
 
 

@@ -1,11 +1,12 @@
 import shutil
+from pathlib import Path
 from urllib.error import URLError
 
 import pytest
 import torch
 from safetensors.torch import save_file
-from torchvision.models import resnet101
 from torchvision.models import _api as torchvision_api
+from torchvision.models import resnet101
 
 from recolor.errors import WeightsError
 from recolor.models.encoder import Encoder
@@ -39,7 +40,9 @@ def no_hub(monkeypatch, tmp_path):
 def test_a_pth_and_a_safetensors_file_give_the_same_weights(file, state, tmp_path):
     save_file(state, tmp_path / "resnet101.safetensors")
     first, second = Encoder(2), Encoder(2)
-    assert load_encoder_weights(first, str(file)) == load_encoder_weights(second, str(tmp_path / "resnet101.safetensors"))
+    assert load_encoder_weights(first, str(file)) == load_encoder_weights(
+        second, str(tmp_path / "resnet101.safetensors")
+    )
     torch.testing.assert_close(first.state_dict(), second.state_dict(), rtol=0, atol=0)
     torch.testing.assert_close(first.layer2[3].conv2.weight.data, state["layer2.3.conv2.weight"], rtol=0, atol=0)
 
@@ -122,7 +125,7 @@ def test_imagenet_takes_what_the_hub_gives_with_its_hash_checked(monkeypatch, st
 
 
 def test_a_cached_hub_file_needs_no_network(no_hub):
-    cache = torch.hub.get_dir()
-    (path := __import__("pathlib").Path(cache) / "checkpoints").mkdir(parents=True)
-    (path / "resnet101-cd907fc2.pth").write_bytes(b"cached")
+    folder = Path(torch.hub.get_dir()) / "checkpoints"
+    folder.mkdir(parents=True)
+    (folder / "resnet101-cd907fc2.pth").write_bytes(b"cached")
     check_encoder_weights("imagenet")

@@ -1,0 +1,123 @@
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from recolor.evaluate.controls import NAMES, kind_of, spaced_rows
+from recolor.evaluate.metrics import SetMetrics
+from recolor.evaluate.pictures import Picture
+from recolor.evaluate.report import (
+    Count,
+    MetricRow,
+    ModelFacts,
+    OutlierCounts,
+    PictureGroup,
+    Report,
+    render_report,
+    verdict,
+    worst_median_best,
+)
+
+METRICS = SetMetrics(
+    psnr_db=23.456,
+    ssim=0.9123,
+    delta_e_2000=8.76,
+    ab_mse=0.00207,
+    ab_rmse=11.6,
+    ab_distance=13.0,
+    colourfulness=20.0,
+    colourfulness_abs=18.0,
+    truth_colourfulness=40.0,
+    truth_colourfulness_abs=36.0,
+    images=1234,
+    delta_cf_set=20.0,
+    delta_cf_set_abs=18.0,
+    delta_cf_image=20.5,
+)
+
+
+@pytest.fixture
+def report():
+    tile = np.zeros((16, 16, 3), np.uint8)
+    picture = Picture('<img src=x onerror="alert(1)">\n.jpg', 4.2, (tile, tile, tile, tile))
+    return Report(
+        split="test",
+        rows=tuple(MetricRow(name, kind_of(name), METRICS) for name in NAMES),
+        groups=(PictureGroup("Pictures", "All.", (picture,)),),
+        models=(ModelFacts("Generator", b"png", (("model.width", "<64>"),)),),
+        splits=(Count("train", 900), Count("val", 0), Count("test", 1234)),
+        outliers=OutlierCounts((Count("low_resolution", 12), Count("blurry", 3)), 14),
+    )
+
+
+def with_psnr(report, name, psnr_db):
+    rows = [replace(row, metrics=replace(METRICS, psnr_db=psnr_db)) if row.name == name else row for row in report.rows]
+    return replace(report, rows=tuple(rows))
+
+
+def test_markup_in_names_is_shown_and_not_obeyed(report):
+    html = render_report(report)
+    assert "<img src=x" not in html
+    assert "&lt;img src=x onerror=&#34;alert(1)&#34;&gt;\\n.jpg" in html
+    assert "&lt;64&gt;" in html
+
+
+def test_nothing_is_loaded_from_anywhere(report):
+    html = render_report(report)
+    assert re.findall(r'(?:src|href)="(?!data:image/)', html) == []
+    assert "url(" not in html
+    assert "@import" not in html
+    assert "default-src 'none'" in html
+    assert "http:" not in html
+    assert "https:" not in html
+
+
+def test_numbers_are_shown_beside_their_controls(report):
+    html = render_report(report)
+    assert html.count('<th scope="row">') == len(NAMES) + 1
+    for shown in ("23.46", "0.912", "8.76", "11.60", "2.07", "20.0", "40.0", "1,234", "low resolution"):
+        assert shown in html
+    assert "14 images were rejected" in html
+
+
+def test_without_cleaning_no_outliers_are_shown(report):
+    assert "Outliers" not in render_report(replace(report, outliers=OutlierCounts((), 0)))
+
+
+def test_training_images_are_not_said_to_be_unseen(report):
+    assert "none of which it was trained on" in render_report(report)
+    assert "none of which" not in render_report(replace(report, split="train"))
+
+
+def test_the_verdict_tells_worse_from_better(report):
+    assert verdict(with_psnr(report, "grey", 21.456)).startswith("The model is 2.0 dB above grey and 0.0 dB above")
+    assert "4.5 dB below one mean tint" in verdict(with_psnr(report, "mean_ab", 27.956))
+    assert "50% of the photographs' colourfulness" in verdict(report)
+
+
+def test_worst_median_and_best_are_in_order():
+    errors = [5.0, 1.0, 9.0, 3.0, 7.0, 2.0, 8.0]
+    worst, median, best = worst_median_best(errors, 2)
+    assert [errors[i] for i in worst] == [9.0, 8.0]
+    assert [errors[i] for i in median] == [7.0, 5.0]
+    assert [errors[i] for i in best] == [2.0, 1.0]
+    assert worst_median_best(errors, 3)[1] == [4, 0, 3]
+
+
+def test_few_images_are_worst_median_and_best_at_once():
+    assert worst_median_best([2.0], 3) == ([0], [0], [0])
+    assert worst_median_best([1.0, 2.0], 3) == ([1, 0], [1, 0], [1, 0])
+
+
+def test_equal_errors_are_taken_by_position():
+    assert worst_median_best([1.0] * 5, 1) == ([0], [2], [4])
+
+
+@pytest.mark.parametrize(("rows", "count"), [(1, 1), (1, 12), (5, 12), (12, 5), (1000, 12), (7, 2)])
+def test_spaced_rows_reach_from_the_first_to_the_last(rows, count):
+    chosen = spaced_rows(rows, count)
+    assert len(chosen) == len(set(chosen)) == min(rows, count)
+    assert chosen[0] == 0
+    assert min(rows, count) == 1 or chosen[-1] == rows - 1
+    assert min(rows, count) < 3 or np.ptp(np.diff(chosen)) <= 1

@@ -1,0 +1,161 @@
+"""The flows against a real Prefect server, on real images."""
+
+import os
+import shutil
+import time
+
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey, FlowRunFilter, FlowRunFilterId
+from prefect.exceptions import ParameterTypeError
+
+from flows.clean import clean
+from flows.clean_and_train import clean_and_train
+from flows.parameters import Settings
+from flows.shard import shard
+from recolor.config import Config
+from recolor.errors import ConfigError, InputError, MissingStageError, RecolorError, WeightsError
+from recolor.manifest import read_manifest
+
+pytestmark = pytest.mark.usefixtures("prefect_server")
+
+TRAIN = {
+    "steps": 4,
+    "batch_images": 4,
+    "warmup_steps": 1,
+    "checkpoint_steps": 2,
+    "validate_steps": 2,
+    "crop_px": 64,
+    "device": "cpu",
+}
+TINY = {
+    "execution": {"part_images": 16, "workers": 2},
+    "select": {"val_fraction": 0.2, "test_fraction": 0.2},
+    "shard": {"size_px": 64, "max_shard_images": 16},
+    "generator": {
+        "model": {"encoder_weights": "none", "encoder_depth": 1, "width": 8, "blocks": 1},
+        "train": TRAIN,
+    },
+    "refiner": {"model": {"encoder_weights": "none", "width": 8, "blocks": 1}, "train": TRAIN},
+    "evaluate": {"pictures": 2},
+}
+
+
+def states(flow_run_id):
+    """Names and states of a flow run's tasks. The server records them a little later: reads until nothing changes."""
+    wanted = FlowRunFilter(id=FlowRunFilterId(any_=[flow_run_id]))
+    before, found = None, {}
+    with get_client(sync_client=True) as client:
+        while found != before or not found or {"Pending", "Running"} & set(found.values()):
+            time.sleep(2)
+            runs = client.read_task_runs(flow_run_filter=wanted, limit=200)
+            before, found = found, {run.name: run.state.name for run in runs}
+    return found
+
+
+def run_flow(flow, *arguments):
+    """The flow's final state, and the states of its tasks as the server has them."""
+    state = flow(*arguments, return_state=True)
+    return state, states(state.state_details.flow_run_id)
+
+
+@pytest.fixture
+def root(tmp_path):
+    return tmp_path / "workspace"
+
+
+@pytest.mark.slow
+def test_clean_and_train_runs_everything_and_then_nothing_again(images, root, tmp_path):
+    outcomes = clean_and_train(images, root, None, Settings(**TINY))
+    assert [outcome.stage for outcome in outcomes][:2] == ["clean", "shard"]
+    assert all(outcome.built > 0 for outcome in outcomes)
+    assert (root / "data" / "evaluation" / "report.html").stat().st_size > 10_000
+    before = {
+        path: path.stat().st_mtime_ns for path in root.rglob("*") if path.is_file() and ".recolor" not in path.parts
+    }
+
+    again = clean_and_train(images, root, None, Settings(**TINY))
+    assert all(outcome.current for outcome in again)
+    after = {
+        path: path.stat().st_mtime_ns for path in root.rglob("*") if path.is_file() and ".recolor" not in path.parts
+    }
+    assert after == before
+
+    state, tasks = run_flow(clean, images, root, None, Settings(**TINY))
+    assert state.name == "Cached"
+    assert set(tasks.values()) == {"Cached"}
+    assert not any(name.startswith("measure ") for name in tasks), "parts that are done must not be submitted"
+
+    changed = Settings(**{**TINY, "blurry": {"threshold": 0.9}})
+    state, tasks = run_flow(clean, images, root, None, changed)
+    assert state.name == "Completed"
+    assert tasks["detect blurry"] == "Completed"
+    cached = {name.split("-")[0] for name, ended in tasks.items() if ended == "Cached"}
+    assert {"index", "measurements", "detect duplicate", "detect corrupt"} <= cached
+
+    with get_client(sync_client=True) as client:
+        keys = {"outliers", "metrics", "report-html", "pictures-png", "measure-progress", "shard-progress"}
+        for key in keys:
+            found = client.read_artifacts(artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=[key])))
+            assert found, f"no artifact {key!r}"
+
+
+def test_adding_images_submits_only_what_is_new(images, root, tmp_path):
+    grown = tmp_path / "grown"
+    shutil.copytree(images, grown)
+    clean(grown, root, None, Settings(**TINY))
+    source = next(path for path in sorted(images.rglob("*.jpg")) if path.stat().st_size > 1000)
+    for number in range(3):
+        shutil.copy(source, grown / f"new {number}.jpg")
+    _, tasks = run_flow(clean, grown, root, None, Settings(**TINY))
+    parts = [name for name in tasks if name.startswith("measure ")]
+    assert len(parts) == 1
+    assert parts[0].startswith("measure 3 images")
+
+
+def test_a_part_that_fails_is_named_and_the_others_are_done(images, root, tmp_path):
+    copied = tmp_path / "copied"
+    shutil.copytree(images, copied)
+    clean(copied, root, None, Settings(**TINY))
+    kept = read_manifest(root / "manifests" / "clean.parquet")["path"]
+    victim = copied / kept[0]
+    status = victim.stat()
+    victim.write_bytes(victim.read_bytes()[:-10])
+    os.utime(victim, ns=(status.st_mtime_ns, status.st_mtime_ns))
+    with pytest.raises(InputError, match=r"parts failed, the others are done") as caught:
+        shard(copied, root, None, Settings(**TINY))
+    assert kept[0] in str(caught.value)
+    assert list((root / "data" / "shards").glob("*.npy.record.json"))
+
+
+def test_a_wrong_parameter_is_refused_before_any_work(images, root):
+    for wrong in ({"settings": {"blury": {}}}, {"settings": {"blurry": {"threshold": 2}}}, {"preset": "huge"}):
+        with pytest.raises(ParameterTypeError):
+            clean(images=images, workspace=root, **wrong)
+    contradiction = Settings(generator={"train": {"steps": 5, "warmup_steps": 7}})
+    with pytest.raises(ConfigError, match="warmup_steps"):
+        clean(images, root, "demo", contradiction)
+    assert not root.exists()
+
+
+def test_weights_that_cannot_be_had_stop_the_pipeline_before_it_starts(images, root):
+    generator = {**TINY["generator"], "model": {"encoder_weights": "/nowhere/resnet101.pth"}}
+    wanted = Settings(**{**TINY, "generator": generator})
+    with pytest.raises(WeightsError, match=r"/nowhere/resnet101\.pth"):
+        clean_and_train(images, root, None, wanted)
+    assert not (root / "manifests").exists()
+
+
+def test_a_stage_alone_says_which_stage_it_needs(images, root):
+    with pytest.raises(MissingStageError, match="recolor"):
+        shard(images, root, None, Settings(**TINY))
+
+
+def test_errors_of_the_stages_reach_the_caller_as_they_are(tmp_path, root):
+    with pytest.raises(RecolorError, match="no such folder"):
+        clean(tmp_path / "none", root)
+
+
+def test_the_form_of_settings_has_every_setting_and_changes_none_by_itself():
+    assert Settings().model_dump(exclude_none=True) == {}
+    assert set(Settings.model_json_schema()["properties"]) == set(Config.__dataclass_fields__)

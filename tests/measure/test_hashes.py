@@ -1,0 +1,61 @@
+import imagehash
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from skimage import data as photographs
+
+from recolor.measure.hashes import apply_symmetry, hash_grey, phash_symmetries
+from recolor.schemas import SYMMETRIES
+
+
+def picture(size, seed):
+    rng = np.random.default_rng(seed)
+    large = np.asarray(Image.fromarray(photographs.coffee()).convert("L"))
+    top, left = rng.integers(0, 150, 2)
+    return np.asarray(Image.fromarray(large[top : top + 240, left : left + 300]).resize((size, size), Image.Resampling.BOX))
+
+
+@pytest.mark.parametrize("side", [8, 16])
+@pytest.mark.parametrize("symmetry", SYMMETRIES)
+def test_each_symmetry_is_the_phash_of_the_flipped_or_rotated_picture(symmetry, side):
+    for seed in range(20):
+        square = picture(4 * side, seed)
+        turned = Image.fromarray(np.ascontiguousarray(apply_symmetry(square, symmetry)))
+        found = phash_symmetries(square, side)[SYMMETRIES.index(symmetry)]
+        assert found.tobytes().hex() == str(imagehash.phash(turned, side))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_noise_hashes_as_imagehash_does(seed):
+    square = np.random.default_rng(seed).integers(0, 256, (32, 32), dtype=np.uint8)
+    assert phash_symmetries(square, 8)[0].tobytes().hex() == str(imagehash.phash(Image.fromarray(square)))
+
+
+def test_the_names_of_the_symmetries_say_what_is_done():
+    square = np.arange(9, dtype=np.uint8).reshape(3, 3)
+    done = {name: apply_symmetry(square, name).tolist() for name in SYMMETRIES}
+    assert done["flip_horizontal"] == np.fliplr(square).tolist()
+    assert done["flip_vertical"] == np.flipud(square).tolist()
+    assert done["rotate_90"] == np.rot90(square, -1).tolist()  # clockwise
+    assert done["rotate_270"] == np.rot90(square, 1).tolist()
+    assert done["rotate_180"] == np.rot90(square, 2).tolist()
+    assert done["transpose"] == square.T.tolist()
+    assert done["transverse"] == np.rot90(square, 2).T.tolist()
+    assert len({str(value) for value in done.values()}) == 8
+
+
+def test_a_hash_survives_resizing():
+    grey = np.asarray(Image.fromarray(photographs.coffee()).convert("L"))
+    small = np.asarray(Image.fromarray(grey).resize((200, 133), Image.Resampling.LANCZOS))
+    for whole, shrunk, bits in zip(hash_grey(grey), hash_grey(small), (64, 256), strict=True):
+        assert len(whole) == bits
+        apart = np.unpackbits(np.frombuffer(whole, np.uint8)[: bits // 8] ^ np.frombuffer(shrunk, np.uint8)[: bits // 8])
+        assert apart.sum() <= bits // 16
+
+
+def test_any_size_can_be_hashed():
+    for shape in ((1, 1), (1, 500), (500, 1), (3, 7)):
+        assert [len(bits) for bits in hash_grey(np.full(shape, 9, np.uint8))] == [64, 256]

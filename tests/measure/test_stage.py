@@ -1,0 +1,195 @@
+import os
+import pickle
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+from skimage import data as photographs
+
+from recolor.config import Config, ExecutionConfig, MeasureConfig
+from recolor.errors import MissingStageError
+from recolor.index import index_images
+from recolor.manifest import read_manifest
+from recolor.measure import measure_part, merge_measurements, plan_measure
+from recolor.measure import stage as measure_stage
+from recolor.workspace import open_workspace
+
+
+def config(part_images=4, **measure):
+    return Config(measure=MeasureConfig(**measure), execution=ExecutionConfig(workers=2, part_images=part_images))
+
+
+@pytest.fixture
+def images(tmp_path):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for number in range(10):
+        add(folder, number)
+    (folder / "bad.jpg").write_bytes(b"no image")
+    return folder
+
+
+def add(folder, number, name=None):
+    crop = photographs.astronaut()[number * 10 : number * 10 + 200, number * 20 : number * 20 + 220]
+    Image.fromarray(crop).save(folder / (name or f"{number:02}.jpg"))
+
+
+def run(workspace, images, settings):
+    """Returns how many images were measured, and the outcome of the merge."""
+    index_images(workspace, images, settings)
+    plan = plan_measure(workspace, settings)
+    built = [measure_part(workspace, images, part, settings) for part in plan.missing]
+    measured = sum(outcome.counts["images"] for outcome in built if outcome.built)
+    assert measured + plan.reused == len(read_manifest(workspace.manifest("index")))
+    return measured, merge_measurements(workspace, settings)
+
+
+def table(workspace):
+    return read_manifest(workspace.manifest("measurements")).set_index("path")
+
+
+def test_every_image_has_a_row_and_a_reason_or_numbers(workspace, images):
+    measured, outcome = run(workspace, images, config())
+    assert measured == 11
+    assert outcome.counts == {"images": 11, "not_decoded": 1}
+    rows = table(workspace)
+    assert rows.index.tolist() == sorted([f"{number:02}.jpg" for number in range(10)] + ["bad.jpg"])
+    assert rows.loc["bad.jpg", "reason"] == "not_an_image"
+    assert len(rows.loc["bad.jpg", "sha256"]) == 64
+    good = rows.drop("bad.jpg")
+    assert good["reason"].isna().all()
+    assert (good["width_px"] == 220).all()
+    assert good["ab_residual"].gt(1).all()
+
+
+def test_the_size_of_the_parts_does_not_show_in_the_result(tmp_path, images):
+    written = []
+    for size in (1, 3, 100):
+        workspace = open_workspace(tmp_path / f"workspace {size}")
+        run(workspace, images, config(size))
+        written.append(workspace.manifest("measurements").read_bytes())
+    assert written[0] == written[1] == written[2]
+
+
+def test_a_folder_that_grew_gives_the_same_bytes_as_one_measured_at_once(tmp_path, images):
+    grown, whole = (open_workspace(tmp_path / name) for name in ("grown", "whole"))
+    run(grown, images, config(3))
+    for number in (20, 21, 22):
+        add(images, number, f"0{number}.jpg")
+    measured, _ = run(grown, images, config(5))
+    assert measured == 3
+    run(whole, images, config())
+    assert grown.manifest("measurements").read_bytes() == whole.manifest("measurements").read_bytes()
+
+
+def test_nothing_is_done_twice(workspace, images):
+    run(workspace, images, config())
+    measured, outcome = run(workspace, images, config(7))
+    assert measured == 0
+    assert outcome.current
+
+
+def test_an_image_that_is_gone_loses_its_row_and_its_part(workspace, images):
+    run(workspace, images, config(1))
+    (images / "03.jpg").unlink()
+    measured, outcome = run(workspace, images, config(1))
+    assert measured == 0
+    assert outcome.built == 1
+    assert "03.jpg" not in table(workspace).index
+    assert len(list(workspace.measured_parts.glob("*.parquet"))) == 10
+    assert run(workspace, images, config(1))[1].current
+
+
+def test_a_touched_image_is_measured_again_and_no_other(workspace, images):
+    run(workspace, images, config())
+    os.utime(images / "05.jpg", ns=(1, 1))
+    assert run(workspace, images, config())[0] == 1
+
+
+def test_other_limits_measure_again_and_other_thresholds_do_not(workspace, images):
+    run(workspace, images, config())
+    other = config()
+    assert run(workspace, images, replace(other, blurry=replace(other.blurry, threshold=0.1)))[0] == 0
+    assert run(workspace, images, config(max_pixels=1000))[0] == 11
+    assert (table(workspace)["reason"].isin(["too_many_pixels", "not_an_image"])).all()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: path.unlink(),
+        lambda path: path.write_bytes(path.read_bytes()[:-100]),
+        lambda path: path.write_bytes(b"PAR1 no more"),
+        lambda path: path.write_bytes(bytes([path.read_bytes()[0] ^ 1]) + path.read_bytes()[1:]),
+        lambda path: path.with_name(path.name + ".record.json").unlink(),
+        lambda path: path.rename(path.with_name("0123456789abcdef.parquet")),
+    ],
+)
+def test_a_damaged_part_has_exactly_its_images_measured_again(workspace, images, damage):
+    run(workspace, images, config(4))
+    before = workspace.manifest("measurements").read_bytes()
+    parts = sorted(workspace.measured_parts.glob("*.parquet"), key=lambda path: path.stat().st_mtime_ns)
+    damage(parts[0])
+    measured, _ = run(workspace, images, config(4))
+    assert measured == 4
+    assert workspace.manifest("measurements").read_bytes() == before
+
+
+def test_each_image_is_decoded_once(workspace, images, monkeypatch):
+    from recolor.measure import rows
+
+    decoded, decode = [], rows.decode
+    monkeypatch.setattr(rows, "decode", lambda data, *rest: decoded.append(len(data)) or decode(data, *rest))
+    run(workspace, images, config())
+    assert len(decoded) == 11
+
+
+def test_files_that_vanish_or_change_after_indexing_are_unreadable(workspace, images):
+    index_images(workspace, images, config())
+    (images / "01.jpg").unlink()
+    (images / "02.jpg").write_bytes((images / "03.jpg").read_bytes() + b"more")
+    for part in plan_measure(workspace, config()).missing:
+        measure_part(workspace, images, part, config())
+    merge_measurements(workspace, config())
+    rows = table(workspace)
+    assert rows.loc["01.jpg", "reason"] == rows.loc["02.jpg", "reason"] == "unreadable"
+    assert "when it was indexed" in rows.loc["02.jpg", "detail"]
+
+
+def test_merging_before_all_is_measured_says_what_to_do(workspace, images):
+    index_images(workspace, images, config())
+    first = plan_measure(workspace, config()).missing[0]
+    measure_part(workspace, images, first, config())
+    with pytest.raises(MissingStageError, match="7 of 11 images are not measured"):
+        merge_measurements(workspace, config())
+    with pytest.raises(MissingStageError, match="recolor index"):
+        plan_measure(open_workspace(workspace.root / "other"), config())
+
+
+def test_parts_travel_light(workspace, images):
+    index_images(workspace, images, config())
+    parts = plan_measure(workspace, config()).missing
+    assert [len(part.rows) for part in parts] == [4, 4, 3]
+    assert pickle.loads(pickle.dumps(parts[0])) == parts[0]
+    assert len(pickle.dumps(parts)) < 1000
+
+
+def test_names_of_all_kinds_are_measured(workspace, tmp_path):
+    folder = tmp_path / "odd"
+    (folder / "sub folder").mkdir(parents=True)
+    for name in ("a b.jpg", "línea\nnew.jpg", "sub folder/雪.jpg", "'quote\".jpg"):
+        add(folder, 1, name)
+    assert run(workspace, folder, config())[1].counts == {"images": 4, "not_decoded": 0}
+
+
+def test_sharpness_is_measured_at_a_scale_that_keeps_blur_visible():
+    assert MeasureConfig().measure_px > 256  # a 1024 px photograph at half its size, not at a quarter
+    noise = np.random.default_rng(0).integers(0, 256, (1024, 1024, 3), dtype=np.uint8)
+    assert measure_stage.MEASURE_VERSION == 1
+    from recolor.images import decode
+    import io
+
+    buffer = io.BytesIO()
+    Image.fromarray(noise).save(buffer, "JPEG")
+    assert decode(buffer.getvalue(), MeasureConfig(), MeasureConfig().measure_px).rgb.shape[:2] == (512, 512)
