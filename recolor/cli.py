@@ -197,7 +197,7 @@ def schemas() -> None:
     """Print every manifest's columns, as manifests/README.md has them."""
     from recolor.manifest import schema_markdown
 
-    click.echo(schema_markdown())
+    click.echo(schema_markdown(), nl=False)
 
 
 def _run_stages(names: list[str] | None, target: Target) -> None:

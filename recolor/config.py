@@ -59,6 +59,7 @@ class DuplicateConfig:
 
     Attributes:
         max_hamming_distance: pHash-64 distance up to which a pair is a candidate (imagehash's are even).
+        max_hamming_distance_turned: The same for flipped and rotated copies: chance has seven more tries there.
         max_hamming_distance_256: pHash-256 distance up to which a candidate is a duplicate.
         min_contrast: Standard deviation of L (0..100) under which an image is flat and its hash means nothing.
         symmetries: Also compare with the 8 flips and rotations.
@@ -66,6 +67,7 @@ class DuplicateConfig:
 
     enabled: bool = True
     max_hamming_distance: Annotated[int, Ge(0), Le(16)] = 10
+    max_hamming_distance_turned: Annotated[int, Ge(0), Le(16)] = 6
     max_hamming_distance_256: Annotated[int, Ge(0), Le(128)] = 48
     min_contrast: Annotated[float, Ge(0.0), Le(100.0)] = 4.0
     symmetries: bool = True
@@ -151,13 +153,13 @@ class GeneratorModelConfig:
         encoder_depth: Last ResNet101 layer used: 1, 2 or 3.
         head: `distribution` over ab bins (Zhang et al. 2016) or plain `regression`.
         width: Channels of the decoder.
-        blocks: Residual blocks of the decoder.
+        blocks: Residual blocks of the decoder; four see across a whole 224-pixel image.
     """
 
     encoder_weights: str = "imagenet"
     encoder_depth: Annotated[int, Ge(1), Le(3)] = 2
     head: Literal["distribution", "regression"] = "distribution"
-    width: Annotated[int, Ge(8), Le(1024)] = 256
+    width: Annotated[int, Ge(8), Le(1024)] = 128
     blocks: Annotated[int, Ge(0), Le(32)] = 4
 
 
@@ -195,7 +197,7 @@ class TrainConfig:
         flip: Mirror half of the images.
         exposure: Exposure is varied by a factor of up to 1 ± this, L and ab together.
         device: `auto` takes CUDA where there is one.
-        amp: `auto` is bfloat16 autocast on CUDA, and float32 on a CPU.
+        amp: `auto` is bfloat16 autocast on CUDA and on a CPU that multiplies bfloat16 itself, else float32.
     """
 
     steps: Positive = 20_000

@@ -160,7 +160,7 @@ SKEWED = _issue(
 BLURRY = _issue(
     "blurry",
     "an image without fine detail",
-    Column("octave_ratio", pa.float64(), "log2", "-", "Energy of the finest octave over the next's: 0 if sharp."),
+    Column("octave_ratio", pa.float64(), "log2", "-", "Energy of a fine octave over the next's: 0 if sharp."),
     Column("block_detail", pa.float64(), "log2 grey²", "≥ 0", "Energy of the sharpest blocks: about 12 if sharp."),
 )
 LOW_RESOLUTION = _issue("low_resolution", "an image whose short side is too short", *_SIZE_PX)
@@ -213,7 +213,7 @@ ACCURACY = (
 )
 COLOURFULNESS = (
     Column("colourfulness", pa.float64(), "-", "≥ 0", "Hasler and Süsstrunk 2003, M(3)."),
-    Column("colourfulness_abs", pa.float64(), "-", "≥ 0", "The variant that takes |rg| and |yb|."),
+    Column("colourfulness_abs", pa.float64(), "-", "≥ 0", "The variant that takes the absolute values of rg and yb."),
     Column("truth_colourfulness", pa.float64(), "-", "≥ 0", "`colourfulness` of the photographs themselves."),
     Column("truth_colourfulness_abs", pa.float64(), "-", "≥ 0", "`colourfulness_abs` of the photographs themselves."),
 )

@@ -215,11 +215,14 @@ def require_record(output: Path, stage: str) -> Record:
     """The record of an output that an earlier stage must have made.
 
     Raises:
-        MissingStageError: It is not there; names the stage to run.
+        MissingStageError: It is not there, or not as it was written; names the stage to run.
     """
     record = read_record(record_path(output))
-    if record is None or not output.is_file():
+    entries = [entry for entry in record.outputs if Path(entry.path).name == output.name] if record else []
+    if record is None or not entries or not output.is_file():
         raise MissingStageError(f"{output}: not there yet, or not finished. Run `recolor {stage}` first.")
+    if not _is_as_written(output, entries[0]):
+        raise MissingStageError(f"{output}: changed since it was written. Run `recolor {stage}` to rebuild it.")
     return record
 
 

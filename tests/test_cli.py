@@ -44,7 +44,7 @@ def verbs(group, before=()):
             yield " ".join((*before, name)), command
 
 
-@pytest.mark.parametrize(("name", "command"), verbs(cli))
+@pytest.mark.parametrize(("name", "command"), list(verbs(cli)))
 def test_every_verb_says_what_it_does(name, command):
     assert command.help, name
     assert command.help.strip().splitlines()[0].endswith("."), name
@@ -88,8 +88,8 @@ def test_a_stage_before_its_inputs_says_what_to_run(tmp_path, verb, needs):
     [
         (["measure"], "recolor index"),
         (["detect"], "recolor measure"),
-        (["select"], "recolor detect"),
-        (["shard"], "recolor select"),
+        (["select"], "recolor measure"),
+        (["shard"], "recolor clean"),
         (["train", "generator", "--preset", "demo"], "recolor shard"),
         (["train", "refiner", "--preset", "demo"], "recolor shard"),
         (["evaluate"], "recolor"),

@@ -1,6 +1,7 @@
 import io
 import os
 import struct
+import tracemalloc
 import warnings
 import zlib
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, ImageOps
 from skimage import data as photographs
 
 from recolor.config import MeasureConfig
@@ -51,7 +52,9 @@ def test_a_jpeg_is_decoded_to_the_pixels_that_pillow_sees():
     assert np.abs(decoded.rgb.astype(int) - reference).max() <= 2
 
 
-@pytest.mark.parametrize(("least", "height"), [(None, 300), (151, 300), (150, 150), (75, 75), (38, 75), (37, 38), (1, 38)])
+@pytest.mark.parametrize(
+    ("least", "height"), [(None, 300), (151, 300), (150, 150), (75, 75), (38, 75), (37, 38), (1, 38)]
+)
 def test_scaling_keeps_the_short_side(least, height):
     assert decode(jpeg(), LIMITS, least).rgb.shape[0] == height
 
@@ -81,6 +84,15 @@ def test_a_damaged_jpeg_gets_its_reason(damage, reason, scale):
         decode(damage(jpeg()), LIMITS, scale)
     assert error.value.reason == reason
     assert "\n" not in error.value.detail
+
+
+def test_the_detail_is_the_same_each_time():
+    details = set()
+    for _ in range(3):
+        with pytest.raises(ImageError) as error:
+            decode(bytes(range(1, 200)), LIMITS)
+        details.add(error.value.detail)
+    assert len(details) == 1
 
 
 def test_bytes_after_the_end_marker_are_no_damage():
@@ -132,7 +144,9 @@ def test_a_bmp_with_masks_of_any_place_is_decoded():
     pixels = photographs.chelsea()[:10, :7].astype(np.uint32)
     packed = pixels[..., 0] << 20 | pixels[..., 1] << 10 | pixels[..., 2]
     masks = struct.pack("<III", 255 << 20, 255 << 10, 255)
-    header = struct.pack("<2sI4xI", b"BM", 66 + packed.nbytes, 66) + struct.pack("<IiiHHIIiiII", 40, 7, -10, 1, 32, 3, *[0] * 5)
+    header = struct.pack("<2sI4xI", b"BM", 66 + packed.nbytes, 66) + struct.pack(
+        "<IiiHHIIiiII", 40, 7, -10, 1, 32, 3, *[0] * 5
+    )
     data = header + masks + packed.astype("<u4").tobytes()
     assert (decode(data, LIMITS).rgb == pixels).all()
     assert reason_of(data[:-1]) == "truncated"
@@ -174,13 +188,17 @@ def test_a_profile_is_converted_to_srgb():
 def test_a_linear_profile_brightens_the_pixels():
     profile = _with_gamma_one(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
     for kind, options in (("PNG", {}), ("JPEG", {"quality": 95})):
-        decoded = decode(encoded(Image.new("RGB", (64, 64), (55, 55, 55)), kind, icc_profile=profile, **options), LIMITS)
+        decoded = decode(
+            encoded(Image.new("RGB", (64, 64), (55, 55, 55)), kind, icc_profile=profile, **options), LIMITS
+        )
         assert abs(int(decoded.rgb[32, 32, 1]) - 128) <= 2  # 55/255 linear is 128/255 in sRGB
 
 
 def _with_gamma_one(profile):
     """Makes each tone curve of an sRGB profile the straight line, and renames the profile."""
-    data = bytearray(profile.replace("sRGB".encode("utf-16-be"), "line".encode("utf-16-be")).replace(b"sRGB built", b"line built"))
+    data = bytearray(
+        profile.replace("sRGB".encode("utf-16-be"), "line".encode("utf-16-be")).replace(b"sRGB built", b"line built")
+    )
     for entry in range(struct.unpack_from(">I", data, 128)[0]):
         tag, start, _ = struct.unpack_from(">4sII", data, 132 + 12 * entry)
         if tag in (b"rTRC", b"gTRC", b"bTRC"):
@@ -197,8 +215,6 @@ def test_a_broken_profile_leaves_the_pixels():
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_the_orientation_is_applied_as_pillow_does(orientation, kind):
-    from PIL import ImageOps
-
     exif = Image.Exif()
     exif[0x0112] = orientation
     data = encoded(photograph(), kind, exif=exif)
@@ -239,7 +255,7 @@ def test_hostile_bytes_give_a_picture_or_a_reason(kind, random):
     try:
         decoded = decode(cut, MeasureConfig(max_pixels=1_000_000), 16)
     except ImageError as error:
-        assert error.reason in DECODE_REASONS
+        assert error.reason in DECODE_REASONS  # noqa: PT017 - either outcome is right
     else:
         assert decoded.rgb.dtype == np.uint8
         assert decoded.rgb.ndim == 3
@@ -261,7 +277,9 @@ def test_png_damage_that_pillow_passes_over_is_found():
     assert decode(data[:end] + png_chunk(b"tEXt", b"a\0b") + data[end:], LIMITS).format == "PNG"
 
 
-@pytest.mark.parametrize(("rows", "reason"), [(b"\0\1\2" * 2, "truncated"), (b"\0\1\2\7\1\2\0\1\2", "bad_entropy_data")])
+@pytest.mark.parametrize(
+    ("rows", "reason"), [(b"\0\1\2" * 2, "truncated"), (b"\0\1\2\7\1\2\0\1\2", "bad_entropy_data")]
+)
 def test_png_rows_must_be_all_there_with_known_filters(rows, reason):
     header = struct.pack(">IIBBBBB", 2, 3, 8, 0, 0, 0, 0)
     chunks = png_chunk(b"IHDR", header) + png_chunk(b"IDAT", zlib.compress(rows)) + png_chunk(b"IEND", b"")
@@ -269,8 +287,6 @@ def test_png_rows_must_be_all_there_with_known_filters(rows, reason):
 
 
 def test_a_png_that_unpacks_to_gigabytes_takes_little_memory():
-    import tracemalloc
-
     bomb = zlib.compress(bytes(100_000_000), 9)
     header = struct.pack(">IIBBBBB", 50_000, 50_000, 8, 0, 0, 0, 0)
     data = b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", header) + png_chunk(b"IDAT", bomb) + png_chunk(b"IEND", b"")

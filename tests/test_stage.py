@@ -181,6 +181,15 @@ def test_a_missing_input_names_the_stage_to_run(workspace):
         require_record(workspace.manifest("clean"), "clean")
 
 
+def test_an_input_that_was_changed_by_hand_names_the_stage_that_rebuilds_it(workspace):
+    part = part_of(workspace)
+    run_part(part, build)
+    assert require_record(part.outputs[0], "clean") == current_record(part)
+    part.outputs[0].write_bytes(b"edited")
+    with pytest.raises(MissingStageError, match=r"changed since it was written. Run `recolor clean` to rebuild"):
+        require_record(part.outputs[0], "clean")
+
+
 @pytest.mark.parametrize("moment", range(1, 11))
 def test_killed_at_every_step_of_publishing_a_part_is_done_or_redone(workspace, tmp_path, moment):
     """Kills a real process before each file system call of the publication, over an older output."""

@@ -121,7 +121,8 @@ def _stars(hashes_64: Hashes, hashes_256: Hashes, config: DuplicateConfig) -> _C
     copies = _Copies(np.arange(pictures), *np.zeros((3, pictures), np.int64))
     first, second = _candidates(hashes_64, config)
     distances = _distances(hashes_64, hashes_256, first, second, len(SYMMETRIES) if config.symmetries else 1)
-    near = (distances[0] <= config.max_hamming_distance) & (distances[1] <= config.max_hamming_distance_256)
+    limit = np.where(distances[2] == 0, config.max_hamming_distance, config.max_hamming_distance_turned)
+    near = (distances[0] <= limit) & (distances[1] <= config.max_hamming_distance_256)
     first, second, distances = first[near], second[near], distances[:, near]
     for pair, (best, other) in enumerate(zip(first.tolist(), second.tolist())):
         if copies.kept[best] == best and copies.kept[other] == other:
@@ -136,7 +137,8 @@ def _candidates(hashes_64: Hashes, config: DuplicateConfig) -> tuple[Indices, In
     order, ends = np.argsort(inverse, kind="stable"), np.cumsum(np.bincount(inverse, minlength=len(unique)))
     found = [np.zeros(0, np.int64)]
     for symmetry in range(len(SYMMETRIES) if config.symmetries else 1):
-        query, near = pairs_within(hashes_64[:, symmetry], unique, config.max_hamming_distance)
+        limit = config.max_hamming_distance_turned if symmetry else config.max_hamming_distance
+        query, near = pairs_within(hashes_64[:, symmetry], unique, limit)
         count = ends[near] - np.where(near, ends[near - 1], 0)
         query, start = np.repeat(query, count), np.repeat(ends[near] - count, count)
         other = order[start + np.arange(len(query)) - np.repeat(np.cumsum(count) - count, count)]

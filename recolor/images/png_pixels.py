@@ -51,7 +51,7 @@ def check_pixels(layout: Layout, chunks: Sequence[memoryview]) -> None:
         ImageError: `bad_entropy_data` or `truncated`.
     """
     position, starts = 0, _row_starts(layout)
-    start = next(starts)
+    start = next(starts, None)
     for block in _inflate(chunks):
         end = position + len(block)
         while start is not None and start < end:

@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from recolor.config import GeneratorModelConfig, RefinerModelConfig
+from recolor.config import GeneratorModelConfig, RefinerModelConfig, ShardConfig
 from recolor.errors import ConfigError, WeightsError
 from recolor.models.ab_bins import ab_bin_centres
 from recolor.models.generator import Generator
@@ -34,6 +34,11 @@ class LoadedGenerator:
     temperature: float
     details: Mapping[str, Any]
 
+    @property
+    def image_px(self) -> int:
+        """Short side, in pixels, that whole images had in training: the size at which the model knows things."""
+        return _image_px(self.details)
+
     def predict_ab(self, L: Tensor) -> Tensor:
         """Maps L [N,1,H,W], 0..100, to ab [N,2,H/4,W/4] in Lab units; H and W multiples of 8."""
         return self.model.predict_ab(L, self.temperature)
@@ -46,6 +51,11 @@ class LoadedRefiner:
     model: Refiner
     config: RefinerModelConfig
     details: Mapping[str, Any]
+
+    @property
+    def image_px(self) -> int:
+        """Short side, in pixels, that whole images had in training: the size at which the model knows things."""
+        return _image_px(self.details)
 
     @torch.no_grad()
     def refine_ab(self, L: Tensor, ab_small: Tensor) -> Tensor:
@@ -107,6 +117,10 @@ def load_refiner(folder: Path, device: torch.device | None = None) -> LoadedRefi
 def bins_json() -> list[list[float]]:
     """The ab bins as they stand in a generator's config.json: their centres (a, b) in Lab units."""
     return [list(centre) for centre in ab_bin_centres()]
+
+
+def _image_px(details: Mapping[str, Any]) -> int:
+    return int(details.get("image_px", ShardConfig().size_px))
 
 
 def _read_config(folder: Path, kind: str) -> Mapping[str, Any]:

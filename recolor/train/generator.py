@@ -20,7 +20,14 @@ from recolor.models.weights import encoder_identity, load_encoder_weights, weigh
 from recolor.stage import Counts, Outcome, Part, run_part, stage_key
 from recolor.train.loop import Loss, Training, train
 from recolor.train.losses import distribution_loss, regression_loss
-from recolor.train.outputs import keyed_train_config, model_outputs, shards_record, validation_set, write_outputs
+from recolor.train.outputs import (
+    keyed_train_config,
+    model_outputs,
+    shards_record,
+    stored_px,
+    validation_set,
+    write_outputs,
+)
 from recolor.workspace import Workspace
 
 STAGE = "train-generator"
@@ -83,7 +90,9 @@ def _build(part: Part, config: GeneratorConfig, device: torch.device, staging: P
         key=key,
     )
     trained = train(training, train_set, validation_set(part.workspace))
-    write_outputs(staging, trained, _config_json(part, config, colours, weights_sha256), "generator")
+    write_outputs(
+        staging, trained, _config_json(part, config, colours, weights_sha256, stored_px(train_set)), "generator"
+    )
     return {"steps": config.train.steps, "images": train_set.rows}
 
 
@@ -117,10 +126,13 @@ def _checkpoint_key(part: Part, config: GeneratorConfig) -> str:
     return stage_key(STAGE, VERSION, replace(_keyed(config), temperature=1.0), part.inputs)
 
 
-def _config_json(part: Part, config: GeneratorConfig, colours: Tensor, weights_sha256: str) -> Mapping[str, Any]:
+def _config_json(
+    part: Part, config: GeneratorConfig, colours: Tensor, weights_sha256: str, image_px: int
+) -> Mapping[str, Any]:
     keyed = asdict(_keyed(config))
     return {
         "kind": "generator",
+        "image_px": image_px,
         "key": part.key,
         "model": keyed["model"],
         "temperature": config.temperature,

@@ -49,6 +49,11 @@ def shards_record(workspace: Workspace) -> Record:
     return require_record(index_path(workspace), "shard")
 
 
+def stored_px(dataset: ShardDataset) -> int:
+    """Side, in pixels, of the squares that the shards hold."""
+    return int(dataset.shards[0].shape[-1])
+
+
 def validation_set(workspace: Workspace) -> ShardDataset | None:
     """The val split, or None where it has no images."""
     return ShardDataset.open(workspace, "val") if shards_record(workspace).counts["val"] else None

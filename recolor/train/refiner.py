@@ -17,7 +17,14 @@ from recolor.models.weights import encoder_identity, load_encoder_weights, weigh
 from recolor.stage import Counts, Outcome, Part, fingerprint, require_record, run_part
 from recolor.train.loop import Loss, Training, train
 from recolor.train.losses import refinement_loss
-from recolor.train.outputs import keyed_train_config, model_outputs, shards_record, validation_set, write_outputs
+from recolor.train.outputs import (
+    keyed_train_config,
+    model_outputs,
+    shards_record,
+    stored_px,
+    validation_set,
+    write_outputs,
+)
 from recolor.workspace import Workspace
 
 STAGE = "train-refiner"
@@ -74,7 +81,7 @@ def _build(part: Part, config: RefinerConfig, device: torch.device, staging: Pat
         key=part.key,
     )
     trained = train(training, train_set, validation_set(part.workspace))
-    write_outputs(staging, trained, _config_json(part, config, weights_sha256), "refiner")
+    write_outputs(staging, trained, _config_json(part, config, weights_sha256, stored_px(train_set)), "refiner")
     return {"steps": config.train.steps, "images": train_set.rows}
 
 
@@ -106,10 +113,11 @@ def _keyed(config: RefinerConfig) -> RefinerConfig:
     return replace(config, model=model, train=keyed_train_config(config.train))
 
 
-def _config_json(part: Part, config: RefinerConfig, weights_sha256: str) -> Mapping[str, Any]:
+def _config_json(part: Part, config: RefinerConfig, weights_sha256: str, image_px: int) -> Mapping[str, Any]:
     keyed = asdict(_keyed(config))
     return {
         "kind": "refiner",
+        "image_px": image_px,
         "key": part.key,
         "model": keyed["model"],
         "encoder": {"weights": part.inputs["encoder"], "tensors_sha256": weights_sha256},

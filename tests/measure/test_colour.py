@@ -24,7 +24,9 @@ def test_numbers_agree_with_a_reference_in_double_precision():
     assert numbers["contrast"] == pytest.approx(lab[..., 0].std(), abs=1e-3)
     assert numbers["a_mean"] == pytest.approx(lab[..., 1].mean(), abs=1e-3)
     assert numbers["b_std"] == pytest.approx(lab[..., 2].std(), abs=1e-3)
-    assert numbers["ab_covariance"] == pytest.approx(np.cov(lab[..., 1].ravel(), lab[..., 2].ravel(), bias=True)[0, 1], abs=1e-2)
+    assert numbers["ab_covariance"] == pytest.approx(
+        np.cov(lab[..., 1].ravel(), lab[..., 2].ravel(), bias=True)[0, 1], abs=1e-2
+    )
     assert numbers["chroma_mean"] == pytest.approx(np.hypot(lab[..., 1], lab[..., 2]).mean(), abs=1e-3)
     assert numbers["chroma_p95"] == pytest.approx(np.percentile(np.hypot(lab[..., 1], lab[..., 2]), 95), abs=0.2)
     assert numbers["a_band_0"] == pytest.approx(lab[:30, :, 1].mean(), abs=1e-3)
@@ -52,7 +54,7 @@ def test_one_hue_has_no_entropy_and_all_hues_have_much():
     one[..., 0] = np.arange(20) * 10
     hues = (np.stack(np.meshgrid(np.linspace(0, 1, 72), np.ones(4)), axis=-1), np.ones((4, 72, 1)))
     wheel = (color.hsv2rgb(np.concatenate([hues[0][..., :1], hues[1], hues[1]], axis=2)) * 255).astype(np.uint8)
-    assert measure_colour(one, 96)["hue_entropy"] < 0.2
+    assert measure_colour(one, 96)["hue_entropy"] < 0.3
     assert measure_colour(wheel, 96)["hue_entropy"] > 0.7
 
 

@@ -14,7 +14,9 @@ def picture(size, seed):
     rng = np.random.default_rng(seed)
     large = np.asarray(Image.fromarray(photographs.coffee()).convert("L"))
     top, left = rng.integers(0, 150, 2)
-    return np.asarray(Image.fromarray(large[top : top + 240, left : left + 300]).resize((size, size), Image.Resampling.BOX))
+    return np.asarray(
+        Image.fromarray(large[top : top + 240, left : left + 300]).resize((size, size), Image.Resampling.BOX)
+    )
 
 
 @pytest.mark.parametrize("side", [8, 16])
@@ -52,7 +54,9 @@ def test_a_hash_survives_resizing():
     small = np.asarray(Image.fromarray(grey).resize((200, 133), Image.Resampling.LANCZOS))
     for whole, shrunk, bits in zip(hash_grey(grey), hash_grey(small), (64, 256), strict=True):
         assert len(whole) == bits
-        apart = np.unpackbits(np.frombuffer(whole, np.uint8)[: bits // 8] ^ np.frombuffer(shrunk, np.uint8)[: bits // 8])
+        apart = np.unpackbits(
+            np.frombuffer(whole, np.uint8)[: bits // 8] ^ np.frombuffer(shrunk, np.uint8)[: bits // 8]
+        )
         assert apart.sum() <= bits // 16
 
 

@@ -1,3 +1,4 @@
+import io
 import os
 import pickle
 from dataclasses import replace
@@ -9,10 +10,10 @@ from skimage import data as photographs
 
 from recolor.config import Config, ExecutionConfig, MeasureConfig
 from recolor.errors import MissingStageError
+from recolor.images import decode
 from recolor.index import index_images
 from recolor.manifest import read_manifest
-from recolor.measure import measure_part, merge_measurements, plan_measure
-from recolor.measure import stage as measure_stage
+from recolor.measure import measure_part, merge_measurements, plan_measure, rows
 from recolor.workspace import open_workspace
 
 
@@ -50,14 +51,14 @@ def table(workspace):
 
 
 def test_every_image_has_a_row_and_a_reason_or_numbers(workspace, images):
-    measured, outcome = run(workspace, images, config())
-    assert measured == 11
+    count, outcome = run(workspace, images, config())
+    assert count == 11
     assert outcome.counts == {"images": 11, "not_decoded": 1}
-    rows = table(workspace)
-    assert rows.index.tolist() == sorted([f"{number:02}.jpg" for number in range(10)] + ["bad.jpg"])
-    assert rows.loc["bad.jpg", "reason"] == "not_an_image"
-    assert len(rows.loc["bad.jpg", "sha256"]) == 64
-    good = rows.drop("bad.jpg")
+    measured = table(workspace)
+    assert measured.index.tolist() == sorted([f"{number:02}.jpg" for number in range(10)] + ["bad.jpg"])
+    assert measured.loc["bad.jpg", "reason"] == "not_an_image"
+    assert len(measured.loc["bad.jpg", "sha256"]) == 64
+    good = measured.drop("bad.jpg")
     assert good["reason"].isna().all()
     assert (good["width_px"] == 220).all()
     assert good["ab_residual"].gt(1).all()
@@ -137,10 +138,8 @@ def test_a_damaged_part_has_exactly_its_images_measured_again(workspace, images,
 
 
 def test_each_image_is_decoded_once(workspace, images, monkeypatch):
-    from recolor.measure import rows
-
-    decoded, decode = [], rows.decode
-    monkeypatch.setattr(rows, "decode", lambda data, *rest: decoded.append(len(data)) or decode(data, *rest))
+    decoded, real = [], rows.decode
+    monkeypatch.setattr(rows, "decode", lambda data, *rest: decoded.append(len(data)) or real(data, *rest))
     run(workspace, images, config())
     assert len(decoded) == 11
 
@@ -152,9 +151,9 @@ def test_files_that_vanish_or_change_after_indexing_are_unreadable(workspace, im
     for part in plan_measure(workspace, config()).missing:
         measure_part(workspace, images, part, config())
     merge_measurements(workspace, config())
-    rows = table(workspace)
-    assert rows.loc["01.jpg", "reason"] == rows.loc["02.jpg", "reason"] == "unreadable"
-    assert "when it was indexed" in rows.loc["02.jpg", "detail"]
+    measured = table(workspace)
+    assert measured.loc["01.jpg", "reason"] == measured.loc["02.jpg", "reason"] == "unreadable"
+    assert "when it was indexed" in measured.loc["02.jpg", "detail"]
 
 
 def test_merging_before_all_is_measured_says_what_to_do(workspace, images):
@@ -186,10 +185,6 @@ def test_names_of_all_kinds_are_measured(workspace, tmp_path):
 def test_sharpness_is_measured_at_a_scale_that_keeps_blur_visible():
     assert MeasureConfig().measure_px > 256  # a 1024 px photograph at half its size, not at a quarter
     noise = np.random.default_rng(0).integers(0, 256, (1024, 1024, 3), dtype=np.uint8)
-    assert measure_stage.MEASURE_VERSION == 1
-    from recolor.images import decode
-    import io
-
     buffer = io.BytesIO()
     Image.fromarray(noise).save(buffer, "JPEG")
     assert decode(buffer.getvalue(), MeasureConfig(), MeasureConfig().measure_px).rgb.shape[:2] == (512, 512)

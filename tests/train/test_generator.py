@@ -92,6 +92,8 @@ def test_the_config_file_tells_what_the_model_is(make_shards, tiny):
     train_generator(workspace, tiny)
     details = json.loads((workspace.models / "generator" / "config.json").read_text())
     assert details["kind"] == "generator"
+    assert details["image_px"] == 64
+    assert load_generator(workspace.models / "generator").image_px == 64
     assert details["encoder"]["weights"] == "none"
     assert len(details["encoder"]["tensors_sha256"]) == 64
     assert sum(details["ab_distribution"]) == pytest.approx(1)

@@ -158,9 +158,13 @@ def test_fewer_images_than_a_batch_and_no_val_split_still_train(tmp_path, make_s
     assert "val split has no images" in caplog.text
 
 
-def test_autocast_is_for_cuda_unless_asked_for():
+def test_autocast_is_for_devices_that_multiply_bfloat16_unless_asked_for(monkeypatch):
     cpu, cuda = torch.device("cpu"), torch.device("cuda")
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True, "avx512_bf16": False}, raising=False)
     assert not uses_bfloat16(TrainConfig(amp="auto"), cpu)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True}, raising=False)
+    assert uses_bfloat16(TrainConfig(amp="auto"), cpu)
     assert uses_bfloat16(TrainConfig(amp="auto"), cuda)
     assert uses_bfloat16(TrainConfig(amp="bfloat16"), cpu)
+    assert not uses_bfloat16(TrainConfig(amp="off"), cpu)
     assert not uses_bfloat16(TrainConfig(amp="off"), cuda)
