@@ -32,12 +32,12 @@ def _quick() -> Config:
     a quarter of one.
     """
     train = TrainConfig(
-        steps=1200,
-        batch_images=16,
+        steps=2400,
+        batch_images=8,
         lr=2e-3,
         warmup_steps=40,
         ema_decay=0.99,
-        checkpoint_steps=50,
+        checkpoint_steps=100,
         validate_steps=200,
         crop_px=128,
     )
@@ -48,7 +48,8 @@ def _quick() -> Config:
         ),
         refiner=RefinerConfig(
             model=RefinerModelConfig(encoder_weights="none", width=32, blocks=4),
-            train=replace(train, steps=500, batch_images=8, lr=1e-3),
+            train=replace(train, steps=800),
+            predicted_fraction=0.25,
         ),
         evaluate=EvaluateConfig(max_images=300),
     )
@@ -57,12 +58,12 @@ def _quick() -> Config:
 def _demo() -> Config:
     """A few hundred rendered landscapes, coloured after minutes on two cores."""
     quick = _quick()
-    train = replace(quick.generator.train, steps=180, warmup_steps=20, ema_decay=0.95, validate_steps=60)
+    train = replace(quick.generator.train, steps=400, warmup_steps=20, ema_decay=0.97, checkpoint_steps=25)
     return replace(
         quick,
         select=SelectConfig(val_fraction=0.1, test_fraction=0.1),
         shard=replace(quick.shard, max_shard_images=128),
         generator=replace(quick.generator, train=train),
-        refiner=replace(quick.refiner, train=replace(train, steps=120, batch_images=8, lr=1e-3)),
+        refiner=replace(quick.refiner, train=replace(train, steps=240)),
         execution=ExecutionConfig(part_images=128),
     )

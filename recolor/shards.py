@@ -55,6 +55,9 @@ class ShardPart:
     buckets: int
     images: int
 
+    def __str__(self) -> str:
+        return f"{self.images} images, bucket {self.bucket + 1} of {self.buckets}"
+
 
 @dataclass(frozen=True, slots=True)
 class ShardPlan:

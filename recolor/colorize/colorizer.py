@@ -20,8 +20,7 @@ from recolor.models.files import CONFIG_FILE, LoadedGenerator, LoadedRefiner, lo
 RGB = NDArray[np.uint8]
 Float32Array = NDArray[np.float32]
 
-MODEL_SIDE_PX = 256
-_MAX_MODEL_SIDE_PX = 1024
+_MAX_ELONGATION = 4
 _MIN_MODEL_SIDE_PX = 32
 _MULTIPLE_PX = 8
 _STRIP_PIXELS = 1 << 20
@@ -84,7 +83,7 @@ class Colorizer:
             uint8 sRGB [H, W, 3] with the lightness of `rgb`, where the colour leaves room for it in the sRGB gamut.
         """
         L = _lightness(rgb)
-        width_px, height_px = model_size(rgb.shape[1], rgb.shape[0])
+        width_px, height_px = model_size(rgb.shape[1], rgb.shape[0], self.generator.image_px)
         ab = self.predict_ab(_resize(L, width_px, height_px))
         return _join(L, _resize(ab, rgb.shape[1], rgb.shape[0]))
 
@@ -104,15 +103,21 @@ class Colorizer:
         return np.ascontiguousarray(ab[0].float().permute(1, 2, 0).cpu().numpy())
 
 
-def model_size(width_px: int, height_px: int) -> tuple[int, int]:
-    """The size at which colour is predicted: short side 256 px, as in training, so that every size gets the same.
+def model_size(width_px: int, height_px: int, image_px: int) -> tuple[int, int]:
+    """The size at which colour is predicted: that of training, so that a photograph of every size gets the same.
 
-    Both sides are multiples of 8; the long one is at most 1,024 px, which very long panoramas are squeezed into.
+    Both sides are multiples of 8; the long one is at most four times `image_px`, which longer panoramas are squeezed
+    into.
+
+    Args:
+        width_px: Of the photograph.
+        height_px: Of the photograph.
+        image_px: Short side that whole images had in training.
 
     Returns:
         Width and height.
     """
-    scale = min(MODEL_SIDE_PX / min(width_px, height_px), _MAX_MODEL_SIDE_PX / max(width_px, height_px))
+    scale = min(image_px / min(width_px, height_px), _MAX_ELONGATION * image_px / max(width_px, height_px))
     width, height = (
         max(_MIN_MODEL_SIDE_PX, round(side * scale / _MULTIPLE_PX) * _MULTIPLE_PX) for side in (width_px, height_px)
     )

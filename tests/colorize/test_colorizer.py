@@ -103,7 +103,7 @@ def test_any_size_comes_back_at_its_size(colorizer, size):
 
 @pytest.mark.parametrize("size", [(1, 1), (256, 256), (1024, 768), (4096, 4096), (333, 517), (20000, 50), (1, 9999)])
 def test_models_see_multiples_of_eight_at_the_trained_scale(size):
-    width, height = model_size(*size)
+    width, height = model_size(*size, 256)
     assert width % 8 == height % 8 == 0
     assert 32 <= min(width, height) <= 256
     assert max(width, height) <= 1024
@@ -127,3 +127,8 @@ def test_damaged_weights_are_refused(models, tmp_path):
             (tmp_path / name / file.name).write_bytes(file.read_bytes()[:1000])
     with pytest.raises(WeightsError):
         Colorizer.from_folder(tmp_path, "cpu")
+
+
+def test_colour_is_predicted_at_the_size_that_the_model_was_trained_at():
+    assert model_size(4000, 3000, 128) == (168, 128)
+    assert model_size(4000, 3000, 256) == (344, 256)

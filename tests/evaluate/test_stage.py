@@ -9,7 +9,7 @@ from PIL import Image
 from skimage.color import deltaE_ciede2000, lab2rgb, rgb2lab
 
 from recolor.config import Config, EvaluateConfig
-from recolor.errors import ConfigError, InputError, MissingStageError, WeightsError
+from recolor.errors import ConfigError, InputError, MissingStageError
 from recolor.evaluate import evaluate
 from recolor.evaluate.controls import NAMES
 from recolor.evaluate.metrics import colourfulness
@@ -173,7 +173,7 @@ def test_an_empty_split_says_what_to_do(without_test_split):
 
 def test_damaged_weights_leave_no_output(evaluable):
     (evaluable.models / "refiner" / "model.safetensors").write_bytes(b"not weights")
-    with pytest.raises(WeightsError, match="refiner"):
+    with pytest.raises(MissingStageError, match=r"changed since it was written. Run `recolor train refiner`"):
         evaluate(evaluable, CONFIG)
     assert not (evaluable.evaluation / "metrics.parquet").exists()
 
