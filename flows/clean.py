@@ -15,6 +15,7 @@ from recolor.pipeline import together
 from recolor.presets import Preset
 from recolor.select import select
 from recolor.stage import Outcome
+from recolor.workspace import remember_images
 
 
 @task(name="index", **TASK)
@@ -64,7 +65,8 @@ def clean(
     """
     with opened(images, workspace, preset, settings) as run:
         indexed = ran(index, run)
-        plan = plan_measure(run.workspace, run.config)
+        remember_images(run.workspace, run.images)
+        plan = plan_measure(run.workspace, run.images, run.config)
         measured = run_parts(measure_some, run, plan.missing, lambda part: len(part.rows), "measure")
         merged = ran(measurements, run)
         detected = ran_all(detect, run, ISSUES)

@@ -10,14 +10,13 @@ from prefect import flow
 
 from flows.clean import clean
 from flows.evaluate import evaluate
-from flows.parameters import Settings, opened, run_name
+from flows.parameters import Settings, opened, run_name, settings_of
 from flows.parts import ran
 from flows.shard import shard
 from flows.train import train_generator, train_refiner
-from recolor.cli import Target, describe, run_reporting_errors, stage_options
-from recolor.pipeline import STAGES, check_can_train
+from recolor.cli import Target, describe, read_settings, run_reporting_errors, stage_options
+from recolor.pipeline import STAGES, check_can_evaluate, check_can_train
 from recolor.presets import Preset
-from recolor.settings import read_changes
 from recolor.stage import Outcome
 
 
@@ -38,22 +37,22 @@ def clean_and_train(
     """
     with opened(images, workspace, preset, settings) as run:
         check_can_train(STAGES, run.config)
-        return [
-            ran(clean, run.images, workspace, preset, settings),
-            ran(shard, run.images, workspace, preset, settings),
-            ran(train_generator, run.images, workspace, preset, settings),
-            ran(train_refiner, run.images, workspace, preset, settings),
-            ran(evaluate, run.images, workspace, preset, settings),
-        ]
+        stage = (run.images, workspace, None, settings_of(run.config))
+        cleaned = ran(clean, *stage)
+        sharded = ran(shard, *stage)
+        check_can_evaluate(run.workspace, run.config)
+        generator = ran(train_generator, *stage)
+        refiner = ran(train_refiner, *stage)
+        evaluated = ran(evaluate, *stage)
+    return [cleaned, sharded, generator, refiner, evaluated]
 
 
 @click.command()
 @stage_options
 def program(target: Target) -> None:
     """Runs the flow here and now; with no server set, under Prefect's own temporary one."""
-    changes = read_changes(target.file, target.words)
-    preset = target.preset or changes.pop("preset", None)
-    for outcome in clean_and_train(target.images, target.workspace, preset, Settings(**changes)):
+    settings = settings_of(read_settings(target))
+    for outcome in clean_and_train(target.images, target.workspace, None, settings):
         click.echo(describe(outcome))
 
 

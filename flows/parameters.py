@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, is_dataclass
+from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, create_model
 from recolor.config import Config
 from recolor.presets import Preset
 from recolor.settings import load_config, overlay
-from recolor.workspace import Workspace, locked, open_workspace, remember_images, remembered_images
+from recolor.workspace import Workspace, locked, open_workspace, remembered_images
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,11 @@ else:
     Settings = _changes_of(Config)
 
 
+def settings_of(config: Config) -> Settings:
+    """All settings, filled in: a flow given these uses them, whatever its preset or the workspace's own file say."""
+    return Settings(**asdict(config))
+
+
 @contextmanager
 def opened(images: Path | None, workspace: Path, preset: Preset | None, settings: Settings) -> Iterator[Run]:
     """Checks the settings, then holds the workspace for as long as the flow runs.
@@ -54,14 +59,13 @@ def opened(images: Path | None, workspace: Path, preset: Preset | None, settings
         ConfigError: A setting is not allowed; nothing was started.
         WorkspaceBusyError: Another run holds the workspace.
     """
-    own = Workspace(workspace).settings_file
+    own = Workspace(workspace.expanduser()).settings_file
     base = load_config(preset, own if own.is_file() else None)
     config = overlay(base, settings.model_dump(exclude_none=True))
     place = open_workspace(workspace)
     with locked(place):
-        if images is not None:
-            remember_images(place, images)
-        yield Run(place, images or remembered_images(place), config)
+        folder = images.expanduser() if images else remembered_images(place)
+        yield Run(place, folder, config)
 
 
 def run_name() -> str:

@@ -68,7 +68,7 @@ def _finished(result: object) -> Outcome:
 def ran_all(work: Task[..., Any], run: Run, words: Sequence[str]) -> list[Outcome]:
     """Submits a task for each word, all at once; their outcomes, in the order of the words."""
     futures: list[PrefectFuture[Any]] = [work.submit(run, word) for word in words]
-    return [_finished(future.result()) for future in futures]
+    return _all_finished(futures, work.name)
 
 
 def run_parts(
@@ -95,8 +95,13 @@ def run_parts(
     with pool as runner:
         futures: dict[PrefectFuture[Any], P] = {runner.submit(work, {"run": run, "part": part}): part for part in parts}
         _show_progress(futures, images, label)
-        results: list[object] = [future.result(raise_on_failure=False) for future in futures]
-    raise_together([result for result in results if isinstance(result, BaseException)], len(parts), label)
+        return _all_finished(list(futures), label)
+
+
+def _all_finished(futures: Sequence[PrefectFuture[Any]], label: str) -> list[Outcome]:
+    """Waits for all; then, if some failed, says which."""
+    results: list[object] = [future.result(raise_on_failure=False) for future in futures]
+    raise_together([result for result in results if isinstance(result, BaseException)], len(futures), label)
     return [_finished(result) for result in results]
 
 

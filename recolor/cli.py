@@ -18,6 +18,7 @@ from recolor.errors import ConfigError, RecolorError
 from recolor.presets import PRESETS, Preset
 from recolor.settings import load_config
 from recolor.stage import Outcome
+from recolor.storage import write_atomically
 from recolor.workspace import Workspace, locked, open_workspace, remember_images, remembered_images
 
 _images = click.option("--images", type=click.Path(path_type=Path), help="Folder of photographs.")
@@ -116,6 +117,21 @@ def shard(target: Target) -> None:
 
 
 @cli.group()
+def shards() -> None:
+    """Look after the shards."""
+
+
+@shards.command("verify")
+@_workspace
+def shards_verify(workspace: Path) -> None:
+    """Read every byte of the shards and name each that is damaged."""
+    from recolor.shards import verify_shards
+
+    verify_shards(open_workspace(workspace))
+    click.echo("every shard is as it was written")
+
+
+@cli.group()
 def train() -> None:
     """Train the generator or the refiner; a killed training goes on where it was."""
 
@@ -183,7 +199,8 @@ def demo(folder: Path, prefect: bool) -> None:
 
     workspace = open_workspace(folder / "workspace")
     make_demo_images(folder / "images")
-    workspace.settings_file.write_text('preset = "demo"\n', encoding="utf-8")
+    with locked(workspace):
+        write_atomically(workspace.settings_file, b'preset = "demo"\n')
     target = Target(folder / "images", workspace.root, None, None, ())
     if prefect:
         _run_flow(target)
@@ -209,23 +226,17 @@ def _run_stages(names: list[str] | None, target: Target) -> None:
     check_can_train(stages, config)
     workspace = open_workspace(target.workspace)
     with locked(workspace):
-        images = _image_folder(workspace, target.images, indexed=next(iter(stages)) == "index")
+        images = target.images.expanduser() if target.images else remembered_images(workspace)
         for outcome in run_stages(stages, workspace, images, config):
+            if outcome.stage == "index":
+                remember_images(workspace, images)
             click.echo(describe(outcome))
 
 
 def read_settings(target: Target) -> Config:
     """The settings of a run: of the file given, or else of the workspace's own file."""
-    own = Workspace(target.workspace).settings_file
+    own = Workspace(target.workspace.expanduser()).settings_file
     return load_config(target.preset, target.file or (own if own.is_file() else None), target.words)
-
-
-def _image_folder(workspace: Workspace, images: Path | None, indexed: bool) -> Path:
-    if images is None:
-        return remembered_images(workspace)
-    if indexed:
-        remember_images(workspace, images)
-    return images
 
 
 def describe(outcome: Outcome) -> str:

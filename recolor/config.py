@@ -15,6 +15,7 @@ from recolor.errors import ConfigError
 Fraction = Annotated[float, Ge(0.0), Le(1.0)]
 Threshold = Annotated[float, Ge(0.0), Le(1.0)]
 Positive = Annotated[int, Ge(1)]
+Seed = Annotated[int, Ge(0), Lt(2**63)]
 DeviceName = Literal["auto", "cpu", "cuda"]
 
 
@@ -126,7 +127,7 @@ class SelectConfig:
 
     val_fraction: Annotated[float, Ge(0.0), Lt(0.5)] = 0.05
     test_fraction: Annotated[float, Ge(0.0), Lt(0.5)] = 0.05
-    seed: int = 0
+    seed: Seed = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -207,7 +208,7 @@ class TrainConfig:
     weight_decay: Annotated[float, Ge(0.0), Le(1.0)] = 0.01
     clip_norm: Annotated[float, Gt(0.0)] = 1.0
     ema_decay: Annotated[float, Ge(0.0), Lt(1.0)] = 0.999
-    seed: int = 0
+    seed: Seed = 0
     checkpoint_steps: Positive = 500
     validate_steps: Positive = 500
     crop_px: Annotated[int, Ge(64), Le(1024)] = 224
@@ -303,6 +304,16 @@ class Config:
 def _check_together(config: Config) -> None:
     if config.select.val_fraction == 0:
         raise ConfigError("select.val_fraction = 0: training needs a validation split. Allowed: above 0, below 0.5.")
+    if config.select.test_fraction == 0 and config.evaluate.split == "test":
+        raise ConfigError(
+            "select.test_fraction = 0 and evaluate.split = 'test': there would be nothing to evaluate on. Give one a"
+            " fraction above 0, or the other 'val'."
+        )
+    if not config.index.suffixes or any(not s.startswith(".") or s != s.lower() for s in config.index.suffixes):
+        raise ConfigError(
+            f"index.suffixes = {list(config.index.suffixes)}: not allowed. Allowed: at least one ending, in lower case"
+            " and with its dot, such as '.jpg'."
+        )
     for name, train in (("generator", config.generator.train), ("refiner", config.refiner.train)):
         if train.warmup_steps >= train.steps:
             raise ConfigError(

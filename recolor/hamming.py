@@ -19,11 +19,6 @@ _CHUNK_BITS = 16
 _BLOCK_CANDIDATES = 1 << 22  # compared at once: bounds the memory to some 100 MB
 
 
-def popcount(values: Hashes) -> NDArray[np.int64]:
-    """Number of one bits of each value."""
-    return np.bitwise_count(values).astype(np.int64)
-
-
 def pairs_within(queries: Hashes, hashes: Hashes, distance: int) -> tuple[Indices, Indices]:
     """Finds every pair of a query and a hash that differ in at most `distance` bits.
 

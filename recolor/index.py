@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,11 +24,15 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class FoundFile:
-    """An image file: its path relative to the folder (posix), its size, its time of last change."""
+    """An image file: its path relative to the folder (posix), its size, its time of last change.
+
+    `spelt_out`: the path is not UTF-8, and its odd bytes are spelt out.
+    """
 
     path: str
     size_bytes: int
     mtime_ns: int
+    spelt_out: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +47,9 @@ class Scan:
 def index_images(workspace: Workspace, images: Path, config: Config) -> Outcome:
     """Writes `manifests/index.parquet`: path, size and time of every image file under a folder.
 
-    Links to files and folders are followed, each real folder once; hidden names and the workspace's own
-    outputs are passed over. A file that cannot be opened is listed all the same: measuring gives the reason.
+    Links to files and folders are followed, each real folder once, and by its own name if it has one here; hidden
+    names and the workspace's own outputs are passed over. A file that cannot be opened is listed all the same:
+    measuring gives the reason.
 
     Raises:
         InputError: The folder is missing, is no folder, cannot be read, or holds no image file.
@@ -83,14 +89,25 @@ def scan_folder(images: Path, config: IndexConfig, skip: Sequence[Path] = ()) ->
             other_files += 1
         elif (file := _found_file(entry, images)) is not None:
             found.append(file)
-    found.sort(key=lambda file: file.path)
-    return Scan(tuple(found), other_files, tuple(unreadable))
+    return Scan(_unique(found), other_files, tuple(unreadable))
+
+
+def _unique(found: list[FoundFile]) -> tuple[FoundFile, ...]:
+    """Sorted by path; of two files with one path stays the one that has this very name."""
+    files: dict[str, FoundFile] = {}
+    for file in sorted(found, key=lambda file: (file.path, file.spelt_out)):
+        if files.setdefault(file.path, file) is not file:
+            _log.warning("%s: another file has this name in bytes that are not UTF-8; it is left out.", file.path)
+    return tuple(files.values())
 
 
 def _walk(images: Path, skip: Sequence[Path], unreadable: list[str]) -> Iterator[os.DirEntry[str]]:
-    """Yields every file; each real folder is entered once, so that a loop of links ends."""
+    """Yields every file; each real folder is entered once, so that a loop of links ends.
+
+    Links to folders wait until all folders are done: a new link must not rename the images of a folder.
+    """
     entered = {_identity(folder) for folder in skip if folder.exists()}
-    waiting = [str(images)]
+    waiting = deque([str(images)])
     while waiting:
         folder = waiting.pop()
         try:
@@ -106,7 +123,7 @@ def _walk(images: Path, skip: Sequence[Path], unreadable: list[str]) -> Iterator
             if entry.name.startswith("."):
                 continue
             if _is_folder(entry):
-                waiting.append(entry.path)
+                (waiting.appendleft if entry.is_symlink() else waiting.append)(entry.path)
             else:
                 yield entry
 
@@ -125,19 +142,20 @@ def _identity(folder: Path) -> tuple[int, int]:
 
 def _found_file(entry: os.DirEntry[str], images: Path) -> FoundFile | None:
     """The file's facts; a pipe, socket or device is none, a dangling link has size 0 and gets its reason later."""
+    relative = Path(entry.path).relative_to(images).as_posix()
+    path = _utf8(relative)
     try:
         status = entry.stat()
     except OSError:
-        return FoundFile(_relative(entry, images), 0, 0)
+        return FoundFile(path, 0, 0, path != relative)
     if not entry.is_file():
         return None
-    return FoundFile(_relative(entry, images), status.st_size, status.st_mtime_ns)
+    return FoundFile(path, status.st_size, status.st_mtime_ns, path != relative)
 
 
-def _relative(entry: os.DirEntry[str], images: Path) -> str:
+def _utf8(path: str) -> str:
     """The path as valid UTF-8. A name that is not gets its odd bytes spelt out, and is reported as unreadable."""
-    relative = Path(entry.path).relative_to(images).as_posix()
-    return os.fsencode(relative).decode("utf-8", "backslashreplace")
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def _write(scan: Scan, staging: Path) -> dict[str, int]:

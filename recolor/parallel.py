@@ -8,7 +8,7 @@ from typing import TypeVar
 from tqdm import tqdm
 
 from recolor.config import ExecutionConfig
-from recolor.errors import RecolorError
+from recolor.errors import RecolorError, StorageError
 
 P = TypeVar("P")
 R = TypeVar("R")
@@ -16,7 +16,9 @@ R = TypeVar("R")
 
 def worker_count(config: ExecutionConfig) -> int:
     """Parts under way at once: as configured, or one for each core that this process may use."""
-    return config.workers or len(os.sched_getaffinity(0))
+    if config.workers:
+        return config.workers
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def run_parallel(
@@ -40,9 +42,14 @@ def run_parallel(
     bar = tqdm(total=sum(images(part) for part in parts), desc=label, unit=" images", disable=None, delay=1)
     with ThreadPoolExecutor(worker_count(config)) as pool, bar:
         futures = {pool.submit(function, part): part for part in parts}
-        for future in as_completed(futures):
-            bar.update(images(futures[future]))
-    failures = [error for future in futures if (error := future.exception()) is not None]
+        try:
+            for future in as_completed(futures):
+                bar.update(images(futures[future]))
+                if isinstance(future.exception(), StorageError):
+                    break  # a full disk is as full for the parts that wait
+        finally:  # after Ctrl-C too: the parts under way end, those that wait are not begun
+            pool.shutdown(wait=True, cancel_futures=True)
+    failures = [error for future in futures if not future.cancelled() and (error := future.exception()) is not None]
     raise_together(failures, len(parts), label)
     return [future.result() for future in futures]
 
@@ -60,4 +67,4 @@ def raise_together(failures: Sequence[BaseException], parts: int, label: str) ->
         if not isinstance(error, RecolorError):
             raise error
     listed = "\n  ".join(str(error) for error in failures[:20])
-    raise type(failures[0])(f"{label}: {len(failures)} of {parts} parts failed, the others are done.\n  {listed}")
+    raise type(failures[0])(f"{label}: {len(failures)} of {parts} parts failed; what was finished is kept.\n  {listed}")

@@ -10,12 +10,13 @@ from pathlib import Path
 
 from recolor.config import Config
 from recolor.detect import ISSUES, detect_issue
+from recolor.errors import InputError, WeightsError
 from recolor.index import index_images
 from recolor.measure import measure_part, merge_measurements, plan_measure
 from recolor.parallel import run_parallel
 from recolor.select import select
 from recolor.shards import finish_shards, plan_shards, write_shard
-from recolor.stage import Outcome
+from recolor.stage import Outcome, require_record
 from recolor.workspace import Workspace
 
 Stage = Callable[[Workspace, Path, Config], Outcome]
@@ -23,7 +24,7 @@ Stage = Callable[[Workspace, Path, Config], Outcome]
 
 def measure(workspace: Workspace, images: Path, config: Config) -> Outcome:
     """Measures every image of the index that has no measurement yet, then writes `manifests/measurements.parquet`."""
-    plan = plan_measure(workspace, config)
+    plan = plan_measure(workspace, images, config)
     measure_one = partial(measure_part, workspace, images, config=config)
     outcomes = run_parallel(measure_one, plan.missing, config.execution, "measure", lambda part: len(part.rows))
     merged = merge_measurements(workspace, config)
@@ -117,17 +118,35 @@ def check_can_train(stages: Collection[str], config: Config) -> None:
     from recolor.models.device import resolve_device
     from recolor.models.weights import check_encoder_weights
 
-    if "train-generator" in stages:
-        resolve_device(config.generator.train.device)
-        check_encoder_weights(config.generator.model.encoder_weights)
-    if "train-refiner" in stages:
-        resolve_device(config.refiner.train.device)
-        check_encoder_weights(config.refiner.model.encoder_weights)
+    for name, model in (("generator", config.generator), ("refiner", config.refiner)):
+        if f"train-{name}" in stages:
+            resolve_device(model.train.device)
+            try:
+                check_encoder_weights(model.model.encoder_weights)
+            except WeightsError as error:
+                raise WeightsError(f"{name}.model.{error}") from error
     if "evaluate" in stages:
         resolve_device(config.evaluate.device)
 
 
+def check_can_evaluate(workspace: Workspace, config: Config) -> None:
+    """Makes sure, before the models are trained, that there will be something to evaluate them on.
+
+    Raises:
+        InputError: No image is in the split that is evaluated.
+        MissingStageError: There are no shards yet.
+    """
+    split = config.evaluate.split
+    if not require_record(workspace.shards / "index.parquet", "shard").counts[split]:
+        raise InputError(
+            f"{workspace.root}: none of the kept images is in the split {split!r}, so the models could not be"
+            f" evaluated. Raise select.{split}_fraction, change select.seed, or evaluate another split."
+        )
+
+
 def run_stages(stages: dict[str, Stage], workspace: Workspace, images: Path, config: Config) -> Iterator[Outcome]:
     """Runs stages one after the other, and yields what each did as it ends."""
-    for stage in stages.values():
+    for name, stage in stages.items():
+        if name == "train-generator" and "evaluate" in stages:
+            check_can_evaluate(workspace, config)
         yield stage(workspace, images, config)

@@ -97,7 +97,14 @@ MEASUREMENTS = Schema(
         *_SIZE_PX,
         Column("format", pa.string(), "-", "-", "JPEG, PNG, WEBP, TIFF, BMP or GIF.", True),
         Column("mode", pa.string(), "-", "-", "Pixel mode of the file, in Pillow's words.", True),
-        Column("frames", pa.int32(), "-", "≥ 1", "Frames or pages; the first was taken.", True),
+        Column(
+            "frames",
+            pa.int32(),
+            "-",
+            "≥ 1",
+            "Frames or pages; 2 stands for two or more in GIF and TIFF; the first is used.",
+            True,
+        ),
         Column("orientation", pa.int32(), "-", "1..8", "EXIF orientation that was applied.", True),
         Column("icc", pa.bool_(), "-", "-", "Whether there is an ICC profile.", True),
         Column(

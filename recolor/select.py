@@ -4,22 +4,23 @@ import csv
 import hashlib
 import io
 import logging
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from recolor.config import Config, SelectConfig
-from recolor.errors import ConfigError, InputError
+from recolor.errors import ConfigError, InputError, MissingStageError
 from recolor.manifest import read_table, write_manifest
 from recolor.schemas import CLEAN, ISSUES, MEASUREMENTS, OUTLIERS
 from recolor.stage import Counts, Outcome, Part, require_record, run_part
 from recolor.workspace import Workspace
 
-SELECT_VERSION = 1
+SELECT_VERSION = 2
 GROUP_DIGITS = 16
 
 Split = Literal["train", "val", "test"]
@@ -53,9 +54,11 @@ def select(workspace: Workspace, config: Config) -> Outcome:
     """Writes `clean.parquet` (kept images and their split) and `outliers.parquet` (rejected ones, all their reasons).
 
     Decisions in `manifests/decisions.csv` win over the detectors, except that what cannot be decoded cannot be kept.
+    Where every copy of a picture is rejected, be it by a detector or by a decision, the copy with the most pixels (then
+    the first path) that is rejected for being a copy alone is kept: a blurry enlargement doesn't cost its original.
 
     Raises:
-        MissingStageError: A detector's manifest is not there.
+        MissingStageError: A detector's manifest is not there, or was made from other measurements.
         ConfigError: `decisions.csv` is malformed; names the line.
         InputError: No image is left; says what took them.
     """
@@ -63,11 +66,7 @@ def select(workspace: Workspace, config: Config) -> Outcome:
     decisions_text = _read_decisions(decisions_file)
     decisions = parse_decisions(decisions_text, decisions_file)
     sources = {name: workspace.manifest(name) for name in ("measurements", *ISSUES)}
-    inputs = {
-        name: require_record(path, "measure" if name == "measurements" else "detect").content
-        for name, path in sources.items()
-    }
-    inputs["decisions"] = hashlib.sha256(decisions_text.encode()).hexdigest()
+    inputs = _contents(sources) | {"decisions": hashlib.sha256(decisions_text.encode()).hexdigest()}
     outputs = (workspace.manifest("clean"), workspace.manifest("outliers"))
     part = Part(workspace, "select", SELECT_VERSION, config.select, inputs, outputs)
     return run_part(part, lambda staging: _select(sources, decisions, config.select, staging))
@@ -112,6 +111,18 @@ def split_of(group: str, config: SelectConfig) -> Split:
     return "test" if at < config.val_fraction + config.test_fraction else "train"
 
 
+def _contents(sources: Mapping[str, Path]) -> dict[str, str]:
+    """The content of each manifest; an image that no detector has seen would be kept, so all must have seen these."""
+    measured = require_record(sources["measurements"], "measure").content
+    contents = {"measurements": measured}
+    for issue in ISSUES:
+        record = require_record(sources[issue], "detect")
+        if record.inputs.get("measurements") != measured:
+            raise MissingStageError(f"{sources[issue]}: made from other measurements. Run `recolor detect` first.")
+        contents[issue] = record.content
+    return contents
+
+
 def _read_decisions(file: Path) -> str:
     try:
         return file.read_bytes().decode("utf-8-sig")
@@ -128,6 +139,7 @@ def _select(
     images = read_table(MEASUREMENTS, sources["measurements"], columns)
     issues = {name: read_table(schema, sources[name]) for name, schema in ISSUES.items()}
     verdicts = _judge(issues, decisions, images)
+    _replace_rejected(verdicts, issues["duplicate"], images)
     rejected = [verdicts.get(path) is not None for path in images["path"].to_pylist()]
     kept = images.filter(pa.array([not no for no in rejected], pa.bool_()))
     if not len(kept):
@@ -161,6 +173,18 @@ def _judge(issues: Mapping[str, pa.Table], decisions: Mapping[str, Decision], im
         if path not in verdicts:
             verdicts[path] = _Verdict(["corrupt"], [reason], 0.0)
     return verdicts
+
+
+def _replace_rejected(verdicts: dict[str, _Verdict], duplicates: pa.Table, images: pa.Table) -> None:
+    """Where no copy of a picture is kept, takes back the verdict on the best that is rejected as a copy alone."""
+    pixels = dict(zip(images["path"].to_pylist(), pc.multiply(images["width_px"], images["height_px"]).to_pylist()))
+    copies: dict[str, list[str]] = defaultdict(list)
+    for path, kept_path in zip(duplicates["path"].to_pylist(), duplicates["kept_path"].to_pylist()):
+        copies[kept_path].append(path)
+    for kept_path, paths in copies.items():
+        spare = [path for path in paths if path in verdicts and verdicts[path].issues == ["duplicate"]]
+        if spare and all(path in verdicts for path in (kept_path, *paths)):
+            del verdicts[min(spare, key=lambda path: (-pixels[path], path))]
 
 
 def _undecodable(images: pa.Table) -> dict[str, str]:

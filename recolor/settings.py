@@ -1,6 +1,7 @@
 """Settings from a preset, a TOML file and `key=value` words; whatever is wrong is refused before any work."""
 
 import difflib
+import math
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
@@ -112,7 +113,7 @@ def _is_of(value: Any, base: Any) -> bool:
         return value in get_args(base)
     if get_origin(base) is tuple:
         return isinstance(value, tuple) and all(isinstance(item, get_args(base)[0]) for item in value)
-    return type(value) is base
+    return type(value) is base and not (base is float and not math.isfinite(value))
 
 
 def _within(value: Any, limit: Any) -> bool:

@@ -6,7 +6,6 @@ in a staging folder of the same file system, flushed, hashed and renamed; the re
 Killed at any instant, a part is either wholly done or will be redone, and no reader meets half a file.
 """
 
-import errno
 import hashlib
 import json
 import math
@@ -14,13 +13,14 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
-from recolor.errors import DamagedError, FingerprintError, MissingStageError, StorageError
+from recolor.errors import DamagedError, FingerprintError, MissingStageError
+from recolor.storage import storage_errors, sync_folder, write_atomically
 from recolor.workspace import Workspace
 
 RECORD_SUFFIX = ".record.json"
@@ -212,17 +212,21 @@ def read_record(path: Path) -> Record | None:
 
 
 def require_record(output: Path, stage: str) -> Record:
-    """The record of an output that an earlier stage must have made.
+    """The record of an output that an earlier stage must have made, all of whose outputs are as they were written.
 
     Raises:
-        MissingStageError: It is not there, or not as it was written; names the stage to run.
+        MissingStageError: One is not there, or was changed; names the stage to run.
     """
     record = read_record(record_path(output))
-    entries = [entry for entry in record.outputs if Path(entry.path).name == output.name] if record else []
-    if record is None or not entries or not output.is_file():
+    if record is None or not output.is_file():
         raise MissingStageError(f"{output}: not there yet, or not finished. Run `recolor {stage}` first.")
-    if not _is_as_written(output, entries[0]):
-        raise MissingStageError(f"{output}: changed since it was written. Run `recolor {stage}` to rebuild it.")
+    # The record stands beside its first output: what its path has beyond the output's own folder is the workspace.
+    root = output.parents[len(Path(record.outputs[0].path).parts) - 1]
+    for entry in record.outputs:
+        if not _is_as_written(root / entry.path, entry):
+            raise MissingStageError(
+                f"{root / entry.path}: missing, or changed since it was written. Run `recolor {stage}` to rebuild it."
+            )
     return record
 
 
@@ -233,46 +237,6 @@ def sha256_file(path: Path) -> str:
         while block := file.read(_HASH_BLOCK_BYTES):
             digest.update(block)
     return digest.hexdigest()
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Writes a file so that a reader, or a crash, meets the old bytes or the new, never a mixture."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    _sync_folder(path.parent)
-
-
-@contextmanager
-def storage_errors(path: Path) -> Iterator[None]:
-    """Turns a full or read-only disk into a `StorageError` that says what to do.
-
-    Raises:
-        StorageError: The block met such an error.
-    """
-    try:
-        yield
-    except OSError as error:
-        advice = _ADVICE.get(error.errno or 0)
-        if advice is None:
-            raise
-        raise StorageError(f"{path}: {error.strerror}. {advice} What was finished is kept; run again.") from error
-
-
-_ADVICE = {
-    errno.ENOSPC: "Free some space on that disk.",
-    errno.EDQUOT: "The disk quota is used up.",
-    errno.EROFS: "The file system is read-only.",
-    errno.EACCES: "Permission was refused: make the workspace writable.",
-    errno.EPERM: "Permission was refused: make the workspace writable.",
-    errno.EIO: "The disk failed to read or write.",
-}
 
 
 @contextmanager
@@ -299,7 +263,7 @@ def _publish(part: Part, staging: Path, counts: Counts, started: float) -> Recor
     for path in part.outputs:
         path.parent.mkdir(parents=True, exist_ok=True)
         (staging / path.name).replace(path)
-    _sync_folder(part.record_path.parent)
+    sync_folder(part.record_path.parent)
     seconds_s = round(time.monotonic() - started, 3)
     record = Record(part.stage, part.version, part.key, dict(part.inputs), tuple(outputs), dict(counts), seconds_s)
     write_atomically(part.record_path, json.dumps(asdict(record), indent=1, sort_keys=True).encode())
@@ -309,21 +273,19 @@ def _publish(part: Part, staging: Path, counts: Counts, started: float) -> Recor
 def _is_as_written(path: Path, output: Output) -> bool:
     try:
         status = path.stat()
+        if status.st_size != output.size_bytes:
+            return False
+        if status.st_mtime_ns == output.mtime_ns:
+            return True
+        if sha256_file(path) != output.sha256:
+            return False
     except OSError:
         return False
-    if status.st_size != output.size_bytes:
-        return False
-    return status.st_mtime_ns == output.mtime_ns or sha256_file(path) == output.sha256
+    with suppress(OSError):  # a copied workspace is hashed once, if it may be written to
+        os.utime(path, ns=(status.st_atime_ns, output.mtime_ns))
+    return True
 
 
 def _sync_file(path: Path) -> None:
     with path.open("rb") as file:
         os.fsync(file.fileno())
-
-
-def _sync_folder(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

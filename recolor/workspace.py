@@ -11,6 +11,10 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from recolor.errors import InputError, StorageError, WorkspaceBusyError
+from recolor.storage import storage_errors, write_atomically
+
+# Records and checkpoints are written under such names first (see `storage.write_atomically`).
+_TEMPORARY = tuple(f"{folder}/.*.tmp" for folder in ("manifests", "manifests/parts", "data/*", "data/models/*"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +97,9 @@ def open_workspace(path: Path) -> Workspace:
 
 def remember_images(workspace: Workspace, images: Path) -> None:
     """Notes which folder was indexed, so that later stages need not be told."""
-    (workspace.internal / "images").write_text(str(images.absolute()), encoding="utf-8", errors="surrogateescape")
+    remembered = workspace.internal / "images"
+    with storage_errors(remembered):
+        write_atomically(remembered, os.fsencode(images.absolute()))
 
 
 def remembered_images(workspace: Workspace) -> Path:
@@ -103,7 +109,7 @@ def remembered_images(workspace: Workspace) -> Path:
         InputError: None was.
     """
     try:
-        return Path((workspace.internal / "images").read_text(encoding="utf-8", errors="surrogateescape"))
+        return Path(os.fsdecode((workspace.internal / "images").read_bytes()))
     except FileNotFoundError as error:
         raise InputError(f"{workspace.root}: no folder was indexed here yet. Give it with --images.") from error
 
@@ -121,7 +127,8 @@ def locked(workspace: Workspace) -> Iterator[None]:
     lock = FileLock(workspace.internal / "lock", timeout=0, is_singleton=True, thread_local=False)
     holder = workspace.internal / "holder"
     try:
-        lock.acquire()
+        with storage_errors(workspace.internal):
+            lock.acquire()
     except Timeout as error:
         raise WorkspaceBusyError(
             f"{workspace.root}: another run holds this workspace ({_read(holder)}). Wait for it to end, or give"
@@ -129,7 +136,8 @@ def locked(workspace: Workspace) -> Iterator[None]:
         ) from error
     try:
         if lock.lock_counter == 1:
-            holder.write_text(f"process {os.getpid()}: {' '.join(sys.argv)[:200]}", encoding="utf-8")
+            with storage_errors(holder):
+                write_atomically(holder, os.fsencode(f"process {os.getpid()}: {' '.join(sys.argv)[:200]}"))
             sweep(workspace)
         yield
     finally:
@@ -137,13 +145,16 @@ def locked(workspace: Workspace) -> Iterator[None]:
 
 
 def sweep(workspace: Workspace) -> None:
-    """Deletes staging folders; only the holder of the lock may."""
+    """Deletes staging folders and temporary files; only the holder of the lock may."""
     for folder in workspace.staging.glob("*"):
         shutil.rmtree(folder, ignore_errors=True)
+    for pattern in _TEMPORARY:
+        for path in workspace.root.glob(pattern):
+            path.unlink(missing_ok=True)
 
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8", errors="backslashreplace")
     except OSError:
         return "it has not said its name yet"

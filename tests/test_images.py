@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageCms, ImageOps
+from PIL import GifImagePlugin, Image, ImageCms, ImageOps, TiffImagePlugin
 from skimage import data as photographs
 
 from recolor.config import MeasureConfig
 from recolor.errors import DECODE_REASONS, ImageError
-from recolor.images import decode, read_bytes
+from recolor.images import decode, png_pixels, raster, read_bytes
+from recolor.images import jpeg as jpeg_files
 from recolor.images.decoded import upright
 from recolor.images.exif import read_orientation
 
@@ -118,6 +119,89 @@ def test_thousands_of_scans_are_refused():
     assert reason_of(data[:at] + data[at:-2] * 300 + data[-2:]) == "unsupported"
 
 
+def test_scans_are_counted_whatever_the_frame_is_called():
+    data = jpeg()
+    at = data.rindex(b"\xff\xda")
+    assert reason_of(data[:at] + data[at:-2] * 300 + data[-2:]) == "unsupported"
+
+
+def test_what_a_camera_appends_has_no_scans():
+    assert decode(jpeg(progressive=True) + b"\xff\xda film " * 300, LIMITS).width_px == 451
+
+
+@pytest.mark.parametrize("before", [b"", b"\xff\x01"])
+def test_fill_bytes_may_stand_before_any_marker(before):
+    data = jpeg()
+    filled = data[:2] + before + b"\xff\xff\xff" + data[2:]
+    assert (decode(filled, LIMITS).rgb == decode(data, LIMITS).rgb).all()
+    assert reason_of(data[:2] + b"\xff" * 9) == "truncated"
+
+
+def test_a_zero_byte_is_no_marker():
+    data = jpeg()
+    at = data.index(b"\xff\xdb")
+    with pytest.raises(ImageError, match="no marker at byte"):
+        decode(data[:at] + b"\xff\0\0\4ab" + data[at:], LIMITS)
+
+
+def test_a_small_frame_in_a_place_that_libjpeg_skips_hides_no_large_one():
+    small = encoded(Image.new("RGB", (8, 8)))
+    decoy = small[small.index(b"\xff\xc0") :]
+    first = b"\xff\xff\xfe\xfe\x10" + bytes(0xFE0E)  # a comment after a fill byte; taken for a longer segment without
+    second = bytes(0xFF02 - 2 - len(first) - 4) + decoy
+    data = jpeg()
+    data = data[:2] + first + b"\xff\xfe" + struct.pack(">H", 2 + len(second)) + second + data[2:]
+    assert decode(data, LIMITS).width_px == 451
+    assert reason_of(data, MeasureConfig(max_pixels=100_000)) == "too_many_pixels"
+
+
+def test_a_subsampling_that_simplejpeg_has_no_name_for_is_decoded():
+    def segment(marker, body):
+        return bytes([0xFF, marker]) + struct.pack(">H", 2 + len(body)) + body
+
+    one_code = bytes([1, *[0] * 15, 0])  # the bit 0 is "no difference" and "end of block": two bits make a grey block
+    data = b"\xff\xd8" + segment(0xDB, b"\0" + bytes([1] * 64))
+    data += segment(0xC0, struct.pack(">BHHB", 8, 32, 8, 3) + b"\1\x14\0\2\x11\0\3\x11\0")  # 4:4:1
+    data += segment(0xC4, b"\0" + one_code) + segment(0xC4, b"\x10" + one_code)
+    data += segment(0xDA, b"\3\1\0\2\0\3\0\0\x3f\0") + b"\x00\x0f\xff\xd9"  # six blocks
+    assert (decode(data, LIMITS).rgb == np.full((32, 8, 3), 128)).all()
+
+
+def test_a_header_that_libjpeg_reads_otherwise_is_refused(monkeypatch):
+    small = jpeg_files.read_header(encoded(Image.new("RGB", (8, 8))))
+    monkeypatch.setattr(jpeg_files, "read_header", lambda data: small)
+    assert reason_of(jpeg()) == "bad_entropy_data"
+
+
+def test_a_cmyk_jpeg_with_broken_multi_picture_data_gets_one_verdict_whatever_came_before():
+    data = encoded(photograph().convert("CMYK"))
+    block = b"MPF\0not an index"
+    data = data[:2] + b"\xff\xe2" + struct.pack(">H", 2 + len(block)) + block + data[2:]
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        assert reason_of(data) == "unsupported"
+        decode(encoded(photograph(), "PNG"), LIMITS)
+        assert reason_of(data) == "unsupported"
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_an_image_that_memory_does_not_hold_has_too_many_pixels(kind, monkeypatch):
+    def fail(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr(jpeg_files.simplejpeg, "decode_jpeg", fail)
+    monkeypatch.setattr(raster, "_to_rgb", fail)
+    assert reason_of(encoded(photograph(), kind)) == "too_many_pixels"
+
+
+def test_an_assertion_of_pillow_is_a_verdict(monkeypatch):
+    def fail(*_, **__):
+        raise AssertionError
+
+    monkeypatch.setattr(raster, "_to_rgb", fail)
+    assert reason_of(encoded(photograph(), "PNG")) == "bad_entropy_data"
+
+
 def test_a_cmyk_jpeg_is_decoded_strictly_and_looks_the_same():
     data = encoded(photograph().convert("CMYK"), quality=95)
     decoded = decode(data, LIMITS)
@@ -168,11 +252,32 @@ def test_transparency_is_laid_on_white():
     assert (decode(encoded(palette, "PNG"), LIMITS).rgb == 7).all()
 
 
-def test_an_animation_gives_its_first_frame_and_says_so():
+@pytest.mark.parametrize(("kind", "count"), [("PNG", 3), ("WEBP", 3), ("GIF", 2), ("TIFF", 2)])
+def test_an_animation_gives_its_first_frame_and_says_so(kind, count):
+    options = {"lossless": True} if kind == "WEBP" else {}
     frames = [Image.new("RGB", (20, 10), colour) for colour in ("red", "lime", "blue")]
-    decoded = decode(encoded(frames[0], "GIF", save_all=True, append_images=frames[1:]), LIMITS)
-    assert decoded.frames == 3
+    decoded = decode(encoded(frames[0], kind, save_all=True, append_images=frames[1:], **options), LIMITS)
+    assert decoded.frames == count  # two or more in GIF and TIFF
     assert decoded.rgb[5, 5].tolist() == [255, 0, 0]
+    assert decode(encoded(frames[0], kind, **options), LIMITS).frames == 1
+
+
+@pytest.mark.parametrize(("kind", "module"), [("GIF", GifImagePlugin), ("TIFF", TiffImagePlugin)])
+def test_the_frames_of_a_long_animation_are_not_walked(kind, module, monkeypatch):
+    plugin = getattr(module, f"{kind.title() if kind == 'GIF' else 'Tiff'}ImageFile")
+    seek, sought = plugin._seek, []
+    monkeypatch.setattr(plugin, "_seek", lambda self, *where: (sought.append(where), seek(self, *where))[1])
+    frames = [Image.new("L", (4, 4), grey) for grey in range(200)]
+    data = encoded(frames[0], kind, save_all=True, append_images=frames[1:])
+    sought.clear()
+    assert decode(data, LIMITS).frames == 2
+    assert 0 < len(sought) < 5
+
+
+def test_the_frames_that_a_png_claims_fit_the_manifest():
+    data = encoded(photograph(), "PNG")
+    claim = png_chunk(b"acTL", struct.pack(">II", 2**31, 0))
+    assert decode(data[:33] + claim + data[33:], LIMITS).frames == 2**31 - 1
 
 
 def test_a_profile_is_converted_to_srgb():
@@ -284,6 +389,29 @@ def test_png_rows_must_be_all_there_with_known_filters(rows, reason):
     header = struct.pack(">IIBBBBB", 2, 3, 8, 0, 0, 0, 0)
     chunks = png_chunk(b"IHDR", header) + png_chunk(b"IDAT", zlib.compress(rows)) + png_chunk(b"IEND", b"")
     assert reason_of(b"\x89PNG\r\n\x1a\n" + chunks) == reason
+
+
+@pytest.mark.timeout(60)  # minutes, if each chunk were compared with all before it
+def test_very_many_png_chunks_are_read_in_linear_time():
+    data = encoded(photograph(), "PNG")
+    assert decode(data[:33] + png_chunk(b"sPLT", b"") * 200_000 + data[33:], LIMITS).width_px == 451
+
+
+def test_a_png_is_not_inflated_beyond_its_rows(monkeypatch):
+    inflated, inflate = [], png_pixels._inflate
+    monkeypatch.setattr(png_pixels, "_inflate", lambda packed: (inflated.append(b) or b for b in inflate(packed)))
+    header = struct.pack(">IIBBBBB", 1, 1, 8, 0, 0, 0, 0)
+    chunks = png_chunk(b"IHDR", header) + png_chunk(b"IDAT", zlib.compress(bytes(1 << 26))) + png_chunk(b"IEND", b"")
+    assert decode(b"\x89PNG\r\n\x1a\n" + chunks, LIMITS).width_px == 1
+    assert sum(len(block) for block in inflated) <= 1 << 20
+
+
+def test_the_checksum_of_png_rows_that_end_with_a_block_is_looked_at():
+    header = struct.pack(">IIBBBBB", 1023, 1024, 8, 0, 0, 0, 0)  # rows of 1024 bytes: exactly one block of 1 MiB
+    packed = zlib.compress(bytes(1 << 20))
+    for rows in (packed, packed[:-1] + bytes([packed[-1] ^ 1])):
+        chunks = png_chunk(b"IHDR", header) + png_chunk(b"IDAT", rows) + png_chunk(b"IEND", b"")
+        assert _outcome(b"\x89PNG\r\n\x1a\n" + chunks) == ("picture" if rows == packed else "bad_entropy_data")
 
 
 def test_a_png_that_unpacks_to_gigabytes_takes_little_memory():

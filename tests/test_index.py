@@ -40,6 +40,22 @@ def test_a_name_that_is_not_utf8_is_listed_with_its_bytes_spelt_out(tmp_path):
     assert paths(tmp_path) == ["caf\\xe9.jpg"]
 
 
+def test_two_names_that_are_spelt_alike_are_one_path_and_the_valid_name_wins(tmp_path, caplog):
+    touch(tmp_path / os.fsdecode(b"caf\xe9.jpg"), b"not this")
+    touch(tmp_path / "caf\\xe9.jpg", b"12345")
+    found = scan_folder(tmp_path, IndexConfig()).found
+    assert [(file.path, file.size_bytes) for file in found] == [("caf\\xe9.jpg", 5)]
+    assert "caf\\xe9.jpg" in caplog.text
+
+
+def test_a_new_link_does_not_rename_the_images_of_a_folder(tmp_path):
+    touch(tmp_path / "photos/old/a.jpg")
+    for name in ("a", "z", "photos/z"):
+        (tmp_path / name).symlink_to(tmp_path / "photos")
+    (tmp_path / "zz").symlink_to(tmp_path / "photos/old")
+    assert paths(tmp_path) == ["photos/old/a.jpg"]
+
+
 def test_links_are_followed_and_loops_end(tmp_path):
     touch(tmp_path / "images/a.jpg")
     touch(tmp_path / "elsewhere/b.jpg")

@@ -40,6 +40,7 @@ TINY = {
             "checkpoint_steps": 2,
             "validate_steps": 4,
             "crop_px": 64,
+            "device": "cpu",
         }.items()
     },
 }
@@ -132,14 +133,14 @@ def test_shard_killed_at_a_random_moment_goes_on_to_the_same_bytes(undisturbed, 
     workspace = workspace_before("shard", undisturbed, tmp_path)
     chance = random.Random(f"shard {moment}")
     total = records(undisturbed / "now" / "data" / "shards") - 1
-    parts = chance.randrange(1, total)
+    parts = chance.randrange(1, total // 2)
     killed = kill_when(
-        lambda: records(workspace.shards) >= parts, "shard", images, workspace.root, chance.uniform(0, 0.01)
+        lambda: records(workspace.shards) >= parts, "shard", images, workspace.root, chance.uniform(0, 0.002)
     )
+    assert killed
     finished = records(workspace.shards)
     said = run("shard", images, workspace.root)
-    if killed and finished <= total:
-        assert f"{total - finished + 1} built" in said
+    assert f"{total - finished + 1} built" in said
     assert content(workspace.root, "data/shards/*") == content(undisturbed / "now", "data/shards/*")
     assert list(workspace.staging.iterdir()) == []
 

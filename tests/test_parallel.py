@@ -1,4 +1,6 @@
+import signal
 import threading
+import time
 
 import pytest
 
@@ -31,7 +33,9 @@ def test_a_failing_part_does_not_stop_the_others_and_is_named():
             raise InputError(f"part {part}: broken")
         done.append(part)
 
-    with pytest.raises(InputError, match=r"2 of 8 parts failed, the others are done.\n  part 2: broken\n  part 5"):
+    with pytest.raises(
+        InputError, match=r"2 of 8 parts failed; what was finished is kept.\n  part 2: broken\n  part 5"
+    ):
         run_parallel(work, range(8), ExecutionConfig(workers=2), "test", images)
     assert sorted(done) == [0, 1, 3, 4, 6, 7]
 
@@ -47,3 +51,30 @@ def test_an_unexpected_error_is_raised_as_it_is():
 def test_workers_are_as_many_as_the_cores_unless_told():
     assert worker_count(ExecutionConfig(workers=3)) == 3
     assert worker_count(ExecutionConfig()) >= 1
+
+
+def test_ctrl_c_begins_no_further_part():
+    done = []
+
+    def work(part):
+        done.append(part)
+        if part == 1:
+            signal.raise_signal(signal.SIGINT)
+        time.sleep(0.02)
+
+    with pytest.raises(KeyboardInterrupt):
+        run_parallel(work, range(200), ExecutionConfig(workers=1), "test", images)
+    assert len(done) < 100
+
+
+def test_a_full_disk_begins_no_further_part():
+    done = []
+
+    def work(part):
+        done.append(part)
+        time.sleep(0.02)
+        raise StorageError("full")
+
+    with pytest.raises(StorageError, match="full"):
+        run_parallel(work, range(200), ExecutionConfig(workers=2), "test", images)
+    assert len(done) < 100

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from recolor.demo import make_demo_images, render_landscape
-from recolor.errors import ConfigError, InputError, StorageError
+from recolor.errors import ConfigError, InputError, MissingStageError, StorageError
 from recolor.manifest import read_manifest
 from recolor.pipeline import CLEANING, STAGES, check_can_train, run_stages
 from recolor.settings import load_config
@@ -187,10 +187,29 @@ def test_fewer_images_than_a_batch_still_train(tmp_path, workspace):
     for seed in range(7):
         landscape(tmp_path / "images" / f"{seed}.jpg", seed)
     words = ["generator.train.batch_images=32", "skewed.enabled=false", "blurry.enabled=false"]
-    outcomes = run([*CLEANING, "shard", "train-generator"], workspace, tmp_path / "images", *words)
+    outcomes = run(STAGES, workspace, tmp_path / "images", *words, "evaluate.split=val")
     assert outcomes["select"].counts["kept"] == 7
     assert outcomes["train-generator"].counts["images"] < 8
-    assert (workspace.models / "generator" / "model.safetensors").is_file()
+    assert (workspace.evaluation / "report.html").is_file()
+
+
+def test_an_empty_split_is_refused_before_the_training(tmp_path, workspace):
+    for seed in range(3):
+        landscape(tmp_path / "images" / f"{seed}.jpg", seed)
+    words = ["skewed.enabled=false", "blurry.enabled=false", "select.test_fraction=0.0001"]
+    with pytest.raises(InputError, match=r"none of the kept images is in the split 'test'.*select.test_fraction"):
+        run(STAGES, workspace, tmp_path / "images", *words)
+    assert not (workspace.models / "generator").exists()
+
+
+def test_models_of_other_shards_are_not_evaluated(images, workspace):
+    stages = [*CLEANING, "shard", "train-generator", "train-refiner"]
+    run(stages, workspace, images)
+    run(["select", "shard"], workspace, images, "select.seed=1")
+    with pytest.raises(
+        MissingStageError, match=r"not trained with the present shards. Run `recolor train generator` first"
+    ):
+        run(["evaluate"], workspace, images, "select.seed=1")
 
 
 def test_odd_names_go_through_to_the_shards(tmp_path, workspace):

@@ -33,11 +33,15 @@ def images(tmp_path):
     return folder
 
 
-def clean(workspace, images, config=SMALL):
+def measure(workspace, images, config=SMALL):
     index_images(workspace, images, config)
-    for part in plan_measure(workspace, config).missing:
+    for part in plan_measure(workspace, images, config).missing:
         measure_part(workspace, images, part, config)
     merge_measurements(workspace, config)
+
+
+def clean(workspace, images, config=SMALL):
+    measure(workspace, images, config)
     for issue in ISSUES:
         detect_issue(workspace, issue, config)
     return select(workspace, config)
@@ -158,6 +162,52 @@ def test_nothing_kept_says_why_and_what_to_do(workspace, images):
     strict = replace(Config(), low_resolution=LowResolutionConfig(min_side_px=5000))
     with pytest.raises(InputError, match=r"none of the 17 images is kept \(rejected as low_resolution 16.*corrupt 1"):
         clean(workspace, images, strict)
+
+
+def test_a_blurry_enlargement_does_not_cost_its_original(workspace, images):
+    photograph = Image.fromarray(photographs.chelsea()).resize((225, 150), Image.Resampling.LANCZOS)
+    photograph.save(images / "original.png")
+    photograph.resize((150, 100), Image.Resampling.LANCZOS).save(images / "a thumbnail.png")
+    photograph.resize((2048, 1365), Image.Resampling.BICUBIC).save(images / "enlarged.png")
+    clean(workspace, images)
+    assert list(rejected(workspace).loc["enlarged.png", "issues"]) == ["blurry"]
+    assert list(rejected(workspace).loc["a thumbnail.png", "issues"]) == ["duplicate"]
+    assert "original.png" in kept(workspace).index
+
+
+def test_a_picture_whose_best_copy_a_person_rejects_keeps_its_next_best(workspace, images):
+    Image.fromarray(photographs.coffee()[::2, ::2]).save(images / "a small copy.png")
+    clean(workspace, images)
+    decide(workspace, "best.png,reject\n")
+    counts = select(workspace, SMALL).counts
+    assert "copy.jpg" in kept(workspace).index  # as many pixels as mirrored.jpg, and the first path
+    assert {"best.png", "mirrored.jpg", "a small copy.png"} <= set(rejected(workspace).index)
+    assert counts["rejected"] == len(rejected(workspace))
+    decide(workspace, "best.png,reject\ncopy.jpg,reject\n")
+    select(workspace, SMALL)
+    assert "mirrored.jpg" in kept(workspace).index
+
+
+def test_no_second_copy_is_kept_beside_the_one_that_a_person_keeps(workspace, images):
+    clean(workspace, images)
+    decide(workspace, "best.png,reject\nmirrored.jpg,keep\n")
+    select(workspace, SMALL)
+    family = {"best.png", "copy.jpg", "mirrored.jpg"}
+    assert family & set(kept(workspace).index) == {"mirrored.jpg"}
+
+
+def test_images_that_no_detector_has_seen_are_not_selected(workspace, images):
+    clean(workspace, images)
+    (images / "new.jpg").write_bytes(b"<html>")
+    measure(workspace, images)
+    with pytest.raises(MissingStageError, match=r"corrupt.parquet.*other measurements.*recolor detect"):
+        select(workspace, SMALL)
+    for issue in ISSUES[:-1]:
+        detect_issue(workspace, issue, SMALL)
+    with pytest.raises(MissingStageError, match=f"{ISSUES[-1]}.parquet"):
+        select(workspace, SMALL)
+    detect_issue(workspace, ISSUES[-1], SMALL)
+    assert select(workspace, SMALL).counts["images"] == 18
 
 
 def test_a_missing_stage_is_named(workspace):

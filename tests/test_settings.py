@@ -48,6 +48,12 @@ def test_an_explicit_preset_wins_over_the_files(tmp_path):
         ("generator.train.crop_px=100", ["crop_px = 100", "multiples of 8"]),
         ("generator.train.warmup_steps=99999999", ["warmup_steps", "must end before"]),
         ("select.val_fraction=0", ["val_fraction"]),
+        ("select.test_fraction=0", ["test_fraction = 0", "evaluate.split = 'test'"]),
+        ("extreme_aspect.max_aspect=inf", ["extreme_aspect.max_aspect = inf"]),
+        ("generator.train.seed=-1", ["generator.train.seed = -1", "from 0"]),
+        ("generator.train.seed=99999999999999999999999", ["generator.train.seed"]),
+        ("index.suffixes=[]", ["index.suffixes = []", "at least one"]),
+        ("index.suffixes=['.JPG']", ["'.JPG'", "lower case"]),
         ("select=3", ["a table of settings", "val_fraction"]),
         ("blurry.threshold", ["KEY=VALUE"]),
     ],
@@ -76,7 +82,7 @@ def test_a_config_built_in_python_is_checked_too():
         check(replace(Config(), blurry=BlurryConfig(threshold=7.0)))
 
 
-@given(st.floats(0, 0.499), st.floats(0.001, 0.499), st.integers())
+@given(st.floats(0.001, 0.499), st.floats(0.001, 0.499), st.integers(0, 2**63 - 1))
 def test_overlaying_allowed_values_gives_them_back(test, val, seed):
     changes = {"select": {"test_fraction": test, "val_fraction": val, "seed": seed}}
     assert overlay(Config(), changes).select == SelectConfig(test_fraction=test, val_fraction=val, seed=seed)

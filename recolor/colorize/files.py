@@ -16,7 +16,7 @@ from recolor.config import IndexConfig, MeasureConfig
 from recolor.errors import ImageError, InputError
 from recolor.images import decode, read_bytes
 from recolor.index import scan_folder
-from recolor.stage import storage_errors, write_atomically
+from recolor.storage import storage_errors, write_atomically
 
 _JPEG = ("JPEG", {"quality": 95, "subsampling": 0})  # 4:4:4: colour is what is new
 _TIFF = ("TIFF", {"compression": "tiff_deflate"})

@@ -12,7 +12,7 @@ from recolor.demo.truth import format_truth, read_truth
 from recolor.detect import ISSUES
 from recolor.errors import InputError
 from recolor.parallel import run_parallel
-from recolor.stage import storage_errors, write_atomically
+from recolor.storage import storage_errors, write_atomically
 
 TRUTH_NAME = "truth.csv"
 _PARTIAL_NAME = "truth.csv.partial"

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from recolor.config import Config, EvaluateConfig
 from recolor.dataset import Int64Array, ShardDataset
+from recolor.errors import MissingStageError
 from recolor.evaluate.controls import Models, kind_of, load_models, spaced_rows, train_mean_ab
 from recolor.evaluate.facts import model_facts, outlier_counts, split_counts
 from recolor.evaluate.measure import Score, draw, measure, summarise
@@ -18,11 +19,11 @@ from recolor.evaluate.pictures import Picture, picture_grid
 from recolor.evaluate.report import MetricRow, PictureGroup, Report, render_report, worst_median_best
 from recolor.manifest import write_manifest
 from recolor.models.device import resolve_device
-from recolor.models.files import MODEL_FILE
+from recolor.models.files import MODEL_FILE, model_content
 from recolor.parallel import worker_count
 from recolor.schemas import METRICS, PER_IMAGE_METRICS, Schema
 from recolor.shard_format import index_path
-from recolor.stage import Outcome, Part, read_record, record_path, require_record, run_part
+from recolor.stage import Outcome, Part, Record, read_record, record_path, require_record, run_part
 from recolor.workspace import Workspace
 
 STAGE = "evaluate"
@@ -65,11 +66,23 @@ def evaluate(workspace: Workspace, config: Config) -> Outcome:
 
 
 def _inputs(workspace: Workspace) -> Mapping[str, str]:
-    inputs = {"shards": require_record(index_path(workspace), "shard").content}
-    for name in ("generator", "refiner"):
-        inputs[name] = require_record(workspace.models / name / MODEL_FILE, f"train {name}").content
-    outliers = read_record(record_path(workspace.manifest("outliers")))
-    return inputs if outliers is None else {**inputs, "outliers": outliers.content}
+    """What the result depends on. The models must be of these shards: or what they trained on might be tested on."""
+    shards = require_record(index_path(workspace), "shard").content
+    generator = _model_record(workspace, "generator", {"shards": shards})
+    refiner = _model_record(workspace, "refiner", {"shards": shards, "generator": model_content(generator)})
+    inputs = {"shards": shards, "generator": generator.content, "refiner": refiner.content}
+    cleaned = read_record(record_path(workspace.manifest("clean")))  # the outliers stand in the same record
+    return inputs if cleaned is None else {**inputs, "outliers": cleaned.content}
+
+
+def _model_record(workspace: Workspace, name: str, inputs: Mapping[str, str]) -> Record:
+    record = require_record(workspace.models / name / MODEL_FILE, f"train {name}")
+    for what, content in inputs.items():
+        if record.inputs.get(what) != content:
+            raise MissingStageError(
+                f"{workspace.models / name}: not trained with the present {what}. Run `recolor train {name}` first."
+            )
+    return record
 
 
 def _build(workspace: Workspace, config: Config, staging: Path) -> dict[str, int]:

@@ -62,6 +62,9 @@ def decode(data: bytes, limits: MeasureConfig, min_side_px: int | None = None) -
     """
     if not data:
         raise ImageError("empty", "the file has no bytes")
-    if data.startswith(jpeg.SIGNATURE):
-        return jpeg.decode(data, limits.max_pixels, min_side_px)
-    return raster.decode(data, limits.max_pixels)
+    try:
+        if data.startswith(jpeg.SIGNATURE):
+            return jpeg.decode(data, limits.max_pixels, min_side_px)
+        return raster.decode(data, limits.max_pixels)
+    except MemoryError as error:
+        raise ImageError("too_many_pixels", "there is not enough memory to decode it") from error

@@ -20,7 +20,7 @@ class Decoded:
         height_px: Full height of the upright image.
         format: `JPEG`, `PNG`, `WEBP`, `TIFF`, `BMP` or `GIF`.
         mode: The file's pixel mode in Pillow's words, such as `RGB`, `L`, `P`, `CMYK`, `I;16`.
-        frames: Number of frames or pages, of which `rgb` is the first.
+        frames: Number of frames or pages, of which `rgb` is the first; 2 stands for two or more in GIF and TIFF.
         orientation: EXIF orientation that was applied, 1..8; 1 is upright.
         icc: Whether the file carries an ICC profile.
     """

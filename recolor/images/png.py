@@ -27,10 +27,11 @@ _HIGHEST_LAST = {b"sTER": 1, b"oFFs": 1, b"pHYs": 1, b"sRGB": 3}  # the last byt
 class _Seen:
     """What the chunks have said so far."""
 
-    kinds: list[bytes] = field(default_factory=list)
+    kinds: set[bytes] = field(default_factory=set)
+    last: bytes = b""
     header: bytes = b""
     palette: int = 0
-    pixels: list[memoryview] = field(default_factory=list)
+    pixels: bytearray = field(default_factory=bytearray)
 
 
 def check(data: bytes, max_pixels: int) -> None:
@@ -42,11 +43,12 @@ def check(data: bytes, max_pixels: int) -> None:
     seen = _Seen()
     for kind, body in _chunks(data):
         _check_type(kind)
-        _check_order(kind, seen.kinds)
+        _check_order(kind, seen.kinds, seen.last)
         _note(kind, body, seen)
         _check_body(kind, body, seen)
-        seen.kinds.append(kind)
-    if not seen.pixels:
+        seen.kinds.add(kind)
+        seen.last = kind
+    if b"IDAT" not in seen.kinds:
         raise ImageError("truncated", "PNG without an IDAT chunk")
     layout = Layout.of(seen.header)
     check_size(layout.width_px, layout.height_px, max_pixels)
@@ -77,7 +79,7 @@ def _note(kind: bytes, body: memoryview, seen: _Seen) -> None:
         case b"PLTE":
             seen.palette = len(body) // 3
         case b"IDAT":
-            seen.pixels.append(body)
+            seen.pixels += body
 
 
 def _check_type(kind: bytes) -> None:
@@ -89,14 +91,14 @@ def _check_type(kind: bytes) -> None:
         raise ImageError("bad_entropy_data", f"unknown chunk {kind!r}")
 
 
-def _check_order(kind: bytes, seen: list[bytes]) -> None:
+def _check_order(kind: bytes, seen: set[bytes], last: bytes) -> None:
     if (kind == b"IHDR") == bool(seen):
         raise ImageError("bad_entropy_data", f"IHDR must come first and once; {kind!r} found")
     if kind in seen and kind in _KNOWN and kind not in _MANY:
         raise ImageError("bad_entropy_data", f"more than one chunk {kind!r}")
     if (kind in _BEFORE_IDAT and b"IDAT" in seen) or (kind in _BEFORE_PLTE and b"PLTE" in seen):
         raise ImageError("bad_entropy_data", f"the chunk {kind!r} comes too late")
-    if kind == b"IDAT" and b"IDAT" in seen and seen[-1] != b"IDAT":
+    if kind == b"IDAT" and b"IDAT" in seen and last != b"IDAT":
         raise ImageError("bad_entropy_data", "the IDAT chunks do not follow each other")
 
 

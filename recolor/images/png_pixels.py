@@ -2,7 +2,7 @@
 
 import struct
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from recolor.errors import ImageError
@@ -44,22 +44,25 @@ class Layout:
                 yield rows, 1 + (columns * self.bits + 7) // 8
 
 
-def check_pixels(layout: Layout, chunks: Sequence[memoryview]) -> None:
-    """Inflates the rows, a block at a time, and looks at each row's filter byte.
+def check_pixels(layout: Layout, packed: bytearray) -> None:
+    """Inflates the rows, a block at a time, and looks at each row's filter byte. What follows the rows is passed over.
 
     Raises:
         ImageError: `bad_entropy_data` or `truncated`.
     """
+    expected = sum(rows * row_bytes for rows, row_bytes in layout.rows())
     position, starts = 0, _row_starts(layout)
     start = next(starts, None)
-    for block in _inflate(chunks):
+    for block in _inflate(packed):
         end = position + len(block)
         while start is not None and start < end:
             if block[start - position] >= _FILTERS:
                 raise ImageError("bad_entropy_data", f"no row filter is called {block[start - position]}")
             start = next(starts, None)
         position = end
-    if position < sum(rows * row_bytes for rows, row_bytes in layout.rows()):
+        if position > expected:
+            return
+    if position < expected:
         raise ImageError("truncated", "rows are missing")
 
 
@@ -70,12 +73,12 @@ def _row_starts(layout: Layout) -> Iterator[int]:
         start += rows * row_bytes
 
 
-def _inflate(chunks: Sequence[memoryview]) -> Iterator[bytes]:
+def _inflate(packed: bytearray) -> Iterator[bytes]:
     """The inflated bytes in blocks of bounded size, up to the end of the stream."""
     stream = zlib.decompressobj()
     try:
-        for chunk in chunks:
-            rest: bytes | memoryview = chunk
+        for start in range(0, len(packed), _BLOCK_BYTES):
+            rest: bytes | memoryview = memoryview(packed)[start : start + _BLOCK_BYTES]
             while rest and not stream.eof:
                 yield stream.decompress(rest, _BLOCK_BYTES)
                 rest = stream.unconsumed_tail

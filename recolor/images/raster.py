@@ -1,10 +1,6 @@
 """Every format but JPEG, by Pillow, with its warnings turned into verdicts."""
 
 import io
-import re
-import struct
-import warnings
-import zlib
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,15 +10,12 @@ from recolor.errors import DecodeReason, ImageError
 from recolor.images import bmp, png
 from recolor.images.decoded import Decoded, check_size, upright, upright_size
 from recolor.images.icc import to_srgb
+from recolor.images.pillow import PILLOW_ERRORS, make_warnings_errors, one_line
 
 # Pillow's other plugins start Ghostscript, or read formats that no photograph is kept in.
 FORMATS = ("PNG", "WEBP", "TIFF", "BMP", "GIF")
 _SIGNATURES = (png.SIGNATURE, b"GIF87a", b"GIF89a", bmp.SIGNATURE, b"II*\0", b"MM\0*")
-# What Pillow raises on damaged bytes, as met in fuzzed files; it promises nothing narrower.
-_PILLOW_ERRORS = (
-    OSError, SyntaxError, ValueError, EOFError, TypeError, KeyError, IndexError, AttributeError, ArithmeticError,
-    NotImplementedError, RuntimeError, struct.error, zlib.error, UserWarning,
-)  # fmt: skip
+_MAX_FRAMES = 2**31 - 1  # what the manifest holds; the header of a PNG may say one more
 
 
 def decode(data: bytes, max_pixels: int) -> Decoded:
@@ -70,19 +63,19 @@ def from_picture(picture: Image.Image) -> NDArray[np.uint8]:
     try:
         picture.load()
         rgb = _to_rgb(picture, profile if isinstance(profile, bytes) else b"")
-    except _PILLOW_ERRORS as error:
-        raise ImageError(_reason(str(error)), _one_line(error)) from error
+    except PILLOW_ERRORS as error:
+        raise ImageError(_reason(str(error)), one_line(error)) from error
     return upright(rgb, _orientation(picture))  # read after loading: Pillow has turned a TIFF by then
 
 
 def _open(data: bytes) -> Image.Image:
-    _make_warnings_errors()
+    make_warnings_errors()
     try:
         return Image.open(io.BytesIO(data), formats=FORMATS)
     except Image.DecompressionBombError as error:
         raise ImageError("too_many_pixels", str(error)) from error
-    except _PILLOW_ERRORS as error:
-        raise ImageError(_reason_unopened(data), _one_line(error)) from error
+    except PILLOW_ERRORS as error:
+        raise ImageError(_reason_unopened(data), one_line(error)) from error
 
 
 def _read_pixels(picture: Image.Image, profile: bytes) -> NDArray[np.uint8]:
@@ -91,34 +84,26 @@ def _read_pixels(picture: Image.Image, profile: bytes) -> NDArray[np.uint8]:
         return _to_rgb(picture, profile)
     except Image.DecompressionBombError as error:
         raise ImageError("too_many_pixels", str(error)) from error
-    except _PILLOW_ERRORS as error:
-        raise ImageError(_reason(str(error)), _one_line(error)) from error
-
-
-def _make_warnings_errors() -> None:
-    """Has Pillow's warnings raised in the thread that meets them.
-
-    `warnings.catch_warnings` swaps state that all threads share; a standing filter swaps nothing. It is looked for each
-    time because a test runner resets the filters. Pillow's bomb warning is left out: `check_size` decides that.
-    """
-    if not any(row[0] == "error" and row[3] is not None and row[3].pattern == r"PIL\." for row in warnings.filters):
-        warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
-        warnings.filterwarnings("error", category=UserWarning, module=r"PIL\.")
+    except PILLOW_ERRORS as error:
+        raise ImageError(_reason(str(error)), one_line(error)) from error
 
 
 def _orientation(picture: Image.Image) -> int:
     """Broken metadata is no verdict on the pixels: it counts as upright."""
     try:
         value = picture.getexif().get(0x0112, 1)
-    except _PILLOW_ERRORS:
+    except PILLOW_ERRORS:
         return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
 def _frames(picture: Image.Image) -> int:
+    """As the header says; GIF and TIFF would have to be walked from frame to frame, so 2 is two or more there."""
     try:
-        return int(getattr(picture, "n_frames", 1))
-    except _PILLOW_ERRORS:
+        if picture.format in ("GIF", "TIFF"):
+            return 2 if getattr(picture, "is_animated", False) else 1
+        return min(int(getattr(picture, "n_frames", 1)), _MAX_FRAMES)
+    except PILLOW_ERRORS:
         return 1
 
 
@@ -152,9 +137,3 @@ def _reason(said: str) -> DecodeReason:
     if any(word in said for word in ("truncated", "not enough", "end of file", "eof", "0 bytes not processed")):
         return "truncated"
     return "unsupported" if "unsupported" in said or "not supported" in said else "bad_entropy_data"
-
-
-def _one_line(error: BaseException) -> str:
-    """What Pillow said, without the address of its buffer: the same file must always give the same row."""
-    said = re.sub(r"<_io\.BytesIO[^>]*>", "of these bytes", str(error))
-    return " ".join(f"{type(error).__name__}: {said}".split())[:200]

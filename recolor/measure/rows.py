@@ -1,7 +1,10 @@
 """One image, one row: read once, decoded once, everything measured on that."""
 
 import hashlib
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import cv2
@@ -29,6 +32,21 @@ def measure_file(file: Path, size_bytes: int, config: MeasureConfig) -> Row:
     Returns:
         Values for the columns of `schemas.MEASUREMENTS`, without the identity; missing ones are null.
     """
+    with ExitStack() as stack:
+        stack.push(partial(_name_file, file))
+        return _measure(file, size_bytes, config)
+
+
+def _name_file(
+    file: Path, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+) -> None:
+    """Lets an error that nobody expects, and that ends the run, say which file it was."""
+    del kind, trace
+    if error is not None:
+        error.add_note(str(file))
+
+
+def _measure(file: Path, size_bytes: int, config: MeasureConfig) -> Row:
     row: Row = {}
     try:
         data = _read(file, size_bytes, config)

@@ -2,10 +2,12 @@
 
 A part is a Parquet file named by its key in `manifests/parts`. An image's identity is its path, size and time of
 change; a measurement is reused wherever it stands, so that neither the size of the parts nor the order in which a
-folder grew shows in `measurements.parquet`.
+folder grew shows in `measurements.parquet`. What could not be read counts for as long as it cannot be opened.
 """
 
 import logging
+import math
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,14 +28,18 @@ from recolor.stage import (
     Part,
     current_record,
     fingerprint,
+    outputs_present,
+    read_record,
     record_path,
     require_record,
     run_part,
 )
+from recolor.storage import storage_errors
 from recolor.workspace import Workspace
 
 STAGE = "measure"
 MEASURE_VERSION = 1
+MAX_PARTS = 300  # in one plan: Prefect's server on SQLite stalls with more tasks in a run
 
 _IDENTITY = [column.name for column in INDEX.columns]
 _log = logging.getLogger(__name__)
@@ -59,11 +65,12 @@ class MeasurePlan:
 
 @dataclass(frozen=True, slots=True)
 class _Finished:
-    """A finished part: its file, the fingerprint of its content, its rows' identities."""
+    """A finished part: its file, its content's fingerprint, when it was written, its rows' identities and reasons."""
 
     path: Path
     content: str
-    identities: pa.Table
+    mtime_ns: int
+    rows: pa.Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +82,17 @@ class _Needed:
     index_rows: NDArray[np.int64]
 
 
-def plan_measure(workspace: Workspace, config: Config) -> MeasurePlan:
+def plan_measure(workspace: Workspace, images: Path, config: Config) -> MeasurePlan:
     """Finds the images of the index that no finished part has measured with these settings.
+
+    An image that could not be read is measured again as soon as it can be opened: permissions and disks change without
+    a trace in its size or time.
+
+    Args:
+        workspace: Where the index and the parts are.
+        images: The folder that the index was made of.
+        config: Its `measure` decides what counts, its `execution` how many images a part has: more than configured if
+            there would be more than `MAX_PARTS` parts.
 
     Raises:
         MissingStageError: There is no index yet.
@@ -85,15 +101,15 @@ def plan_measure(workspace: Workspace, config: Config) -> MeasurePlan:
     needed = _needed_rows(index, list(_finished_parts(workspace, config.measure)))
     measured = np.zeros(len(index), bool)
     for found in needed:
-        measured[found.index_rows] = True
+        measured[found.index_rows] = ~_readable_again(images, found)
     missing = np.flatnonzero(~measured).tolist()
-    size = config.execution.part_images
+    size = max(config.execution.part_images, math.ceil(len(missing) / MAX_PARTS))
     parts = tuple(MeasurePart(tuple(missing[start : start + size])) for start in range(0, len(missing), size))
     return MeasurePlan(parts, int(measured.sum()))
 
 
 def measure_part(workspace: Workspace, images: Path, part: MeasurePart, config: Config) -> Outcome:
-    """Measures the images of one part, each read and decoded once.
+    """Measures the images of one part, each read and decoded once, whether or not they were measured before.
 
     Args:
         workspace: Where the part goes.
@@ -112,20 +128,26 @@ def measure_part(workspace: Workspace, images: Path, part: MeasurePart, config: 
     identities = index.take(pa.array(part.rows, pa.int64()))
     made = _part(workspace, identities, config.measure)
     name = made.outputs[0].name
+    # A planned part is missing by definition. If the same images are a finished part, they could not be read then: it
+    # has this part's key, and would be taken for it.
+    with storage_errors(made.outputs[0]):
+        made.record_path.unlink(missing_ok=True)
     return run_part(made, lambda staging: _measure(images, identities, config.measure, staging / name))
 
 
 def merge_measurements(workspace: Workspace, config: Config) -> Outcome:
     """Writes `manifests/measurements.parquet`: one row for each image of the index, in its order.
 
-    Parts without a row that is still needed are deleted afterwards.
+    Parts of these settings without a row that is still needed are deleted afterwards, and damaged ones. Those of other
+    settings stay: going back to them measures nothing again.
 
     Raises:
         MissingStageError: There is no index, or images are left to measure.
         StorageError: The manifest could not be written.
     """
     index = read_table(INDEX, workspace.manifest("index"))
-    needed = _needed_rows(index, list(_finished_parts(workspace, config.measure)))
+    finished = list(_finished_parts(workspace, config.measure))
+    needed = _needed_rows(index, finished)
     if missing := len(index) - sum(len(found.rows) for found in needed):
         raise MissingStageError(f"{missing} of {len(index)} images are not measured. Run `recolor measure` first.")
     inputs = {
@@ -133,9 +155,9 @@ def merge_measurements(workspace: Workspace, config: Config) -> Outcome:
         "parts": fingerprint(sorted(found.part.content for found in needed)),
     }
     target = workspace.manifest("measurements")
-    merged = Part(workspace, "measurements", MEASURE_VERSION, config.measure, inputs, (target,))
+    merged = Part(workspace, STAGE, MEASURE_VERSION, config.measure, inputs, (target,))
     outcome = run_part(merged, lambda staging: _merge(needed, staging / target.name))
-    _delete_others(workspace, {found.part.path for found in needed})
+    _delete_parts(workspace, {part.path for part in finished} - {found.part.path for found in needed})
     return outcome
 
 
@@ -159,30 +181,50 @@ def _finished_parts(workspace: Workspace, config: MeasureConfig) -> Iterator[_Fi
     """The parts on disk that are what their name says, made by this version with these settings."""
     for path in sorted(workspace.measured_parts.glob("*.parquet")):
         try:
-            identities = read_table(MEASUREMENTS, path, _IDENTITY)
+            rows = read_table(MEASUREMENTS, path, [*_IDENTITY, "reason"])
         except (SchemaError, pa.ArrowInvalid, KeyError) as error:
             _log.warning("%s: not a readable part; its images are measured again (%s).", path, error)
             continue
-        part = _part(workspace, identities, config)
+        part = _part(workspace, rows.select(_IDENTITY), config)
         record = current_record(part)
         if part.outputs[0] == path and record is not None:
-            yield _Finished(path, record.content, identities)
+            yield _Finished(path, record.content, record.outputs[0].mtime_ns, rows)
+
+
+def _readable_again(images: Path, found: _Needed) -> NDArray[np.bool_]:
+    """Which of these rows say `unreadable` of a file that can be opened by now: bool [rows]."""
+    rows = found.part.rows.take(pa.array(found.rows))
+    pairs = zip(rows["path"].to_pylist(), rows["reason"].to_pylist(), strict=True)
+    return np.array([reason == "unreadable" and _opens(images / path) for path, reason in pairs])
+
+
+def _opens(file: Path) -> bool:
+    try:
+        os.close(os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _needed_rows(index: pa.Table, finished: list[_Finished]) -> list[_Needed]:
-    """For each part with at least one row that the index needs, these rows; each row of the index once."""
+    """For each part with at least one row that the index needs, these rows; each row of the index once.
+
+    An image in several parts is taken from one that could read it, or else from the newest.
+    """
     if not finished:
         return []
-    stored = pa.concat_tables([part.identities for part in finished])
+    finished = sorted(finished, key=lambda part: part.mtime_ns, reverse=True)
+    stored = pa.concat_tables([part.rows for part in finished])
     at = _find(index, stored)
-    first = np.zeros(len(at), bool)
-    first[np.unique(at, return_index=True)[1]] = True
-    first &= at >= 0
-    ends = np.cumsum([len(part.identities) for part in finished])
+    order = np.argsort([reason == "unreadable" for reason in stored["reason"].to_pylist()], kind="stable")
+    chosen = np.zeros(len(at), bool)
+    chosen[order[np.unique(at[order], return_index=True)[1]]] = True
+    chosen &= at >= 0
+    ends = np.cumsum([len(part.rows) for part in finished])
     needed = []
     for part, end in zip(finished, ends.tolist()):
-        start = end - len(part.identities)
-        rows = np.flatnonzero(first[start:end])
+        start = end - len(part.rows)
+        rows = np.flatnonzero(chosen[start:end])
         if rows.size:
             needed.append(_Needed(part, rows, at[start + rows]))
     return needed
@@ -206,8 +248,11 @@ def _merge(needed: list[_Needed], target: Path) -> dict[str, int]:
     return {"images": len(table), "not_decoded": len(table) - table["reason"].null_count}
 
 
-def _delete_others(workspace: Workspace, needed: set[Path]) -> None:
+def _delete_parts(workspace: Workspace, needless: set[Path]) -> None:
+    """Deletes these parts, and all that no settings could use again: damaged ones, and those of another version."""
     for path in workspace.measured_parts.glob("*.parquet"):
-        if path not in needed:
+        record = read_record(record_path(path))
+        intact = record is not None and record.version == MEASURE_VERSION and outputs_present(workspace, record)
+        if path in needless or not intact:
             path.unlink(missing_ok=True)
             record_path(path).unlink(missing_ok=True)

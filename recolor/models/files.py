@@ -17,6 +17,7 @@ from recolor.models.ab_bins import ab_bin_centres
 from recolor.models.generator import Generator
 from recolor.models.refiner import Refiner
 from recolor.settings import overlay
+from recolor.stage import Record, fingerprint
 
 FORMAT_VERSION = 1
 MODEL_FILE = "model.safetensors"
@@ -112,6 +113,12 @@ def load_refiner(folder: Path, device: torch.device | None = None) -> LoadedRefi
     details = _read_config(folder, "refiner")
     config = _shape(RefinerModelConfig(), details, folder)
     return LoadedRefiner(_with_weights(Refiner(config), folder, device), config, details)
+
+
+def model_content(record: Record) -> str:
+    """Fingerprint of what a trained model is, of its record: its weights and its config, not its metrics."""
+    names = (MODEL_FILE, CONFIG_FILE)
+    return fingerprint([output.sha256 for output in record.outputs if output.path.endswith(names)])
 
 
 def bins_json() -> list[list[float]]:

@@ -124,7 +124,8 @@ def _read_file(path: Path) -> Mapping[str, Tensor]:
 
 
 def _check_names(state: Mapping[str, Tensor], encoder: Encoder, weights: str) -> None:
-    wanted = {name: tuple(tensor.shape) for name, tensor in encoder.state_dict().items()}
+    shapes = {name: tuple(tensor.shape) for name, tensor in encoder.state_dict().items()}
+    wanted = {name: shape for name, shape in shapes.items() if not name.endswith("num_batches_tracked")}
     wanted["conv1.weight"] = (64, 3, 7, 7)
     missing = [name for name in wanted if name not in state]
     unlike = [
@@ -140,6 +141,7 @@ def _check_names(state: Mapping[str, Tensor], encoder: Encoder, weights: str) ->
 
 
 def _download() -> Mapping[str, Tensor]:
+    _check_hub_hash()
     try:
         state: Mapping[str, Tensor] = _HUB_WEIGHTS.get_state_dict(progress=True, check_hash=True, weights_only=True)
     except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
@@ -148,7 +150,8 @@ def _download() -> Mapping[str, Tensor]:
 
 
 def _check_hub() -> None:
-    if (Path(torch.hub.get_dir()) / "checkpoints" / _hub_file()).is_file():
+    if _cached_hub_file().is_file():
+        _check_hub_hash()
         return
     request = urllib.request.Request(_HUB_WEIGHTS.url, method="HEAD")  # noqa: S310  (torchvision's own https address)
     try:
@@ -156,6 +159,21 @@ def _check_hub() -> None:
             pass
     except OSError as error:
         raise _hub_error(error) from error
+
+
+def _check_hub_hash() -> None:
+    """Torch compares the hash only of what it downloads; a file that lay there already may be another."""
+    cached = _cached_hub_file()
+    wanted = cached.stem.rpartition("-")[2]
+    if cached.is_file() and not sha256_file(cached).startswith(wanted):
+        raise WeightsError(
+            f"encoder_weights = 'imagenet': {cached} is not torchvision's file (its SHA-256 does not begin with"
+            f" {wanted}). Delete it to have it downloaded again. {_OTHER_CHOICES}"
+        )
+
+
+def _cached_hub_file() -> Path:
+    return Path(torch.hub.get_dir()) / "checkpoints" / _hub_file()
 
 
 def _hub_file() -> str:

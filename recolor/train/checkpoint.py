@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from recolor.stage import write_atomically
+from recolor.storage import write_atomically
 
 VERSION = 1
 _NAME = re.compile(r"step-(\d{8})-([0-9a-f]{16})\.pt")

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from recolor.config import Config, RefinerConfig
 from recolor.dataset import Batch, ShardDataset
 from recolor.models.device import resolve_device
-from recolor.models.files import CONFIG_FILE, MODEL_FILE, LoadedGenerator, load_generator
+from recolor.models.files import MODEL_FILE, LoadedGenerator, load_generator, model_content
 from recolor.models.refiner import Refiner
 from recolor.models.weights import encoder_identity, load_encoder_weights, weights_kind
-from recolor.stage import Counts, Outcome, Part, fingerprint, require_record, run_part
+from recolor.stage import Counts, Outcome, Part, require_record, run_part
 from recolor.train.loop import Loss, Training, train
 from recolor.train.losses import refinement_loss
 from recolor.train.outputs import (
@@ -86,10 +86,7 @@ def _build(part: Part, config: RefinerConfig, device: torch.device, staging: Pat
 
 
 def _generator_content(workspace: Workspace) -> str:
-    """What the generator is: its weights and its config, not its metrics."""
-    record = require_record(workspace.models / "generator" / MODEL_FILE, "train generator")
-    names = (MODEL_FILE, CONFIG_FILE)
-    return fingerprint([output.sha256 for output in record.outputs if output.path.endswith(names)])
+    return model_content(require_record(workspace.models / "generator" / MODEL_FILE, "train generator"))
 
 
 def _fresh_model(config: RefinerConfig) -> tuple[Refiner, str]:

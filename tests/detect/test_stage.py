@@ -24,7 +24,7 @@ def measured_workspace(workspace, tmp_path):
     Image.fromarray(photographs.chelsea()[:, :100]).save(folder / "narrow.jpg")
     (folder / "bad.jpg").write_bytes(b"<html>")
     index_images(workspace, folder, Config())
-    for part in plan_measure(workspace, Config()).missing:
+    for part in plan_measure(workspace, folder, Config()).missing:
         measure_part(workspace, folder, part, Config())
     merge_measurements(workspace, Config())
     return workspace

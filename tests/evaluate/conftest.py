@@ -11,12 +11,12 @@ from skimage.transform import resize
 from recolor.config import GeneratorModelConfig, RefinerModelConfig
 from recolor.lab import encode_lab, rgb_to_lab
 from recolor.manifest import write_manifest
-from recolor.models.files import bins_json, save_model
+from recolor.models.files import bins_json, model_content, save_model
 from recolor.models.generator import Generator
 from recolor.models.refiner import Refiner
 from recolor.schemas import SHARD_INDEX
-from recolor.shard_format import VERSION
-from recolor.stage import Part, run_part
+from recolor.shard_format import VERSION, index_path
+from recolor.stage import Part, require_record, run_part
 
 SIZE_PX = 64
 PATHS = ["a.jpg", "sub/<b>&amp;\nnew.jpg", "c.jpg", "d.jpg", "e.jpg", "f.jpg", "ü.jpg", "h.jpg", "i.jpg"]
@@ -36,14 +36,14 @@ def _one_thread():
 def evaluable(workspace):
     """9 images, of which the test split has 6."""
     _write_shards(workspace, SPLITS)
-    _write_model(workspace, "generator", _generator(seed=0))
-    _write_model(workspace, "refiner", _refiner(seed=0))
+    _write_models(workspace)
     return workspace
 
 
 @pytest.fixture
 def without_test_split(evaluable):
     _write_shards(evaluable, ["val" if split == "test" else split for split in SPLITS])
+    _write_models(evaluable)
     return evaluable
 
 
@@ -57,10 +57,7 @@ def _squares(count):
 
 @pytest.fixture
 def replace_model():
-    def replace(workspace, name, seed):
-        _write_model(workspace, name, _generator(seed) if name == "generator" else _refiner(seed))
-
-    return replace
+    return _write_models
 
 
 def _write_shards(workspace, splits):
@@ -104,19 +101,29 @@ def _refiner(seed):
     return model
 
 
-def _write_model(workspace, name, model):
+def _write_models(workspace, generator=0, refiner=0, temperature=0.38):
+    """Both, as the trainings leave them: the records say which shards, and which generator, they were made from."""
+    shards = require_record(index_path(workspace), "shard").content
+    _write_model(workspace, "generator", _generator(generator), {"shards": shards}, temperature)
+    made = require_record(workspace.models / "generator" / "model.safetensors", "train generator")
+    inputs = {"shards": shards, "generator": model_content(made)}
+    _write_model(workspace, "refiner", _refiner(refiner), inputs, temperature)
+
+
+def _write_model(workspace, name, model, inputs, temperature):
     names = ("model.safetensors", "config.json", "metrics.parquet", "loss_curve.png")
     outputs = tuple(workspace.models / name / file for file in names)
-    settings = [name, next(model.parameters()).sum().item()]
+    settings = [name, next(model.parameters()).sum().item(), temperature]
     run_part(
-        Part(workspace, f"train-{name}", 1, settings, {}, outputs), lambda folder: _model_files(folder, name, model)
+        Part(workspace, f"train-{name}", 1, settings, inputs, outputs),
+        lambda folder: _model_files(folder, name, model, temperature),
     )
 
 
-def _model_files(folder, name, model):
+def _model_files(folder, name, model, temperature):
     shape = {"encoder_weights": "none", "width": 8, "blocks": 1}
     if name == "generator":
-        details = {"model": {**shape, "encoder_depth": 1}, "temperature": 0.38, "ab_bins": bins_json()}
+        details = {"model": {**shape, "encoder_depth": 1}, "temperature": temperature, "ab_bins": bins_json()}
     else:
         details = {"model": shape}
     save_model(folder, model, {"kind": name, "training": {"train": {"lr": 0.001}}, **details})

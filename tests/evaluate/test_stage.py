@@ -1,4 +1,3 @@
-import json
 from dataclasses import replace
 from html.parser import HTMLParser
 
@@ -94,16 +93,13 @@ def test_the_same_models_and_shards_give_the_same_bytes(evaluable):
 def test_another_model_is_measured_again(evaluable, replace_model, name):
     evaluate(evaluable, CONFIG)
     before = outputs(evaluable)["metrics.parquet"]
-    replace_model(evaluable, name, seed=7)
+    replace_model(evaluable, **{name: 7})
     assert not evaluate(evaluable, CONFIG).current
     assert outputs(evaluable)["metrics.parquet"] != before
 
 
-def test_the_temperature_is_the_models_own(evaluable, metrics):
-    path = evaluable.models / "generator" / "config.json"
-    details = json.loads(path.read_text(encoding="utf-8"))
-    path.write_text(json.dumps({**details, "temperature": 1.0}), encoding="utf-8")
-    (evaluable.evaluation / "metrics.parquet").unlink()
+def test_the_temperature_is_the_models_own(evaluable, metrics, replace_model):
+    replace_model(evaluable, temperature=1.0)
     evaluate(evaluable, CONFIG)
     again = read_manifest(evaluable.evaluation / "metrics.parquet").set_index("name")
     assert again.loc["generator", "colourfulness"] != metrics.loc["generator", "colourfulness"]

@@ -14,6 +14,7 @@ from recolor.images import decode
 from recolor.index import index_images
 from recolor.manifest import read_manifest
 from recolor.measure import measure_part, merge_measurements, plan_measure, rows
+from recolor.stage import read_record, record_path
 from recolor.workspace import open_workspace
 
 
@@ -39,7 +40,7 @@ def add(folder, number, name=None):
 def run(workspace, images, settings):
     """Returns how many images were measured, and the outcome of the merge."""
     index_images(workspace, images, settings)
-    plan = plan_measure(workspace, settings)
+    plan = plan_measure(workspace, images, settings)
     built = [measure_part(workspace, images, part, settings) for part in plan.missing]
     measured = sum(outcome.counts["images"] for outcome in built if outcome.built)
     assert measured + plan.reused == len(read_manifest(workspace.manifest("index")))
@@ -116,6 +117,33 @@ def test_other_limits_measure_again_and_other_thresholds_do_not(workspace, image
     assert (table(workspace)["reason"].isin(["too_many_pixels", "not_an_image"])).all()
 
 
+def test_going_back_to_earlier_limits_measures_nothing_again(workspace, images):
+    run(workspace, images, config())
+    before = workspace.manifest("measurements").read_bytes()
+    assert run(workspace, images, config(max_pixels=1000))[0] == 11
+    assert run(workspace, images, config())[0] == 0
+    assert workspace.manifest("measurements").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda part: part.write_bytes(part.read_bytes()[:-100]),
+        lambda part: record_path(part).unlink(),
+        lambda part: record_path(part).write_text(
+            record_path(part).read_text().replace('"version": 1', '"version": 0')
+        ),
+    ],
+)
+def test_parts_that_no_settings_can_use_are_deleted(workspace, images, damage):
+    run(workspace, images, config(4))
+    others = sorted(workspace.measured_parts.glob("*.parquet"))
+    damage(others[0])
+    run(workspace, images, config(4, max_pixels=1000))
+    assert [part for part in others if part.exists()] == others[1:]
+    assert not record_path(others[0]).exists()
+
+
 @pytest.mark.parametrize(
     "damage",
     [
@@ -148,7 +176,7 @@ def test_files_that_vanish_or_change_after_indexing_are_unreadable(workspace, im
     index_images(workspace, images, config())
     (images / "01.jpg").unlink()
     (images / "02.jpg").write_bytes((images / "03.jpg").read_bytes() + b"more")
-    for part in plan_measure(workspace, config()).missing:
+    for part in plan_measure(workspace, images, config()).missing:
         measure_part(workspace, images, part, config())
     merge_measurements(workspace, config())
     measured = table(workspace)
@@ -156,19 +184,102 @@ def test_files_that_vanish_or_change_after_indexing_are_unreadable(workspace, im
     assert "when it was indexed" in measured.loc["02.jpg", "detail"]
 
 
+@pytest.fixture
+def hidden(workspace, images):
+    """A workspace whose first measuring could not open two of the images; puts them back when called."""
+    index_images(workspace, images, config())
+    away = {name: (images / name).rename(images.parent / name) for name in ("01.jpg", "05.jpg")}
+    measure(workspace, images, config())
+    return lambda: [away[name].rename(images / name) for name in away]
+
+
+def measure(workspace, images, settings):
+    """Returns how many images were measured, without looking for new ones, and the outcome of the merge."""
+    parts = plan_measure(workspace, images, settings).missing
+    built = [measure_part(workspace, images, part, settings) for part in parts]
+    return sum(outcome.counts["images"] for outcome in built if outcome.built), merge_measurements(workspace, settings)
+
+
+def test_images_that_stay_unreadable_are_not_measured_again(workspace, images, hidden):
+    assert (table(workspace)["reason"] == "unreadable").sum() == 2
+    measured, outcome = measure(workspace, images, config())
+    assert measured == 0
+    assert outcome.current
+
+
+@pytest.mark.parametrize("part_images", [1, 2, 4, 100])
+def test_images_that_can_be_read_again_are_measured_again(tmp_path, workspace, images, hidden, part_images):
+    hidden()
+    assert measure(workspace, images, config(part_images))[0] == 2
+    whole = open_workspace(tmp_path / "whole")
+    run(whole, images, config())
+    assert workspace.manifest("measurements").read_bytes() == whole.manifest("measurements").read_bytes()
+    assert measure(workspace, images, config(part_images))[0] == 0
+
+
+@pytest.mark.parametrize("part_images", [1, 4, 100])
+def test_a_wrong_folder_of_images_does_not_stick(tmp_path, workspace, images, part_images):
+    index_images(workspace, images, config())
+    wrong = tmp_path / "wrong"
+    assert measure(workspace, wrong, config(part_images))[1].counts["not_decoded"] == 11
+    assert measure(workspace, wrong, config(part_images))[0] == 0
+    measured, outcome = measure(workspace, images, config(part_images))  # in parts of the same keys
+    assert measured == 11
+    assert outcome.counts["not_decoded"] == 1
+
+
+def test_a_measurement_is_preferred_to_a_failed_try_and_a_new_failure_to_an_old_one(workspace, images, hidden):
+    for length in range(1, 6):  # files that open, and have another size than they are indexed with
+        for name in ("01.jpg", "05.jpg"):
+            (images / name).write_bytes(b"x" * length)
+        assert measure(workspace, images, config(1 + length % 2))[0] == 2
+        details = table(workspace).loc[["01.jpg", "05.jpg"], "detail"]
+        assert details.str.startswith(f"{length} bytes now").all()
+    hidden()
+    assert measure(workspace, images, config(100))[0] == 2
+    assert table(workspace)["reason"].dropna().tolist() == ["not_an_image"]
+
+
+def test_the_merge_names_the_verb_that_rebuilds_it(workspace, images):
+    assert run(workspace, images, config())[1].stage == "measure"
+    assert read_record(record_path(workspace.manifest("measurements"))).stage == "measure"
+
+
+def test_a_plan_has_at_most_300_parts(workspace, tmp_path):
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for number in range(601):
+        (folder / f"{number}.jpg").touch()
+    index_images(workspace, folder, config())
+    parts = plan_measure(workspace, folder, config(1)).missing
+    assert len(parts) == 201
+    assert [row for part in parts for row in part.rows] == list(range(601))
+    assert {len(part.rows) for part in plan_measure(workspace, folder, config(200)).missing} == {200, 1}
+
+
+def test_an_unexpected_error_names_the_file(workspace, images, monkeypatch):
+    def fail(rgb, side_px):
+        raise ZeroDivisionError("a defect")
+
+    monkeypatch.setattr(rows, "measure_colour", fail)
+    with pytest.raises(ZeroDivisionError, match="a defect") as caught:
+        run(workspace, images, config())
+    assert caught.value.__notes__ == [str(images / "00.jpg")]
+
+
 def test_merging_before_all_is_measured_says_what_to_do(workspace, images):
     index_images(workspace, images, config())
-    first = plan_measure(workspace, config()).missing[0]
+    first = plan_measure(workspace, images, config()).missing[0]
     measure_part(workspace, images, first, config())
     with pytest.raises(MissingStageError, match="7 of 11 images are not measured"):
         merge_measurements(workspace, config())
     with pytest.raises(MissingStageError, match="recolor index"):
-        plan_measure(open_workspace(workspace.root / "other"), config())
+        plan_measure(open_workspace(workspace.root / "other"), images, config())
 
 
 def test_parts_travel_light(workspace, images):
     index_images(workspace, images, config())
-    parts = plan_measure(workspace, config()).missing
+    parts = plan_measure(workspace, images, config()).missing
     assert [len(part.rows) for part in parts] == [4, 4, 3]
     assert pickle.loads(pickle.dumps(parts[0])) == parts[0]
     assert len(pickle.dumps(parts)) < 1000
