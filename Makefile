@@ -1,8 +1,6 @@
 # Two commands do everything on a fresh machine: `make demo` and `make test`.
 PYTHON ?= python3
 BIN := .venv/bin
-# OpenCV, Arrow and torch each start a thread pool; the stages do their own parallel work.
-export OMP_WAIT_POLICY := PASSIVE
 
 .PHONY: demo test lint bench clean
 

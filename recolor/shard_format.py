@@ -57,8 +57,8 @@ def verify_shards(workspace: Workspace) -> None:
         MissingStageError: There is no index yet.
         DamagedError: A file is missing, cut, changed, or of another number of images; names each such file.
     """
-    record = require_record(index_path(workspace), "shard")
-    verify(workspace, record)
+    index = index_path(workspace)
+    verify(workspace, read_record(record_path(index)) or require_record(index, "shard"))
     failures = []
     for name, images in shard_images(read_index(workspace)).items():
         try:

@@ -31,11 +31,7 @@ class Generator(nn.Module):
         self.laterals = nn.ModuleList(nn.Conv2d(count, config.width, 1) for count in channels)
         dilations = [_DILATIONS[number % len(_DILATIONS)] for number in range(config.blocks)]
         self.blocks = nn.Sequential(*(ResidualBlock(config.width, dilation) for dilation in dilations))
-        self.fuse = nn.Sequential(
-            nn.Conv2d(config.width, config.width, 3, padding=1, bias=False),
-            nn.BatchNorm2d(config.width),  # without it the logits, and the loss, explode during the warm-up
-            nn.ReLU(inplace=True),
-        )
+        self.fuse = nn.Sequential(nn.Conv2d(config.width, config.width, 3, padding=1), nn.ReLU(inplace=True))
         self.head = zeroed(nn.Conv2d(config.width, self.bins.count if config.head == "distribution" else 2, 1))
 
     def forward(self, L: Tensor) -> Tensor:

@@ -31,7 +31,6 @@ LOG_STEPS = 10  # losses are read from the device this often
 VALIDATION_IMAGES = 256  # at most so many, the first of the val split
 _FINAL_LR_FRACTION = 0.01
 _EMA_WARMUP_STEPS = 10
-_BETAS = (0.9, 0.95)  # gradients grow fast from the zeroed layers: a longer memory of their size makes steps explode
 
 _log = logging.getLogger(__name__)
 
@@ -150,7 +149,7 @@ def _optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
         {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": config.weight_decay},
         {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=config.lr, betas=_BETAS, fused=True)
+    return torch.optim.AdamW(groups, lr=config.lr, fused=True)
 
 
 def _one_step(training: Training, state: _State, batch: Batch) -> None:

@@ -125,8 +125,19 @@ def test_imagenet_takes_what_the_hub_gives_with_its_hash_checked(monkeypatch, st
     torch.testing.assert_close(encoder.conv1.weight.data, state["conv1.weight"].sum(1, keepdim=True), rtol=0, atol=0)
 
 
-def test_a_cached_hub_file_needs_no_network(no_hub):
+def _cache_hub_file():
     folder = Path(torch.hub.get_dir()) / "checkpoints"
     folder.mkdir(parents=True)
     (folder / "resnet101-cd907fc2.pth").write_bytes(b"cached")
+
+
+def test_a_cached_hub_file_needs_no_network(no_hub, monkeypatch):
+    _cache_hub_file()
+    monkeypatch.setattr("recolor.models.weights.sha256_file", lambda path: "cd907fc2" + 56 * "0")
     check_encoder_weights("imagenet")
+
+
+def test_another_file_in_the_hubs_cache_is_not_taken_for_imagenet(no_hub):
+    _cache_hub_file()
+    with pytest.raises(WeightsError, match=r"is not torchvision's file .*cd907fc2"):
+        check_encoder_weights("imagenet")
