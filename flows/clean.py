@@ -1,18 +1,15 @@
 """The flow `clean`: which images there are, what they measure, which are outliers, which are kept."""
 
-from pathlib import Path
-
-from prefect import flow, task
+from prefect import task
 from prefect.artifacts import create_table_artifact
 from prefect.client.schemas.objects import State
 
-from flows.parameters import Run, Settings, opened, run_name
+from flows.parameters import Run, run_flow
 from flows.parts import TASK, ran, ran_all, run_parts, shown
 from recolor.detect import ISSUES, detect_issue
 from recolor.index import index_images
 from recolor.measure import MeasurePart, MeasurePlan, measure_part, merge_measurements, plan_measure
 from recolor.pipeline import together
-from recolor.presets import Preset
 from recolor.select import select
 from recolor.stage import Outcome
 from recolor.workspace import remember_images
@@ -48,30 +45,17 @@ def select_kept(run: Run) -> Outcome | State[Outcome]:
     return shown(select(run.workspace, run.config))
 
 
-@flow(name="clean", flow_run_name=run_name, validate_parameters=True)
-def clean(
-    images: Path | None = None,
-    workspace: Path = Path(),
-    preset: Preset | None = None,
-    settings: Settings = Settings(),  # noqa: B008 - frozen, and the form's default in Prefect's UI
-) -> Outcome | State[Outcome]:
-    """Finds corrupt, duplicate, monochrome, skewed, blurry, small and extreme images; writes the manifests.
-
-    Args:
-        images: Folder of photographs; without it, the one that was indexed last.
-        workspace: Folder for manifests/ and data/.
-        preset: Named settings to start from.
-        settings: Settings that differ from the preset's, such as {"blurry": {"threshold": 0.4}}.
-    """
-    with opened(images, workspace, preset, settings) as run:
-        indexed = ran(index, run)
-        remember_images(run.workspace, run.images)
-        plan = plan_measure(run.workspace, run.images, run.config)
-        measured = run_parts(measure_some, run, plan.missing, lambda part: len(part.rows), "measure")
-        merged = ran(measurements, run)
-        detected = ran_all(detect, run, ISSUES)
-        selected = ran(select_kept, run)
-        _show_outliers(run, plan, detected, selected)
+@run_flow("clean")
+def clean(run: Run) -> Outcome | State[Outcome]:
+    """Finds corrupt, duplicate, monochrome, skewed, blurry, small and extreme images; writes the manifests."""
+    indexed = ran(index, run)
+    remember_images(run.workspace, run.images)
+    plan = plan_measure(run.workspace, run.images, run.config)
+    measured = run_parts(measure_some, run, plan.missing, lambda part: len(part.rows), "measure")
+    merged = ran(measurements, run)
+    detected = ran_all(detect, run, ISSUES)
+    selected = ran(select_kept, run)
+    _show_outliers(run, plan, detected, selected)
     return shown(together("clean", [indexed, *measured, merged, *detected, selected], selected))
 
 

@@ -3,47 +3,30 @@
 As a program: `python -m flows.clean_and_train --images FOLDER --workspace FOLDER`.
 """
 
-from pathlib import Path
-
 import click
-from prefect import flow
 
 from flows.clean import clean
 from flows.evaluate import evaluate
-from flows.parameters import Settings, opened, run_name, settings_of
+from flows.parameters import Run, run_flow, settings_of
 from flows.parts import ran
 from flows.shard import shard
 from flows.train import train_generator, train_refiner
 from recolor.cli import Target, describe, read_settings, run_reporting_errors, stage_options
 from recolor.pipeline import STAGES, check_can_evaluate, check_can_train
-from recolor.presets import Preset
 from recolor.stage import Outcome
 
 
-@flow(name="clean-and-train", flow_run_name=run_name, validate_parameters=True)
-def clean_and_train(
-    images: Path | None = None,
-    workspace: Path = Path(),
-    preset: Preset | None = None,
-    settings: Settings = Settings(),  # noqa: B008 - frozen, and the form's default in Prefect's UI
-) -> list[Outcome]:
-    """Cleans, shards, trains the generator and the refiner, and evaluates. What is done is not done again.
-
-    Args:
-        images: Folder of photographs; without it, the one that was indexed last.
-        workspace: Folder for manifests/ and data/.
-        preset: Named settings to start from.
-        settings: Settings that differ from the preset's, such as {"blurry": {"threshold": 0.4}}.
-    """
-    with opened(images, workspace, preset, settings) as run:
-        check_can_train(STAGES, run.config)
-        stage = (run.images, workspace, None, settings_of(run.config))
-        cleaned = ran(clean, *stage)
-        sharded = ran(shard, *stage)
-        check_can_evaluate(run.workspace, run.config)
-        generator = ran(train_generator, *stage)
-        refiner = ran(train_refiner, *stage)
-        evaluated = ran(evaluate, *stage)
+@run_flow("clean-and-train")
+def clean_and_train(run: Run) -> list[Outcome]:
+    """Cleans, shards, trains the generator and the refiner, and evaluates. What is done is not done again."""
+    check_can_train(STAGES, run.config)
+    stage = (run.images, run.workspace.root, None, settings_of(run.config))
+    cleaned = ran(clean, *stage)
+    sharded = ran(shard, *stage)
+    check_can_evaluate(run.workspace, run.config)
+    generator = ran(train_generator, *stage)
+    refiner = ran(train_refiner, *stage)
+    evaluated = ran(evaluate, *stage)
     return [cleaned, sharded, generator, refiner, evaluated]
 
 

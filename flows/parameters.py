@@ -1,11 +1,12 @@
 """What every flow is told, as Prefect's parameter forms show it, and how it becomes a run."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
+from prefect import Flow, flow
 from prefect.runtime import flow_run
 from pydantic import BaseModel, ConfigDict, create_model
 
@@ -13,6 +14,16 @@ from recolor.config import Config
 from recolor.presets import Preset
 from recolor.settings import load_config, overlay
 from recolor.workspace import Workspace, locked, open_workspace, remembered_images
+
+T = TypeVar("T")
+
+_ARGUMENTS = """
+    Args:
+        images: Folder of photographs; without it, the one that was indexed last.
+        workspace: Folder for manifests/ and data/.
+        preset: Named settings to start from.
+        settings: Settings that differ from the preset's, such as {"blurry": {"threshold": 0.4}}.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +79,27 @@ def opened(images: Path | None, workspace: Path, preset: Preset | None, settings
         yield Run(place, folder, config)
 
 
-def run_name() -> str:
+def run_flow(name: str) -> Callable[[Callable[[Run], T]], Flow[..., T]]:
+    """Makes a flow of that name from a function of a run; every flow has the same parameters and describes them."""
+
+    def as_flow(work: Callable[[Run], T]) -> Flow[..., T]:
+        def called(
+            images: Path | None = None,
+            workspace: Path = Path(),
+            preset: Preset | None = None,
+            settings: Settings = Settings(),  # noqa: B008 - frozen, and the form's default in Prefect's UI
+        ) -> T:
+            with opened(images, workspace, preset, settings) as run:
+                return work(run)
+
+        called.__module__, called.__name__, called.__qualname__ = work.__module__, work.__name__, work.__name__
+        called.__doc__ = f"{work.__doc__}\n{_ARGUMENTS}"
+        return flow(name=name, flow_run_name=_run_name, validate_parameters=True)(called)
+
+    return as_flow
+
+
+def _run_name() -> str:
     """A flow run's name: which stage, on which workspace."""
     workspace = Path(str(flow_run.parameters.get("workspace", "."))).absolute()
     return f"{flow_run.flow_name} · {workspace.name}"
