@@ -3,6 +3,33 @@ from prefect.testing.utilities import prefect_test_harness
 
 from recolor.demo import make_demo_images
 
+_TRAIN = {
+    "steps": 4,
+    "batch_images": 4,
+    "warmup_steps": 1,
+    "checkpoint_steps": 2,
+    "validate_steps": 2,
+    "crop_px": 64,
+    "device": "cpu",
+}
+_TINY = {
+    "execution": {"part_images": 16, "workers": 2},
+    "select": {"val_fraction": 0.2, "test_fraction": 0.2},
+    "shard": {"size_px": 64, "max_shard_images": 16},
+    "generator": {
+        "model": {"encoder_weights": "none", "encoder_depth": 1, "width": 8, "blocks": 1},
+        "train": _TRAIN,
+    },
+    "refiner": {"model": {"encoder_weights": "none", "width": 8, "blocks": 1}, "train": _TRAIN},
+    "evaluate": {"pictures": 2},
+}
+
+
+@pytest.fixture(scope="session")
+def tiny():
+    """Settings that take every stage through in seconds."""
+    return _TINY
+
 
 @pytest.fixture(scope="session")
 def prefect_server():

@@ -19,27 +19,6 @@ from recolor.manifest import read_manifest
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
-TRAIN = {
-    "steps": 4,
-    "batch_images": 4,
-    "warmup_steps": 1,
-    "checkpoint_steps": 2,
-    "validate_steps": 2,
-    "crop_px": 64,
-    "device": "cpu",
-}
-TINY = {
-    "execution": {"part_images": 16, "workers": 2},
-    "select": {"val_fraction": 0.2, "test_fraction": 0.2},
-    "shard": {"size_px": 64, "max_shard_images": 16},
-    "generator": {
-        "model": {"encoder_weights": "none", "encoder_depth": 1, "width": 8, "blocks": 1},
-        "train": TRAIN,
-    },
-    "refiner": {"model": {"encoder_weights": "none", "width": 8, "blocks": 1}, "train": TRAIN},
-    "evaluate": {"pictures": 2},
-}
-
 
 def states(flow_run_id):
     """Names and states of a flow run's tasks. The server records them a little later: reads until nothing changes."""
@@ -65,8 +44,8 @@ def root(tmp_path):
 
 
 @pytest.mark.slow
-def test_clean_and_train_runs_everything_and_then_nothing_again(images, root, tmp_path):
-    outcomes = clean_and_train(images, root, None, Settings(**TINY))
+def test_clean_and_train_runs_everything_and_then_nothing_again(images, root, tmp_path, tiny):
+    outcomes = clean_and_train(images, root, None, Settings(**tiny))
     assert [outcome.stage for outcome in outcomes][:2] == ["clean", "shard"]
     assert all(outcome.built > 0 for outcome in outcomes)
     assert (root / "data" / "evaluation" / "report.html").stat().st_size > 10_000
@@ -74,19 +53,19 @@ def test_clean_and_train_runs_everything_and_then_nothing_again(images, root, tm
         path: path.stat().st_mtime_ns for path in root.rglob("*") if path.is_file() and ".recolor" not in path.parts
     }
 
-    again = clean_and_train(images, root, None, Settings(**TINY))
+    again = clean_and_train(images, root, None, Settings(**tiny))
     assert all(outcome.current for outcome in again)
     after = {
         path: path.stat().st_mtime_ns for path in root.rglob("*") if path.is_file() and ".recolor" not in path.parts
     }
     assert after == before
 
-    state, tasks = run_flow(clean, images, root, None, Settings(**TINY))
+    state, tasks = run_flow(clean, images, root, None, Settings(**tiny))
     assert state.name == "Cached"
     assert set(tasks.values()) == {"Cached"}
     assert not any(name.startswith("measure ") for name in tasks), "parts that are done must not be submitted"
 
-    changed = Settings(**{**TINY, "blurry": {"threshold": 0.9}})
+    changed = Settings(**{**tiny, "blurry": {"threshold": 0.9}})
     state, tasks = run_flow(clean, images, root, None, changed)
     assert state.name == "Completed"
     assert tasks["detect blurry"] == "Completed"
@@ -100,30 +79,30 @@ def test_clean_and_train_runs_everything_and_then_nothing_again(images, root, tm
             assert found, f"no artifact {key!r}"
 
 
-def test_adding_images_submits_only_what_is_new(images, root, tmp_path):
+def test_adding_images_submits_only_what_is_new(images, root, tmp_path, tiny):
     grown = tmp_path / "grown"
     shutil.copytree(images, grown)
-    clean(grown, root, None, Settings(**TINY))
+    clean(grown, root, None, Settings(**tiny))
     source = next(path for path in sorted(images.rglob("*.jpg")) if path.stat().st_size > 1000)
     for number in range(3):
         shutil.copy(source, grown / f"new {number}.jpg")
-    _, tasks = run_flow(clean, grown, root, None, Settings(**TINY))
+    _, tasks = run_flow(clean, grown, root, None, Settings(**tiny))
     parts = [name for name in tasks if name.startswith("measure ")]
     assert len(parts) == 1
     assert parts[0].startswith("measure 3 images")
 
 
-def test_a_part_that_fails_is_named_and_the_others_are_done(images, root, tmp_path):
+def test_a_part_that_fails_is_named_and_the_others_are_done(images, root, tmp_path, tiny):
     copied = tmp_path / "copied"
     shutil.copytree(images, copied)
-    clean(copied, root, None, Settings(**TINY))
+    clean(copied, root, None, Settings(**tiny))
     kept = read_manifest(root / "manifests" / "clean.parquet")["path"]
     victim = copied / kept[0]
     status = victim.stat()
     victim.write_bytes(victim.read_bytes()[:-10])
     os.utime(victim, ns=(status.st_mtime_ns, status.st_mtime_ns))
     with pytest.raises(InputError, match=r"parts failed; what was finished is kept") as caught:
-        shard(copied, root, None, Settings(**TINY))
+        shard(copied, root, None, Settings(**tiny))
     assert kept[0] in str(caught.value)
     assert list((root / "data" / "shards").glob("*.npy.record.json"))
 
@@ -138,17 +117,17 @@ def test_a_wrong_parameter_is_refused_before_any_work(images, root):
     assert not root.exists()
 
 
-def test_weights_that_cannot_be_had_stop_the_pipeline_before_it_starts(images, root):
-    generator = {**TINY["generator"], "model": {"encoder_weights": "/nowhere/resnet101.pth"}}
-    wanted = Settings(**{**TINY, "generator": generator})
+def test_weights_that_cannot_be_had_stop_the_pipeline_before_it_starts(images, root, tiny):
+    generator = {**tiny["generator"], "model": {"encoder_weights": "/nowhere/resnet101.pth"}}
+    wanted = Settings(**{**tiny, "generator": generator})
     with pytest.raises(WeightsError, match=r"/nowhere/resnet101\.pth"):
         clean_and_train(images, root, None, wanted)
     assert not (root / "manifests").exists()
 
 
-def test_a_stage_alone_says_which_stage_it_needs(images, root):
+def test_a_stage_alone_says_which_stage_it_needs(images, root, tiny):
     with pytest.raises(MissingStageError, match="recolor"):
-        shard(images, root, None, Settings(**TINY))
+        shard(images, root, None, Settings(**tiny))
 
 
 def test_errors_of_the_stages_reach_the_caller_as_they_are(tmp_path, root):
