@@ -53,6 +53,15 @@ def test_workers_are_as_many_as_the_cores_unless_told():
     assert worker_count(ExecutionConfig()) >= 1
 
 
+@pytest.fixture
+def ctrl_c_counts():
+    """Python's own handler: a shell starts background programs with SIGINT ignored, tests among them."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c_counts")
 def test_ctrl_c_begins_no_further_part():
     done = []
 
