@@ -8,7 +8,7 @@ alone, so that another learning rate does not void the shards.
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from annotated_types import Ge, Gt, Le, Lt
+from annotated_types import Ge, Gt, Le, Lt, MultipleOf
 
 from recolor.errors import ConfigError
 
@@ -160,7 +160,7 @@ class GeneratorModelConfig:
     encoder_weights: str = "imagenet"
     encoder_depth: Annotated[int, Ge(1), Le(3)] = 2
     head: Literal["distribution", "regression"] = "distribution"
-    width: Annotated[int, Ge(8), Le(1024)] = 128
+    width: Annotated[int, Ge(8), Le(1024), MultipleOf(8)] = 128
     blocks: Annotated[int, Ge(0), Le(32)] = 4
 
 

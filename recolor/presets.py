@@ -34,7 +34,7 @@ def _quick() -> Config:
     train = TrainConfig(
         steps=2400,
         batch_images=8,
-        lr=2e-3,
+        lr=1e-3,
         warmup_steps=40,
         ema_decay=0.99,
         checkpoint_steps=100,
@@ -48,7 +48,7 @@ def _quick() -> Config:
         ),
         refiner=RefinerConfig(
             model=RefinerModelConfig(encoder_weights="none", width=32, blocks=4),
-            train=replace(train, steps=800),
+            train=replace(train, steps=800, lr=2e-3),
             predicted_fraction=0.25,
         ),
         evaluate=EvaluateConfig(max_images=300),
@@ -64,6 +64,6 @@ def _demo() -> Config:
         select=SelectConfig(val_fraction=0.1, test_fraction=0.1),
         shard=replace(quick.shard, max_shard_images=128),
         generator=replace(quick.generator, train=train),
-        refiner=replace(quick.refiner, train=replace(train, steps=240)),
+        refiner=replace(quick.refiner, train=replace(train, steps=240, lr=2e-3)),
         execution=ExecutionConfig(part_images=128),
     )

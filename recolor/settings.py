@@ -8,7 +8,7 @@ from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-from annotated_types import Ge, Gt, Le, Lt
+from annotated_types import Ge, Gt, Le, Lt, MultipleOf
 
 from recolor.config import Config
 from recolor.errors import ConfigError
@@ -126,6 +126,8 @@ def _within(value: Any, limit: Any) -> bool:
             return bool(value <= le)
         case Lt(lt):
             return bool(value < lt)
+        case MultipleOf(factor):
+            return bool(value % factor == 0)
     raise AssertionError(f"a limit that is not known here: {limit!r}")
 
 
@@ -157,6 +159,8 @@ def _describe_limit(limit: Any) -> str:
             return f"up to {bound}"
         case Lt(bound):
             return f"below {bound}"
+        case MultipleOf(factor):
+            return f"in steps of {factor}"
     raise AssertionError(f"a limit that is not known here: {limit!r}")
 
 

@@ -10,13 +10,16 @@ from recolor.models.blocks import ResidualBlock, zeroed
 from recolor.models.encoder import CHANNELS, Encoder
 
 AB_SCALE = 110.0  # the regression head predicts ab / 110, about -1..1
+LOGIT_SCALE = 16.0  # so that steps of AdamW's size move the colours of normalised features fast enough
+_GROUP = 8  # channels normalised together
 _DILATIONS = (1, 2, 4, 8)
 
 
 class Generator(nn.Module):
     """ResNet101 features, residual blocks at the deepest layer, upsampling with skips to a quarter of the input.
 
-    The blocks' dilation grows 1, 2, 4, 8 and starts again, so that four of them see a whole 224-pixel image.
+    The blocks' dilation grows 1, 2, 4, 8 and starts again, so that four of them see a whole 224-pixel image. What the
+    head sees is normalised (Wu and He 2018, "Group Normalization"): else the loss rises thirtyfold in the warm-up.
 
     Args:
         config: Its shape. The encoder starts from random weights, whatever `encoder_weights` says.
@@ -31,7 +34,11 @@ class Generator(nn.Module):
         self.laterals = nn.ModuleList(nn.Conv2d(count, config.width, 1) for count in channels)
         dilations = [_DILATIONS[number % len(_DILATIONS)] for number in range(config.blocks)]
         self.blocks = nn.Sequential(*(ResidualBlock(config.width, dilation) for dilation in dilations))
-        self.fuse = nn.Sequential(nn.Conv2d(config.width, config.width, 3, padding=1), nn.ReLU(inplace=True))
+        self.fuse = nn.Sequential(
+            nn.Conv2d(config.width, config.width, 3, padding=1, bias=False),
+            nn.GroupNorm(config.width // _GROUP, config.width),
+            nn.ReLU(inplace=True),
+        )
         self.head = zeroed(nn.Conv2d(config.width, self.bins.count if config.head == "distribution" else 2, 1))
 
     def forward(self, L: Tensor) -> Tensor:
@@ -48,7 +55,7 @@ class Generator(nn.Module):
         for skip in reversed(skips):
             x = skip + functional.interpolate(x, size=skip.shape[-2:], mode="nearest")
         out: Tensor = self.head(self.fuse(x))
-        return out if self.head_kind == "distribution" else out.float() * AB_SCALE
+        return out * LOGIT_SCALE if self.head_kind == "distribution" else out.float() * AB_SCALE
 
     @torch.no_grad()
     def predict_ab(self, L: Tensor, temperature: float) -> Tensor:

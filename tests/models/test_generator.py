@@ -43,13 +43,26 @@ def test_four_blocks_see_across_a_whole_image():
     model = _generator(blocks=4, encoder_depth=2).eval()
     for block in model.blocks:
         torch.nn.init.normal_(block.conv2.weight, std=0.1)
-    torch.nn.init.normal_(model.head.weight)
+    seen = []  # before the norm, which sees everything
+    model.fuse.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     L = torch.rand(1, 1, 224, 224, generator=torch.Generator().manual_seed(8)) * 100
     changed = L.clone()
     changed[:, :, :8, :8] = 100 - changed[:, :, :8, :8]
     with torch.no_grad():
-        difference = (model(L) - model(changed)).abs().amax(1)[0]
-    assert difference[50, 50] > 0
+        model(L)
+        model(changed)
+    assert (seen[0] - seen[1]).abs().amax(1)[0, 50, 50] > 0
+
+
+def test_features_of_any_size_make_predictions_of_one_size():
+    model = _generator().eval()
+    torch.nn.init.normal_(model.head.weight, std=0.05)
+    L = torch.rand(1, 1, 64, 64, generator=torch.Generator().manual_seed(10)) * 100
+    with torch.no_grad():
+        before = model(L)
+        model.fuse[0].weight *= 1000
+        after = model(L)
+    torch.testing.assert_close(before, after, rtol=1e-3, atol=1e-2)
 
 
 def test_bfloat16_autocast_gives_about_the_same_colours():
