@@ -24,12 +24,13 @@ clean:
 
 # uv installs in seconds where pip takes minutes; without it (or without its wheel) pip does the same.
 .venv/installed: pyproject.toml constraints.txt
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Recolor needs Python 3.11 or newer: make PYTHON=python3.11")'
-	$(PYTHON) -m venv --clear .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt uv || true
-	if [ -x $(BIN)/uv ]; then \
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Recolor needs Python 3.11 or newer: make PYTHON=python3.11")'
+	@echo 'Building .venv from constraints.txt ...'
+	@$(PYTHON) -m venv --clear .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt uv 2>/dev/null || true
+	@if [ -x $(BIN)/uv ]; then \
 	  $(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[dev]'; \
 	else \
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'; \
 	fi
-	touch $@
+	@touch $@

@@ -16,12 +16,12 @@ from recolor.models.ab_bins import AbBins, class_weights
 from recolor.models.device import resolve_device
 from recolor.models.files import bins_json
 from recolor.models.generator import Generator
-from recolor.models.weights import encoder_identity, load_encoder_weights, weights_kind
+from recolor.models.weights import encoder_identity, load_encoder_weights
 from recolor.stage import Counts, Outcome, Part, run_part, stage_key
 from recolor.train.loop import Loss, Training, train
 from recolor.train.losses import distribution_loss, regression_loss
 from recolor.train.outputs import (
-    keyed_train_config,
+    keyed,
     model_outputs,
     shards_record,
     stored_px,
@@ -59,7 +59,7 @@ def train_generator(workspace: Workspace, config: Config) -> Outcome:
         "encoder": encoder_identity(config.generator.model.encoder_weights),
     }
     folder = workspace.models / "generator"
-    part = Part(workspace, STAGE, VERSION, _keyed(config.generator), inputs, model_outputs(folder))
+    part = Part(workspace, STAGE, VERSION, keyed(config.generator), inputs, model_outputs(folder))
     return run_part(part, lambda staging: _build(part, config.generator, device, staging))
 
 
@@ -115,29 +115,23 @@ def _loss(config: GeneratorConfig, weights: Tensor) -> Loss:
     return distribution if config.model.head == "distribution" else regression
 
 
-def _keyed(config: GeneratorConfig) -> GeneratorConfig:
-    """The settings that the result depends on; the encoder's weights count by content, as an input."""
-    model = replace(config.model, encoder_weights=weights_kind(config.model.encoder_weights))
-    return replace(config, model=model, train=keyed_train_config(config.train))
-
-
 def _checkpoint_key(part: Part, config: GeneratorConfig) -> str:
     """The part's key without T, which is used only to read the distribution: another T trains nothing again."""
-    return stage_key(STAGE, VERSION, replace(_keyed(config), temperature=1.0), part.inputs)
+    return stage_key(STAGE, VERSION, replace(keyed(config), temperature=1.0), part.inputs)
 
 
 def _config_json(
     part: Part, config: GeneratorConfig, colours: Tensor, weights_sha256: str, image_px: int
 ) -> Mapping[str, Any]:
-    keyed = asdict(_keyed(config))
+    settings = asdict(keyed(config))
     return {
         "kind": "generator",
         "image_px": image_px,
         "key": part.key,
-        "model": keyed["model"],
+        "model": settings["model"],
         "temperature": config.temperature,
         "ab_bins": bins_json(),
         "ab_distribution": colours.tolist(),
         "encoder": {"weights": part.inputs["encoder"], "tensors_sha256": weights_sha256},
-        "training": {"train": keyed["train"], "rebalance": config.rebalance, "inputs": dict(part.inputs)},
+        "training": {"train": settings["train"], "rebalance": config.rebalance, "inputs": dict(part.inputs)},
     }

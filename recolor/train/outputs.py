@@ -3,14 +3,15 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 
-from recolor.config import TrainConfig
+from recolor.config import GeneratorConfig, RefinerConfig
 from recolor.dataset import ShardDataset
 from recolor.manifest import write_manifest
 from recolor.models.files import CONFIG_FILE, MODEL_FILE, save_model
+from recolor.models.weights import weights_kind
 from recolor.schemas import TRAINING_METRICS
 from recolor.shard_format import index_path
 from recolor.stage import Record, require_record
@@ -18,6 +19,8 @@ from recolor.train.checkpoint import Metric
 from recolor.train.curves import draw_loss_curve
 from recolor.train.loop import Trained
 from recolor.workspace import Workspace
+
+C = TypeVar("C", GeneratorConfig, RefinerConfig)
 
 METRICS_FILE = "metrics.parquet"
 CURVE_FILE = "loss_curve.png"
@@ -35,9 +38,13 @@ def write_outputs(folder: Path, trained: Trained, config_json: Mapping[str, Any]
     draw_loss_curve(trained.metrics, curve_title, folder / CURVE_FILE)
 
 
-def keyed_train_config(train: TrainConfig) -> TrainConfig:
-    """The settings of a training that its result depends on: not its device, nor how often it is saved."""
-    return replace(train, device="auto", checkpoint_steps=1)
+def keyed(config: C) -> C:
+    """The settings that the result depends on: not the device, nor how often it is saved.
+
+    The encoder's first weights count by their content, as an input.
+    """
+    model = replace(config.model, encoder_weights=weights_kind(config.model.encoder_weights))
+    return replace(config, model=model, train=replace(config.train, device="auto", checkpoint_steps=1))
 
 
 def shards_record(workspace: Workspace) -> Record:

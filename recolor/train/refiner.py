@@ -1,7 +1,7 @@
 """Training the refiner: from the shards and the generator to `data/models/refiner/`."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,12 @@ from recolor.dataset import Batch, ShardDataset
 from recolor.models.device import resolve_device
 from recolor.models.files import MODEL_FILE, LoadedGenerator, load_generator, model_content
 from recolor.models.refiner import Refiner
-from recolor.models.weights import encoder_identity, load_encoder_weights, weights_kind
+from recolor.models.weights import encoder_identity, load_encoder_weights
 from recolor.stage import Counts, Outcome, Part, require_record, run_part
 from recolor.train.loop import Loss, Training, train
 from recolor.train.losses import refinement_loss
 from recolor.train.outputs import (
-    keyed_train_config,
+    keyed,
     model_outputs,
     shards_record,
     stored_px,
@@ -53,7 +53,7 @@ def train_refiner(workspace: Workspace, config: Config) -> Outcome:
         "encoder": encoder_identity(config.refiner.model.encoder_weights),
     }
     folder = workspace.models / "refiner"
-    part = Part(workspace, STAGE, VERSION, _keyed(config.refiner), inputs, model_outputs(folder))
+    part = Part(workspace, STAGE, VERSION, keyed(config.refiner), inputs, model_outputs(folder))
     return run_part(part, lambda staging: _build(part, config.refiner, device, staging))
 
 
@@ -104,22 +104,16 @@ def _loss(generator: LoadedGenerator, predicted_fraction: float) -> Loss:
     return refinement
 
 
-def _keyed(config: RefinerConfig) -> RefinerConfig:
-    """The settings that the result depends on; the encoder's weights count by content, as an input."""
-    model = replace(config.model, encoder_weights=weights_kind(config.model.encoder_weights))
-    return replace(config, model=model, train=keyed_train_config(config.train))
-
-
 def _config_json(part: Part, config: RefinerConfig, weights_sha256: str, image_px: int) -> Mapping[str, Any]:
-    keyed = asdict(_keyed(config))
+    settings = asdict(keyed(config))
     return {
         "kind": "refiner",
         "image_px": image_px,
         "key": part.key,
-        "model": keyed["model"],
+        "model": settings["model"],
         "encoder": {"weights": part.inputs["encoder"], "tensors_sha256": weights_sha256},
         "training": {
-            "train": keyed["train"],
+            "train": settings["train"],
             "predicted_fraction": config.predicted_fraction,
             "inputs": dict(part.inputs),
         },
