@@ -32,6 +32,11 @@ def score_below(values: Floats, limit: float) -> Floats:
     return np.where(np.isnan(values), 1.0, score)
 
 
+def logistic(evidence: Floats) -> Floats:
+    """Scores evidence that an image is fine, in nats: 0.5 at 0; NaN (not judged) is 1."""
+    return np.where(np.isnan(evidence), 1.0, 1.0 / (1.0 + np.exp(-np.clip(evidence, -700, 700))))
+
+
 def outlier_table(
     schema: Schema,
     measurements: pa.Table,

@@ -60,8 +60,13 @@ SHARPNESS = tuple(
             f"laplacian_variance_{octave}", "grey²", "≥ 0", f"Mean squared Laplacian of L', {octave} times halved."
         ),
         _number(f"laplacian_block_{octave}", "grey²", "≥ 0", "The same of the sharpest blocks (95th percentile)."),
+        *(
+            _number(f"detail_{angle}_{octave}", "grey²", "≥ 0", f"Mean squared second difference along {angle}°.")
+            for angle in (0, 45, 90, 135)
+        ),
     )
 )
+COLOUR_LAYOUT = 90  # numbers
 COLOUR = (
     _number("L_mean", "Lab", "0..100", "Mean lightness."),
     _number("contrast", "Lab", "0..50", "Standard deviation of L."),
@@ -76,7 +81,8 @@ COLOUR = (
         "cast", "Lab", "≥ 0", "5th percentile of ab along its mean: how far even the greyest colours are from grey."
     ),
     _number("hue_entropy", "-", "0..1", "Entropy of the hues, weighted by chroma: 0 is one hue."),
-    _number("ab_residual", "Lab", "≥ 0", "RMS of what a cubic in L leaves of a and b: 0 is monochrome."),
+    _number("ab_residual", "Lab", "≥ 0", "RMS of what a curve over L leaves of a and b: 0 is monochrome."),
+    _number("ab_residual_p90", "Lab", "≥ 0", "90th percentile of the same."),
     *(
         _number(f"{channel}_band_{band}", "Lab", "-108..98", f"Mean {channel} of the {name} third.")
         for band, name in enumerate(("upper", "middle", "lower"))
@@ -113,6 +119,15 @@ MEASUREMENTS = Schema(
         Column("phash_256", pa.binary(256), "-", "8 x 256 bits", "The same with hash_size 16.", True),
         *SHARPNESS,
         *COLOUR,
+        Column(
+            "colour_layout",
+            pa.list_(pa.float32(), COLOUR_LAYOUT),
+            "Lab",
+            "-",
+            "Where in the picture and at which lightness which colours are: see `recolor.measure.colour.colour_layout`."
+            " Null if not decoded.",
+            True,
+        ),
     ),
 )
 
@@ -156,18 +171,20 @@ DUPLICATE = _issue(
 MONOCHROME = _issue(
     "monochrome",
     "an image whose colour is a function of its lightness",
-    *(column for column in COLOUR if column.name in ("ab_residual", "chroma_mean")),
+    *(column for column in COLOUR if column.name in ("ab_residual", "ab_residual_p90", "chroma_mean")),
 )
 SKEWED = _issue(
     "skewed",
     "an image with unusual colours",
     Column("colour_distance", pa.float64(), "medians", "≥ 0", "Robust distance to the data set; null if small.", True),
+    Column("layout_score", pa.float64(), "-", "0..1", "What the network thinks of `colour_layout`; 0 is skewed."),
     *(column for column in COLOUR if column.name in ("a_mean", "b_mean", "cast", "hue_entropy")),
 )
 BLURRY = _issue(
     "blurry",
     "an image without fine detail",
-    Column("octave_ratio", pa.float64(), "log2", "-", "Energy of a fine octave over the next's: 0 if sharp."),
+    Column("octave_ratio", pa.float64(), "log2", "-", "Energy of a fine octave over the next's: about 0 if sharp."),
+    Column("anisotropy", pa.float64(), "log2", "≥ 0", "Finest energy along the richest line over the poorest's."),
     Column("block_detail", pa.float64(), "log2 grey²", "≥ 0", "Energy of the sharpest blocks: about 12 if sharp."),
 )
 LOW_RESOLUTION = _issue("low_resolution", "an image whose short side is too short", *_SIZE_PX)

@@ -1,61 +1,85 @@
 """Images without fine detail: out of focus, moved, or enlarged from something smaller.
 
-Two measurements that fail in different places. *Octave ratio*: blur and enlargement take a fine octave and leave the
-next, while fog, dunes and a clear sky are as poor in the one as in the other. Three octaves are looked at, as a heavy
-blur leaves nothing but the file's noise in the finest. *Block detail*: the energy of the sharpest blocks, which heavy
-blur takes too, and which a sharp subject before a soft background keeps.
+Three kinds of measurement that fail in different places. *Octave ratios*: blur and enlargement take a fine octave and
+leave the next, while fog, dunes and a clear sky are as poor in the one as in the other; three octaves are looked at, as
+a heavy blur leaves nothing but the file's noise in the finest. They are taken along four lines, as a moved camera blurs
+along one. *Anisotropy*: how much richer one line is than another. *Block detail*: the energy of the sharpest blocks,
+which heavy blur takes too, and which a sharp subject before a soft background keeps.
 """
 
 import numpy as np
 import pyarrow as pa
 
 from recolor.config import BlurryConfig
-from recolor.outliers import Floats, column, outlier_table
+from recolor.outliers import Floats, column, logistic, outlier_table
 from recolor.schemas import BLURRY
 
-# Logistic fit of clean photographs against Gaussian, motion and enlargement blur of them, at 256 px and at 1024 px,
-# rounded; the offset puts one of two hundred photographs of a web collection under 0.5.
-_RATIO_WEIGHT, _BLOCK_WEIGHT, _OFFSET = 3.8, 0.2, 6.1
-_NOISE = 1.0  # grey², about what rounding to bytes leaves of the Laplacian: keeps the ratio finite
+# A logistic regression (docs/decisions/2026-11-detectors.md); one weight an octave, the finest first.
+_LEAST_RATIO_WEIGHTS = np.array([2.36, 1.20, 1.67])
+_MEAN_RATIO_WEIGHTS = np.array([1.59, -0.33, 0.50])
+_ANISOTROPY_WEIGHTS = np.array([-1.70, 0.01, 0.39, 0.48])
+_BLOCK_WEIGHTS = np.array([0.19, 0.14, 0.37, 0.08])
+_OFFSET = 4.8  # the regression's 3.2, moved so that about two of a hundred clean photographs are flagged
+_NOISE = 1.0  # grey², about what rounding to bytes leaves of a second difference: keeps the ratios finite
 
 
-def octave_ratio(measurements: pa.Table) -> Floats:
-    """Energy of an octave over the next coarser one's, log2, the least of three: 0 if sharp, -2.5 if blurred.
+def octave_ratios(measurements: pa.Table) -> Floats:
+    """Energy of an octave over the next coarser one's, log2, along each line: 0 if sharp, about -2.5 if blurred.
 
     Returns:
-        float64 [rows]; NaN where not decoded.
+        float64 [rows, 3 octaves, 4 lines]; NaN where not decoded.
     """
-    energy = [np.log2(column(measurements, f"laplacian_variance_{octave}") + _NOISE) for octave in range(4)]
-    ratios = [energy[0] - energy[1], energy[1] - energy[2], energy[2] - energy[3]]
-    return np.asarray(np.min(ratios, axis=0))
+    energy = _energies(measurements)
+    return energy[:, :-1] - energy[:, 1:]
+
+
+def anisotropy(measurements: pa.Table) -> Floats:
+    """Energy along the richest line over that along the poorest, log2, ≥ 0: float64 [rows, 4 octaves]."""
+    return np.asarray(np.ptp(_energies(measurements), axis=2))
 
 
 def block_detail(measurements: pa.Table) -> Floats:
-    """Energy of the sharpest blocks, log2 of grey²: about 12 if sharp, under 6 if blurred or empty.
-
-    Returns:
-        float64 [rows]; NaN where not decoded.
-    """
-    return np.asarray(np.log2(column(measurements, "laplacian_block_0") + _NOISE))
+    """Energy of the sharpest blocks, log2 of grey²: float64 [rows, 4 octaves]; NaN where not decoded."""
+    return np.stack(
+        [np.log2(column(measurements, f"laplacian_block_{octave}") + _NOISE) for octave in range(4)], axis=1
+    )
 
 
 def score_blurry(measurements: pa.Table) -> Floats:
     """Scores fine detail: 0 has none; float64 [rows], 1 where not decoded."""
-    evidence = _RATIO_WEIGHT * octave_ratio(measurements) + _BLOCK_WEIGHT * block_detail(measurements) + _OFFSET
-    return np.where(np.isnan(evidence), 1.0, 1.0 / (1.0 + np.exp(-evidence)))
+    ratios = octave_ratios(measurements)
+    return logistic(
+        ratios.min(axis=2) @ _LEAST_RATIO_WEIGHTS
+        + ratios.mean(axis=2) @ _MEAN_RATIO_WEIGHTS
+        + anisotropy(measurements) @ _ANISOTROPY_WEIGHTS
+        + block_detail(measurements) @ _BLOCK_WEIGHTS
+        + _OFFSET
+    )
 
 
 def detect_blurry(measurements: pa.Table, config: BlurryConfig) -> pa.Table:
     """Lists the blurry images, as a table of `schemas.BLURRY`."""
     score = score_blurry(measurements)
     rows = np.flatnonzero(score < config.threshold)
-    ratio, detail = octave_ratio(measurements)[rows], block_detail(measurements)[rows]
+    taken = measurements.take(pa.array(rows, pa.int64()))
+    ratio = octave_ratios(taken).min(axis=(1, 2))
+    uneven, detail = anisotropy(taken)[:, 0], block_detail(taken)[:, 0]
     reasons = [
-        f"a fine octave has {2**fine:.2f} times the energy of the next (about 1 if sharp), and the sharpest blocks"
-        f" have 2^{block:.1f} grey² (about 2^12 if sharp)"
-        for fine, block in zip(ratio, detail)
+        f"a fine octave has {2**fine:.2f} times the energy of the next (about 1 if sharp), the richest line"
+        f" {2**more:.1f} times the poorest's, and the sharpest blocks have 2^{block:.1f} grey² (about 2^12 if sharp)"
+        for fine, more, block in zip(ratio, uneven, detail)
     ]
-    numbers = {"octave_ratio": pa.array(ratio, pa.float64()), "block_detail": pa.array(detail, pa.float64())}
+    values = {"octave_ratio": ratio, "anisotropy": uneven, "block_detail": detail}
+    numbers = {name: pa.array(value, pa.float64()) for name, value in values.items()}
     return outlier_table(
         BLURRY, measurements, rows=rows, score=score[rows], threshold=config.threshold, reasons=reasons, numbers=numbers
     )
+
+
+def _energies(measurements: pa.Table) -> Floats:
+    """Log2 of the energies: float64 [rows, 4 octaves, 4 lines]."""
+    energies = [
+        [np.log2(column(measurements, f"detail_{angle}_{octave}") + _NOISE) for angle in (0, 45, 90, 135)]
+        for octave in range(4)
+    ]
+    return np.moveaxis(np.array(energies), 2, 0)

@@ -1,23 +1,32 @@
 """Images without colour of their own: grey, grey in RGB, sepia, duotone, tinted.
 
 In all of these colour is a function of lightness. A pale snow scene is not: it has little chroma, but L does not tell
-where. So it is the residual of a and b on a cubic in L that is judged, not chroma.
+where. So what is judged is the residual of a and b on a curve over L: beside the chroma, as a strong tint
+leaves more of a residual, and beside the contrast, as a flat picture leaves nothing to tell.
 """
 
 import numpy as np
 import pyarrow as pa
 
 from recolor.config import MonochromeConfig
-from recolor.outliers import Floats, column, outlier_table, score_above
+from recolor.outliers import Floats, column, logistic, outlier_table
 from recolor.schemas import MONOCHROME
 
-# Residual, in Lab units, of the score 0.5. Grey photographs mostly stay under 0.1, pale winter scenes over 1.
-RESIDUAL_LIMIT = 0.8
+# A logistic regression on logarithms (docs/decisions/2026-11-detectors.md).
+_RESIDUAL_WEIGHT, _RESIDUAL_P90_WEIGHT, _CHROMA_WEIGHT, _CONTRAST_WEIGHT = 2.4, 2.7, -2.0, -1.5
+_OFFSET = 7.3  # the regression's 5.8, moved so that about two of a hundred photographs in colour are flagged
+_RESIDUAL_NOISE, _SMALL = 0.5, 3.0  # Lab units: what JPEG leaves in a grey picture, and what one hardly sees
 
 
 def score_monochrome(measurements: pa.Table) -> Floats:
-    """Scores the residual of ab on L: 0 is monochrome; float64 [rows], 1 where not decoded."""
-    return score_above(column(measurements, "ab_residual"), RESIDUAL_LIMIT)
+    """Scores colour that lightness does not explain: 0 has none; float64 [rows], 1 where not decoded."""
+    return logistic(
+        _RESIDUAL_WEIGHT * np.log(column(measurements, "ab_residual") + _RESIDUAL_NOISE)
+        + _RESIDUAL_P90_WEIGHT * np.log(column(measurements, "ab_residual_p90") + _RESIDUAL_NOISE)
+        + _CHROMA_WEIGHT * np.log(column(measurements, "chroma_mean") + _SMALL)
+        + _CONTRAST_WEIGHT * np.log(column(measurements, "contrast") + _SMALL)
+        + _OFFSET
+    )
 
 
 def detect_monochrome(measurements: pa.Table, config: MonochromeConfig) -> pa.Table:
@@ -34,4 +43,4 @@ def detect_monochrome(measurements: pa.Table, config: MonochromeConfig) -> pa.Ta
 
 def _reason(residual: float, chroma: float) -> str:
     kind = "grey" if chroma < 2.0 else "one tint (sepia, duotone or a filter)"
-    return f"{kind}: lightness explains all of the colour but {residual:.2f} Lab units"
+    return f"{kind}: of a mean chroma of {chroma:.1f}, lightness leaves {residual:.2f} Lab units unexplained"

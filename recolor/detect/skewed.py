@@ -1,44 +1,104 @@
-"""Colours that no photograph of this set has: casts, swapped channels, one hue, filters.
+"""Colours that photographs do not have: casts, swapped channels, one hue, filters, wrong white balance.
 
-Two judges. An absolute one: even the greyest colours of a picture are far from grey. And a relative one: its colour
-statistics are far from the data set's own distribution (a robust Mahalanobis distance), which needs enough images to
-know that distribution, and says nothing with fewer.
+Two judges. A network that has learnt where in photographs, and at which lightness, which colours are. And the data
+set itself: an image's colour statistics are far from the set's own distribution (a robust Mahalanobis distance), which
+needs enough images to know that distribution, and says nothing with fewer.
 """
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from recolor.config import SkewedConfig
-from recolor.outliers import Floats, column, outlier_table, score_below
-from recolor.schemas import SKEWED
+from recolor.outliers import Floats, column, logistic, outlier_table, score_below
+from recolor.schemas import COLOUR_LAYOUT, SKEWED
 
+NETWORK_FILE = Path(__file__).with_suffix(".npz")  # made by tests/benchmarks/fit_skewed.py
 MIN_IMAGES = 200
-CAST_LIMIT = 30.0  # Lab units, of the score 0.5: sunsets mostly stay under it
-DISTANCE_LIMIT = 3.9  # times the median distance, of the score 0.5
+CAST = 15.0  # Lab units; from there on a cast is what a person would call it
+DISTANCE_LIMIT = 5.0  # times the median distance, of the score 0.5
+CLIP = 6.0  # standard deviations of the network's inputs
+_NETWORK_OFFSET = 3.0  # nats; moved so that about one of a hundred clean photographs is flagged
 _SHRINKAGE = 0.3
-_CLIP = 4.0  # a z-score beyond this adds no more to the correlations
+_CLIP_DISTANCE = 4.0  # a z-score beyond this adds no more to the correlations
 _SPREADS = ("a_std", "b_std", "chroma_mean", "chroma_p95")
 _MEANS = tuple(f"{channel}_band_{band}" for band in range(3) for channel in "ab")
+
+Network = Mapping[str, NDArray[np.float32]]
 
 
 def score_skewed(measurements: pa.Table) -> Floats:
     """Scores how usual the colours are, the worse of the two judges: float64 [rows], 1 where not decoded."""
-    return np.minimum(
-        score_below(column(measurements, "cast"), CAST_LIMIT),
-        score_below(colour_distance(measurements), DISTANCE_LIMIT),
-    )
+    return np.minimum(score_layout(measurements), score_below(colour_distance(measurements), DISTANCE_LIMIT))
 
 
 def detect_skewed(measurements: pa.Table, config: SkewedConfig) -> pa.Table:
     """Lists the images with unusual colours, as a table of `schemas.SKEWED`."""
     score = score_skewed(measurements)
     rows = np.flatnonzero(score < config.threshold)
-    distances, casts = colour_distance(measurements)[rows], column(measurements, "cast")[rows]
-    reasons = [_reason(distance, cast) for distance, cast in zip(distances, casts)]
-    numbers = {"colour_distance": pa.array(distances, pa.float64(), from_pandas=True)}
+    distances, layouts = colour_distance(measurements)[rows], score_layout(measurements)[rows]
+    taken = measurements.take(pa.array(rows, pa.int64()))
+    casts, entropies = column(taken, "cast"), column(taken, "hue_entropy")
+    reasons = [
+        _reason(layout < config.threshold, distance, cast, entropy)
+        for layout, distance, cast, entropy in zip(layouts, distances, casts, entropies)
+    ]
+    numbers = {
+        "colour_distance": pa.array(distances, pa.float64(), from_pandas=True),
+        "layout_score": pa.array(layouts, pa.float64()),
+    }
     return outlier_table(
         SKEWED, measurements, rows=rows, score=score[rows], threshold=config.threshold, reasons=reasons, numbers=numbers
     )
+
+
+def score_layout(measurements: pa.Table) -> Floats:
+    """What the network thinks of where the colours are: 0 is skewed; float64 [rows], 1 where not decoded."""
+    layouts = measurements["colour_layout"].combine_chunks()
+    decoded = np.flatnonzero(layouts.is_valid().to_numpy(zero_copy_only=False))
+    values = pc.list_flatten(layouts).to_numpy(zero_copy_only=False).reshape(-1, COLOUR_LAYOUT)
+    evidence = np.full(len(layouts), np.nan)
+    evidence[decoded] = network_evidence(values, _network()) + _NETWORK_OFFSET
+    return logistic(evidence)
+
+
+def network_evidence(layouts: NDArray[np.float32], network: Network) -> Floats:
+    """Log-odds that colours are those of a photograph.
+
+    Args:
+        layouts: float32 [rows, 90], as `recolor.measure.colour.colour_layout` makes them.
+        network: Arrays of `NETWORK_FILE`: one hidden layer of ReLUs on standardised inputs.
+    """
+    z = np.clip((prepare_layout(layouts) - network["mean"]) / network["std"], -CLIP, CLIP).astype(np.float32)
+    hidden = np.maximum(z @ network["weight_1"].T + network["bias_1"], 0)
+    return np.asarray(hidden @ network["weight_2"] + network["bias_2"], np.float64)
+
+
+def prepare_layout(layouts: NDArray[np.float32]) -> Floats:
+    """Brings the numbers of a layout to like spreads: variances and chromas as logarithms, empty cells to zero."""
+    share, means, variances, covariances, hues = np.split(layouts.astype(np.float64), [9, 27, 45, 54], axis=1)
+    filled = np.minimum(1.0, share / 0.05)
+    return np.concatenate(
+        [
+            share,
+            means * np.tile(filled, (1, 2)),
+            np.log(np.maximum(variances, 0) + 4.0),
+            np.sign(covariances) * np.log1p(np.abs(covariances) / 4.0),
+            np.log(hues + 0.3),
+        ],
+        axis=1,
+    )
+
+
+@cache
+def _network() -> Network:
+    with np.load(NETWORK_FILE) as file:
+        return dict(file)
 
 
 def colour_distance(measurements: pa.Table) -> Floats:
@@ -56,7 +116,7 @@ def colour_distance(measurements: pa.Table) -> Floats:
     distance = np.full(len(values), np.nan)
     if judged.sum() >= MIN_IMAGES:
         z = _robust_z(values[judged])
-        clipped = np.clip(z, -_CLIP, _CLIP)
+        clipped = np.clip(z, -_CLIP_DISTANCE, _CLIP_DISTANCE)
         spread = (1 - _SHRINKAGE) * np.cov(clipped.T) + _SHRINKAGE * np.eye(z.shape[1])
         length = np.sqrt(np.einsum("ij,jk,ik->i", z, np.linalg.inv(spread), z))
         distance[judged] = length / max(float(np.median(length)), 1e-9)
@@ -80,7 +140,11 @@ def _robust_z(values: Floats) -> Floats:
     return np.asarray((values - np.median(values, axis=0)) / np.maximum(scale, 1e-6))
 
 
-def _reason(distance: float, cast: float) -> str:
-    if cast >= CAST_LIMIT or np.isnan(distance):
+def _reason(by_layout: bool, distance: float, cast: float, hue_entropy: float) -> str:
+    if not by_layout:
+        return f"unusual colours: {distance:.1f} times as far from the data set's own as half of its images"
+    if cast >= CAST:
         return f"colour cast: even the greyest colours are {cast:.0f} Lab units from grey"
-    return f"unusual colours: {distance:.1f} times as far from the data set's own as half of its images"
+    if hue_entropy < 0.3:
+        return f"few hues (entropy {hue_entropy:.2f} of 1), and not where photographs have them"
+    return "colours are not where photographs have them: swapped channels, a filter, or wrong white balance"

@@ -8,11 +8,15 @@ from recolor.lab import rgb_to_lab
 
 BANDS = 3
 HUE_BINS = 36
+_LIGHTNESS_EDGES = (33.0, 66.0)
+_LAYOUT_HUES = 12
+_RESIDUAL_PX = 48  # where chroma subsampling and noise are averaged out
+_KNOTS = 24
 
 Plane = NDArray[np.float32]
 
 
-def measure_colour(rgb: NDArray[np.uint8], side_px: int) -> dict[str, float]:
+def measure_colour(rgb: NDArray[np.uint8], side_px: int) -> dict[str, float | list[float]]:
     """Measures colour on a small copy of a picture.
 
     Args:
@@ -20,10 +24,9 @@ def measure_colour(rgb: NDArray[np.uint8], side_px: int) -> dict[str, float]:
         side_px: Long side of the copy.
 
     Returns:
-        The columns `schemas.COLOUR`.
+        The columns `schemas.COLOUR`, and `colour_layout`.
     """
-    lab = rgb_to_lab(shrink(rgb, side_px))
-    L, a, b = (np.ascontiguousarray(lab[..., channel]) for channel in range(3))
+    L, a, b = _planes(shrink(rgb, side_px))
     chroma = np.sqrt(a * a + b * b)
     a_mean, b_mean = _mean(a), _mean(b)
     return {
@@ -38,9 +41,15 @@ def measure_colour(rgb: NDArray[np.uint8], side_px: int) -> dict[str, float]:
         "chroma_p95": _percentile(chroma, 95),
         "cast": _cast(a, b, a_mean, b_mean),
         "hue_entropy": _hue_entropy(a, b, chroma),
-        "ab_residual": _ab_residual(L, a, b),
+        **_ab_residual(rgb),
         **_band_means(a, b),
+        "colour_layout": colour_layout(L, a, b).tolist(),
     }
+
+
+def _planes(rgb: NDArray[np.uint8]) -> tuple[Plane, Plane, Plane]:
+    lab = rgb_to_lab(rgb)
+    return tuple(np.ascontiguousarray(lab[..., channel]) for channel in range(3))  # type: ignore[return-value]  # three
 
 
 def shrink(rgb: NDArray[np.uint8], side_px: int) -> NDArray[np.uint8]:
@@ -83,15 +92,65 @@ def _hue_entropy(a: Plane, b: Plane, chroma: Plane) -> float:
     return max(0.0, float(-(share * np.log(share)).sum() / np.log(HUE_BINS)))
 
 
-def _ab_residual(L: Plane, a: Plane, b: Plane) -> float:
-    """Root mean square of what a cubic in L leaves of a and b: 0 if colour is a function of lightness alone."""
-    x = (L.reshape(-1).astype(np.float64) - 50.0) / 50.0
-    powers = np.stack([np.ones_like(x), x, x * x, x * x * x])
-    ab = np.stack([a.reshape(-1), b.reshape(-1)]).astype(np.float64)
-    # A little ridge keeps a picture of one lightness solvable, and changes less than rounding does elsewhere.
-    gram = powers @ powers.T + 1e-6 * x.size * np.eye(4)
-    left = ab - np.linalg.solve(gram, powers @ ab.T).T @ powers
-    return float(np.sqrt((left * left).sum() / x.size))
+def _ab_residual(rgb: NDArray[np.uint8]) -> dict[str, float]:
+    """What a curve over L leaves of a and b: nothing, if colour is a function of lightness alone.
+
+    The curve is piecewise linear between quantiles of L: a sepia that clips has corners that no cubic follows. The copy
+    is averaged in sRGB, where grey, tints and duotones are straight lines that averaging keeps.
+    """
+    L, a, b = (plane.reshape(-1).astype(np.float64) for plane in _planes(shrink(rgb, _RESIDUAL_PX)))
+    weights = _hats(L)
+    ab = np.stack([a, b])
+    # A little ridge keeps a knot that nothing is near to solvable.
+    gram = weights @ weights.T + 1e-3 * np.eye(len(weights))
+    left = ab - np.linalg.solve(gram, weights @ ab.T).T @ weights
+    length = np.sqrt((left * left).sum(axis=0))
+    return {
+        "ab_residual": float(np.sqrt((length * length).mean())),
+        "ab_residual_p90": float(np.percentile(length, 90)),
+    }
+
+
+def _hats(L: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Weights of linear interpolation between knots at quantiles of L: float64 [knots, pixels]."""
+    knots = np.unique(np.quantile(L, np.linspace(0, 1, _KNOTS)))
+    if len(knots) < 2:
+        return np.ones((1, L.size))
+    left = np.clip(np.searchsorted(knots, L, side="right") - 1, 0, len(knots) - 2)
+    share = (L - knots[left]) / (knots[left + 1] - knots[left])
+    weights = np.zeros((len(knots), L.size))
+    at = np.arange(L.size)
+    weights[left, at], weights[left + 1, at] = 1 - share, share
+    return weights
+
+
+def colour_layout(L: Plane, a: Plane, b: Plane) -> NDArray[np.float32]:
+    """Where in the picture, and at which lightness, which colours are: skies are blue above, shadows bluish below.
+
+    Args:
+        L: float32 [H, W], 0..100.
+        a: float32 [H, W].
+        b: float32 [H, W].
+
+    Returns:
+        float32 [90]. For each third of the height from the top, and in it for each third of lightness from black: its
+        share of the third's pixels; then in the same order its mean a; mean b; variance of a; of b; covariance. Then
+        for each third of lightness the chroma in 12 hues from -180° on, over the number of all pixels.
+    """
+    rows = np.minimum(np.arange(len(L)) * BANDS // len(L), BANDS - 1)
+    light = np.digitize(L, _LIGHTNESS_EDGES)
+    cell = (rows[:, None] * 3 + light).reshape(-1)
+    count = np.bincount(cell, minlength=9)
+
+    def mean(values: Plane) -> NDArray[np.float64]:
+        return np.asarray(np.bincount(cell, values.reshape(-1), 9) / np.maximum(count, 1))
+
+    a_mean, b_mean = mean(a), mean(b)
+    moments = (mean(a * a) - a_mean**2, mean(b * b) - b_mean**2, mean(a * b) - a_mean * b_mean)
+    turns = (np.arctan2(b, a) + np.float32(np.pi)) * np.float32(_LAYOUT_HUES / (2 * np.pi))
+    hue = light.reshape(-1) * _LAYOUT_HUES + turns.reshape(-1).astype(np.int64) % _LAYOUT_HUES
+    hues = np.bincount(hue, np.hypot(a, b).reshape(-1), 3 * _LAYOUT_HUES) / L.size
+    return np.concatenate([count * BANDS / L.size, a_mean, b_mean, *moments, hues]).astype(np.float32)
 
 
 def _band_means(a: Plane, b: Plane) -> dict[str, float]:

@@ -20,6 +20,7 @@ DAMAGE = {
     "gauss 4": lambda picture: cv2.GaussianBlur(picture, (0, 0), 4),
     "gauss 8": lambda picture: cv2.GaussianBlur(picture, (0, 0), 8),
     "enlarged 4": lambda picture: enlarged(picture, 4),
+    "moved": lambda picture: cv2.filter2D(picture, -1, np.full((1, 25), 1 / 25, np.float32)),
 }
 
 

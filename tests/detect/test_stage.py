@@ -53,7 +53,7 @@ def test_each_issue_has_its_manifest_and_undecoded_images_are_only_corrupt(measu
 def test_another_threshold_redoes_its_own_detector_alone(measured_workspace):
     for issue in ISSUES:
         detect_issue(measured_workspace, issue, Config())
-    other = replace(Config(), monochrome=MonochromeConfig(threshold=0.99))
+    other = replace(Config(), monochrome=MonochromeConfig(threshold=1.0))
     rebuilt = [issue for issue in ISSUES if detect_issue(measured_workspace, issue, other).built]
     assert rebuilt == ["monochrome"]
     assert len(paths(measured_workspace, "monochrome")) > 1

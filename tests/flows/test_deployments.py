@@ -83,6 +83,7 @@ class Site:
                 service.wait(30)
             except subprocess.TimeoutExpired:
                 os.killpg(service.pid, signal.SIGKILL)
+                service.wait()
 
 
 @pytest.fixture(scope="module")

@@ -21,6 +21,27 @@ def test_the_energy_is_that_of_the_laplacian():
     assert numbers["laplacian_block_0"] == pytest.approx(np.percentile(blocks, 95), rel=1e-5)
 
 
+def test_detail_is_the_energy_of_second_differences_along_a_line():
+    picture = grey()[:60, :80].astype(float)
+    padded = np.pad(picture, 1, mode="reflect")
+    numbers = measure_sharpness(picture.astype(np.uint8))
+    for angle, (down, right) in {0: (0, 1), 45: (-1, 1), 90: (1, 0), 135: (1, 1)}.items():
+        ends = [padded[1 + way * down : 61 + way * down, 1 + way * right : 81 + way * right] for way in (1, -1)]
+        assert numbers[f"detail_{angle}_0"] == pytest.approx(((sum(ends) - 2 * picture) ** 2).mean(), rel=1e-6)
+
+
+@pytest.mark.parametrize("angle", [0, 45, 90, 135])
+def test_a_moved_camera_takes_detail_along_its_way_most(angle):
+    noise = np.random.default_rng(1).integers(0, 256, (200, 200)).astype(np.uint8)
+    down, right = {0: (0, 1), 45: (-1, 1), 90: (1, 0), 135: (1, 1)}[angle]
+    kernel = np.zeros((9, 9), np.float32)
+    for step in range(-4, 5):
+        kernel[4 + step * down, 4 + step * right] = 1 / 9
+    moved = measure_sharpness(cv2.filter2D(noise, -1, kernel))
+    least = min((0, 45, 90, 135), key=lambda other: moved[f"detail_{other}_0"])
+    assert least == angle
+
+
 def test_blur_takes_the_finest_octave_first():
     sharp, soft = measure_sharpness(grey()), measure_sharpness(cv2.GaussianBlur(grey(), (0, 0), 1.5))
     lost = [soft[f"laplacian_variance_{octave}"] / sharp[f"laplacian_variance_{octave}"] for octave in range(4)]

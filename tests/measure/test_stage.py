@@ -14,6 +14,7 @@ from recolor.images import decode
 from recolor.index import index_images
 from recolor.manifest import read_manifest
 from recolor.measure import measure_part, merge_measurements, plan_measure, rows
+from recolor.measure.stage import MEASURE_VERSION
 from recolor.stage import read_record, record_path
 from recolor.workspace import open_workspace
 
@@ -131,7 +132,7 @@ def test_going_back_to_earlier_limits_measures_nothing_again(workspace, images):
         lambda part: part.write_bytes(part.read_bytes()[:-100]),
         lambda part: record_path(part).unlink(),
         lambda part: record_path(part).write_text(
-            record_path(part).read_text().replace('"version": 1', '"version": 0')
+            record_path(part).read_text().replace(f'"version": {MEASURE_VERSION}', '"version": 0')
         ),
     ],
 )
