@@ -42,7 +42,7 @@ def _read(descriptor: int, max_bytes: int) -> bytes:
     if status.st_size > max_bytes:
         raise ImageError("too_many_pixels", f"{status.st_size} bytes, allowed are {max_bytes}")
     with os.fdopen(descriptor, "rb", closefd=False) as file:
-        return file.read(max_bytes)
+        return file.read(status.st_size + 1)  # not `max_bytes`: that much would be set aside first
 
 
 def decode(data: bytes, limits: MeasureConfig, min_side_px: int | None = None) -> Decoded:

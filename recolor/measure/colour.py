@@ -26,7 +26,8 @@ def measure_colour(rgb: NDArray[np.uint8], side_px: int) -> dict[str, float | li
     Returns:
         The columns `schemas.COLOUR`, and `colour_layout`.
     """
-    L, a, b = _planes(shrink(rgb, side_px))
+    small = shrink(rgb, side_px)
+    L, a, b = _planes(small)
     chroma = np.sqrt(a * a + b * b)
     a_mean, b_mean = _mean(a), _mean(b)
     return {
@@ -41,7 +42,7 @@ def measure_colour(rgb: NDArray[np.uint8], side_px: int) -> dict[str, float | li
         "chroma_p95": _percentile(chroma, 95),
         "cast": _cast(a, b, a_mean, b_mean),
         "hue_entropy": _hue_entropy(a, b, chroma),
-        **_ab_residual(rgb),
+        **_ab_residual(shrink(small, _RESIDUAL_PX)),
         **_band_means(a, b),
         "colour_layout": colour_layout(L, a, b).tolist(),
     }
@@ -53,7 +54,14 @@ def _planes(rgb: NDArray[np.uint8]) -> tuple[Plane, Plane, Plane]:
 
 
 def shrink(rgb: NDArray[np.uint8], side_px: int) -> NDArray[np.uint8]:
-    """Area-averages a picture down to a long side; smaller pictures stay as they are."""
+    """Area-averages a picture down to a long side; smaller pictures stay as they are.
+
+    Halved first, while that leaves enough: means of 2x2 are ten times as fast as of any other size.
+    """
+    while max(rgb.shape[:2]) >= 2 * side_px and min(rgb.shape[:2]) > 1:
+        height, width = rgb.shape[0] // 2, rgb.shape[1] // 2
+        even = rgb[: 2 * height, : 2 * width]
+        rgb = np.asarray(cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
     height, width = rgb.shape[:2]
     scale = side_px / max(height, width)
     if scale >= 1:
@@ -66,7 +74,7 @@ def _mean(values: Plane) -> float:
     return float(values.mean(dtype=np.float64))
 
 
-def _percentile(values: Plane, percent: int) -> float:
+def _percentile(values: NDArray[np.floating], percent: int) -> float:
     """The value below which `percent` of the values lie (no interpolation: five times as fast as numpy's)."""
     at = min(values.size - 1, values.size * percent // 100)
     return float(np.partition(values, at, axis=None)[at])
@@ -95,33 +103,28 @@ def _hue_entropy(a: Plane, b: Plane, chroma: Plane) -> float:
 def _ab_residual(rgb: NDArray[np.uint8]) -> dict[str, float]:
     """What a curve over L leaves of a and b: nothing, if colour is a function of lightness alone.
 
-    The curve is piecewise linear between quantiles of L: a sepia that clips has corners that no cubic follows. The copy
-    is averaged in sRGB, where grey, tints and duotones are straight lines that averaging keeps.
+    The curve is the best piecewise linear one with corners at quantiles of L: a sepia that clips has corners that no
+    cubic follows. The copy is averaged in sRGB, where grey, tints and duotones are straight lines that averaging keeps.
     """
-    L, a, b = (plane.reshape(-1).astype(np.float64) for plane in _planes(shrink(rgb, _RESIDUAL_PX)))
-    weights = _hats(L)
-    ab = np.stack([a, b])
-    # A little ridge keeps a knot that nothing is near to solvable.
-    gram = weights @ weights.T + 1e-3 * np.eye(len(weights))
-    left = ab - np.linalg.solve(gram, weights @ ab.T).T @ weights
-    length = np.sqrt((left * left).sum(axis=0))
-    return {
-        "ab_residual": float(np.sqrt((length * length).mean())),
-        "ab_residual_p90": float(np.percentile(length, 90)),
-    }
-
-
-def _hats(L: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Weights of linear interpolation between knots at quantiles of L: float64 [knots, pixels]."""
-    knots = np.unique(np.quantile(L, np.linspace(0, 1, _KNOTS)))
+    L, *ab = (plane.reshape(-1).astype(np.float64) for plane in _planes(rgb))
+    knots = np.unique(np.sort(L)[np.linspace(0, L.size - 1, _KNOTS).round().astype(np.intp)])
     if len(knots) < 2:
-        return np.ones((1, L.size))
+        knots = np.array([knots[0] - 1.0, knots[0] + 1.0])
     left = np.clip(np.searchsorted(knots, L, side="right") - 1, 0, len(knots) - 2)
     share = (L - knots[left]) / (knots[left + 1] - knots[left])
-    weights = np.zeros((len(knots), L.size))
-    at = np.arange(L.size)
-    weights[left, at], weights[left + 1, at] = 1 - share, share
-    return weights
+    weights = np.stack([1.0 - share, share])
+
+    def sums(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Of values [2, pixels], the first at the knot to the left of each pixel, the second at that to the right."""
+        lower = np.bincount(left, values[0], len(knots))
+        return np.asarray(lower + np.bincount(left + 1, values[1], len(knots)))
+
+    # Normal equations; a little ridge keeps a knot that nothing is near to solvable.
+    beside = np.diag(np.bincount(left, share * (1.0 - share), len(knots))[:-1], 1)
+    gram = np.diag(sums(weights * weights) + 1e-3) + beside + beside.T
+    curve = np.linalg.solve(gram, np.stack([sums(weights * plane) for plane in ab], axis=1))
+    square = sum((plane - weights[0] * at[left] - weights[1] * at[left + 1]) ** 2 for plane, at in zip(ab, curve.T))
+    return {"ab_residual": float(np.sqrt(np.mean(square))), "ab_residual_p90": float(np.sqrt(_percentile(square, 90)))}
 
 
 def colour_layout(L: Plane, a: Plane, b: Plane) -> NDArray[np.float32]:

@@ -34,27 +34,31 @@ def measure_sharpness(grey: NDArray[np.uint8]) -> dict[str, float]:
         is sharp is sharp; and `detail_<angle>_k`, the mean of the squared second difference along a line. Grey
         levels², ≥ 0.
     """
-    numbers = {}
+    numbers: dict[str, float] = {}
     for octave in range(OCTAVES):
-        numbers[f"laplacian_variance_{octave}"], numbers[f"laplacian_block_{octave}"] = _laplacian(grey)
-        for angle in ANGLES:
-            numbers[f"detail_{angle}_{octave}"] = _detail(grey, angle)
+        numbers |= dict(zip(_names(octave), _energies(grey), strict=True))
         grey = _half(grey)
     return numbers
 
 
-def _laplacian(grey: NDArray[np.uint8]) -> tuple[float, float]:
-    laplacian = cv2.Laplacian(grey, cv2.CV_32F, borderType=cv2.BORDER_REFLECT_101)
-    square = cv2.multiply(laplacian, laplacian)
+def _names(octave: int) -> list[str]:
+    details = [f"detail_{angle}_{octave}" for angle in ANGLES]
+    return [f"laplacian_variance_{octave}", f"laplacian_block_{octave}", *details]
+
+
+def _energies(grey: NDArray[np.uint8]) -> list[float]:
+    """Mean and sharpest blocks of the squared Laplacian, then mean squared second difference along each angle."""
+    # 16 bits hold every second difference of bytes.
+    second = {
+        angle: cv2.filter2D(grey, cv2.CV_16S, kernel, borderType=cv2.BORDER_REFLECT_101)
+        for angle, kernel in _SECOND_DIFFERENCES.items()
+    }
+    laplacian = cv2.add(second[0], second[90])
+    square = cv2.multiply(laplacian, laplacian, dtype=cv2.CV_32F)
     size = (max(1, grey.shape[1] // _BLOCK_PX), max(1, grey.shape[0] // _BLOCK_PX))
     blocks = cv2.resize(square, size, interpolation=cv2.INTER_AREA)
-    return float(blocks.mean()), float(np.percentile(blocks, _PERCENTILE))
-
-
-def _detail(grey: NDArray[np.uint8], angle: int) -> float:
-    # 16 bits hold every second difference of bytes.
-    second = cv2.filter2D(grey, cv2.CV_16S, _SECOND_DIFFERENCES[angle], borderType=cv2.BORDER_REFLECT_101)
-    return float(cv2.norm(second, cv2.NORM_L2SQR) / grey.size)
+    details = [cv2.norm(second[angle], cv2.NORM_L2SQR) / grey.size for angle in ANGLES]
+    return [float(blocks.mean()), float(np.percentile(blocks, _PERCENTILE)), *details]
 
 
 def _half(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
