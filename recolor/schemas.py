@@ -52,18 +52,29 @@ _SIZE_PX = (
     Column("width_px", pa.int32(), "px", "≥ 1", "Width of the upright image; null if not decoded.", True),
     Column("height_px", pa.int32(), "px", "≥ 1", "Height of the upright image; null if not decoded.", True),
 )
-SHARPNESS = tuple(
-    column
-    for octave in range(4)
-    for column in (
+_LAPLACIAN = {
+    octave: (
         _number(
             f"laplacian_variance_{octave}", "grey²", "≥ 0", f"Mean squared Laplacian of L', {octave} times halved."
         ),
         _number(f"laplacian_block_{octave}", "grey²", "≥ 0", "The same of the sharpest blocks (95th percentile)."),
+    )
+    for octave in (1, 2)
+}
+SHARPNESS = tuple(
+    column
+    for octave in range(4)
+    for column in (
         *(
-            _number(f"detail_{angle}_{octave}", "grey²", "≥ 0", f"Mean squared second difference along {angle}°.")
+            _number(
+                f"detail_{angle}_{octave}",
+                "grey²",
+                "≥ 0",
+                f"Mean squared second difference of L' along {angle}°, {octave} times halved.",
+            )
             for angle in (0, 45, 90, 135)
         ),
+        *_LAPLACIAN.get(octave, ()),
     )
 )
 COLOUR_LAYOUT = 90  # numbers

@@ -15,11 +15,11 @@ from recolor.outliers import Floats, column, logistic, outlier_table
 from recolor.schemas import BLURRY
 
 # A logistic regression (docs/decisions/2026-11-detectors.md); one weight an octave, the finest first.
-_LEAST_RATIO_WEIGHTS = np.array([2.36, 1.20, 1.67])
-_MEAN_RATIO_WEIGHTS = np.array([1.59, -0.33, 0.50])
-_ANISOTROPY_WEIGHTS = np.array([-1.70, 0.01, 0.39, 0.48])
-_BLOCK_WEIGHTS = np.array([0.19, 0.14, 0.37, 0.08])
-_OFFSET = 4.8  # the regression's 3.2, moved so that about two of a hundred clean photographs are flagged
+_LEAST_RATIO_WEIGHTS = np.array([2.44, 1.21, 1.67])
+_MEAN_RATIO_WEIGHTS = np.array([1.67, -0.32, 0.45])
+_ANISOTROPY_WEIGHTS = np.array([-1.60, -0.01, 0.36, 0.46])
+_BLOCK_WEIGHTS = np.array([0.26, 0.50])  # of the middle two octaves
+_OFFSET = 4.9  # the regression's 3.35, moved so that about two of a hundred clean photographs are flagged
 _NOISE = 1.0  # grey², about what rounding to bytes leaves of a second difference: keeps the ratios finite
 
 
@@ -39,10 +39,9 @@ def anisotropy(measurements: pa.Table) -> Floats:
 
 
 def block_detail(measurements: pa.Table) -> Floats:
-    """Energy of the sharpest blocks, log2 of grey²: float64 [rows, 4 octaves]; NaN where not decoded."""
-    return np.stack(
-        [np.log2(column(measurements, f"laplacian_block_{octave}") + _NOISE) for octave in range(4)], axis=1
-    )
+    """Energy of the sharpest blocks, log2 of grey²: float64 [rows, the middle 2 octaves]; NaN where not decoded."""
+    blocks = [column(measurements, f"laplacian_block_{octave}") for octave in (1, 2)]
+    return np.log2(np.stack(blocks, axis=1) + _NOISE)
 
 
 def score_blurry(measurements: pa.Table) -> Floats:

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from recolor.schemas import SYMMETRIES
 
+HASH_PX = 64  # side of the squares that are transformed
+
 # For each symmetry: transposed first?, then mirrored left-right?, top-bottom? Rotations are clockwise.
 _STEPS = (
     (False, False, False),
@@ -62,8 +64,8 @@ def hash_grey(grey: NDArray[np.uint8]) -> tuple[bytes, bytes]:
     Returns:
         The 64-bit and the 256-bit hashes under the 8 symmetries: 64 and 256 bytes.
     """
-    square = np.asarray(cv2.resize(grey, (64, 64), interpolation=cv2.INTER_AREA), np.uint8)
-    small = np.asarray(cv2.resize(square, (32, 32), interpolation=cv2.INTER_AREA), np.uint8)
+    square = np.asarray(cv2.resize(grey, (HASH_PX, HASH_PX), interpolation=cv2.INTER_AREA), np.uint8)
+    small = np.asarray(cv2.resize(square, (HASH_PX // 2, HASH_PX // 2), interpolation=cv2.INTER_AREA), np.uint8)
     return phash_symmetries(small, 8).tobytes(), phash_symmetries(square, 16).tobytes()
 
 

@@ -15,8 +15,8 @@ from recolor.config import MeasureConfig
 from recolor.errors import ImageError
 from recolor.images import Decoded, decode, read_bytes
 from recolor.measure.colour import measure_colour
-from recolor.measure.hashes import hash_grey
-from recolor.measure.sharpness import measure_sharpness
+from recolor.measure.hashes import HASH_PX, hash_grey
+from recolor.measure.sharpness import measure_sharpness, octaves
 
 Row = dict[str, Any]  # a line of the table, on its way into Arrow columns
 
@@ -64,8 +64,8 @@ def measure_picture(decoded: Decoded, config: MeasureConfig) -> Row:
     hashes are measured on smaller copies, where the scale of the decode makes no difference.
     """
     rgb = _bounded(decoded.rgb, config.measure_px)
-    grey = np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.uint8)
-    phash_64, phash_256 = hash_grey(grey)
+    greys = octaves(np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.uint8))
+    phash_64, phash_256 = hash_grey(next((grey for grey in reversed(greys) if min(grey.shape) >= HASH_PX), greys[0]))
     return {
         "width_px": decoded.width_px,
         "height_px": decoded.height_px,
@@ -76,7 +76,7 @@ def measure_picture(decoded: Decoded, config: MeasureConfig) -> Row:
         "icc": decoded.icc,
         "phash_64": phash_64,
         "phash_256": phash_256,
-        **measure_sharpness(grey),
+        **measure_sharpness(greys),
         **measure_colour(rgb, config.colour_px),
     }
 

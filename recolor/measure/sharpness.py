@@ -11,56 +11,69 @@ import numpy as np
 from numpy.typing import NDArray
 
 OCTAVES = 4
-ANGLES = (0, 45, 90, 135)  # degrees from horizontal, anticlockwise
+LAPLACIAN_OCTAVES = (1, 2)
 _BLOCK_PX = 16
 _PERCENTILE = 95
-_SECOND_DIFFERENCES = {
-    0: np.array([[0, 0, 0], [1, -2, 1], [0, 0, 0]], np.float32),
-    45: np.array([[0, 0, 1], [0, -2, 0], [1, 0, 0]], np.float32),
-    90: np.array([[0, 1, 0], [0, -2, 0], [0, 1, 0]], np.float32),
-    135: np.array([[1, 0, 0], [0, -2, 0], [0, 0, 1]], np.float32),
-}
+# Angle in degrees from horizontal, anticlockwise -> rows down and columns right to the next pixel along the line.
+_STEPS = {0: (0, 1), 45: (-1, 1), 90: (1, 0), 135: (1, 1)}
+
+Grey = NDArray[np.uint8]
 
 
-def measure_sharpness(grey: NDArray[np.uint8]) -> dict[str, float]:
-    """Measures second differences at 4 octaves, each half as large as the one before.
+def octaves(grey: Grey) -> list[Grey]:
+    """A grey picture, uint8 [H, W], and its halves, quarters and eighths."""
+    pictures = [grey]
+    while len(pictures) < OCTAVES:
+        size = (max(1, pictures[-1].shape[1] // 2), max(1, pictures[-1].shape[0] // 2))
+        pictures.append(np.asarray(cv2.resize(pictures[-1], size, interpolation=cv2.INTER_AREA), np.uint8))
+    return pictures
+
+
+def measure_sharpness(pictures: list[Grey]) -> dict[str, float]:
+    """Measures second differences at several octaves.
 
     Args:
-        grey: uint8 [H, W].
+        pictures: uint8 [H, W] each, each half as large as the one before; see `octaves`.
 
     Returns:
-        For octave k: `laplacian_variance_k`, the mean of the squared Laplacian (4 neighbours); `laplacian_block_k`,
-        that of the sharpest blocks (95th percentile over blocks of 16 px of the octave): a picture whose subject alone
-        is sharp is sharp; and `detail_<angle>_k`, the mean of the squared second difference along a line. Grey
-        levels², ≥ 0.
+        For octave k: `detail_<angle>_k`, the mean of the squared second difference along a line; for the middle two
+        also `laplacian_variance_k`, the mean of the squared Laplacian (4 neighbours), and `laplacian_block_k`, that of
+        the sharpest blocks (95th percentile over blocks of 16 px of the octave): a picture whose subject alone is sharp
+        is sharp. Grey levels², ≥ 0.
     """
-    numbers: dict[str, float] = {}
-    for octave in range(OCTAVES):
-        numbers |= dict(zip(_names(octave), _energies(grey), strict=True))
-        grey = _half(grey)
+    numbers = {}
+    for octave, grey in enumerate(pictures):
+        for angle, step in _STEPS.items():
+            numbers[f"detail_{angle}_{octave}"] = _detail(grey, *step)
+        if octave in LAPLACIAN_OCTAVES:
+            numbers[f"laplacian_variance_{octave}"], numbers[f"laplacian_block_{octave}"] = _laplacian(grey)
     return numbers
 
 
-def _names(octave: int) -> list[str]:
-    details = [f"detail_{angle}_{octave}" for angle in ANGLES]
-    return [f"laplacian_variance_{octave}", f"laplacian_block_{octave}", *details]
+def _laplacian(grey: Grey) -> tuple[float, float]:
+    """Mean over the picture and over its sharpest blocks; what no whole block holds is left out of the latter."""
+    laplacian = cv2.Laplacian(grey, cv2.CV_16S, borderType=cv2.BORDER_REFLECT_101)  # 16 bits hold 8 x 255
+    mean = float(cv2.norm(laplacian, cv2.NORM_L2SQR)) / grey.size
+    height, width = grey.shape[0] // _BLOCK_PX, grey.shape[1] // _BLOCK_PX
+    if not height or not width:
+        return mean, mean
+    whole = laplacian[: height * _BLOCK_PX, : width * _BLOCK_PX].astype(np.float32)
+    blocks = whole.reshape(height, _BLOCK_PX, width, _BLOCK_PX)
+    energies = np.einsum("iyjx,iyjx->ij", blocks, blocks) / _BLOCK_PX**2
+    return mean, float(np.percentile(energies, _PERCENTILE))
 
 
-def _energies(grey: NDArray[np.uint8]) -> list[float]:
-    """Mean and sharpest blocks of the squared Laplacian, then mean squared second difference along each angle."""
-    # 16 bits hold every second difference of bytes.
-    second = {
-        angle: cv2.filter2D(grey, cv2.CV_16S, kernel, borderType=cv2.BORDER_REFLECT_101)
-        for angle, kernel in _SECOND_DIFFERENCES.items()
-    }
-    laplacian = cv2.add(second[0], second[90])
-    square = cv2.multiply(laplacian, laplacian, dtype=cv2.CV_32F)
-    size = (max(1, grey.shape[1] // _BLOCK_PX), max(1, grey.shape[0] // _BLOCK_PX))
-    blocks = cv2.resize(square, size, interpolation=cv2.INTER_AREA)
-    details = [cv2.norm(second[angle], cv2.NORM_L2SQR) / grey.size for angle in ANGLES]
-    return [float(blocks.mean()), float(np.percentile(blocks, _PERCENTILE)), *details]
+def _detail(grey: Grey, down: int, right: int) -> float:
+    """Mean of (before - 2 here + after)² along a line, over the pixels that have both neighbours; 0 if none has.
 
-
-def _half(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    size = (max(1, grey.shape[1] // 2), max(1, grey.shape[0] // 2))
-    return np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), np.uint8)
+    As 2 (before - here)² + 2 (here - after)² - (before - after)²: exact in whole numbers, and no picture is written.
+    """
+    height, width = grey.shape[0] - 2 * abs(down), grey.shape[1] - 2 * right
+    if height < 1 or width < 1:
+        return 0.0
+    top = 2 * max(0, -down)
+    before, here, after = (
+        grey[top + way * down : top + way * down + height, way * right : way * right + width] for way in range(3)
+    )
+    near = cv2.norm(before, here, cv2.NORM_L2SQR) + cv2.norm(here, after, cv2.NORM_L2SQR)
+    return float(2.0 * near - cv2.norm(before, after, cv2.NORM_L2SQR)) / float(height * width)
