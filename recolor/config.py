@@ -49,9 +49,14 @@ class MeasureConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CorruptConfig:
-    """Which verdicts of the strict decode reject an image (all of them, by default)."""
+    """What the strict decode refused, and what was saved again after a decode that broke off.
+
+    Attributes:
+        max_grey_tail: Share of the picture, from an edge inwards, that may be flat mid-grey.
+    """
 
     enabled: bool = True
+    max_grey_tail: Annotated[float, Gt(0.0), Le(1.0)] = 0.05
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

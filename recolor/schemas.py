@@ -92,6 +92,7 @@ COLOUR = (
         "cast", "Lab", "≥ 0", "5th percentile of ab along its mean: how far even the greyest colours are from grey."
     ),
     _number("hue_entropy", "-", "0..1", "Entropy of the hues, weighted by chroma: 0 is one hue."),
+    _number("grey_tail", "-", "0..1", "Share of the picture, from an edge inwards, that is flat mid-grey."),
     _number("ab_residual", "Lab", "≥ 0", "RMS of what a curve over L leaves of a and b: 0 is monochrome."),
     _number("ab_residual_p90", "Lab", "≥ 0", "90th percentile of the same."),
     *(
@@ -166,8 +167,9 @@ def _issue(name: str, row: str, *measurements: Column) -> Schema:
 
 CORRUPT = _issue(
     "corrupt",
-    "an image that cannot be decoded",
-    Column("decode_reason", pa.string(), "-", "a decode reason", "`reason` of the measurements."),
+    "an image that cannot be decoded, or that was saved after a decode that broke off",
+    Column("decode_reason", pa.string(), "-", "a decode reason or `grey_tail`", "`reason` of the measurements."),
+    *(column for column in COLOUR if column.name == "grey_tail"),
 )
 DUPLICATE = _issue(
     "duplicate",

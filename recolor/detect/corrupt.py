@@ -1,35 +1,47 @@
-"""Images that the strict decode refused."""
+"""Images that the strict decode refused, and those that were saved again after a decode that broke off half-way."""
 
 import numpy as np
 import pyarrow as pa
 
 from recolor.config import CorruptConfig
-from recolor.outliers import THRESHOLD, outlier_table
+from recolor.outliers import THRESHOLD, Floats, column, outlier_table, score_below
 from recolor.schemas import CORRUPT
 
 
+def score_corrupt(measurements: pa.Table, config: CorruptConfig) -> Floats:
+    """Scores 0 what could not be decoded, and the others by the grey at an edge: 0.5 at `max_grey_tail`.
+
+    Returns:
+        float64 [rows].
+    """
+    refused = measurements["reason"].is_valid().to_numpy()
+    return np.where(refused, 0.0, score_below(column(measurements, "grey_tail"), config.max_grey_tail))
+
+
 def detect_corrupt(measurements: pa.Table, config: CorruptConfig) -> pa.Table:
-    """Lists the images with a decode reason. No other detector judges them.
+    """Lists the images with a decode reason, which no other detector judges, and those that end in flat mid-grey.
 
     Args:
         measurements: A table of `schemas.MEASUREMENTS`.
-        config: Has no settings that matter here.
+        config: How much grey is allowed.
 
     Returns:
-        A table of `schemas.CORRUPT`; every score is 0.
+        A table of `schemas.CORRUPT`.
     """
-    del config
-    rows = np.flatnonzero(measurements["reason"].is_valid().to_numpy())
+    score = score_corrupt(measurements, config)
+    rows = np.flatnonzero(score < THRESHOLD)
     taken = measurements.take(pa.array(rows, pa.int64()))
-    reasons, details = taken["reason"].to_pylist(), taken["detail"].to_pylist()
-    sentences = [f"{reason}: {detail}" for reason, detail in zip(reasons, details)]
-    numbers = {"decode_reason": taken["reason"]}
+    reasons = [reason or "grey_tail" for reason in taken["reason"].to_pylist()]
+    details = [
+        detail or f"{share:.0%} of it is flat mid-grey: it was saved after a decode that broke off"
+        for detail, share in zip(taken["detail"].to_pylist(), taken["grey_tail"].to_pylist())
+    ]
     return outlier_table(
         CORRUPT,
         measurements,
         rows=rows,
-        score=np.zeros(len(rows)),
+        score=score[rows],
         threshold=THRESHOLD,
-        reasons=sentences,
-        numbers=numbers,
+        reasons=[f"{reason}: {detail}" for reason, detail in zip(reasons, details)],
+        numbers={"decode_reason": pa.array(reasons, pa.string())},
     )

@@ -12,6 +12,7 @@ _LIGHTNESS_EDGES = (33.0, 66.0)
 _LAYOUT_HUES = 12
 _RESIDUAL_PX = 48  # where chroma subsampling and noise are averaged out
 _KNOTS = 24
+_GREY_TOLERANCE = 4  # grey levels; saving it again as JPEG blurs the edge of the grey
 
 Plane = NDArray[np.float32]
 
@@ -42,6 +43,7 @@ def measure_colour(rgb: NDArray[np.uint8], side_px: int) -> dict[str, float | li
         "chroma_p95": _percentile(chroma, 95),
         "cast": _cast(a, b, a_mean, b_mean),
         "hue_entropy": _hue_entropy(a, b, chroma),
+        "grey_tail": _grey_tail(small),
         **_ab_residual(shrink(small, _RESIDUAL_PX)),
         **_band_means(a, b),
         "colour_layout": colour_layout(L, a, b).tolist(),
@@ -125,6 +127,17 @@ def _ab_residual(rgb: NDArray[np.uint8]) -> dict[str, float]:
     curve = np.linalg.solve(gram, np.stack([sums(weights * plane) for plane in ab], axis=1))
     square = sum((plane - weights[0] * at[left] - weights[1] * at[left + 1]) ** 2 for plane, at in zip(ab, curve.T))
     return {"ab_residual": float(np.sqrt(np.mean(square))), "ab_residual_p90": float(np.sqrt(_percentile(square, 90)))}
+
+
+def _grey_tail(rgb: NDArray[np.uint8]) -> float:
+    """Share of the picture, from any edge inwards, that is mid-grey: what a decoder fills in where data is missing.
+
+    ITU-T T.81, A.3.1: samples are shifted by 128, so that a block of no coefficients is the grey of 128.
+    """
+    grey = np.all(np.abs(rgb.astype(np.int16) - 128) <= _GREY_TOLERANCE, axis=2)
+    rows, columns = np.atleast_1d(grey.all(axis=1)), np.atleast_1d(grey.all(axis=0))
+    lines = (rows, rows[::-1], columns, columns[::-1])
+    return max(float(np.logical_and.accumulate(line).mean()) for line in lines)
 
 
 def colour_layout(L: Plane, a: Plane, b: Plane) -> NDArray[np.float32]:
