@@ -22,7 +22,9 @@ bench: .venv/installed
 clean:
 	rm -rf .venv data/demo
 
-# uv installs in seconds where pip takes minutes; without it (or without its wheel) pip does the same.
+# uv installs in seconds where pip takes minutes; without it (or without its wheel) pip does the same. Compiled at once:
+# uv does not, and where Python may not write bytecode every start of Prefect and torch would compile them again. Some
+# packages carry files that are no Python of this version, hence `|| true`.
 .venv/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Recolor needs Python 3.11 or newer: make PYTHON=python3.11")'
 	@echo 'Building .venv from constraints.txt ...'
@@ -33,4 +35,5 @@ clean:
 	else \
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'; \
 	fi
+	@$(BIN)/python -m compileall -q -j 0 .venv/lib >/dev/null 2>&1 || true
 	@touch $@
