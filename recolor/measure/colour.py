@@ -134,7 +134,7 @@ def _grey_tail(rgb: NDArray[np.uint8]) -> float:
 
     ITU-T T.81, A.3.1: samples are shifted by 128, so that a block of no coefficients is the grey of 128.
     """
-    grey = np.all(np.abs(rgb.astype(np.int16) - 128) <= _GREY_TOLERANCE, axis=2)
+    grey = cv2.inRange(rgb, (128 - _GREY_TOLERANCE,) * 3, (128 + _GREY_TOLERANCE,) * 3)
     rows, columns = np.atleast_1d(grey.all(axis=1)), np.atleast_1d(grey.all(axis=0))
     lines = (rows, rows[::-1], columns, columns[::-1])
     return max(float(np.logical_and.accumulate(line).mean()) for line in lines)
