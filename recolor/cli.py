@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -30,6 +31,7 @@ _file = click.option(
     "--config", "file", type=click.Path(path_type=Path), help="TOML settings.  [WORKSPACE/recolor.toml]"
 )
 _set = click.option("--set", "words", multiple=True, metavar="KEY=VALUE", help="One setting: blurry.threshold=0.4.")
+_suggest = click.option("--suggest", is_flag=True, help="Then suggest thresholds from the data's own distribution.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +92,12 @@ def measure(target: Target) -> None:
 
 @cli.command()
 @stage_options
-def detect(target: Target) -> None:
+@_suggest
+def detect(target: Target, suggest: bool) -> None:
     """Judge the measurements: a manifest of outliers for each issue."""
     _run_stages(["detect"], target)
+    if suggest:
+        _suggest_thresholds(target)
 
 
 @cli.command()
@@ -104,9 +109,63 @@ def select(target: Target) -> None:
 
 @cli.command()
 @stage_options
-def clean(target: Target) -> None:
+@_suggest
+def clean(target: Target, suggest: bool) -> None:
     """Index, measure, detect and select."""
     _run_stages(["index", "measure", "detect", "select"], target)
+    if suggest:
+        _suggest_thresholds(target)
+
+
+@cli.command("export-clean")
+@_images
+@_workspace
+@click.option("--link", "mode", flag_value="link", default=None, help="Symbolic links to the photographs.")
+@click.option("--copy", "mode", flag_value="copy", help="Copies of the photographs.")
+@click.option("--by-split", is_flag=True, help="Put the images under train/, val/ and test/.")
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+def export_clean(
+    images: Path | None, workspace: Path, mode: Literal["link", "copy"] | None, by_split: bool, folder: Path
+) -> None:
+    """Make DIR hold the kept images, as links or copies; your photographs stay as they are.
+
+    Run it again and only what changed is done. What it wrote and is kept no more is removed from DIR; files of yours
+    in DIR are neither replaced nor removed. Images that cannot be exported are named at the end; the others are done.
+    """
+    if mode is None:
+        raise click.UsageError("Say --link or --copy.")
+    from recolor.export import export_clean as export
+
+    opened = open_workspace(workspace)
+    with locked(opened):
+        source = images.expanduser() if images else remembered_images(opened)
+        result = export(opened, source, folder, mode, by_split=by_split)
+    counts = f"{len(result.written):,} written, {len(result.current):,} there already, {len(result.removed):,} removed"
+    click.echo(f"{counts}, {len(result.problems):,} not exported: {folder}")
+    for path in result.removed:
+        click.echo(f"removed, as it is of an earlier export: {path!r}")
+    for path in result.left:
+        click.echo(f"of an earlier export, but changed since or the last copy, so left in place: {path!r}", err=True)
+    for problem in result.problems:
+        click.echo(f"not exported: {problem.path!r}: {problem.why}", err=True)
+    if result.problems:
+        sys.exit(1)
+
+
+@cli.command()
+@stage_options
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="[WORKSPACE/manifests/gallery.html]")
+@click.option("--max", "most", type=click.IntRange(min=1), default=5000, help="Outliers of an issue to show.  [5000]")
+def gallery(target: Target, out: Path | None, most: int) -> None:
+    """Make a page to look at the outliers, to decide about them, and to save decisions.csv."""
+    config = read_settings(target)
+    from recolor.gallery import make_gallery
+
+    workspace = open_workspace(target.workspace)
+    images = target.images.expanduser() if target.images else remembered_images(workspace)
+    made = make_gallery(workspace, images, config, out=out, max_outliers=most)
+    click.echo(f"{made.images:,} images, {made.without_picture:,} of them cannot be decoded")
+    click.echo(f"{made.path} ({made.size_bytes / 1e6:.1f} MB)")
 
 
 @cli.command()
@@ -231,6 +290,13 @@ def _run_stages(names: list[str] | None, target: Target) -> None:
             if outcome.stage == "index":
                 remember_images(workspace, images)
             click.echo(describe(outcome))
+
+
+def _suggest_thresholds(target: Target) -> None:
+    """Prints what each threshold takes and what others would, and a better one where the data suggest it."""
+    from recolor.suggest import suggest, suggestion_text
+
+    click.echo("\n" + suggestion_text(suggest(open_workspace(target.workspace), read_settings(target))))
 
 
 def read_settings(target: Target) -> Config:

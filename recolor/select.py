@@ -63,10 +63,10 @@ def select(workspace: Workspace, config: Config) -> Outcome:
         InputError: No image is left; says what took them.
     """
     decisions_file = workspace.manifests / "decisions.csv"
-    decisions_text = _read_decisions(decisions_file)
+    decisions_text = read_decisions(decisions_file)
     decisions = parse_decisions(decisions_text, decisions_file)
     sources = {name: workspace.manifest(name) for name in ("measurements", *ISSUES)}
-    inputs = _contents(sources) | {"decisions": hashlib.sha256(decisions_text.encode()).hexdigest()}
+    inputs = detected_contents(sources) | {"decisions": hashlib.sha256(decisions_text.encode()).hexdigest()}
     outputs = (workspace.manifest("clean"), workspace.manifest("outliers"))
     part = Part(workspace, "select", SELECT_VERSION, config.select, inputs, outputs)
     return run_part(part, lambda staging: _select(sources, decisions, config.select, staging))
@@ -111,8 +111,15 @@ def split_of(group: str, config: SelectConfig) -> Split:
     return "test" if at < config.val_fraction + config.test_fraction else "train"
 
 
-def _contents(sources: Mapping[str, Path]) -> dict[str, str]:
-    """The content of each manifest; an image that no detector has seen would be kept, so all must have seen these."""
+def detected_contents(sources: Mapping[str, Path]) -> dict[str, str]:
+    """The content of each manifest; an image that no detector has seen would be kept, so all must have seen these.
+
+    Args:
+        sources: The paths of `measurements` and of every issue's manifest.
+
+    Raises:
+        MissingStageError: One is not there, or an issue's was made from other measurements.
+    """
     measured = require_record(sources["measurements"], "measure").content
     contents = {"measurements": measured}
     for issue in ISSUES:
@@ -123,7 +130,12 @@ def _contents(sources: Mapping[str, Path]) -> dict[str, str]:
     return contents
 
 
-def _read_decisions(file: Path) -> str:
+def read_decisions(file: Path) -> str:
+    """The text of `decisions.csv`; empty if there is none.
+
+    Raises:
+        ConfigError: It is no UTF-8 text.
+    """
     try:
         return file.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from recolor.pages import printable
+
 RGB = NDArray[np.uint8]
 
 HEADINGS = ("Greyscale", "Generator", "Refined", "Photograph")
@@ -49,13 +51,6 @@ def picture_grid(pictures: Sequence[Picture]) -> Image.Image:
             image.paste(Image.fromarray(tile), (left, top))
         _draw_caption(draw, picture, (_MARGIN_PX, top + side_px + 11), width_px - 2 * _MARGIN_PX)
     return image
-
-
-def printable(path: str) -> str:
-    """The path with whatever cannot be drawn on one line (newlines, control and odd bytes) written as escapes."""
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape", "backslashreplace").decode() for char in path
-    )
 
 
 def _draw_caption(draw: ImageDraw.ImageDraw, picture: Picture, at: tuple[int, int], width_px: int) -> None:

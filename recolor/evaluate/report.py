@@ -1,18 +1,17 @@
 """`report.html`: one file with everything in it, to be opened in a browser or sent to someone."""
 
-import base64
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from numpy.typing import NDArray
 from PIL import Image
 
 from recolor.evaluate.controls import Kind, Name
 from recolor.evaluate.metrics import SetMetrics
-from recolor.evaluate.pictures import HEADINGS, Picture, printable
+from recolor.evaluate.pictures import HEADINGS, Picture
+from recolor.pages import data_uri, page_environment, printable
 
 TITLES: Mapping[Name, tuple[str, str]] = {
     "grey": ("Grey", "No colour at all. Its PSNR is what doing nothing is worth."),
@@ -110,13 +109,7 @@ class Report:
 
 def render_report(report: Report) -> str:
     """The report as HTML that loads nothing from anywhere; whatever came from file names is escaped."""
-    environment = Environment(
-        loader=PackageLoader("recolor"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_environment()
     environment.filters.update(jpeg=_jpeg_uri, png=_png_uri, printable=printable)
     return environment.get_template("report.html").render(report=report, headings=HEADINGS, verdict=verdict(report))
 
@@ -148,12 +141,8 @@ def _jpeg_uri(rgb: NDArray[np.uint8]) -> str:
     """A tile as a data URI; 4:4:4, because colour is what is to be seen."""
     buffer = io.BytesIO()
     Image.fromarray(rgb).save(buffer, "JPEG", quality=90, subsampling=0)
-    return _data_uri("image/jpeg", buffer.getvalue())
+    return data_uri("image/jpeg", buffer.getvalue())
 
 
 def _png_uri(data: bytes) -> str:
-    return _data_uri("image/png", data)
-
-
-def _data_uri(media_type: str, data: bytes) -> str:
-    return f"data:{media_type};base64,{base64.b64encode(data).decode('ascii')}"
+    return data_uri("image/png", data)

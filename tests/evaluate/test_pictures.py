@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from recolor.evaluate.pictures import Picture, picture_grid, printable
+from recolor.evaluate.pictures import Picture, picture_grid
 
 
 def picture(path, colour=0):
@@ -41,9 +41,3 @@ def test_the_same_pictures_give_the_same_pixels():
 )
 def test_any_name_can_be_drawn(path):
     assert picture_grid([picture(path)]).size == picture_grid([picture("a.jpg")]).size
-
-
-def test_names_are_made_printable_on_one_line():
-    assert printable("a b/ü<b>.jpg") == "a b/ü<b>.jpg"
-    assert printable("a\nb\x1b[31m.jpg") == r"a\nb\x1b[31m.jpg"
-    assert printable("\u202e.jpg") == r"\u202e.jpg"
