@@ -1,9 +1,16 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recolor.hamming import pairs_within
+from recolor import hamming
+from recolor.hamming import near_pairs, pairs_within
+
+
+def listed(pairs):
+    return sorted((a, b) for left, right in pairs for a, b in zip(left.tolist(), right.tolist(), strict=True))
 
 
 def brute_force(queries, hashes, distance):
@@ -11,45 +18,103 @@ def brute_force(queries, hashes, distance):
     return [tuple(pair) for pair in np.argwhere(near).tolist()]
 
 
+def flipped(base, bits):
+    return base ^ np.bitwise_or.reduce(np.uint64(1) << np.asarray(bits, np.uint64), initial=np.uint64(0))
+
+
 def clustered(count, seed):
     """Hashes at all small distances from each other."""
     rng = np.random.default_rng(seed)
     hashes = rng.integers(0, 2**64, count, dtype=np.uint64)
     for row in range(count // 3, count):
-        flips = rng.choice(64, rng.integers(0, 18), replace=False).astype(np.uint64)
-        hashes[row] = hashes[row % (count // 3 + 1)] ^ np.bitwise_or.reduce(np.uint64(1) << flips, initial=np.uint64(0))
+        hashes[row] = flipped(hashes[row % (count // 3 + 1)], rng.choice(64, rng.integers(0, 18), replace=False))
     return hashes
 
 
+def burst(count, seed, most=3):
+    """Hashes all within a few bits of one."""
+    rng = np.random.default_rng(seed)
+    base = rng.integers(0, 2**64, dtype=np.uint64)
+    return np.array([flipped(base, rng.choice(64, rng.integers(0, most + 1))) for _ in range(count)])
+
+
 @settings(max_examples=60, deadline=None)
-@given(st.integers(0, 16), st.integers(0, 2**32 - 1), st.integers(1, 120), st.integers(1, 120))
-def test_every_pair_is_found_and_no_other(distance, seed, count, queries):
+@given(st.integers(0, 16), st.integers(0, 2**32 - 1), st.integers(0, 240))
+def test_every_pair_is_found_once_and_no_other(distance, seed, count):
+    hashes = clustered(count, seed)
+    expected = [(a, b) for a, b in brute_force(hashes, hashes, distance) if a < b]
+    assert listed(near_pairs(hashes, distance)) == expected
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 16), st.integers(0, 2**32 - 1), st.integers(0, 120), st.integers(0, 120))
+def test_every_pair_of_a_query_and_a_hash_is_found_once_and_no_other(distance, seed, count, queries):
     hashes = clustered(count + queries, seed)
-    first, second = pairs_within(hashes[:queries], hashes[queries:], distance)
-    assert list(zip(first.tolist(), second.tolist())) == brute_force(hashes[:queries], hashes[queries:], distance)
+    found = listed(pairs_within(hashes[:queries], hashes[queries:], distance))
+    assert found == brute_force(hashes[:queries], hashes[queries:], distance)
+
+
+@pytest.mark.parametrize("distance", [0, 3, 8, 16])
+def test_bursts_and_equal_hashes_pair_as_in_brute_force(distance):
+    hashes = np.concatenate([burst(200, 1), burst(200, 2, most=9), np.full(60, 7, np.uint64), clustered(300, 3)])
+    expected = [(a, b) for a, b in brute_force(hashes, hashes, distance) if a < b]
+    assert listed(near_pairs(hashes, distance)) == expected
 
 
 @pytest.mark.parametrize("distance", [0, 3, 4, 8, 10])
 def test_a_pair_at_just_the_distance_is_found_wherever_the_bits_are(distance):
     rng = np.random.default_rng(distance)
     for _ in range(200):
-        bits = rng.choice(64, distance + 1, replace=False).astype(np.uint64)
-        base = rng.integers(0, 2**64, 1, dtype=np.uint64)
-        at, beyond = (
-            base ^ np.bitwise_or.reduce(np.uint64(1) << chosen, initial=np.uint64(0)) for chosen in (bits[1:], bits)
-        )
-        assert len(pairs_within(base, at, distance)[0]) == 1
-        assert len(pairs_within(base, beyond, distance)[0]) == 0
+        bits = rng.choice(64, distance + 1, replace=False)
+        base = rng.integers(0, 2**64, dtype=np.uint64)
+        at, beyond = (np.array([base, flipped(base, chosen)]) for chosen in (bits[1:], bits))
+        assert listed(near_pairs(at, distance)) == [(0, 1)]
+        assert listed(near_pairs(beyond, distance)) == []
 
 
-def test_nothing_pairs_with_nothing():
-    none, one = np.zeros(0, np.uint64), np.zeros(1, np.uint64)
-    assert len(pairs_within(none, one, 5)[0]) == len(pairs_within(one, none, 5)[0]) == 0
+@pytest.mark.parametrize("count", [10, 90_000, 1_000_000, 8_000_000, 2**32])
+def test_near_pairs_agree_in_every_plan_s_blocks(count):
+    """The pigeonhole: as many blocks as the distance and the matching ones, which fit into a key."""
+    for distance in range(17):
+        plan = hamming._plan(count, distance)
+        widths = np.diff(plan.edges)
+        assert len(widths) == distance + plan.matching
+        assert 0 < plan.edges[-1] <= 64
+        assert widths.min() > 0
+        assert np.sort(widths)[-plan.matching :].sum() <= 32
 
 
-def test_many_candidates_are_compared_in_blocks(monkeypatch):
-    hashes = clustered(400, 1)
-    whole = pairs_within(hashes, hashes, 10)
-    monkeypatch.setattr("recolor.hamming._BLOCK_CANDIDATES", 7)
-    parts = pairs_within(hashes, hashes, 10)
-    assert all((a == b).all() for a, b in zip(whole, parts, strict=True))
+def test_thousands_of_hashes_are_compared_in_tiles_as_in_one(monkeypatch):
+    hashes = np.concatenate([clustered(3000, 1), burst(150, 2)])
+    whole = listed(near_pairs(hashes, 10))
+    across = listed(pairs_within(hashes[:900], hashes[900:], 10))
+    monkeypatch.setattr(hamming, "_TILE", 77)
+    assert listed(near_pairs(hashes, 10)) == whole
+    assert listed(pairs_within(hashes[:900], hashes[900:], 10)) == across
+    assert len(whole) > 5000
+    assert len(across) > 500
+
+
+def test_planted_pairs_among_many_are_found():
+    """More hashes than a tile: each planted pair, and hardly another."""
+    rng = np.random.default_rng(4)
+    hashes = rng.integers(0, 2**64, 70_000, dtype=np.uint64)
+    planted = [(row, row + 35_000) for row in range(0, 35_000, 50)]
+    for one, other in planted:
+        hashes[other] = flipped(hashes[one], rng.choice(64, 8, replace=False))
+    found = listed(near_pairs(hashes, 8))
+    assert set(planted) <= set(found)
+    assert all(np.bitwise_count(hashes[a] ^ hashes[b]) <= 8 for a, b in found)
+    assert len(found) < len(planted) + 50
+
+
+def test_the_first_pairs_of_a_long_burst_come_in_bounded_memory():
+    """All 50 million pairs would take 800 MB."""
+    hashes = np.full(10_000, 3, np.uint64)
+    tracemalloc.start()
+    search = near_pairs(hashes, 8)
+    some = [len(next(search)[0]) for _ in range(20)]
+    peak_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert sum(some) >= 20 * 60_000
+    assert peak_bytes < 30e6

@@ -4,6 +4,7 @@
 the distances of that copy itself, so that no chain of small steps joins different pictures.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,9 +14,14 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from recolor.config import DuplicateConfig
-from recolor.hamming import Hashes, Indices, pairs_within
+from recolor.hamming import Hashes, Indices, near_pairs, pairs_within
 from recolor.outliers import THRESHOLD, column, outlier_table
 from recolor.schemas import DUPLICATE, SYMMETRIES
+
+_MOST_PAIRS = 1 << 20  # looked at in one go, and
+_MOST_PAIRS_EACH = 32  # more for each picture: at most 800 MB among a million pictures
+_SOME = 1 << 16  # pairs that are lists at a time
+_BEST_FEW = 16  # where there are more, the best of so many is grouped first
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +41,26 @@ class _Copies:
     symmetry: Indices
 
 
+@dataclass(frozen=True, slots=True)
+class _Pictures:
+    """What is compared, best picture first: uint64 [pictures, 8] and [pictures, 8, 4]."""
+
+    hashes_64: Hashes
+    hashes_256: Hashes
+    config: DuplicateConfig
+
+
+@dataclass(frozen=True, slots=True)
+class _Pairs:
+    """Pairs of pictures that are copies, each once: integers [pairs]; see `_Copies`."""
+
+    best: NDArray[np.int32]
+    other: NDArray[np.int32]
+    distance_64: NDArray[np.uint8]
+    distance_256: NDArray[np.int16]
+    symmetry: NDArray[np.int8]
+
+
 def detect_duplicate(measurements: pa.Table, config: DuplicateConfig) -> pa.Table:
     """Lists the copies that another image makes needless; the best copy of each group is not in the list.
 
@@ -49,7 +75,7 @@ def detect_duplicate(measurements: pa.Table, config: DuplicateConfig) -> pa.Tabl
     """
     copies = _find_copies(measurements, config)
     rows = np.flatnonzero(copies.kept != np.arange(len(measurements)))
-    best = measurements.take(pa.array(copies.kept[rows], pa.int64()))
+    best = measurements.select(["path", "sha256"]).take(pa.array(copies.kept[rows], pa.int64()))
     distance_256 = copies.distance_256[rows]
     numbers = {
         "group": pa.array([sha[:16] for sha in best["sha256"].to_pylist()], pa.string()),
@@ -61,8 +87,9 @@ def detect_duplicate(measurements: pa.Table, config: DuplicateConfig) -> pa.Tabl
     }
     score = distance_256 / (2.0 * (config.max_hamming_distance_256 + 1))
     reasons = _reasons(measurements, rows, copies)
+    paths = measurements.select(["path"])
     return outlier_table(
-        DUPLICATE, measurements, rows=rows, score=score, threshold=THRESHOLD, reasons=reasons, numbers=numbers
+        DUPLICATE, paths, rows=rows, score=score, threshold=THRESHOLD, reasons=reasons, numbers=numbers
     )
 
 
@@ -77,7 +104,7 @@ def _find_copies(measurements: pa.Table, config: DuplicateConfig) -> _Copies:
     hashes_256 = _hashes(measurements, units, "phash_256", 4)
     leaders = _collapse(same, units, np.concatenate([hashes_64[:, 0], hashes_256[:, 0]], axis=1))
     at = np.flatnonzero(np.isin(units, leaders))
-    stars = _stars(hashes_64[at, :, 0], hashes_256[at], config)
+    stars = _stars(_Pictures(hashes_64[at, :, 0], hashes_256[at], config))
     kept, distances = np.arange(len(measurements)), np.zeros((3, len(measurements)), np.int64)
     kept[units[at]] = units[at][stars.kept]
     distances[:, units[at]] = stars.distance_64, stars.distance_256, stars.symmetry
@@ -105,65 +132,120 @@ def _collapse(same: Indices, rows: Indices, keys: NDArray[Any]) -> Indices:
 
 def _hashes(measurements: pa.Table, rows: Indices, name: str, words: int) -> Hashes:
     """uint64 [rows, 8 symmetries, words]."""
-    stored = measurements[name].take(pa.array(rows, pa.int64())).to_pylist()
-    return np.frombuffer(b"".join(stored), np.uint64).reshape(len(rows), len(SYMMETRIES), words)
+    stored = measurements[name].combine_chunks().take(pa.array(rows, pa.int64()))
+    return np.frombuffer(stored.buffers()[1], np.uint64).reshape(len(rows), len(SYMMETRIES), words)
 
 
-def _stars(hashes_64: Hashes, hashes_256: Hashes, config: DuplicateConfig) -> _Copies:
-    """Groups pictures, best first, each around the first that no earlier group has taken.
-
-    Args:
-        hashes_64: uint64 [pictures, 8].
-        hashes_256: uint64 [pictures, 8, 4].
-        config: The distances.
-    """
-    pictures = len(hashes_64)
-    copies = _Copies(np.arange(pictures), *np.zeros((3, pictures), np.int64))
-    first, second = _candidates(hashes_64, config)
-    distances = _distances(hashes_64, hashes_256, first, second, len(SYMMETRIES) if config.symmetries else 1)
-    limit = np.where(distances[2] == 0, config.max_hamming_distance, config.max_hamming_distance_turned)
-    near = (distances[0] <= limit) & (distances[1] <= config.max_hamming_distance_256)
-    first, second, distances = first[near], second[near], distances[:, near]
-    for pair, (best, other) in enumerate(zip(first.tolist(), second.tolist())):
-        if copies.kept[best] == best and copies.kept[other] == other:
-            copies.kept[other] = best
-            copies.distance_64[other], copies.distance_256[other], copies.symmetry[other] = distances[:, pair]
+def _stars(pictures: _Pictures) -> _Copies:
+    """Groups pictures, best first, each around the first that no earlier group has taken."""
+    rows = np.arange(len(pictures.hashes_64))
+    copies = _Copies(rows.copy(), *np.zeros((3, len(rows)), np.int64))
+    _group(rows, pictures, copies)
     return copies
 
 
-def _candidates(hashes_64: Hashes, config: DuplicateConfig) -> tuple[Indices, Indices]:
-    """Pairs, better picture first, of which one is near some flip or rotation of the other; sorted."""
-    unique, inverse = np.unique(hashes_64[:, 0], return_inverse=True)
-    order, ends = np.argsort(inverse, kind="stable"), np.cumsum(np.bincount(inverse, minlength=len(unique)))
-    found = [np.zeros(0, np.int64)]
+def _group(rows: Indices, pictures: _Pictures, copies: _Copies) -> None:
+    """Groups these rows, sorted, of which none is near a better picture that is kept.
+
+    Where there are too many pairs to look at them all (thousands of pictures that are all alike), the best few are
+    grouped first, and what is near those of them that are kept is taken out of the rest.
+    """
+    pairs = _pairs_among(rows, pictures)
+    if pairs is not None:
+        _take(pairs, copies)
+        return
+    best, rest = np.split(rows, [max(1, len(rows) // _BEST_FEW)])
+    _group(best, pictures, copies)
+    proposals = _proposals_between(_kept(best, copies), rest, pictures)
+    _take(_joined([_disposed(*some, pictures) for some in proposals]), copies)
+    _group(_kept(rest, copies), pictures, copies)
+
+
+def _kept(rows: Indices, copies: _Copies) -> Indices:
+    kept: Indices = rows[copies.kept[rows] == rows]
+    return kept
+
+
+def _pairs_among(rows: Indices, pictures: _Pictures) -> _Pairs | None:
+    """The pairs of copies among these rows, or nothing if there are too many pairs to look at."""
+    proposals, left = [], _MOST_PAIRS + _MOST_PAIRS_EACH * len(rows)
+    for some in _proposals_among(rows, pictures):
+        proposals.append(some)
+        left -= len(some[0])
+        if left < 0:
+            return None
+    return _joined([_disposed(*some, pictures) for some in proposals])
+
+
+def _proposals_among(rows: Indices, pictures: _Pictures) -> Iterator[tuple[Indices, Indices, Indices]]:
+    """A better and a worse picture each, and the symmetry that brings the worse near the better.
+
+    Where two turned pictures are near each other, which says nothing, the worse picture is -1: also these were work.
+    """
+    config, count = pictures.config, len(rows)
+    for first, second in near_pairs(pictures.hashes_64[rows, 0], config.max_hamming_distance):
+        yield rows[first], rows[second], np.zeros(len(first), np.int64)
+    if config.symmetries:
+        turned = pictures.hashes_64[rows].T.reshape(-1)  # all as they are, then all flipped, and so on
+        for first, second in near_pairs(turned, config.max_hamming_distance_turned):
+            one_turned = (first < count) & (second >= count)
+            yield rows[first % count], np.where(one_turned, rows[second % count], -1), second // count
+
+
+def _proposals_between(kept: Indices, rest: Indices, pictures: _Pictures) -> Iterator[tuple[Indices, Indices, Indices]]:
+    """The same with only kept pictures as the better ones, and only pictures that are all worse as the others."""
+    config = pictures.config
     for symmetry in range(len(SYMMETRIES) if config.symmetries else 1):
         limit = config.max_hamming_distance_turned if symmetry else config.max_hamming_distance
-        query, near = pairs_within(hashes_64[:, symmetry], unique, limit)
-        count = ends[near] - np.where(near, ends[near - 1], 0)
-        query, start = np.repeat(query, count), np.repeat(ends[near] - count, count)
-        other = order[start + np.arange(len(query)) - np.repeat(np.cumsum(count) - count, count)]
-        pair = np.minimum(query, other) * len(hashes_64) + np.maximum(query, other)
-        found.append(np.unique(pair[query != other]))
-    pairs = np.unique(np.concatenate(found))
-    return pairs // max(1, len(hashes_64)), pairs % max(1, len(hashes_64))
+        for other, best in pairs_within(pictures.hashes_64[rest, symmetry], pictures.hashes_64[kept, 0], limit):
+            yield kept[best], rest[other], np.full(len(other), symmetry)
 
 
-def _distances(hashes_64: Hashes, hashes_256: Hashes, first: Indices, second: Indices, symmetries: int) -> Indices:
-    """Distances of each pair under the symmetry of the least 256-bit distance: int64 [3, pairs].
+def _disposed(best: Indices, other: Indices, symmetry: Indices, pictures: _Pictures) -> _Pairs:
+    """Those pairs that are copies: also near in 256 bits, and nearer than under any other symmetry."""
+    hashes = pictures.hashes_256
+    near = np.flatnonzero(best < other)
+    near = near[
+        _bits(hashes[best[near], 0], hashes[other[near], symmetry[near]]) <= pictures.config.max_hamming_distance_256
+    ]
+    best, other, symmetry = best[near], other[near], symmetry[near]
+    tried = range(len(SYMMETRIES) if pictures.config.symmetries else 1)
+    distances = np.stack([_bits(hashes[best, 0], hashes[other, turn]) for turn in tried])
+    nearest = distances.argmin(axis=0) == symmetry
+    best, other, symmetry = best[nearest], other[nearest], symmetry[nearest]
+    distance_64 = np.bitwise_count(pictures.hashes_64[best, 0] ^ pictures.hashes_64[other, symmetry])
+    distance_256 = distances.min(axis=0)[nearest]
+    return _Pairs(best.astype(np.int32), other.astype(np.int32), distance_64, distance_256, symmetry.astype(np.int8))
 
-    Returns:
-        64-bit distance, 256-bit distance, and the symmetry that turns the second picture into the first.
-    """
-    by_symmetry = np.stack(
-        [
-            np.bitwise_count(hashes_256[first, 0] ^ hashes_256[second, symmetry]).sum(axis=1, dtype=np.int64)
-            for symmetry in range(symmetries)
-        ]
+
+def _bits(one: Hashes, other: Hashes) -> NDArray[np.int16]:
+    """Bits that differ: int16 [pairs] of uint64 [pairs, words]."""
+    bits: NDArray[np.int16] = np.bitwise_count(one ^ other).sum(axis=1, dtype=np.int16)
+    return bits
+
+
+def _joined(pairs: list[_Pairs]) -> _Pairs:
+    """All pairs of a list, which may be empty."""
+    return _Pairs(
+        np.concatenate([np.zeros(0, np.int32), *(some.best for some in pairs)]),
+        np.concatenate([np.zeros(0, np.int32), *(some.other for some in pairs)]),
+        np.concatenate([np.zeros(0, np.uint8), *(some.distance_64 for some in pairs)]),
+        np.concatenate([np.zeros(0, np.int16), *(some.distance_256 for some in pairs)]),
+        np.concatenate([np.zeros(0, np.int8), *(some.symmetry for some in pairs)]),
     )
-    symmetry = by_symmetry.argmin(axis=0)
-    distance_256 = by_symmetry[symmetry, np.arange(len(first))]
-    distance_64 = np.bitwise_count(hashes_64[first, 0] ^ hashes_64[second, symmetry]).astype(np.int64)
-    return np.stack([distance_64, distance_256, symmetry])
+
+
+def _take(pairs: _Pairs, copies: _Copies) -> None:
+    """Gives every picture to the best one near it that is kept, best pictures first."""
+    order = np.lexsort((pairs.other, pairs.best))
+    for start in range(0, len(order), _SOME):
+        some = order[start : start + _SOME]
+        for pair, best, other in zip(some, pairs.best[some].tolist(), pairs.other[some].tolist(), strict=True):
+            if copies.kept[best] == best and copies.kept[other] == other:
+                copies.kept[other] = best
+                copies.distance_64[other] = pairs.distance_64[pair]
+                copies.distance_256[other] = pairs.distance_256[pair]
+                copies.symmetry[other] = pairs.symmetry[pair]
 
 
 def _reasons(measurements: pa.Table, rows: Indices, copies: _Copies) -> list[str]:

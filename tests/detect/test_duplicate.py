@@ -117,50 +117,91 @@ def test_pairs_near_in_64_bits_but_not_in_256_are_not_copies(numbers):
     assert set(found(numbers(rows), DuplicateConfig(max_hamming_distance_256=49))) == {"b.jpg"}
 
 
+@pytest.mark.parametrize("most_pairs", [1 << 20, 40], ids=["at once", "split"])
 @pytest.mark.parametrize("seed", range(3))
-def test_groups_are_those_of_brute_force(numbers, seed):
-    """Greedy stars, best copy first, over all pairs compared one by one."""
-    rng = np.random.default_rng(seed)
+def test_groups_are_those_of_brute_force(numbers, monkeypatch, seed, most_pairs):
+    """Greedy stars, best copy first, over all pairs compared one by one; also if there are too many to be listed."""
+    monkeypatch.setattr(duplicate, "_MOST_PAIRS", most_pairs)
+    monkeypatch.setattr(duplicate, "_MOST_PAIRS_EACH", 0 if most_pairs == 40 else 32)
+    rows = _clustered_rows(np.random.default_rng(seed))
+    expected = _greedy_stars(rows)
+    copies = found(numbers(rows))
+    assert {path: row["kept_path"] for path, row in copies.items()} == {
+        path: star["path"] for path, (star, _) in expected.items()
+    }
+    assert 60 < len(expected) < 260
+    for path, (_, distances) in expected.items():
+        row = copies[path]
+        assert (row["hamming_distance"], row["hamming_distance_256"], row["symmetry"]) == distances
+        assert row["score"] < row["threshold"]
+    assert len({row["symmetry"] for row in copies.values()}) == 8
+
+
+def _clustered_rows(rng):
+    """300 pictures of 40 scenes: copies with few and with too many bits flipped, some of them turned."""
     rows = []
-    for number in range(150):
-        base = np.random.default_rng(number % 25).integers(0, 2**64, 40, dtype=np.uint64)
+    for number in range(300):
+        base = np.random.default_rng(number % 40).integers(0, 2**64, 40, dtype=np.uint64)
         flips = rng.random((40, 64)) < rng.choice([0, 0.03, 0.08])
         words = base ^ np.packbits(flips, axis=1).view(np.uint64)[:, 0]
-        row = hashed(
-            number, words[:8], words[8:], pixels=(int(rng.integers(50, 60)), 50), size=int(rng.integers(1, 99))
-        )
+        turn = rng.integers(0, 8) if rng.random() < 0.4 else 0
+        words_64, words_256 = words[:8].copy(), words[8:].reshape(8, 4).copy()
+        words_64[[0, turn]], words_256[[0, turn]] = words_64[[turn, 0]], words_256[[turn, 0]]
+        row = hashed(number, words_64, words_256, pixels=(int(rng.integers(50, 60)), 50), size=int(rng.integers(1, 99)))
         rows.append({"path": f"{number:03}.jpg", **row})
-    expected, kept = {}, []
+    return rows
+
+
+def _greedy_stars(rows):
+    """Path -> the row kept instead of it, and how they differ."""
+    taken, kept = {}, []
     for row in sorted(rows, key=lambda row: (-row["width_px"], -row["size_bytes"], row["path"])):
-        star = next((best for best in kept if _near(best, row)), None)
+        near = ((best, _distances(best, row)) for best in kept)
+        star = next(((best, distances) for best, distances in near if _is_near(distances)), None)
         if star is None:
             kept.append(row)
         else:
-            expected[row["path"]] = star["path"]
-    copies = found(numbers(rows))
-    assert {path: row["kept_path"] for path, row in copies.items()} == expected
-    assert 20 < len(expected) < 130
-    for row in copies.values():
-        assert row["hamming_distance"] <= 10
-        assert row["hamming_distance_256"] <= 48
-        assert row["score"] < row["threshold"]
+            taken[row["path"]] = star
+    return taken
 
 
-def _near(best, row):
+def _distances(best, row):
     words = [np.frombuffer(each["phash_256"], np.uint64).reshape(8, 4) for each in (best, row)]
     distances = np.bitwise_count(words[0][0] ^ words[1]).sum(axis=1)
-    symmetry = distances.argmin()
+    symmetry = int(distances.argmin())
     own = [np.frombuffer(each["phash_64"], np.uint64) for each in (best, row)]
-    return distances[symmetry] <= 48 and np.bitwise_count(own[0][0] ^ own[1][symmetry]) <= (6 if symmetry else 10)
+    return int(np.bitwise_count(own[0][0] ^ own[1][symmetry])), int(distances[symmetry]), SYMMETRIES[symmetry]
+
+
+def _is_near(distances):
+    distance_64, distance_256, symmetry = distances
+    return distance_256 <= 48 and distance_64 <= (10 if symmetry == "identity" else 6)
 
 
 def test_thousands_of_equal_hashes_are_one_comparison(numbers, monkeypatch):
     compared = []
-    pairs_within = duplicate.pairs_within
-    monkeypatch.setattr(duplicate, "pairs_within", lambda *rest: compared.append(len(rest[0])) or pairs_within(*rest))
+    monkeypatch.setattr(duplicate, "near_pairs", lambda hashes, _: compared.append(len(hashes)) or iter(()))
     rows = [{"path": f"{number:05}.jpg", **hashed(number, [7] * 8, [7] * 32)} for number in range(5000)]
     assert len(found(numbers(rows))) == 4999
-    assert max(compared) == 1
+    assert compared == [1, 8]
+
+
+def test_a_long_burst_is_grouped_without_listing_its_pairs(numbers, monkeypatch):
+    """5,000 pictures that differ in a bit or two of one, which is the best: 12 million pairs, hardly any looked at."""
+    looked = []
+    disposed = duplicate._disposed
+    monkeypatch.setattr(duplicate, "_disposed", lambda best, *rest: looked.append(len(best)) or disposed(best, *rest))
+    monkeypatch.setattr(duplicate, "_MOST_PAIRS", 1 << 16)
+    rng = np.random.default_rng(0)
+    base = rng.integers(0, 2**64, 40, dtype=np.uint64)
+    rows = []
+    for number in range(5000):
+        words = base ^ (np.uint64(1) << rng.integers(0, 64, 40).astype(np.uint64)) * np.uint64(number > 0)
+        rows.append({"path": f"{number:05}.jpg", **hashed(number, words[:8], words[8:], size=9 - (number > 0))})
+    copies = found(numbers(rows))
+    assert len(copies) == 4999
+    assert {row["kept_path"] for row in copies.values()} == {"00000.jpg"}
+    assert sum(looked) < 1_500_000
 
 
 def test_images_that_were_not_decoded_are_no_copies(measured):
