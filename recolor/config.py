@@ -69,6 +69,9 @@ class DuplicateConfig:
         max_hamming_distance_256: pHash-256 distance up to which a candidate is a duplicate.
         min_contrast: Standard deviation of L (0..100) under which an image is flat and its hash means nothing.
         symmetries: Also compare with the 8 flips and rotations.
+        crops: Also look for parts of another image, of about nine tenths of its sides or more.
+        max_hamming_distance_crop: pHash-64 distance up to which a part of one image and another image are a candidate.
+        max_hamming_distance_256_crop: pHash-256 distance up to which such a candidate is a duplicate.
     """
 
     enabled: bool = True
@@ -77,6 +80,9 @@ class DuplicateConfig:
     max_hamming_distance_256: Annotated[int, Ge(0), Le(128)] = 48
     min_contrast: Annotated[float, Ge(0.0), Le(100.0)] = 4.0
     symmetries: bool = True
+    crops: bool = True
+    max_hamming_distance_crop: Annotated[int, Ge(0), Le(16)] = 6
+    max_hamming_distance_256_crop: Annotated[int, Ge(0), Le(128)] = 72
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

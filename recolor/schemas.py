@@ -129,6 +129,8 @@ MEASUREMENTS = Schema(
             "phash_64", pa.binary(64), "-", "8 x 64 bits", "imagehash's pHash under the 8 flips and rotations.", True
         ),
         Column("phash_256", pa.binary(256), "-", "8 x 256 bits", "The same with hash_size 16.", True),
+        Column("phash_64_windows", pa.binary(72), "-", "9 x 64 bits", "pHash of 9 parts, 92% of each side.", True),
+        Column("phash_256_windows", pa.binary(288), "-", "9 x 256 bits", "The same with hash_size 16.", True),
         *SHARPNESS,
         *COLOUR,
         Column(
@@ -153,6 +155,7 @@ SYMMETRIES = (
     "rotate_270",
     "transverse",
 )
+RELATIONS = (*SYMMETRIES, "crop")
 _JUDGED = (
     PATH,
     Column("score", pa.float64(), "-", "0..1", "0 is certainly an outlier; under the threshold all are listed here."),
@@ -179,7 +182,13 @@ DUPLICATE = _issue(
     Column("exact", pa.bool_(), "-", "-", "Whether the files have the same bytes."),
     Column("hamming_distance", pa.int32(), "bits", "0..64", "pHash-64 distance to the kept copy."),
     Column("hamming_distance_256", pa.int32(), "bits", "0..256", "pHash-256 distance to the kept copy."),
-    Column("symmetry", pa.string(), "-", ", ".join(SYMMETRIES), "What turns the image into the kept copy."),
+    Column(
+        "relation",
+        pa.string(),
+        "-",
+        ", ".join(RELATIONS),
+        "What turns the image into the kept copy; `crop`: it is a part of it.",
+    ),
 )
 MONOCHROME = _issue(
     "monochrome",

@@ -1,4 +1,4 @@
-"""Copies of the same picture: same bytes, or alike to the eye under any flip or rotation.
+"""Copies of the same picture: same bytes, alike to the eye under any flip or rotation, or the greater part of it.
 
 64-bit hashes propose, 256-bit hashes dispose. Each group is a star around the copy that is kept: every member is within
 the distances of that copy itself, so that no chain of small steps joins different pictures.
@@ -16,12 +16,14 @@ from numpy.typing import NDArray
 from recolor.config import DuplicateConfig
 from recolor.hamming import Hashes, Indices, near_pairs, pairs_within
 from recolor.outliers import THRESHOLD, column, outlier_table
-from recolor.schemas import DUPLICATE, SYMMETRIES
+from recolor.schemas import DUPLICATE, RELATIONS, SYMMETRIES
 
 _MOST_PAIRS = 1 << 20  # looked at in one go, and
 _MOST_PAIRS_EACH = 32  # more for each picture: at most 800 MB among a million pictures
 _SOME = 1 << 16  # pairs that are lists at a time
 _BEST_FEW = 16  # where there are more, the best of so many is grouped first
+_CROP = RELATIONS.index("crop")
+_WINDOWS = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,21 +34,31 @@ class _Copies:
         kept: int64 [pictures], the picture that is kept: the picture itself, if it is.
         distance_64: int64 [pictures], 0..64.
         distance_256: int64 [pictures], 0..256.
-        symmetry: int64 [pictures], index into `SYMMETRIES`: what turns the picture into the one kept.
+        relation: int64 [pictures], index into `RELATIONS`: what turns the picture into the one kept.
     """
 
     kept: Indices
     distance_64: Indices
     distance_256: Indices
-    symmetry: Indices
+    relation: Indices
 
 
 @dataclass(frozen=True, slots=True)
 class _Pictures:
-    """What is compared, best picture first: uint64 [pictures, 8] and [pictures, 8, 4]."""
+    """What is compared, best picture first.
+
+    Attributes:
+        hashes_64: uint64 [pictures, 8 symmetries].
+        hashes_256: uint64 [pictures, 8 symmetries, 4].
+        windows_64: uint64 [pictures, 9 windows].
+        windows_256: uint64 [pictures, 9 windows, 4].
+        config: Distances.
+    """
 
     hashes_64: Hashes
     hashes_256: Hashes
+    windows_64: Hashes
+    windows_256: Hashes
     config: DuplicateConfig
 
 
@@ -58,7 +70,7 @@ class _Pairs:
     other: NDArray[np.int32]
     distance_64: NDArray[np.uint8]
     distance_256: NDArray[np.int16]
-    symmetry: NDArray[np.int8]
+    relation: NDArray[np.int8]
 
 
 def detect_duplicate(measurements: pa.Table, config: DuplicateConfig) -> pa.Table:
@@ -83,9 +95,11 @@ def detect_duplicate(measurements: pa.Table, config: DuplicateConfig) -> pa.Tabl
         "exact": pc.equal(measurements["sha256"].take(pa.array(rows, pa.int64())), best["sha256"]),
         "hamming_distance": pa.array(copies.distance_64[rows], pa.int32()),
         "hamming_distance_256": pa.array(distance_256, pa.int32()),
-        "symmetry": pa.array([SYMMETRIES[symmetry] for symmetry in copies.symmetry[rows]], pa.string()),
+        "relation": pa.array([RELATIONS[relation] for relation in copies.relation[rows]], pa.string()),
     }
-    score = distance_256 / (2.0 * (config.max_hamming_distance_256 + 1))
+    cropped = copies.relation[rows] == _CROP
+    limit = np.where(cropped, config.max_hamming_distance_256_crop, config.max_hamming_distance_256)
+    score = distance_256 / (2.0 * (limit + 1))
     reasons = _reasons(measurements, rows, copies)
     paths = measurements.select(["path"])
     return outlier_table(
@@ -100,14 +114,23 @@ def _find_copies(measurements: pa.Table, config: DuplicateConfig) -> _Copies:
     shas = measurements["sha256"].combine_chunks().dictionary_encode().indices
     units = _collapse(same, ranked, shas.take(pa.array(ranked)).to_numpy(zero_copy_only=False)[:, None])
     units = units[column(measurements, "contrast")[units] >= config.min_contrast]
-    hashes_64 = _hashes(measurements, units, "phash_64", 1)
-    hashes_256 = _hashes(measurements, units, "phash_256", 4)
-    leaders = _collapse(same, units, np.concatenate([hashes_64[:, 0], hashes_256[:, 0]], axis=1))
-    at = np.flatnonzero(np.isin(units, leaders))
-    stars = _stars(_Pictures(hashes_64[at, :, 0], hashes_256[at], config))
+    whole = [
+        _hashes(measurements, units, "phash_64", 8, 1)[:, 0],
+        _hashes(measurements, units, "phash_256", 8, 4)[:, 0],
+    ]
+    units = _collapse(same, units, np.concatenate(whole, axis=1))
+    stars = _stars(
+        _Pictures(
+            _hashes(measurements, units, "phash_64", len(SYMMETRIES), 1)[..., 0],
+            _hashes(measurements, units, "phash_256", len(SYMMETRIES), 4),
+            _hashes(measurements, units, "phash_64_windows", _WINDOWS, 1)[..., 0],
+            _hashes(measurements, units, "phash_256_windows", _WINDOWS, 4),
+            config,
+        )
+    )
     kept, distances = np.arange(len(measurements)), np.zeros((3, len(measurements)), np.int64)
-    kept[units[at]] = units[at][stars.kept]
-    distances[:, units[at]] = stars.distance_64, stars.distance_256, stars.symmetry
+    kept[units] = units[stars.kept]
+    distances[:, units] = stars.distance_64, stars.distance_256, stars.relation
     return _Copies(kept[same], *distances[:, same])
 
 
@@ -130,10 +153,10 @@ def _collapse(same: Indices, rows: Indices, keys: NDArray[Any]) -> Indices:
     return rows[np.sort(first)]
 
 
-def _hashes(measurements: pa.Table, rows: Indices, name: str, words: int) -> Hashes:
-    """uint64 [rows, 8 symmetries, words]."""
+def _hashes(measurements: pa.Table, rows: Indices, name: str, each: int, words: int) -> Hashes:
+    """uint64 [rows, hashes each, words]."""
     stored = measurements[name].combine_chunks().take(pa.array(rows, pa.int64()))
-    return np.frombuffer(stored.buffers()[1], np.uint64).reshape(len(rows), len(SYMMETRIES), words)
+    return np.frombuffer(stored.buffers()[1], np.uint64)[: len(rows) * each * words].reshape(len(rows), each, words)
 
 
 def _stars(pictures: _Pictures) -> _Copies:
@@ -141,6 +164,8 @@ def _stars(pictures: _Pictures) -> _Copies:
     rows = np.arange(len(pictures.hashes_64))
     copies = _Copies(rows.copy(), *np.zeros((3, len(rows)), np.int64))
     _group(rows, pictures, copies)
+    if pictures.config.crops:
+        _join_crops(pictures, copies)
     return copies
 
 
@@ -218,6 +243,45 @@ def _disposed(best: Indices, other: Indices, symmetry: Indices, pictures: _Pictu
     return _Pairs(best.astype(np.int32), other.astype(np.int32), distance_64, distance_256, symmetry.astype(np.int8))
 
 
+def _join_crops(pictures: _Pictures, copies: _Copies) -> None:
+    """Gives kept pictures to better kept ones that they are a part of.
+
+    What was grouped around them is released, as stars have no chains: each goes to a better picture that it is a part
+    of itself, and what is left is grouped anew.
+    """
+    rows = np.arange(len(copies.kept))
+    kept, leader = _kept(rows, copies), copies.kept.copy()
+    _take(_crops(kept, kept, pictures), copies)
+    taken = kept[copies.kept[kept] != kept]
+    released = rows[np.isin(leader, taken) & (leader != rows)]
+    if not len(released):
+        return
+    copies.kept[released] = released
+    copies.distance_64[released] = copies.distance_256[released] = copies.relation[released] = 0
+    _take(_crops(_kept(kept, copies), released, pictures), copies)
+    _group(_kept(released, copies), pictures, copies)
+
+
+def _crops(kept: Indices, others: Indices, pictures: _Pictures) -> _Pairs:
+    """Pairs of a kept picture and a worse one of `others` that is near one of its windows."""
+    config, found = pictures.config, []
+    windows = pictures.windows_64[kept].reshape(-1)
+    wholes = pictures.hashes_64[others, 0]
+    for place, other in pairs_within(windows, wholes, config.max_hamming_distance_crop):
+        found.append(_disposed_crops(kept[place // _WINDOWS], place % _WINDOWS, others[other], pictures))
+    return _joined(found)
+
+
+def _disposed_crops(best: Indices, window: Indices, other: Indices, pictures: _Pictures) -> _Pairs:
+    """Those pairs that are copies: the other is worse, and also near the window in 256 bits."""
+    distance_256 = _bits(pictures.windows_256[best, window], pictures.hashes_256[other, 0])
+    near = (best < other) & (distance_256 <= pictures.config.max_hamming_distance_256_crop)
+    best, window, other = best[near], window[near], other[near]
+    distance_64 = np.bitwise_count(pictures.windows_64[best, window] ^ pictures.hashes_64[other, 0])
+    relation = np.full(len(best), _CROP, np.int8)
+    return _Pairs(best.astype(np.int32), other.astype(np.int32), distance_64, distance_256[near], relation)
+
+
 def _bits(one: Hashes, other: Hashes) -> NDArray[np.int16]:
     """Bits that differ: int16 [pairs] of uint64 [pairs, words]."""
     bits: NDArray[np.int16] = np.bitwise_count(one ^ other).sum(axis=1, dtype=np.int16)
@@ -231,7 +295,7 @@ def _joined(pairs: list[_Pairs]) -> _Pairs:
         np.concatenate([np.zeros(0, np.int32), *(some.other for some in pairs)]),
         np.concatenate([np.zeros(0, np.uint8), *(some.distance_64 for some in pairs)]),
         np.concatenate([np.zeros(0, np.int16), *(some.distance_256 for some in pairs)]),
-        np.concatenate([np.zeros(0, np.int8), *(some.symmetry for some in pairs)]),
+        np.concatenate([np.zeros(0, np.int8), *(some.relation for some in pairs)]),
     )
 
 
@@ -242,10 +306,15 @@ def _take(pairs: _Pairs, copies: _Copies) -> None:
         some = order[start : start + _SOME]
         for pair, best, other in zip(some, pairs.best[some].tolist(), pairs.other[some].tolist(), strict=True):
             if copies.kept[best] == best and copies.kept[other] == other:
-                copies.kept[other] = best
-                copies.distance_64[other] = pairs.distance_64[pair]
-                copies.distance_256[other] = pairs.distance_256[pair]
-                copies.symmetry[other] = pairs.symmetry[pair]
+                _give(pairs, pair, copies)
+
+
+def _give(pairs: _Pairs, pair: int, copies: _Copies) -> None:
+    other = pairs.other[pair]
+    copies.kept[other] = pairs.best[pair]
+    copies.distance_64[other] = pairs.distance_64[pair]
+    copies.distance_256[other] = pairs.distance_256[pair]
+    copies.relation[other] = pairs.relation[pair]
 
 
 def _reasons(measurements: pa.Table, rows: Indices, copies: _Copies) -> list[str]:
@@ -256,10 +325,11 @@ def _reasons(measurements: pa.Table, rows: Indices, copies: _Copies) -> list[str
 def _reason(listed: dict[str, list[Any]], row: int, kept: int, copies: _Copies) -> str:
     if listed["sha256"][row] == listed["sha256"][kept]:
         return f"same bytes as {listed['path'][kept]}, whose path comes first"
-    symmetry = SYMMETRIES[int(copies.symmetry[row])]
-    turned = "" if symmetry == "identity" else f" after {symmetry.replace('_', ' ')}"
+    relation = RELATIONS[int(copies.relation[row])]
+    turned = "" if relation in ("identity", "crop") else f" after {relation.replace('_', ' ')}"
     alike = f"{int(copies.distance_256[row])} of 256 hash bits differ{turned}"
-    return f"copy of {listed['path'][kept]} ({alike}), which has {_advantage(listed, row, kept)}"
+    what = "part" if relation == "crop" else "copy"
+    return f"{what} of {listed['path'][kept]} ({alike}), which has {_advantage(listed, row, kept)}"
 
 
 def _advantage(listed: dict[str, list[Any]], row: int, kept: int) -> str:

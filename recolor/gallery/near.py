@@ -71,7 +71,7 @@ def _by_score(found: Found) -> tuple[float, str]:
 def _nearly_copies(measurements: pa.Table, settings: DuplicateConfig) -> list[Found]:
     """Pairs whose 256-bit distance is little over the limit, scored as if it were not."""
     limit = settings.max_hamming_distance_256
-    looser = replace(settings, max_hamming_distance_256=min(128, limit + _MARGIN_BITS))
+    looser = replace(settings, crops=False, max_hamming_distance_256=min(128, limit + _MARGIN_BITS))
     table = DETECTORS["duplicate"](measurements, looser)
     distances = table["hamming_distance_256"].to_pylist()
     near = zip(found_in(table), distances)

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from recolor.schemas import SYMMETRIES
 
 HASH_PX = 64  # side of the squares that are transformed
+WINDOWS = 3  # along each side
+WINDOW_SHARE = 0.92  # of each side: finds crops of 3% to 10%, see docs/decisions/2026-11-detectors.md
 
 # For each symmetry: transposed first?, then mirrored left-right?, top-bottom? Rotations are clockwise.
 _STEPS = (
@@ -67,6 +69,45 @@ def hash_grey(grey: NDArray[np.uint8]) -> tuple[bytes, bytes]:
     square = np.asarray(cv2.resize(grey, (HASH_PX, HASH_PX), interpolation=cv2.INTER_AREA), np.uint8)
     small = np.asarray(cv2.resize(square, (HASH_PX // 2, HASH_PX // 2), interpolation=cv2.INTER_AREA), np.uint8)
     return phash_symmetries(small, 8).tobytes(), phash_symmetries(square, 16).tobytes()
+
+
+def hash_windows(grey: NDArray[np.uint8]) -> tuple[bytes, bytes]:
+    """Hashes of nine parts of a grey picture, as its crops would have them: 92% of each side, at three places along it.
+
+    Taking a window, shrinking it by area and its cosine transform are all linear, so that one matrix product on the
+    square of the whole picture does all nine.
+
+    Args:
+        grey: uint8 [H, W].
+
+    Returns:
+        The 64-bit and the 256-bit hashes of the windows, row by row from the top left: 72 and 288 bytes.
+    """
+    square = cv2.resize(grey, (HASH_PX, HASH_PX), interpolation=cv2.INTER_AREA).astype(np.float64)
+    few, many = (np.packbits(_window_bits(square, side), axis=1).tobytes() for side in (8, 16))
+    return few, many
+
+
+def _window_bits(square: NDArray[np.float64], side: int) -> NDArray[np.bool_]:
+    """Which low frequencies are over their window's median: bool [9, side²]."""
+    operator = _window_operator(side)
+    low = (operator @ square @ operator.T).reshape(WINDOWS, side, WINDOWS, side)
+    coefficients = low.swapaxes(1, 2).reshape(WINDOWS**2, side * side)
+    bits: NDArray[np.bool_] = coefficients > np.median(coefficients, axis=1)[:, None]
+    return bits
+
+
+@cache
+def _window_operator(side: int) -> NDArray[np.float64]:
+    """Area means of each window along an axis, then their low frequencies: float64 [3 side, 64]."""
+    size, pixel = 4 * side, np.arange(HASH_PX)
+    operators = []
+    for start in np.linspace(0.0, HASH_PX * (1 - WINDOW_SHARE), WINDOWS):
+        edges = start + HASH_PX * WINDOW_SHARE * np.arange(size + 1) / size
+        overlap = np.minimum(edges[1:, None], pixel + 1) - np.maximum(edges[:-1, None], pixel)
+        area = np.clip(overlap, 0.0, None) * size / (HASH_PX * WINDOW_SHARE)
+        operators.append(_low_frequencies(size, side) @ area)
+    return np.concatenate(operators)
 
 
 @cache

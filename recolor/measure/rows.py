@@ -15,7 +15,7 @@ from recolor.config import MeasureConfig
 from recolor.errors import ImageError
 from recolor.images import Decoded, decode, read_bytes
 from recolor.measure.colour import measure_colour
-from recolor.measure.hashes import HASH_PX, hash_grey
+from recolor.measure.hashes import HASH_PX, hash_grey, hash_windows
 from recolor.measure.sharpness import measure_sharpness, octaves
 
 Row = dict[str, Any]  # a line of the table, on its way into Arrow columns
@@ -65,7 +65,9 @@ def measure_picture(decoded: Decoded, config: MeasureConfig) -> Row:
     """
     rgb = _bounded(decoded.rgb, config.measure_px)
     greys = octaves(np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.uint8))
-    phash_64, phash_256 = hash_grey(next((grey for grey in reversed(greys) if min(grey.shape) >= HASH_PX), greys[0]))
+    to_hash = next((grey for grey in reversed(greys) if min(grey.shape) >= HASH_PX), greys[0])
+    phash_64, phash_256 = hash_grey(to_hash)
+    phash_64_windows, phash_256_windows = hash_windows(to_hash)
     return {
         "width_px": decoded.width_px,
         "height_px": decoded.height_px,
@@ -76,6 +78,8 @@ def measure_picture(decoded: Decoded, config: MeasureConfig) -> Row:
         "icc": decoded.icc,
         "phash_64": phash_64,
         "phash_256": phash_256,
+        "phash_64_windows": phash_64_windows,
+        "phash_256_windows": phash_256_windows,
         **measure_sharpness(greys),
         **measure_colour(rgb, config.colour_px),
     }

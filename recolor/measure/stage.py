@@ -38,7 +38,7 @@ from recolor.storage import storage_errors
 from recolor.workspace import Workspace
 
 STAGE = "measure"
-MEASURE_VERSION = 4
+MEASURE_VERSION = 5
 MAX_PARTS = 300  # in one plan: Prefect's server on SQLite stalls with more tasks in a run
 
 _IDENTITY = [column.name for column in INDEX.columns]

@@ -20,11 +20,13 @@ def found(table, config=DEFAULT):
 
 
 def hashed(sha, words_64, words_256, *, pixels=(100, 100), size=1, contrast=20.0):
-    """A row with given hashes, the same under every symmetry but those of other bits."""
+    """A row with given hashes, under the 8 symmetries; the windows' are as far from them as can be."""
     return {
         "sha256": f"{sha:064x}",
         "phash_64": np.array(words_64, np.uint64).tobytes(),
         "phash_256": np.array(words_256, np.uint64).tobytes(),
+        "phash_64_windows": (~np.tile(np.array(words_64, np.uint64).reshape(-1)[:1], 9)).tobytes(),
+        "phash_256_windows": (~np.tile(np.array(words_256, np.uint64).reshape(-1)[:4], 9)).tobytes(),
         "width_px": pixels[0],
         "height_px": pixels[1],
         "size_bytes": size,
@@ -47,7 +49,7 @@ def test_flips_and_rotations_are_found_and_named(measured, jpeg, symmetry):
     turned = np.ascontiguousarray(apply_symmetry(photographs.coffee(), symmetry))
     copies = found(measured({"a.jpg": photographs.coffee(), "b.jpg": jpeg(turned, quality=60)}))
     assert copies["b.jpg"]["kept_path"] == "a.jpg"
-    undone = np.ascontiguousarray(apply_symmetry(turned, copies["b.jpg"]["symmetry"]))
+    undone = np.ascontiguousarray(apply_symmetry(turned, copies["b.jpg"]["relation"]))
     assert (undone == photographs.coffee()).all()
     assert not found(measured({"a.jpg": photographs.coffee(), "b.jpg": turned}), DuplicateConfig(symmetries=False)) or (
         symmetry == "identity"
@@ -59,7 +61,7 @@ def test_a_copy_turned_by_exif_is_found(measured, jpeg):
     exif[0x0112] = 6
     sideways = np.ascontiguousarray(np.rot90(photographs.coffee()))
     copies = found(measured({"a.jpg": photographs.coffee(), "b.jpg": jpeg(sideways, quality=70, exif=exif.tobytes())}))
-    assert copies["b.jpg"]["symmetry"] == "identity"
+    assert copies["b.jpg"]["relation"] == "identity"
 
 
 def test_the_largest_copy_is_kept_then_the_least_compressed(measured, jpeg):
@@ -132,9 +134,9 @@ def test_groups_are_those_of_brute_force(numbers, monkeypatch, seed, most_pairs)
     assert 60 < len(expected) < 260
     for path, (_, distances) in expected.items():
         row = copies[path]
-        assert (row["hamming_distance"], row["hamming_distance_256"], row["symmetry"]) == distances
+        assert (row["hamming_distance"], row["hamming_distance_256"], row["relation"]) == distances
         assert row["score"] < row["threshold"]
-    assert len({row["symmetry"] for row in copies.values()}) == 8
+    assert len({row["relation"] for row in copies.values()}) == 8
 
 
 def _clustered_rows(rng):
@@ -207,3 +209,49 @@ def test_a_long_burst_is_grouped_without_listing_its_pairs(numbers, monkeypatch)
 def test_images_that_were_not_decoded_are_no_copies(measured):
     assert not found(measured({"a.jpg": b"broken", "b.jpg": b"broken"}))
     assert not found(measured({"a.jpg": b""}))
+
+
+def cropped(picture, top, left, share):
+    height, width = picture.shape[:2]
+    rows, columns = round(height * (1 - share)), round(width * (1 - share))
+    return np.ascontiguousarray(picture[round(top * share * height) :, round(left * share * width) :][:rows, :columns])
+
+
+@pytest.mark.parametrize("share", [0.08, 0.1])
+@pytest.mark.parametrize(("top", "left"), [(0, 0), (1, 0), (0.5, 0.5), (0.3, 0.9)])
+def test_crops_are_found_and_named(measured, share, top, left):
+    part = cropped(photographs.coffee(), top, left, share)
+    copies = found(measured({"whole.jpg": photographs.coffee(), "part.jpg": part, "other.jpg": photographs.chelsea()}))
+    assert set(copies) == {"part.jpg"}
+    assert copies["part.jpg"]["kept_path"] == "whole.jpg"
+    assert copies["part.jpg"]["score"] < 0.5
+
+
+def test_a_crop_that_is_too_far_from_the_whole_is_a_part_of_it(measured):
+    pictures = {"whole.jpg": photographs.coffee(), "part.jpg": cropped(photographs.coffee(), 1, 0, 0.1)}
+    (part,) = found(measured(pictures)).values()
+    assert part["relation"] == "crop"
+    assert part["reason"].startswith("part of whole.jpg")
+    assert not found(measured(pictures), DuplicateConfig(crops=False))
+
+
+def test_copies_of_a_crop_are_copies_of_the_whole_or_stay_a_group(measured, jpeg):
+    whole, part = photographs.coffee(), cropped(photographs.coffee(), 1, 0, 0.1)
+    mirrored = np.ascontiguousarray(part[:, ::-1])
+    copies = found(
+        measured(
+            {
+                "whole.jpg": whole,
+                "part.jpg": part,
+                "part again.jpg": jpeg(part, quality=50),
+                "mirrored 1.jpg": jpeg(mirrored, quality=60),
+                "mirrored 2.jpg": jpeg(mirrored, quality=40),
+            }
+        )
+    )
+    assert {path: row["kept_path"] for path, row in copies.items()} == {
+        "part.jpg": "whole.jpg",
+        "part again.jpg": "whole.jpg",
+        "mirrored 2.jpg": "mirrored 1.jpg",
+    }
+    assert copies["mirrored 2.jpg"]["relation"] == "identity"

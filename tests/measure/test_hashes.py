@@ -1,12 +1,14 @@
+import cv2
 import imagehash
 import numpy as np
 import pytest
+import scipy.fft
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from skimage import data as photographs
 
-from recolor.measure.hashes import apply_symmetry, hash_grey, phash_symmetries
+from recolor.measure.hashes import HASH_PX, apply_symmetry, hash_grey, hash_windows, phash_symmetries
 from recolor.schemas import SYMMETRIES
 
 
@@ -60,6 +62,25 @@ def test_a_hash_survives_resizing():
         assert apart.sum() <= bits // 16
 
 
+def test_windows_are_hashed_as_the_crops_themselves_would_be():
+    """Against crops of a picture 25 times as large, in which windows begin and end at whole pixels."""
+    grey = np.asarray(Image.fromarray(photographs.coffee()).convert("L"))
+    square = np.asarray(Image.fromarray(grey).resize((HASH_PX, HASH_PX), Image.Resampling.BOX))
+    large = np.kron(square, np.ones((25, 25), np.uint8))
+    side = round(0.92 * len(large))
+    starts = [0, (len(large) - side) // 2, len(large) - side]
+    for bits, words in zip((8, 16), hash_windows(square), strict=True):
+        crops = [large[top : top + side, left : left + side].astype(np.float32) for top in starts for left in starts]
+        means = [cv2.resize(crop, (4 * bits, 4 * bits), interpolation=cv2.INTER_AREA) for crop in crops]
+        low = np.array([scipy.fft.dctn(mean.astype(np.float64), norm=None)[:bits, :bits].reshape(-1) for mean in means])
+        over = low - np.median(low, axis=1)[:, None]
+        found = np.unpackbits(np.frombuffer(words, np.uint8)).reshape(9, -1)
+        clear = np.abs(over) > 1e-3 * np.abs(low).max()
+        assert clear.mean() > 0.5
+        assert (found == (over > 0))[clear].all()
+
+
 def test_any_size_can_be_hashed():
     for shape in ((1, 1), (1, 500), (500, 1), (3, 7)):
-        assert [len(bits) for bits in hash_grey(np.full(shape, 9, np.uint8))] == [64, 256]
+        flat = np.full(shape, 9, np.uint8)
+        assert [len(bits) for bits in (*hash_grey(flat), *hash_windows(flat))] == [64, 256, 72, 288]
