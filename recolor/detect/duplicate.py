@@ -1,7 +1,7 @@
 """Copies of the same picture: same bytes, alike to the eye under any flip or rotation, or the greater part of it.
 
-64-bit hashes propose, 256-bit hashes dispose. Each group is a star around the copy that is kept: every member is within
-the distances of that copy itself, so that no chain of small steps joins different pictures.
+64-bit hashes propose, 256-bit hashes and mean colours dispose. Each group is a star around the copy that is kept: every
+member is within the distances of that copy itself, so that no chain of small steps joins different pictures.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from recolor.config import DuplicateConfig
 from recolor.hamming import Hashes, Indices, near_pairs, pairs_within
-from recolor.outliers import THRESHOLD, column, outlier_table
+from recolor.outliers import THRESHOLD, Floats, column, outlier_table
 from recolor.schemas import DUPLICATE, RELATIONS, SYMMETRIES
 
 _MOST_PAIRS = 1 << 20  # looked at in one go, and
@@ -23,7 +23,11 @@ _MOST_PAIRS_EACH = 32  # more for each picture: at most 800 MB among a million p
 _SOME = 1 << 16  # pairs that are lists at a time
 _BEST_FEW = 16  # where there are more, the best of so many is grouped first
 _CROP = RELATIONS.index("crop")
+# Lab units that mean lightness, its spread and mean colour of copies may differ by (98% of crops by 10% stay within 5,
+# 3 and 5); and the chroma of a grey copy.
+_MOST_LIGHTER, _MOST_CONTRAST, _MOST_COLOUR, _GREY_CHROMA = 8.0, 5.0, 5.0, 1.5
 _WINDOWS = 9
+_COLOURS = ("L_mean", "contrast", "a_mean", "b_mean", "chroma_mean")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,7 @@ class _Pictures:
         hashes_256: uint64 [pictures, 8 symmetries, 4].
         windows_64: uint64 [pictures, 9 windows].
         windows_256: uint64 [pictures, 9 windows, 4].
+        colours: float64 [pictures, 5]: mean and spread of L, mean a, b and chroma.
         config: Distances.
     """
 
@@ -59,6 +64,7 @@ class _Pictures:
     hashes_256: Hashes
     windows_64: Hashes
     windows_256: Hashes
+    colours: Floats
     config: DuplicateConfig
 
 
@@ -125,6 +131,7 @@ def _find_copies(measurements: pa.Table, config: DuplicateConfig) -> _Copies:
             _hashes(measurements, units, "phash_256", len(SYMMETRIES), 4),
             _hashes(measurements, units, "phash_64_windows", _WINDOWS, 1)[..., 0],
             _hashes(measurements, units, "phash_256_windows", _WINDOWS, 4),
+            np.stack([column(measurements, name)[units] for name in _COLOURS], axis=1),
             config,
         )
     )
@@ -230,6 +237,7 @@ def _disposed(best: Indices, other: Indices, symmetry: Indices, pictures: _Pictu
     """Those pairs that are copies: also near in 256 bits, and nearer than under any other symmetry."""
     hashes = pictures.hashes_256
     near = np.flatnonzero(best < other)
+    near = near[_alike(pictures.colours[best[near]], pictures.colours[other[near]])]
     near = near[
         _bits(hashes[best[near], 0], hashes[other[near], symmetry[near]]) <= pictures.config.max_hamming_distance_256
     ]
@@ -276,10 +284,22 @@ def _disposed_crops(best: Indices, window: Indices, other: Indices, pictures: _P
     """Those pairs that are copies: the other is worse, and also near the window in 256 bits."""
     distance_256 = _bits(pictures.windows_256[best, window], pictures.hashes_256[other, 0])
     near = (best < other) & (distance_256 <= pictures.config.max_hamming_distance_256_crop)
+    near &= _alike(pictures.colours[best], pictures.colours[other])
     best, window, other = best[near], window[near], other[near]
     distance_64 = np.bitwise_count(pictures.windows_64[best, window] ^ pictures.hashes_64[other, 0])
     relation = np.full(len(best), _CROP, np.int8)
     return _Pairs(best.astype(np.int32), other.astype(np.int32), distance_64, distance_256[near], relation)
+
+
+def _alike(one: Floats, other: Floats) -> NDArray[np.bool_]:
+    """Whether colours, float64 [pairs, 5], may be of copies: hashes of a moon and of a sun on a plain sky are alike.
+
+    A grey copy has no colour to compare. What is not known is no difference.
+    """
+    lighter, contrast, a, b = np.abs(one - other)[:, :4].T
+    grey = np.fmin(one[:, 4], other[:, 4]) < _GREY_CHROMA
+    other_colour = (np.hypot(a, b) > _MOST_COLOUR) & ~grey
+    return np.asarray(np.logical_not((lighter > _MOST_LIGHTER) | (contrast > _MOST_CONTRAST) | other_colour))
 
 
 def _bits(one: Hashes, other: Hashes) -> NDArray[np.int16]:

@@ -255,3 +255,14 @@ def test_copies_of_a_crop_are_copies_of_the_whole_or_stay_a_group(measured, jpeg
         "mirrored 2.jpg": "mirrored 1.jpg",
     }
     assert copies["mirrored 2.jpg"]["relation"] == "identity"
+
+
+def test_a_moon_and_a_sun_at_the_same_place_are_no_copies(measured):
+    def disc(sky, colour, radius):
+        picture = np.full((300, 300, 3), sky, np.uint8)
+        return cv2.circle(picture, (140, 120), radius, colour, -1)
+
+    moon, sun = disc((12, 22, 40), (240, 236, 220), 18), disc((60, 20, 12), (250, 120, 30), 20)
+    config = DuplicateConfig(min_contrast=0.0)
+    assert not found(measured({"moon.jpg": moon, "sun.jpg": sun}), config)
+    assert found(measured({"moon.jpg": moon, "again.jpg": disc((12, 22, 40), (240, 236, 220), 20)}), config)
