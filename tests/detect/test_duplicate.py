@@ -4,8 +4,8 @@ import pytest
 from PIL import Image
 from skimage import data as photographs
 
+from recolor import copies as grouping
 from recolor.config import DuplicateConfig
-from recolor.detect import duplicate
 from recolor.detect.duplicate import detect_duplicate
 from recolor.measure.hashes import apply_symmetry
 from recolor.schemas import DUPLICATE, SYMMETRIES
@@ -123,8 +123,8 @@ def test_pairs_near_in_64_bits_but_not_in_256_are_not_copies(numbers):
 @pytest.mark.parametrize("seed", range(3))
 def test_groups_are_those_of_brute_force(numbers, monkeypatch, seed, most_pairs):
     """Greedy stars, best copy first, over all pairs compared one by one; also if there are too many to be listed."""
-    monkeypatch.setattr(duplicate, "_MOST_PAIRS", most_pairs)
-    monkeypatch.setattr(duplicate, "_MOST_PAIRS_EACH", 0 if most_pairs == 40 else 32)
+    monkeypatch.setattr(grouping, "_MOST_PAIRS", most_pairs)
+    monkeypatch.setattr(grouping, "_MOST_PAIRS_EACH", 0 if most_pairs == 40 else 32)
     rows = _clustered_rows(np.random.default_rng(seed))
     expected = _greedy_stars(rows)
     copies = found(numbers(rows))
@@ -182,7 +182,7 @@ def _is_near(distances):
 
 def test_thousands_of_equal_hashes_are_one_comparison(numbers, monkeypatch):
     compared = []
-    monkeypatch.setattr(duplicate, "near_pairs", lambda hashes, _: compared.append(len(hashes)) or iter(()))
+    monkeypatch.setattr(grouping, "near_pairs", lambda hashes, _: compared.append(len(hashes)) or iter(()))
     rows = [{"path": f"{number:05}.jpg", **hashed(number, [7] * 8, [7] * 32)} for number in range(5000)]
     assert len(found(numbers(rows))) == 4999
     assert compared == [1, 8]
@@ -191,9 +191,9 @@ def test_thousands_of_equal_hashes_are_one_comparison(numbers, monkeypatch):
 def test_a_long_burst_is_grouped_without_listing_its_pairs(numbers, monkeypatch):
     """5,000 pictures that differ in a bit or two of one, which is the best: 12 million pairs, hardly any looked at."""
     looked = []
-    disposed = duplicate._disposed
-    monkeypatch.setattr(duplicate, "_disposed", lambda best, *rest: looked.append(len(best)) or disposed(best, *rest))
-    monkeypatch.setattr(duplicate, "_MOST_PAIRS", 1 << 16)
+    disposed = grouping._disposed
+    monkeypatch.setattr(grouping, "_disposed", lambda best, *rest: looked.append(len(best)) or disposed(best, *rest))
+    monkeypatch.setattr(grouping, "_MOST_PAIRS", 1 << 16)
     rng = np.random.default_rng(0)
     base = rng.integers(0, 2**64, 40, dtype=np.uint64)
     rows = []
