@@ -21,7 +21,7 @@ from recolor.schemas import MEASUREMENTS
 from recolor.stage import Outcome, Part, require_record, run_part
 from recolor.workspace import Workspace
 
-DETECT_VERSION = 4
+DETECT_VERSION = 5
 
 Detector = Callable[[pa.Table, Any], pa.Table]
 

@@ -9,24 +9,30 @@ import numpy as np
 import pyarrow as pa
 
 from recolor.config import MonochromeConfig
-from recolor.outliers import Floats, column, logistic, outlier_table
+from recolor.outliers import Floats, column, logistic, outlier_table, score_above
 from recolor.schemas import MONOCHROME
 
 # A logistic regression on logarithms (docs/decisions/2026-11-detectors.md).
 _RESIDUAL_WEIGHT, _RESIDUAL_P90_WEIGHT, _CHROMA_WEIGHT, _CONTRAST_WEIGHT = 2.4, 2.7, -2.0, -1.5
 _OFFSET = 7.3  # the regression's 5.8, moved so that about two of a hundred photographs in colour are flagged
+_GREY_CHROMA = 0.8  # Lab units, of the score 0.5: under 1 nobody sees a colour, whatever the noise's
 _RESIDUAL_NOISE, _SMALL = 0.5, 3.0  # Lab units: what JPEG leaves in a grey picture, and what one hardly sees
 
 
 def score_monochrome(measurements: pa.Table) -> Floats:
-    """Scores colour that lightness does not explain: 0 has none; float64 [rows], 1 where not decoded."""
-    return logistic(
+    """Scores colour that can be seen and that lightness does not explain: 0 has none.
+
+    Returns:
+        float64 [rows], 1 where not decoded.
+    """
+    unexplained = logistic(
         _RESIDUAL_WEIGHT * np.log(column(measurements, "ab_residual") + _RESIDUAL_NOISE)
         + _RESIDUAL_P90_WEIGHT * np.log(column(measurements, "ab_residual_p90") + _RESIDUAL_NOISE)
         + _CHROMA_WEIGHT * np.log(column(measurements, "chroma_mean") + _SMALL)
         + _CONTRAST_WEIGHT * np.log(column(measurements, "contrast") + _SMALL)
         + _OFFSET
     )
+    return np.minimum(unexplained, score_above(column(measurements, "chroma_mean"), _GREY_CHROMA))
 
 
 def detect_monochrome(measurements: pa.Table, config: MonochromeConfig) -> pa.Table:

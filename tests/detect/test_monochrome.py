@@ -1,9 +1,11 @@
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
 from skimage import data as photographs
 
 from recolor.config import MonochromeConfig
+from recolor.detect import monochrome
 from recolor.detect.monochrome import detect_monochrome, score_monochrome
 
 DEFAULT = MonochromeConfig()
@@ -47,3 +49,12 @@ def test_the_threshold_decides_and_undecoded_images_are_not_judged(measured):
     assert score[1] == 1.0
     assert not len(detect_monochrome(table, MonochromeConfig(threshold=float(score[0]))))
     assert len(detect_monochrome(table, MonochromeConfig(threshold=float(score[0]) + 1e-9))) == 1
+
+
+def test_pale_noise_on_a_grey_picture_is_no_colour(measured, monkeypatch):
+    noise = cv2.GaussianBlur(np.random.default_rng(3).normal(0, 1, (*grey().shape, 3)), (0, 0), 6.0)
+    noisy = (grey()[..., None] * 0.15 + 100 + 0.8 * noise / noise.std()).clip(0, 255).astype(np.uint8)
+    table = measured({"noisy.jpg": noisy})
+    assert len(detect_monochrome(table, DEFAULT)) == 1
+    monkeypatch.setattr(monochrome, "_GREY_CHROMA", 0.0)  # by what lightness explains alone, it is not grey
+    assert not len(detect_monochrome(table, DEFAULT))
