@@ -52,6 +52,7 @@ _SIZE_PX = (
     Column("width_px", pa.int32(), "px", "≥ 1", "Width of the upright image; null if not decoded.", True),
     Column("height_px", pa.int32(), "px", "≥ 1", "Height of the upright image; null if not decoded.", True),
 )
+ANGLES = (0, 45, 90, 135)  # degrees from horizontal, anticlockwise: lines along which detail is measured
 _LAPLACIAN = {
     octave: (
         _number(
@@ -72,7 +73,7 @@ SHARPNESS = tuple(
                 "≥ 0",
                 f"Mean squared second difference of L' along {angle}°, {octave} times halved.",
             )
-            for angle in (0, 45, 90, 135)
+            for angle in ANGLES
         ),
         *_LAPLACIAN.get(octave, ()),
     )

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from recolor.config import BlurryConfig
 from recolor.outliers import Floats, column, logistic, outlier_table
-from recolor.schemas import BLURRY
+from recolor.schemas import ANGLES, BLURRY
 
 # A logistic regression (docs/decisions/2026-11-detectors.md); one weight an octave, the finest first.
 _LEAST_RATIO_WEIGHTS = np.array([2.44, 1.21, 1.67])
@@ -78,7 +78,6 @@ def detect_blurry(measurements: pa.Table, config: BlurryConfig) -> pa.Table:
 def _energies(measurements: pa.Table) -> Floats:
     """Log2 of the energies: float64 [rows, 4 octaves, 4 lines]."""
     energies = [
-        [np.log2(column(measurements, f"detail_{angle}_{octave}") + _NOISE) for angle in (0, 45, 90, 135)]
-        for octave in range(4)
+        [np.log2(column(measurements, f"detail_{angle}_{octave}") + _NOISE) for angle in ANGLES] for octave in range(4)
     ]
     return np.moveaxis(np.array(energies), 2, 0)

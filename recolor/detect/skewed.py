@@ -34,14 +34,15 @@ Network = Mapping[str, NDArray[np.float32]]
 
 def score_skewed(measurements: pa.Table) -> Floats:
     """Scores how usual the colours are, the worse of the two judges: float64 [rows], 1 where not decoded."""
-    return np.minimum(score_layout(measurements), score_below(colour_distance(measurements), DISTANCE_LIMIT))
+    return _worse(score_layout(measurements), colour_distance(measurements))
 
 
 def detect_skewed(measurements: pa.Table, config: SkewedConfig) -> pa.Table:
     """Lists the images with unusual colours, as a table of `schemas.SKEWED`."""
-    score = score_skewed(measurements)
+    layouts, distances = score_layout(measurements), colour_distance(measurements)
+    score = _worse(layouts, distances)
     rows = np.flatnonzero(score < config.threshold)
-    distances, layouts = colour_distance(measurements)[rows], score_layout(measurements)[rows]
+    layouts, distances = layouts[rows], distances[rows]
     taken = measurements.take(pa.array(rows, pa.int64()))
     casts, entropies = column(taken, "cast"), column(taken, "hue_entropy")
     reasons = [
@@ -55,6 +56,10 @@ def detect_skewed(measurements: pa.Table, config: SkewedConfig) -> pa.Table:
     return outlier_table(
         SKEWED, measurements, rows=rows, score=score[rows], threshold=config.threshold, reasons=reasons, numbers=numbers
     )
+
+
+def _worse(layouts: Floats, distances: Floats) -> Floats:
+    return np.minimum(layouts, score_below(distances, DISTANCE_LIMIT))
 
 
 def score_layout(measurements: pa.Table) -> Floats:

@@ -29,15 +29,12 @@ from tqdm import tqdm
 
 from recolor.config import Config
 from recolor.detect import DETECTORS
-from recolor.detect.blurry import score_blurry
-from recolor.detect.monochrome import score_monochrome
-from recolor.detect.skewed import score_skewed
 from recolor.manifest import read_table
 from recolor.pipeline import CLEANING, run_stages
 from recolor.schemas import MEASUREMENTS
+from recolor.suggest.survey import SCORERS
 from recolor.workspace import locked, open_workspace
 
-SCORED = {"monochrome": score_monochrome, "skewed": score_skewed, "blurry": score_blurry}
 EVERY = 4  # one photograph of so many has a defect in a set
 
 
@@ -117,7 +114,7 @@ def measure(out: Path) -> pa.Table:
 def score(planted: list[Planted], table: pa.Table) -> pd.DataFrame:
     """One row a kind: how many, recall, AUC, recall at 1% false alarms; one a clean kind: false alarms."""
     rows = [*_corrupt_rows(planted, table), *_duplicate_rows(planted, table)]
-    for issue in SCORED:
+    for issue in SCORERS:
         rows += _scored_rows(issue, planted, table)
     return pd.DataFrame(rows)
 
@@ -184,7 +181,7 @@ def _scored_rows(issue: str, planted: list[Planted], table: pa.Table) -> Iterato
         }
         some = [*clean, *(file for file in bad if (file.photograph, file.kind) in chosen)]
         rows = _rows_of(table, some)
-        scores = SCORED[issue](rows)
+        scores = SCORERS[issue](rows)
         found = set(DETECTORS[issue](rows, getattr(Config(), issue))["path"].to_pylist())
         paths = rows["path"].to_pylist()
         verdicts.append(pd.DataFrame({"path": paths, "score": scores, "found": [path in found for path in paths]}))
