@@ -1,4 +1,4 @@
-"""The chunks of a PNG (ISO/IEC 15948): order, number, length and CRC, and that the pixels are all there.
+"""The chunks of a PNG (ISO/IEC 15948): order, number, form and CRC, and that the pixels are all there.
 
 Pillow skips chunks that it does not need, and stops reading when it has its rows.
 """
@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from recolor.errors import ImageError
 from recolor.images.decoded import check_size
+from recolor.images.png_bodies import fits
 from recolor.images.png_pixels import Layout, check_pixels
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -19,8 +20,6 @@ _BEFORE_IDAT = _BEFORE_PLTE | frozenset(
 _MANY = frozenset((b"IDAT", b"tEXt", b"zTXt", b"iTXt", b"sPLT", b"fcTL", b"fdAT", b"gIFx"))
 _ONCE_ANYWHERE = frozenset((b"IHDR", b"IEND", b"tIME", b"eXIf", b"cICP", b"mDCV", b"cLLI", b"dSIG", b"gIFg"))
 _KNOWN = _BEFORE_IDAT | _MANY | _ONCE_ANYWHERE
-_LENGTHS = {b"IHDR": 13, b"cHRM": 32, b"gAMA": 4, b"sRGB": 1, b"pHYs": 9, b"tIME": 7, b"oFFs": 9, b"sTER": 1}
-_HIGHEST_LAST = {b"sTER": 1, b"oFFs": 1, b"pHYs": 1, b"sRGB": 3}  # the last byte is a mode: the highest defined one
 
 
 @dataclass(slots=True)
@@ -45,11 +44,14 @@ def check(data: bytes, max_pixels: int) -> None:
         _check_type(kind)
         _check_order(kind, seen.kinds, seen.last)
         _note(kind, body, seen)
-        _check_body(kind, body, seen)
+        if not fits(kind, body, seen.header, seen.palette):
+            raise ImageError("bad_entropy_data", f"the chunk {kind!r} of {len(body)} bytes does not fit")
         seen.kinds.add(kind)
         seen.last = kind
     if b"IDAT" not in seen.kinds:
         raise ImageError("truncated", "PNG without an IDAT chunk")
+    if seen.header[9] == 3 and not seen.palette:
+        raise ImageError("bad_entropy_data", "PNG with palette indices and no PLTE chunk")
     layout = Layout.of(seen.header)
     check_size(layout.width_px, layout.height_px, max_pixels)
     check_pixels(layout, seen.pixels)
@@ -83,11 +85,13 @@ def _note(kind: bytes, body: memoryview, seen: _Seen) -> None:
 
 
 def _check_type(kind: bytes) -> None:
-    """Lower case, by letter: ancillary, private, reserved (must not be), safe to copy (section 5.4)."""
+    """Lower case, by letter: ancillary, private, reserved (must not be), safe to copy (section 5.4).
+
+    An unknown chunk is no error unless it is critical (section 15.2.3): Apple's pictures carry an unregistered iDOT.
+    """
     if not kind.isalpha() or kind[2:3].islower():
         raise ImageError("bad_entropy_data", f"no chunk may be called {kind!r}")
-    critical, public = kind[:1].isupper(), kind[1:2].isupper()
-    if kind not in _KNOWN and (critical or public):
+    if kind not in _KNOWN and kind[:1].isupper():
         raise ImageError("bad_entropy_data", f"unknown chunk {kind!r}")
 
 
@@ -100,18 +104,3 @@ def _check_order(kind: bytes, seen: set[bytes], last: bytes) -> None:
         raise ImageError("bad_entropy_data", f"the chunk {kind!r} comes too late")
     if kind == b"IDAT" and b"IDAT" in seen and last != b"IDAT":
         raise ImageError("bad_entropy_data", "the IDAT chunks do not follow each other")
-
-
-def _check_body(kind: bytes, body: memoryview, seen: _Seen) -> None:
-    size = len(body)
-    colour_type = seen.header[9] if len(seen.header) == 13 else -1
-    wrong = size != _LENGTHS.get(kind, size) or (kind in _HIGHEST_LAST and body[-1] > _HIGHEST_LAST[kind])
-    match kind:
-        case b"PLTE":
-            wrong = colour_type in (0, 4) or size % 3 != 0 or not 1 <= seen.palette <= 256
-        case b"tRNS":
-            wrong = colour_type in (4, 6) or (colour_type == 3 and size > seen.palette)
-        case b"hIST":
-            wrong = size != 2 * seen.palette
-    if wrong:
-        raise ImageError("bad_entropy_data", f"the chunk {kind!r} of {size} bytes does not fit")

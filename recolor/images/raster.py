@@ -27,8 +27,8 @@ def decode(data: bytes, max_pixels: int) -> Decoded:
     if data.startswith(png.SIGNATURE):
         png.check(data, max_pixels)
     if data.startswith(bmp.SIGNATURE):
-        bmp.check(data)
-        if (decoded := bmp.decode_bitfields(data, max_pixels)) is not None:
+        bmp.check(data, max_pixels)
+        if (decoded := bmp.decode_bitfields(data)) is not None:
             return decoded
     picture = _open(data)
     with picture:
