@@ -8,8 +8,8 @@ from flows.parameters import Run, run_flow
 from flows.parts import TASK, ran, ran_all, run_parts, shown
 from recolor.detect import ISSUES, detect_issue
 from recolor.index import index_images
-from recolor.measure import MeasurePart, MeasurePlan, measure_part, merge_measurements, plan_measure
-from recolor.pipeline import together
+from recolor.measure import MeasurePart, MeasurePlan, measure_part, measuring, merge_measurements, plan_measure
+from recolor.pipeline import tally, together
 from recolor.select import select
 from recolor.stage import Outcome
 from recolor.workspace import remember_images
@@ -51,7 +51,9 @@ def clean(run: Run) -> Outcome | State[Outcome]:
     indexed = ran(index, run)
     remember_images(run.workspace, run.images)
     plan = plan_measure(run.workspace, run.images, run.config)
-    measured = run_parts(measure_some, run, plan.missing, lambda part: len(part.rows), "measure")
+    with measuring(plan, run.config):
+        tell = tally(run.workspace, run.config)
+        measured = run_parts(measure_some, run, plan.missing, lambda part: len(part.rows), "measure", tell=tell)
     merged = ran(measurements, run)
     detected = ran_all(detect, run, ISSUES)
     selected = ran(select_kept, run)

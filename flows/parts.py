@@ -72,7 +72,13 @@ def ran_all(work: Task[..., Any], run: Run, words: Sequence[str]) -> list[Outcom
 
 
 def run_parts(
-    work: Task[..., Outcome], run: Run, parts: Sequence[P], images: Callable[[P], int], label: str
+    work: Task[..., Outcome],
+    run: Run,
+    parts: Sequence[P],
+    images: Callable[[P], int],
+    label: str,
+    *,
+    tell: Callable[[P], str] | None = None,
 ) -> list[Outcome]:
     """Submits each part as a task and waits for all of them, with a progress artifact.
 
@@ -82,6 +88,7 @@ def run_parts(
         parts: The parts that are missing; those that are done are not submitted.
         images: Number of images in a part.
         label: The stage's name.
+        tell: What the progress artifact says besides, asked after each part that did not fail.
 
     Returns:
         What each part did.
@@ -94,7 +101,7 @@ def run_parts(
     pool: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=worker_count(run.config.execution))
     with pool as runner:
         futures: dict[PrefectFuture[Any], P] = {runner.submit(work, {"run": run, "part": part}): part for part in parts}
-        _show_progress(futures, images, label)
+        _show_progress(futures, images, label, tell)
         return _all_finished(list(futures), label)
 
 
@@ -105,11 +112,16 @@ def _all_finished(futures: Sequence[PrefectFuture[Any]], label: str) -> list[Out
     return [_finished(result) for result in results]
 
 
-def _show_progress(futures: dict[PrefectFuture[Any], P], images: Callable[[P], int], label: str) -> None:
-    artifact = create_progress_artifact(0.0, key=f"{label}-progress", description=f"{label}: images done")
+def _show_progress(
+    futures: dict[PrefectFuture[Any], P], images: Callable[[P], int], label: str, tell: Callable[[P], str] | None
+) -> None:
+    what = f"{label}: images done"
+    artifact = create_progress_artifact(0.0, key=f"{label}-progress", description=what)
     assert isinstance(artifact, UUID)  # a coroutine only inside an event loop
     total, done = sum(images(part) for part in futures.values()), 0
     for future in as_completed(list(futures)):
         future.wait()
-        done += images(futures[future])
-        update_progress_artifact(artifact, progress=100.0 * done / total)
+        part = futures[future]
+        done += images(part)
+        more = tell(part) if tell and future.state.is_completed() else ""
+        update_progress_artifact(artifact, progress=100.0 * done / total, description=f"{what}. {more}".strip())

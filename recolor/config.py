@@ -38,13 +38,11 @@ class MeasureConfig:
         max_pixels: A larger image gets the reason `too_many_pixels` and is not decoded.
         max_file_bytes: A larger file gets the reason `too_many_pixels` and is not read.
         measure_px: Short side, in pixels, that the decoder may scale an image down to.
-        colour_px: Long side, in pixels, at which colour is measured.
     """
 
     max_pixels: Annotated[int, Ge(1), Le(178_956_970)] = 100_000_000  # Pillow refuses more, whatever is set here
     max_file_bytes: Positive = 512 * 1024 * 1024
     measure_px: Annotated[int, Ge(64), Le(4096)] = 288
-    colour_px: Annotated[int, Ge(32), Le(1024)] = 96
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

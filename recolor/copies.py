@@ -5,7 +5,8 @@ that no chain of small steps joins different pictures.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,9 @@ from recolor.outliers import Floats
 from recolor.schemas import RELATIONS, SYMMETRIES
 
 WINDOWS = 9  # of a picture, that its crops may be near
+_TURNS = len(SYMMETRIES) - 1
+_SLICES = 8  # by lightness, from dark to light
+_REACH = 1000  # of a mark: what lightness may differ by
 _MOST_PAIRS = 1 << 20  # looked at in one go, and
 _MOST_PAIRS_EACH = 32  # more for each picture: at most 800 MB among a million pictures
 _SOME = 1 << 16  # pairs that are lists at a time
@@ -54,6 +58,7 @@ class Pictures:
         windows_256: uint64 [pictures, 9 windows, 4].
         colours: float64 [pictures, 5]: mean and spread of L, mean a, b and chroma.
         config: Distances.
+        lightness: float64 [pictures]: mean L, or 0 of all where it is not known of some.
     """
 
     hashes_64: Hashes
@@ -62,6 +67,12 @@ class Pictures:
     windows_256: Hashes
     colours: Floats
     config: DuplicateConfig
+    lightness: Floats = field(init=False)
+
+    def __post_init__(self) -> None:
+        """What is not known is no difference."""
+        known = not np.isnan(self.colours[:, 0]).any()
+        object.__setattr__(self, "lightness", self.colours[:, 0] if known else np.zeros(len(self.colours)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,37 +130,57 @@ def _pairs_among(rows: Indices, pictures: Pictures) -> _Pairs | None:
 
 
 def _proposals_among(rows: Indices, pictures: Pictures) -> Iterator[tuple[Indices, Indices, Indices]]:
-    """A better and a worse picture each, and the symmetry that brings the worse near the better.
+    """Two pictures each, and the symmetry that brings the second near the first."""
+    config = pictures.config
+    rows, lightness = _by_lightness(rows, pictures)
+    plain, turned = pictures.hashes_64[rows, 0], pictures.hashes_64[rows, 1:]
+    marks = (lightness * (_REACH / _MOST_LIGHTER)).astype(np.uint64)
+    for first, second in near_pairs(plain, config.max_hamming_distance, marks, _REACH + 1):
+        one, other = rows[first], rows[second]
+        yield np.minimum(one, other), np.maximum(one, other), np.zeros(len(one), np.int64)
+    for some, alike in _slices(lightness, lightness) if config.symmetries else ():
+        queries = turned[some].reshape(-1)
+        for query, best in pairs_within(queries, plain[alike], config.max_hamming_distance_turned):
+            yield rows[alike][best], rows[some][query // _TURNS], query % _TURNS + 1
 
-    Where two turned pictures are near each other, which says nothing, the worse picture is -1: also these were work.
-    """
-    config, count = pictures.config, len(rows)
-    for first, second in near_pairs(pictures.hashes_64[rows, 0], config.max_hamming_distance):
-        yield rows[first], rows[second], np.zeros(len(first), np.int64)
-    if config.symmetries:
-        turned = pictures.hashes_64[rows].T.reshape(-1)  # all as they are, then all flipped, and so on
-        for first, second in near_pairs(turned, config.max_hamming_distance_turned):
-            one_turned = (first < count) & (second >= count)
-            yield rows[first % count], np.where(one_turned, rows[second % count], -1), second // count
+
+def _by_lightness(rows: Indices, pictures: Pictures) -> tuple[Indices, Floats]:
+    """Rows from dark to light, and their mean lightness: copies are equally light, so that most pairs need no look."""
+    lightness = pictures.lightness[rows]
+    order = np.argsort(lightness, kind="stable")
+    return rows[order], lightness[order]
+
+
+def _slices(lightness: Floats, others: Floats) -> Iterator[tuple[slice, slice]]:
+    """Slices of pictures, and those of others that may be as light as any of them; both ascend."""
+    most = _MOST_LIGHTER + 1e-6
+    edges = [len(lightness) * part // _SLICES for part in range(_SLICES + 1)]
+    for start, end in pairwise(edges):
+        if start < end:
+            first = np.searchsorted(others, lightness[start] - most)
+            yield slice(start, end), slice(int(first), int(np.searchsorted(others, lightness[end - 1] + most)))
 
 
 def _proposals_between(kept: Indices, rest: Indices, pictures: Pictures) -> Iterator[tuple[Indices, Indices, Indices]]:
     """The same with only kept pictures as the better ones, and only pictures that are all worse as the others."""
     config = pictures.config
-    for symmetry in range(len(SYMMETRIES) if config.symmetries else 1):
-        limit = config.max_hamming_distance_turned if symmetry else config.max_hamming_distance
-        for other, best in pairs_within(pictures.hashes_64[rest, symmetry], pictures.hashes_64[kept, 0], limit):
-            yield kept[best], rest[other], np.full(len(other), symmetry)
+    kept, of_kept = _by_lightness(kept, pictures)
+    rest, lightness = _by_lightness(rest, pictures)
+    for some, alike in _slices(lightness, of_kept):
+        plain = pictures.hashes_64[kept[alike], 0]
+        for symmetry in range(len(SYMMETRIES) if config.symmetries else 1):
+            limit = config.max_hamming_distance_turned if symmetry else config.max_hamming_distance
+            for other, best in pairs_within(pictures.hashes_64[rest[some], symmetry], plain, limit):
+                yield kept[alike][best], rest[some][other], np.full(len(other), symmetry)
 
 
 def _disposed(best: Indices, other: Indices, symmetry: Indices, pictures: Pictures) -> _Pairs:
     """Those pairs that are copies: also near in 256 bits, and nearer than under any other symmetry."""
     hashes = pictures.hashes_256
     near = np.flatnonzero(best < other)
+    distance_256 = _bits(hashes[best[near], 0], hashes[other[near], symmetry[near]])
+    near = near[distance_256 <= pictures.config.max_hamming_distance_256]
     near = near[_alike(pictures.colours[best[near]], pictures.colours[other[near]])]
-    near = near[
-        _bits(hashes[best[near], 0], hashes[other[near], symmetry[near]]) <= pictures.config.max_hamming_distance_256
-    ]
     best, other, symmetry = best[near], other[near], symmetry[near]
     tried = range(len(SYMMETRIES) if pictures.config.symmetries else 1)
     distances = np.stack([_bits(hashes[best, 0], hashes[other, turn]) for turn in tried])
@@ -181,11 +212,14 @@ def _join_crops(pictures: Pictures, copies: Copies) -> None:
 
 def _crops(kept: Indices, others: Indices, pictures: Pictures) -> _Pairs:
     """Pairs of a kept picture and a worse one of `others` that is near one of its windows."""
-    config, found = pictures.config, []
-    windows = pictures.windows_64[kept].reshape(-1)
-    wholes = pictures.hashes_64[others, 0]
-    for place, other in pairs_within(windows, wholes, config.max_hamming_distance_crop):
-        found.append(_disposed_crops(kept[place // WINDOWS], place % WINDOWS, others[other], pictures))
+    kept, lightness = _by_lightness(kept, pictures)
+    others, of_others = _by_lightness(others, pictures)
+    found = []
+    for some, alike in _slices(lightness, of_others):
+        best, worse = kept[some], others[alike]
+        windows, wholes = pictures.windows_64[best].reshape(-1), pictures.hashes_64[worse, 0]
+        for place, other in pairs_within(windows, wholes, pictures.config.max_hamming_distance_crop):
+            found.append(_disposed_crops(best[place // WINDOWS], place % WINDOWS, worse[other], pictures))
     return _joined(found)
 
 
@@ -213,7 +247,7 @@ def _alike(one: Floats, other: Floats) -> NDArray[np.bool_]:
 
 def _bits(one: Hashes, other: Hashes) -> NDArray[np.int16]:
     """Bits that differ: int16 [pairs] of uint64 [pairs, words]."""
-    bits: NDArray[np.int16] = np.bitwise_count(one ^ other).sum(axis=1, dtype=np.int16)
+    bits: NDArray[np.int16] = np.bitwise_count((one ^ other).T).sum(axis=0, dtype=np.int16)
     return bits
 
 

@@ -11,6 +11,7 @@
     ├── FingerprintError    a value has no stable bytes and so cannot be part of a key
     ├── WeightsError        the weights that were asked for cannot be had; no others were taken
     ├── TrainingError       training cannot go on; the last good checkpoint is kept
+    ├── ProcessDiedError    a worker process ended in the middle of its work; the call may be tried again
     └── ImageError          one image cannot be decoded; the run goes on without it
 
 Each message says what was wrong, where, and what to do.
@@ -27,6 +28,7 @@ DecodeReason = Literal[
     "too_many_pixels",
     "unsupported",
     "unreadable",
+    "decoder_crashed",
 ]
 DECODE_REASONS: tuple[DecodeReason, ...] = get_args(DecodeReason)
 
@@ -73,6 +75,10 @@ class WeightsError(RecolorError):
 
 class TrainingError(RecolorError):
     """Training cannot go on."""
+
+
+class ProcessDiedError(RecolorError):
+    """A worker process ended in the middle of its work."""
 
 
 class ImageError(RecolorError):

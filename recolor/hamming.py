@@ -3,13 +3,14 @@
 Two hashes that differ in at most d bits agree in at least m of any d + m blocks of bits (the pigeonhole principle of
 multi-index hashing: Norouzi, Punjani, Fleet 2014; in several blocks at once: Manku, Jain, Das Sarma 2007). So for every
 choice of m blocks the hashes are sorted by them, and those that agree there are compared in full. Sorting and comparing
-neighbours runs through memory in order, which is many times faster than looking hashes up.
+neighbours runs through memory in order, which is many times faster than looking hashes up. Between two sets only the
+smaller is sorted, and a table says where each key begins.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import combinations
-from math import comb, sqrt
+from itertools import combinations, pairwise
+from math import comb
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +21,13 @@ Pairs = tuple[Indices, Indices]
 
 _HASH_BITS = 64
 _KEY_BITS = 32  # of a sorted word; the other 32 are the hash's index
-_SORT_COST = 30.0  # of one hash, in comparisons of two: measured
+_SORT_COST = 30.0  # of one hash, in comparisons of two neighbours: measured
+_MARK_BITS = 16  # below the key, where hashes of a key are told apart by a number
+_LOOKUP_COST = 2.0  # of one query, in comparisons of two that are gathered: measured
+_TABLE_BITS = (8, 20)  # of a key that is looked up: at most 8 MB of table, which the cache holds
 _TILE = 1 << 16  # hashes compared at once: 1 MB with what is computed of them, so that it stays in the L2 cache
-_FEW = 32  # neighbours are compared one by one once fewer than one in so many still agree
+_SAMPLE = 1000  # hashes, of which is known how many others they are compared with
+_FEW = 8  # neighbours are compared one by one once fewer than one in so many still agree
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +43,7 @@ class _Plan:
         return combinations(range(len(self.edges) - 1), self.matching)
 
 
-def near_pairs(hashes: Hashes, distance: int) -> Iterator[Pairs]:
+def near_pairs(hashes: Hashes, distance: int, marks: Hashes | None = None, reach: int = 0) -> Iterator[Pairs]:
     """Finds every pair of hashes that differ in at most `distance` bits, some at a time.
 
     Memory is bounded by the hashes, whatever the number of pairs; equal hashes all pair with each other.
@@ -46,17 +51,20 @@ def near_pairs(hashes: Hashes, distance: int) -> Iterator[Pairs]:
     Args:
         hashes: uint64 [N], N < 2³².
         distance: 0..16.
+        marks: Numbers that ascend, uint64 [N], if pairs whose numbers differ by more than `reach` may be left out (not
+            all of them are): what is not compared costs nothing.
+        reach: Every mark and it are under 2¹⁶ together.
 
     Yields:
         Indices of both, int64 [pairs] each, the smaller index first; each pair once, in no order.
     """
-    plan = _plan(len(hashes), distance)
+    plan = _plan(len(hashes), distance, _KEY_BITS, _SORT_COST)
     for chosen in plan.choices:
-        keyed = _keyed(hashes, chosen, plan)
-        keyed.sort()
-        order = (keyed & np.uint64((1 << _KEY_BITS) - 1)).view(np.int64)
-        keyed >>= np.uint64(_KEY_BITS)
-        neighbours = _near_neighbours(hashes[order], keyed, distance)
+        keys, order = _sorted_keys(hashes, chosen, plan)
+        keys <<= np.uint64(_MARK_BITS)
+        if marks is not None:
+            keys |= marks[order]
+        neighbours = _near_neighbours(hashes[order], keys, reach, distance)
         for left, right in _gathered(neighbours):
             one, other = order[left], order[right]
             own = _found_first_by(chosen, plan, hashes[one] ^ hashes[other])
@@ -74,18 +82,25 @@ def pairs_within(queries: Hashes, hashes: Hashes, distance: int) -> Iterator[Pai
     Yields:
         Indices of the queries and of the hashes, int64 [pairs] each; each pair once, in no order.
     """
-    plan = _plan(len(hashes), distance)
+    table_bits = min(max(_TABLE_BITS[0], len(hashes).bit_length() + 1), _TABLE_BITS[1])
+    plan = _plan(len(hashes), distance, table_bits, _LOOKUP_COST)
+    blocks = [_keys(queries, (block,), plan).astype(np.uint32) for block in range(len(plan.edges) - 1)]
     for chosen in plan.choices:
-        keys = _keys(hashes, chosen, plan)
-        order = np.argsort(keys)
-        keys, ordered = keys[order], hashes[order]
+        keys, order = _sorted_keys(hashes, chosen, plan)
+        ordered, begin = hashes[order], _begins(keys)
         for start in range(0, len(queries), _TILE):
             some = queries[start : start + _TILE]
-            wanted = _keys(some, chosen, plan)
-            first, end = (np.searchsorted(keys, wanted, side) for side in ("left", "right"))
+            wanted = _side_by_side([blocks[block][start : start + _TILE] for block in chosen], chosen, plan)
+            first, end = begin.take(wanted, mode="clip"), begin.take(wanted + np.uint32(1), mode="clip")
             for query, place in _gathered(_near_places(some, ordered, first, end, distance)):
                 own = _found_first_by(chosen, plan, some[query] ^ ordered[place])
                 yield query[own] + start, order[place[own]]
+
+
+def _begins(keys: Hashes) -> Indices:
+    """Where each key would begin if these were sorted, and where the last ends: int64 [largest key + 2]."""
+    begins: Indices = np.concatenate([np.zeros(1, np.int64), np.cumsum(np.bincount(keys.view(np.int64)))])
+    return begins
 
 
 def _gathered(pairs: Iterator[Pairs]) -> Iterator[Pairs]:
@@ -102,30 +117,34 @@ def _gathered(pairs: Iterator[Pairs]) -> Iterator[Pairs]:
         yield np.concatenate(lefts), np.concatenate(rights)
 
 
-def _plan(count: int, distance: int) -> _Plan:
-    """The cheapest way for hashes without structure: many short sorts, or few with more left to compare."""
-    return min((_cut(distance + matching, matching) for matching in range(1, 5)), key=lambda plan: _cost(count, plan))
+def _plan(count: int, distance: int, key_bits: int, choice_cost: float) -> _Plan:
+    """The cheapest way for hashes without structure: many choices of blocks, or few with more left to compare."""
+    plans = (_cut(distance + matching, matching, key_bits) for matching in range(1, 5))
+    return min(plans, key=lambda plan: _cost(count, plan, choice_cost))
 
 
-def _cut(blocks: int, matching: int) -> _Plan:
+def _cut(blocks: int, matching: int, key_bits: int) -> _Plan:
     """Blocks as equal as can be, of all bits or of so many that the matching ones fit into a key."""
-    bits = min(_HASH_BITS, blocks * (_KEY_BITS // matching))
+    bits = min(_HASH_BITS, blocks * (key_bits // matching))
     return _Plan(tuple(bits * block // blocks for block in range(blocks + 1)), matching)
 
 
-def _cost(count: int, plan: _Plan) -> float:
+def _cost(count: int, plan: _Plan, choice_cost: float) -> float:
     """Of all choices, for each hash."""
     blocks = len(plan.edges) - 1
     agreeing = count / 2 ** (plan.edges[-1] * plan.matching / blocks)
-    return comb(blocks, plan.matching) * (_SORT_COST + agreeing)
+    return comb(blocks, plan.matching) * (choice_cost + agreeing)
 
 
-def _keyed(hashes: Hashes, chosen: tuple[int, ...], plan: _Plan) -> Hashes:
-    """Words that sort the hashes by their keys: the key, then the hash's index."""
-    keyed = np.arange(len(hashes), dtype=np.uint64)
+def _sorted_keys(hashes: Hashes, chosen: tuple[int, ...], plan: _Plan) -> tuple[Hashes, Indices]:
+    """The sorted keys of these blocks, and the index of each one's hash: words of both are sorted fastest."""
+    words = np.arange(len(hashes), dtype=np.uint64)
     for start in range(0, len(hashes), _TILE):
-        keyed[start : start + _TILE] |= _keys(hashes[start : start + _TILE], chosen, plan) << np.uint64(_KEY_BITS)
-    return keyed
+        words[start : start + _TILE] |= _keys(hashes[start : start + _TILE], chosen, plan) << np.uint64(_KEY_BITS)
+    words.sort()
+    order = (words & np.uint64((1 << _KEY_BITS) - 1)).view(np.int64)
+    words >>= np.uint64(_KEY_BITS)
+    return words, order
 
 
 def _keys(hashes: Hashes, chosen: tuple[int, ...], plan: _Plan) -> Hashes:
@@ -137,31 +156,48 @@ def _keys(hashes: Hashes, chosen: tuple[int, ...], plan: _Plan) -> Hashes:
     return key
 
 
-def _found_first_by(chosen: tuple[int, ...], plan: _Plan, difference: Hashes) -> NDArray[np.bool_]:
-    """Whether the first blocks in which a pair agrees are the chosen ones: of all choices, one finds it first."""
-    first = np.ones(len(difference), np.bool_)
+def _side_by_side(blocks: list[NDArray[np.uint32]], chosen: tuple[int, ...], plan: _Plan) -> NDArray[np.uint32]:
+    """The same of blocks that are cut out already."""
+    key = blocks[0]
+    for values, block in zip(blocks[1:], chosen[1:], strict=True):
+        key = key << np.uint32(plan.edges[block + 1] - plan.edges[block]) | values
+    return key
+
+
+def _found_first_by(chosen: tuple[int, ...], plan: _Plan, difference: Hashes) -> Indices:
+    """Those pairs whose first blocks that agree are the chosen ones: of all choices, one finds each pair first."""
+    own = np.arange(len(difference))
     for block in range(chosen[-1] + 1):
-        first &= (_keys(difference, (block,), plan) == 0) == (block in chosen)
-    return first
+        start, end = plan.edges[block : block + 2]
+        agree = difference & np.uint64((1 << end) - (1 << start)) == 0
+        kept = np.flatnonzero(agree == (block in chosen))
+        own, difference = own.take(kept), difference.take(kept)
+    return own
 
 
-def _near_neighbours(hashes: Hashes, keys: Hashes, distance: int) -> Iterator[Pairs]:
-    """Places of all near hashes of equal key, and of some others; both arrays are sorted by the key.
+def _near_neighbours(hashes: Hashes, words: Hashes, reach: int, distance: int) -> Iterator[Pairs]:
+    """Places of all near hashes whose words, ascending, differ by at most `reach`, and of some others.
 
-    Every hash is compared with the one after it, then with the second after it, and so on until few have the key of
-    their partner; those are followed by themselves.
+    Every hash is compared with the one after it, then with the second after it, and so on until few reach their
+    partner; those are followed by themselves.
     """
-    bucket = len(keys) / (1 + np.count_nonzero(keys[1:] != keys[:-1]))
-    offset, step = 1, int(bucket + 1.5 * sqrt(bucket)) + 1
-    left = np.arange(len(keys))
-    while len(left) > len(keys) // _FEW:
-        for start in range(0, len(keys), _TILE):
+    last = words + np.uint64(reach)
+    offset, step = 1, 1 + int(_mean_reached(words, last))
+    left = np.arange(len(words))
+    while len(left) > len(words) // _FEW:
+        for start in range(0, len(words), _TILE):
             yield from _near_at_offsets(hashes, start, range(offset, offset + step), distance)
         offset += step
-        left = np.flatnonzero(keys[offset:] == keys[: max(0, len(keys) - offset)])
-    end = np.searchsorted(keys, keys[left], "right")
+        left = np.flatnonzero(words[offset:] <= last[: max(0, len(words) - offset)])
+    end = np.searchsorted(words, last[left], "right")
     for place, right in _near_places(hashes[left], hashes, left + offset, end, distance):
         yield left[place], right
+
+
+def _mean_reached(words: Hashes, last: Hashes) -> float:
+    """How many words that follow a word are at most its last, of some."""
+    some = np.arange(0, len(words), 1 + len(words) // _SAMPLE)
+    return float(np.mean(np.searchsorted(words, last[some], "right") - some - 1)) if len(some) else 0.0
 
 
 def _near_at_offsets(hashes: Hashes, start: int, offsets: range, distance: int) -> Iterator[Pairs]:
@@ -180,12 +216,16 @@ def _near_at_offsets(hashes: Hashes, start: int, offsets: range, distance: int) 
 
 def _near_places(queries: Hashes, hashes: Hashes, first: Indices, end: Indices, distance: int) -> Iterator[Pairs]:
     """Queries, and the places of the hashes near them among those from `first` to before `end`."""
-    query = np.flatnonzero(first < end)
-    place, end = first[query], end[query]
-    while len(query):
-        near = np.bitwise_count(queries[query] ^ hashes[place]) <= distance
-        if near.any():
+    count = np.maximum(end - first, 0)
+    until = np.cumsum(count)
+    after = end - until  # from the number of a comparison to a place
+    cuts = np.searchsorted(until, np.arange(_TILE, until[-1], _TILE)).tolist() if len(until) else ()
+    for start, stop in pairwise(sorted({0, *cuts, len(until)})):
+        query = np.repeat(np.arange(start, stop), count[start:stop])
+        place = np.arange(until[start] - count[start], until[stop - 1])
+        place += after.take(query)
+        difference = queries.take(query)
+        difference ^= hashes.take(place)
+        near = np.flatnonzero(np.bitwise_count(difference) <= distance)
+        if len(near):
             yield query[near], place[near]
-        place = place + 1
-        more = place < end
-        query, place, end = query[more], place[more], end[more]

@@ -1,9 +1,9 @@
 """The only code that reads and writes manifests: Parquet files with the columns that `schemas` states."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -25,36 +25,16 @@ def read_table(schema: Schema, path: Path, columns: Sequence[str] | None = None)
 
     Raises:
         MissingStageError: It is not there; names the stage to run.
-        SchemaError: It is not such a manifest.
+        SchemaError: It is not such a manifest, or a column is missing.
     """
     if not path.is_file():
         raise MissingStageError(f"{path}: not there yet. Run `recolor {schema.stage}` first.")
     try:
-        table = pq.read_table(path, columns=None if columns is None else list(columns))
+        with pq.ParquetFile(path) as file:  # half the time of `read_table` for the small ones
+            table = file.read(columns=None if columns is None else list(columns))
     except (pa.ArrowInvalid, OSError) as error:
         raise SchemaError(f"{path}: not a readable Parquet file ({error}). Delete it and run again.") from error
-    return table if columns is not None else _conform(schema, table, path)
-
-
-def read_manifest(path: str | Path) -> pd.DataFrame:
-    """Reads any manifest for pandas: strings as strings, whole numbers that may be missing as nullable integers.
-
-    Args:
-        path: A Parquet file of `manifests/` or `data/`.
-
-    Raises:
-        MissingStageError: It is not there.
-        SchemaError: It is not a Parquet file.
-    """
-    file = Path(path)
-    if not file.is_file():
-        raise MissingStageError(f"{file}: no such manifest. `recolor run` or a single stage makes it.")
-    try:
-        table = pq.read_table(file)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise SchemaError(f"{file}: not a readable Parquet file ({error}).") from error
-    frame: pd.DataFrame = table.to_pandas(types_mapper=_pandas_dtype)
-    return frame
+    return _conform(schema if columns is None else _part_of(schema, columns), table, path)
 
 
 def schema_markdown() -> str:
@@ -77,6 +57,11 @@ def _schema_section(schema: Schema) -> str:
     return "\n".join([*lines, ""])
 
 
+def _part_of(schema: Schema, columns: Sequence[str]) -> Schema:
+    of_name = {column.name: column for column in schema.columns}
+    return replace(schema, columns=tuple(of_name[name] for name in columns))
+
+
 def _conform(schema: Schema, table: pa.Table, path: Path | None = None) -> pa.Table:
     where = f"{path}: " if path else ""
     names = [column.name for column in schema.columns]
@@ -89,15 +74,3 @@ def _conform(schema: Schema, table: pa.Table, path: Path | None = None) -> pa.Ta
         if values.null_count and not column.nullable:
             raise SchemaError(f"{where}{schema.name}.{column.name} has {values.null_count} nulls and may have none.")
     return table.cast(schema.arrow).replace_schema_metadata(None)
-
-
-def _pandas_dtype(arrow: pa.DataType) -> pd.api.extensions.ExtensionDtype | None:
-    if pa.types.is_string(arrow):
-        return pd.StringDtype("pyarrow")
-    if pa.types.is_int32(arrow):
-        return pd.Int32Dtype()
-    if pa.types.is_int64(arrow):
-        return pd.Int64Dtype()
-    if pa.types.is_boolean(arrow):
-        return pd.BooleanDtype()
-    return None

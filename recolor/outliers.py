@@ -58,7 +58,8 @@ def outlier_table(
         reasons: A sentence each.
         numbers: Columns that are not in `measurements`, by name.
     """
-    taken = measurements.take(pa.array(rows, pa.int64()))
+    stored = [name for name in schema.arrow.names if name in measurements.column_names]
+    taken = measurements.select(stored).take(pa.array(rows, pa.int64()))
     columns: dict[str, object] = {
         "path": taken["path"],
         "score": pa.array(score, pa.float64()),

@@ -22,7 +22,13 @@ def worker_count(config: ExecutionConfig) -> int:
 
 
 def run_parallel(
-    function: Callable[[P], R], parts: Sequence[P], config: ExecutionConfig, label: str, images: Callable[[P], int]
+    function: Callable[[P], R],
+    parts: Sequence[P],
+    config: ExecutionConfig,
+    label: str,
+    images: Callable[[P], int],
+    *,
+    tell: Callable[[P], str] | None = None,
 ) -> list[R]:
     """Runs `function` on every part, with a progress bar in images; a failing part does not stop the others.
 
@@ -32,6 +38,7 @@ def run_parallel(
         config: How many at once.
         label: What the bar calls the work.
         images: Number of images in a part.
+        tell: What the bar says besides, asked after each part that did not fail.
 
     Returns:
         The results, in the order of the parts.
@@ -45,6 +52,8 @@ def run_parallel(
         try:
             for future in as_completed(futures):
                 bar.update(images(futures[future]))
+                if tell and not bar.disable and future.exception() is None:
+                    bar.set_postfix_str(tell(futures[future]))
                 if isinstance(future.exception(), StorageError):
                     break  # a full disk is as full for the parts that wait
         finally:  # after Ctrl-C too: the parts under way end, those that wait are not begun

@@ -3,17 +3,20 @@
 `flows/` runs the same stage functions under Prefect.
 """
 
+import time
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from recolor.config import Config
-from recolor.detect import ISSUES, detect_issue
+from recolor.detect import ISSUES, count_singly, detect_issue
 from recolor.errors import InputError, WeightsError
 from recolor.index import index_images
-from recolor.measure import measure_part, merge_measurements, plan_measure
-from recolor.parallel import run_parallel
+from recolor.measure import MeasurePart, measure_part, measuring, merge_measurements, part_rows, plan_measure
+from recolor.parallel import run_parallel, worker_count
 from recolor.select import select
 from recolor.shards import finish_shards, plan_shards, write_shard
 from recolor.stage import Outcome, require_record
@@ -26,17 +29,37 @@ def measure(workspace: Workspace, images: Path, config: Config) -> Outcome:
     """Measures every image of the index that has no measurement yet, then writes `manifests/measurements.parquet`."""
     plan = plan_measure(workspace, images, config)
     measure_one = partial(measure_part, workspace, images, config=config)
-    outcomes = run_parallel(measure_one, plan.missing, config.execution, "measure", lambda part: len(part.rows))
+    with measuring(plan, config):
+        outcomes = run_parallel(
+            measure_one,
+            plan.missing,
+            config.execution,
+            "measure",
+            lambda part: len(part.rows),
+            tell=tally(workspace, config),
+        )
     merged = merge_measurements(workspace, config)
     done = together("measure", [*outcomes, merged], merged)
     measured = sum(len(part.rows) for part in plan.missing)
     return replace(done, counts={**done.counts, "measured": measured, "reused": plan.reused})
 
 
+def tally(workspace: Workspace, config: Config) -> Callable[[MeasurePart], str]:
+    """Tells after each measured part how many outliers there are so far, of the issues that judge each image alone."""
+    counts: Counter[str] = Counter()
+
+    def tell(part: MeasurePart) -> str:
+        counts.update(count_singly(part_rows(workspace, part, config), config))
+        return ", ".join(f"{count:,} {issue}" for issue, count in counts.items() if count)
+
+    return tell
+
+
 def detect(workspace: Workspace, images: Path, config: Config) -> Outcome:
-    """Runs every detector; writes a manifest for each issue."""
+    """Runs every detector, some at once; writes a manifest for each issue."""
     del images  # judged by their measurements alone
-    outcomes = [detect_issue(workspace, issue, config) for issue in ISSUES]
+    with ThreadPoolExecutor(worker_count(config.execution)) as pool:
+        outcomes = list(pool.map(lambda issue: detect_issue(workspace, issue, config), ISSUES))
     counts = {issue: outcome.counts["outliers"] for issue, outcome in zip(ISSUES, outcomes, strict=True)}
     return Outcome(
         "detect",
@@ -149,4 +172,6 @@ def run_stages(stages: dict[str, Stage], workspace: Workspace, images: Path, con
     for name, stage in stages.items():
         if name == "train-generator" and "evaluate" in stages:
             check_can_evaluate(workspace, config)
-        yield stage(workspace, images, config)
+        started = time.monotonic()
+        outcome = stage(workspace, images, config)
+        yield replace(outcome, seconds_s=round(time.monotonic() - started, 3))  # parts ran side by side

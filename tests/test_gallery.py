@@ -19,11 +19,12 @@ from skimage import data as photographs
 from recolor.config import BlurryConfig, Config, DuplicateConfig, LowResolutionConfig, SkewedConfig
 from recolor.detect import DETECTORS, ISSUES, detect_issue
 from recolor.errors import ConfigError, InputError, MissingStageError
+from recolor.frames import read_manifest
 from recolor.gallery import make_gallery
 from recolor.gallery.near import NEAR_IMAGES, Found, near_misses
 from recolor.gallery.sections import make_sections, worst_and_borderline
 from recolor.index import index_images
-from recolor.manifest import read_manifest, read_table
+from recolor.manifest import read_table
 from recolor.measure import measure_part, merge_measurements, plan_measure
 from recolor.pages import printable
 from recolor.schemas import MEASUREMENTS

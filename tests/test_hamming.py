@@ -73,15 +73,48 @@ def test_a_pair_at_just_the_distance_is_found_wherever_the_bits_are(distance):
 
 
 @pytest.mark.parametrize("count", [10, 90_000, 1_000_000, 8_000_000, 2**32])
-def test_near_pairs_agree_in_every_plan_s_blocks(count):
+@pytest.mark.parametrize("key_bits", [8, 13, 20, 32])
+def test_near_pairs_agree_in_every_plan_s_blocks(count, key_bits):
     """The pigeonhole: as many blocks as the distance and the matching ones, which fit into a key."""
     for distance in range(17):
-        plan = hamming._plan(count, distance)
+        plan = hamming._plan(count, distance, key_bits, choice_cost=10.0)
         widths = np.diff(plan.edges)
         assert len(widths) == distance + plan.matching
         assert 0 < plan.edges[-1] <= 64
         assert widths.min() > 0
-        assert np.sort(widths)[-plan.matching :].sum() <= 32
+        assert np.sort(widths)[-plan.matching :].sum() <= key_bits
+
+
+@pytest.mark.parametrize("reach", [0, 3, 500])
+@pytest.mark.parametrize("distance", [4, 10])
+def test_of_marked_hashes_all_near_pairs_within_reach_are_found_and_none_that_are_far(reach, distance):
+    hashes = np.concatenate([clustered(1200, 5), burst(100, 6), np.full(50, 7, np.uint64)])
+    rng = np.random.default_rng(7)
+    rng.shuffle(hashes)
+    marks = np.sort(rng.choice([0, 1, 30, 60, 400, 60_000], len(hashes)) + rng.integers(0, 9, len(hashes)))
+    found = listed(near_pairs(hashes, distance, marks.astype(np.uint64), reach))
+    near = [(a, b) for a, b in brute_force(hashes, hashes, distance) if a < b]
+    assert len(found) == len(set(found))
+    assert {(a, b) for a, b in near if marks[b] - marks[a] <= reach} <= set(found) <= set(near)
+    assert len(found) < len(near)
+
+
+@pytest.mark.parametrize("counts", [(0, 5), (5, 0), (1, 1), (3, 2000), (2000, 3)])
+def test_pairs_within_of_few_or_no_hashes(counts):
+    rng = np.random.default_rng(8)
+    queries, hashes = (rng.integers(0, 2**10, count, dtype=np.uint64) for count in counts)
+    assert listed(pairs_within(queries, hashes, 3)) == brute_force(queries, hashes, 3)
+
+
+def test_equal_hashes_are_compared_with_all_queries_in_bounded_memory():
+    """All 100 million pairs would take 1.6 GB."""
+    tracemalloc.start()
+    search = pairs_within(np.full(10_000, 3, np.uint64), np.full(10_000, 3, np.uint64), 6)
+    some = [len(next(search)[0]) for _ in range(20)]
+    peak_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert sum(some) >= 20 * 60_000
+    assert peak_bytes < 30e6
 
 
 def test_thousands_of_hashes_are_compared_in_tiles_as_in_one(monkeypatch):

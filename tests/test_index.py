@@ -6,8 +6,8 @@ import pytest
 
 from recolor.config import Config, IndexConfig
 from recolor.errors import InputError
+from recolor.frames import read_manifest
 from recolor.index import index_images, scan_folder
-from recolor.manifest import read_manifest
 
 
 def touch(path, data=b"x"):

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 import recolor
 from recolor.errors import MissingStageError, SchemaError
-from recolor.manifest import read_manifest, read_table, write_manifest
+from recolor.frames import read_manifest
+from recolor.manifest import read_table, write_manifest
 from recolor.schemas import INDEX, Column, Schema
 
 EVERY_TYPE = Schema(
@@ -93,6 +94,18 @@ def test_a_file_of_another_schema_or_no_parquet_is_not_read(tmp_path):
     for read in (lambda: read_table(INDEX, file), lambda: read_manifest(file)):
         with pytest.raises(SchemaError, match="not a readable Parquet file"):
             read()
+
+
+def test_some_columns_come_in_the_order_asked_for_and_a_missing_one_is_named(tmp_path):
+    file = tmp_path / "x.parquet"
+    write_manifest(INDEX, index_table("a", "b").cast(INDEX.arrow), file)
+    assert read_table(INDEX, file, ["mtime_ns", "path"]).column_names == ["mtime_ns", "path"]
+    pq.write_table(pa.table({"path": ["a"]}), file)
+    with pytest.raises(SchemaError, match="size_bytes"):
+        read_table(INDEX, file, ["path", "size_bytes"])
+    pq.write_table(pa.table({"path": [1]}), file)
+    with pytest.raises(SchemaError, match=r"index\.path is int64, not string"):
+        read_table(INDEX, file, ["path"])
 
 
 def test_a_manifest_that_is_not_there_names_the_stage(tmp_path):

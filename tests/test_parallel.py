@@ -1,9 +1,12 @@
+import io
 import signal
 import threading
 import time
 
 import pytest
+from tqdm import tqdm
 
+from recolor import parallel
 from recolor.config import ExecutionConfig
 from recolor.errors import InputError, StorageError
 from recolor.parallel import run_parallel, worker_count
@@ -87,3 +90,30 @@ def test_a_full_disk_begins_no_further_part():
     with pytest.raises(StorageError, match="full"):
         run_parallel(work, range(200), ExecutionConfig(workers=2), "test", images)
     assert len(done) < 100
+
+
+def test_the_bar_says_what_it_is_told_after_each_part(monkeypatch):
+    shown = io.StringIO()
+    monkeypatch.setattr(
+        parallel, "tqdm", lambda **options: tqdm(**options | {"disable": False, "delay": 0}, file=shown)
+    )
+
+    def work(part):
+        if part == 3:
+            raise InputError("part 3: broken")
+
+    seen = []
+
+    def tell(part):
+        seen.append(part)
+        return f"{sum(seen)} outliers"
+
+    with pytest.raises(InputError):
+        run_parallel(work, range(6), ExecutionConfig(workers=2), "test", images, tell=tell)
+    assert sorted(seen) == [0, 1, 2, 4, 5]
+    assert "12 outliers" in shown.getvalue()
+    assert "images/s" in shown.getvalue()
+
+
+def test_nothing_is_told_where_no_bar_is_seen():
+    assert run_parallel(int, range(3), ExecutionConfig(workers=2), "test", images, tell=lambda part: 1 / 0) == [0, 1, 2]

@@ -14,7 +14,7 @@ from PIL import Image
 
 from recolor.demo import make_demo_images, render_landscape
 from recolor.errors import ConfigError, InputError, MissingStageError, StorageError
-from recolor.manifest import read_manifest
+from recolor.frames import read_manifest
 from recolor.pipeline import CLEANING, STAGES, check_can_train, run_stages
 from recolor.settings import load_config
 from recolor.workspace import open_workspace

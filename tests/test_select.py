@@ -10,8 +10,8 @@ from skimage import data as photographs
 from recolor.config import Config, LowResolutionConfig, SelectConfig
 from recolor.detect import ISSUES, detect_issue
 from recolor.errors import ConfigError, InputError, MissingStageError
+from recolor.frames import read_manifest
 from recolor.index import index_images
-from recolor.manifest import read_manifest
 from recolor.measure import measure_part, merge_measurements, plan_measure
 from recolor.select import parse_decisions, select, split_of
 

@@ -328,9 +328,10 @@ def test_an_image_that_never_could_be_decoded_is_named(workspace, tmp_path):
     write_clean(workspace, tmp_path / "images")
     broken = tmp_path / "images" / "photo 4-0.png"
     os.truncate(broken, 2000)
-    table = pq.read_table(workspace.manifest("clean")).to_pydict()
-    table["sha256"][table["path"].index(broken.name)] = hashlib.sha256(broken.read_bytes()).hexdigest()
-    rewrite_clean(workspace, pa.table(table))
+    table = pq.read_table(workspace.manifest("clean"))
+    changed = table.to_pydict()
+    changed["sha256"][changed["path"].index(broken.name)] = hashlib.sha256(broken.read_bytes()).hexdigest()
+    rewrite_clean(workspace, pa.table(changed, schema=table.schema))
     with pytest.raises(InputError, match=r"photo 4-0\.png.*truncated.*recolor clean"):
         shard_all(workspace, tmp_path / "images")
 

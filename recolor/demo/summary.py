@@ -9,7 +9,7 @@ import pandas as pd
 
 from recolor.demo.truth import CLEAN, Truth, read_truth
 from recolor.detect import ISSUES
-from recolor.manifest import read_manifest
+from recolor.frames import read_manifest
 from recolor.workspace import Workspace
 
 _SHOWN_METRICS = ("psnr_db", "ssim", "delta_e_2000", "ab_rmse", "colourfulness", "truth_colourfulness", "delta_cf_set")

@@ -1,5 +1,6 @@
 """The stage `detect`: measurements in, outliers out. No image is opened, so another threshold takes moments."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -8,12 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from recolor.config import Config
-from recolor.detect.blurry import detect_blurry
-from recolor.detect.corrupt import detect_corrupt
-from recolor.detect.duplicate import detect_duplicate
-from recolor.detect.geometry import detect_extreme_aspect, detect_low_resolution
-from recolor.detect.monochrome import detect_monochrome
-from recolor.detect.skewed import detect_skewed
+from recolor.detect import blurry, corrupt, duplicate, geometry, monochrome, skewed
 from recolor.errors import ConfigError
 from recolor.manifest import read_table, write_manifest
 from recolor.schemas import ISSUES as ISSUE_SCHEMAS
@@ -21,23 +17,36 @@ from recolor.schemas import MEASUREMENTS
 from recolor.stage import Outcome, Part, require_record, run_part
 from recolor.workspace import Workspace
 
-DETECT_VERSION = 5
+DETECT_VERSION = 6
 
 Detector = Callable[[pa.Table, Any], pa.Table]
 
 # Name of the issue, of its table in the settings and of its manifest -> judge of the measurements.
 DETECTORS: Mapping[str, Detector] = MappingProxyType(
     {
-        "corrupt": detect_corrupt,
-        "duplicate": detect_duplicate,
-        "monochrome": detect_monochrome,
-        "skewed": detect_skewed,
-        "blurry": detect_blurry,
-        "low_resolution": detect_low_resolution,
-        "extreme_aspect": detect_extreme_aspect,
+        "corrupt": corrupt.detect_corrupt,
+        "duplicate": duplicate.detect_duplicate,
+        "monochrome": monochrome.detect_monochrome,
+        "skewed": skewed.detect_skewed,
+        "blurry": blurry.detect_blurry,
+        "low_resolution": geometry.detect_low_resolution,
+        "extreme_aspect": geometry.detect_extreme_aspect,
+    }
+)
+# Name of the issue -> columns of the measurements that its detector looks at; the others are not even read.
+COLUMNS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "corrupt": corrupt.COLUMNS,
+        "duplicate": duplicate.COLUMNS,
+        "monochrome": monochrome.COLUMNS,
+        "skewed": skewed.COLUMNS,
+        "blurry": blurry.COLUMNS,
+        "low_resolution": geometry.COLUMNS,
+        "extreme_aspect": geometry.COLUMNS,
     }
 )
 ISSUES: tuple[str, ...] = tuple(DETECTORS)
+_JUDGED_TOGETHER = ("duplicate", "skewed")  # images of these are outliers beside the others only
 
 
 def detect_issue(workspace: Workspace, name: str, config: Config) -> Outcome:
@@ -61,8 +70,22 @@ def detect_issue(workspace: Workspace, name: str, config: Config) -> Outcome:
     return run_part(part, lambda staging: _detect(name, settings, source, staging / target.name))
 
 
+def count_singly(measurements: pa.Table, config: Config) -> Counter[str]:
+    """Outliers among some of the images, by issue: what is known before all are measured.
+
+    Args:
+        measurements: A table of `schemas.MEASUREMENTS`.
+        config: The detectors' settings.
+
+    Returns:
+        Counts of the issues that are enabled and judge each image by itself.
+    """
+    issues = [name for name in ISSUES if name not in _JUDGED_TOGETHER and getattr(config, name).enabled]
+    return Counter({name: len(DETECTORS[name](measurements, getattr(config, name))) for name in issues})
+
+
 def _detect(name: str, settings: Any, source: Path, target: Path) -> dict[str, int]:
-    measurements = read_table(MEASUREMENTS, source)
+    measurements = read_table(MEASUREMENTS, source, COLUMNS[name] if settings.enabled else ["path"])
     schema = ISSUE_SCHEMAS[name]
     outliers = DETECTORS[name](measurements, settings) if settings.enabled else schema.arrow.empty_table()
     write_manifest(schema, outliers, target)

@@ -14,12 +14,16 @@ from recolor.config import BlurryConfig
 from recolor.outliers import Floats, column, logistic, outlier_table
 from recolor.schemas import ANGLES, BLURRY
 
+_DETAIL = tuple(tuple(f"detail_{angle}_{octave}" for angle in ANGLES) for octave in range(4))
+_BLOCK_DETAIL = ("laplacian_block_1", "laplacian_block_2")
+COLUMNS = ("path", *(name for octave in _DETAIL for name in octave), *_BLOCK_DETAIL)  # of the measurements
+
 # A logistic regression (docs/decisions/2026-11-detectors.md); one weight an octave, the finest first.
 _LEAST_RATIO_WEIGHTS = np.array([2.44, 1.21, 1.67])
 _MEAN_RATIO_WEIGHTS = np.array([1.67, -0.32, 0.45])
 _ANISOTROPY_WEIGHTS = np.array([-1.60, -0.01, 0.36, 0.46])
 _BLOCK_WEIGHTS = np.array([0.26, 0.50])  # of the middle two octaves
-_OFFSET = 4.9  # the regression's 3.35, moved so that about two of a hundred clean photographs are flagged
+_OFFSET = 5.4  # the regression's 3.35, moved so that of no kind of clean scene more than four in a hundred are flagged
 _NOISE = 1.0  # grey², about what rounding to bytes leaves of a second difference: keeps the ratios finite
 
 
@@ -40,7 +44,7 @@ def anisotropy(measurements: pa.Table) -> Floats:
 
 def block_detail(measurements: pa.Table) -> Floats:
     """Energy of the sharpest blocks, log2 of grey²: float64 [rows, the middle 2 octaves]; NaN where not decoded."""
-    blocks = [column(measurements, f"laplacian_block_{octave}") for octave in (1, 2)]
+    blocks = [column(measurements, name) for name in _BLOCK_DETAIL]
     return np.log2(np.stack(blocks, axis=1) + _NOISE)
 
 
@@ -77,7 +81,5 @@ def detect_blurry(measurements: pa.Table, config: BlurryConfig) -> pa.Table:
 
 def _energies(measurements: pa.Table) -> Floats:
     """Log2 of the energies: float64 [rows, 4 octaves, 4 lines]."""
-    energies = [
-        [np.log2(column(measurements, f"detail_{angle}_{octave}") + _NOISE) for angle in ANGLES] for octave in range(4)
-    ]
+    energies = [[np.log2(column(measurements, name) + _NOISE) for name in names] for names in _DETAIL]
     return np.moveaxis(np.array(energies), 2, 0)

@@ -7,6 +7,8 @@ from recolor.config import CorruptConfig
 from recolor.outliers import THRESHOLD, Floats, column, outlier_table, score_below
 from recolor.schemas import CORRUPT
 
+COLUMNS = ("path", "reason", "detail", "grey_tail")  # of the measurements
+
 
 def score_corrupt(measurements: pa.Table, config: CorruptConfig) -> Floats:
     """Scores 0 what could not be decoded, and the others by the grey at an edge: 0.5 at `max_grey_tail`.

@@ -17,6 +17,9 @@ from recolor.outliers import THRESHOLD, column, outlier_table
 from recolor.schemas import DUPLICATE, RELATIONS, SYMMETRIES
 
 _COLOURS = ("L_mean", "contrast", "a_mean", "b_mean", "chroma_mean")
+_FACTS = ("path", "sha256", "width_px", "height_px", "size_bytes")
+_HASHES = ("phash_64", "phash_256", "phash_64_windows", "phash_256_windows")
+COLUMNS = (*_FACTS, *_COLOURS, *_HASHES)  # of the measurements
 
 
 def detect_duplicate(measurements: pa.Table, config: DuplicateConfig) -> pa.Table:
@@ -107,25 +110,26 @@ def _hashes(measurements: pa.Table, rows: Indices, name: str, each: int, words: 
 
 
 def _reasons(measurements: pa.Table, rows: Indices, copies: Copies) -> list[str]:
-    listed = measurements.select(["path", "sha256", "width_px", "height_px", "size_bytes"]).to_pydict()
-    return [_reason(listed, int(row), int(copies.kept[row]), copies) for row in rows]
+    both = pa.array(np.concatenate([rows, copies.kept[rows]]))
+    facts = measurements.select(_FACTS).take(both).to_pylist()
+    return [_reason(facts[at], facts[at + len(rows)], int(row), copies) for at, row in enumerate(rows)]
 
 
-def _reason(listed: dict[str, list[Any]], row: int, kept: int, copies: Copies) -> str:
-    if listed["sha256"][row] == listed["sha256"][kept]:
-        return f"same bytes as {listed['path'][kept]}, whose path comes first"
+def _reason(copy: dict[str, Any], kept: dict[str, Any], row: int, copies: Copies) -> str:
+    if copy["sha256"] == kept["sha256"]:
+        return f"same bytes as {kept['path']}, whose path comes first"
     relation = RELATIONS[int(copies.relation[row])]
     turned = "" if relation in ("identity", "crop") else f" after {relation.replace('_', ' ')}"
     alike = f"{int(copies.distance_256[row])} of 256 hash bits differ{turned}"
     what = "part" if relation == "crop" else "copy"
-    return f"{what} of {listed['path'][kept]} ({alike}), which has {_advantage(listed, row, kept)}"
+    return f"{what} of {kept['path']} ({alike}), which has {_advantage(kept, copy)}"
 
 
-def _advantage(listed: dict[str, list[Any]], row: int, kept: int) -> str:
-    pixels = [listed["width_px"][at] * listed["height_px"][at] for at in (kept, row)]
+def _advantage(kept: dict[str, Any], copy: dict[str, Any]) -> str:
+    pixels = [facts["width_px"] * facts["height_px"] for facts in (kept, copy)]
     if pixels[0] != pixels[1]:
         return f"more pixels ({pixels[0]} to {pixels[1]})"
-    sizes = [listed["size_bytes"][at] for at in (kept, row)]
+    sizes = [facts["size_bytes"] for facts in (kept, copy)]
     if sizes[0] != sizes[1]:
         return f"as many pixels and more bytes ({sizes[0]} to {sizes[1]})"
     return "as many pixels and bytes and the first path"

@@ -7,6 +7,8 @@ from recolor.config import ExtremeAspectConfig, LowResolutionConfig
 from recolor.outliers import THRESHOLD, Floats, column, outlier_table, score_above, score_below
 from recolor.schemas import EXTREME_ASPECT, LOW_RESOLUTION
 
+COLUMNS = ("path", "width_px", "height_px")  # of the measurements
+
 
 def score_low_resolution(measurements: pa.Table, config: LowResolutionConfig) -> Floats:
     """Scores the short side: 0.5 at `min_side_px`; float64 [rows], 1 where not decoded."""

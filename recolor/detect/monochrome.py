@@ -12,6 +12,8 @@ from recolor.config import MonochromeConfig
 from recolor.outliers import Floats, column, logistic, outlier_table, score_above
 from recolor.schemas import MONOCHROME
 
+COLUMNS = ("path", "ab_residual", "ab_residual_p90", "chroma_mean", "contrast")  # of the measurements
+
 # A logistic regression on logarithms (docs/decisions/2026-11-detectors.md).
 _RESIDUAL_WEIGHT, _RESIDUAL_P90_WEIGHT, _CHROMA_WEIGHT, _CONTRAST_WEIGHT = 2.4, 2.7, -2.0, -1.5
 _OFFSET = 7.3  # the regression's 5.8, moved so that about two of a hundred photographs in colour are flagged

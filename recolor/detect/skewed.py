@@ -24,10 +24,16 @@ CAST = 15.0  # Lab units; from there on a cast is what a person would call it
 DISTANCE_LIMIT = 5.0  # times the median distance, of the score 0.5
 CLIP = 6.0  # standard deviations of the network's inputs
 _NETWORK_OFFSET = 3.0  # nats; moved so that about one of a hundred clean photographs is flagged
+_AT_ONCE = 1 << 11  # layouts for the network: what is computed of them stays in the cache
 _SHRINKAGE = 0.3
 _CLIP_DISTANCE = 4.0  # a z-score beyond this adds no more to the correlations
 _SPREADS = ("a_std", "b_std", "chroma_mean", "chroma_p95")
 _MEANS = tuple(f"{channel}_band_{band}" for band in range(3) for channel in "ab")
+COLUMNS = (  # of the measurements
+    *("path", "colour_layout", "cast", "hue_entropy", "a_mean", "b_mean", "ab_covariance"),
+    *_SPREADS,
+    *_MEANS,
+)
 
 Network = Mapping[str, NDArray[np.float32]]
 
@@ -43,7 +49,7 @@ def detect_skewed(measurements: pa.Table, config: SkewedConfig) -> pa.Table:
     score = _worse(layouts, distances)
     rows = np.flatnonzero(score < config.threshold)
     layouts, distances = layouts[rows], distances[rows]
-    taken = measurements.take(pa.array(rows, pa.int64()))
+    taken = measurements.select(["cast", "hue_entropy"]).take(pa.array(rows, pa.int64()))
     casts, entropies = column(taken, "cast"), column(taken, "hue_entropy")
     reasons = [
         _reason(layout < config.threshold, distance, cast, entropy)
@@ -68,7 +74,9 @@ def score_layout(measurements: pa.Table) -> Floats:
     decoded = np.flatnonzero(layouts.is_valid().to_numpy(zero_copy_only=False))
     values = pc.list_flatten(layouts).to_numpy(zero_copy_only=False).reshape(-1, COLOUR_LAYOUT)
     evidence = np.full(len(layouts), np.nan)
-    evidence[decoded] = network_evidence(values, _network()) + _NETWORK_OFFSET
+    for start in range(0, len(decoded), _AT_ONCE):
+        some = slice(start, start + _AT_ONCE)
+        evidence[decoded[some]] = network_evidence(values[some], _network()) + _NETWORK_OFFSET
     return logistic(evidence)
 
 
@@ -138,11 +146,12 @@ def _features(measurements: pa.Table) -> Floats:
 
 
 def _robust_z(values: Floats) -> Floats:
-    distance = np.abs(values - np.median(values, axis=0))
+    centred = values - np.median(values, axis=0)
+    distance = np.abs(centred)
     scale = 1.4826 * np.median(distance, axis=0)
     # Where over half of the set is alike (all images grey, say) the median says nothing of the spread of the others.
     scale = np.maximum(scale, 0.3 * np.percentile(distance, 90, axis=0))
-    return np.asarray((values - np.median(values, axis=0)) / np.maximum(scale, 1e-6))
+    return np.asarray(centred / np.maximum(scale, 1e-6))
 
 
 def _reason(by_layout: bool, distance: float, cast: float, hue_entropy: float) -> str:

@@ -5,8 +5,19 @@ from recolor.measure.stage import (
     MeasurePart,
     MeasurePlan,
     measure_part,
+    measuring,
     merge_measurements,
+    part_rows,
     plan_measure,
 )
 
-__all__ = ["MEASURE_VERSION", "MeasurePart", "MeasurePlan", "measure_part", "merge_measurements", "plan_measure"]
+__all__ = [
+    "MEASURE_VERSION",
+    "MeasurePart",
+    "MeasurePlan",
+    "measure_part",
+    "measuring",
+    "merge_measurements",
+    "part_rows",
+    "plan_measure",
+]

@@ -7,10 +7,10 @@ transform.
 
 from functools import cache
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from recolor.measure.octaves import halve
 from recolor.schemas import SYMMETRIES
 
 HASH_PX = 64  # side of the squares that are transformed
@@ -38,63 +38,66 @@ def apply_symmetry(picture: NDArray[np.uint8], symmetry: str) -> NDArray[np.uint
     return picture[::-1] if upside_down else picture
 
 
-def phash_symmetries(square: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    """Hashes a square grey picture under the 8 symmetries.
+def phash_symmetries(squares: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """Hashes square grey pictures under the 8 symmetries.
 
     Args:
-        square: uint8 [4 side, 4 side]; imagehash's picture after its resize.
+        squares: uint8 [N, 4 side, 4 side]; imagehash's picture after its resize.
         side: 8 for 64 bits, 16 for 256.
 
     Returns:
-        uint8 [8, side² / 8]: one hash a symmetry in the order of `SYMMETRIES`, bits in imagehash's order, so that
-        `.tobytes().hex()` of a row is `str(imagehash.phash(picture, side))`.
+        uint8 [N, 8, side² / 8]: one hash a symmetry in the order of `SYMMETRIES`, bits in imagehash's order, so that
+        `.tobytes().hex()` of one is `str(imagehash.phash(picture, side))`.
     """
-    basis = _low_frequencies(len(square), side)
+    basis = _low_frequencies(squares.shape[1], side)
     # Rounded, so that coefficients that are zero but for rounding fall on the same side under every symmetry.
-    low = (basis @ square.astype(np.float64) @ basis.T).round(3)
-    variants = _signs(side) * np.where(_transposed(), low.T, low)
-    medians = np.median(variants.reshape(8, -1), axis=1)
-    return np.packbits(variants.reshape(8, -1) > medians[:, None], axis=1)
+    low = (basis @ squares.astype(np.float64) @ basis.T).round(3)[:, None]
+    variants = _signs(side) * np.where(_transposed(), low.swapaxes(2, 3), low)
+    return _bits_over_median(variants.reshape(len(squares), 8, -1))
 
 
-def hash_grey(grey: NDArray[np.uint8]) -> tuple[bytes, bytes]:
-    """Hashes a grey picture.
-
-    Args:
-        grey: uint8 [H, W].
+def hash_squares(squares: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Hashes grey squares, uint8 [N, 64, 64].
 
     Returns:
-        The 64-bit and the 256-bit hashes under the 8 symmetries: 64 and 256 bytes.
+        The 64-bit and the 256-bit hashes under the 8 symmetries: uint8 [N, 64] and [N, 256].
     """
-    square = np.asarray(cv2.resize(grey, (HASH_PX, HASH_PX), interpolation=cv2.INTER_AREA), np.uint8)
-    small = np.asarray(cv2.resize(square, (HASH_PX // 2, HASH_PX // 2), interpolation=cv2.INTER_AREA), np.uint8)
-    return phash_symmetries(small, 8).tobytes(), phash_symmetries(square, 16).tobytes()
+    halves = np.stack([halve(square) for square in squares])
+    few, many = phash_symmetries(halves, 8), phash_symmetries(squares, 16)
+    return few.reshape(len(squares), -1), many.reshape(len(squares), -1)
 
 
-def hash_windows(grey: NDArray[np.uint8]) -> tuple[bytes, bytes]:
-    """Hashes of nine parts of a grey picture, as its crops would have them: 92% of each side, at three places along it.
+def hash_windows(squares: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Hashes of nine parts of grey squares, as crops would have them: 92% of each side, at three places along it.
 
-    Taking a window, shrinking it by area and its cosine transform are all linear, so that one matrix product on the
-    square of the whole picture does all nine.
+    Taking a window, shrinking it by area and its cosine transform are all linear, so that one matrix product does all.
 
     Args:
-        grey: uint8 [H, W].
+        squares: uint8 [N, 64, 64].
 
     Returns:
-        The 64-bit and the 256-bit hashes of the windows, row by row from the top left: 72 and 288 bytes.
+        The 64-bit and the 256-bit hashes of the windows, row by row from the top left: uint8 [N, 72] and [N, 288].
     """
-    square = cv2.resize(grey, (HASH_PX, HASH_PX), interpolation=cv2.INTER_AREA).astype(np.float64)
-    few, many = (np.packbits(_window_bits(square, side), axis=1).tobytes() for side in (8, 16))
+    values = squares.astype(np.float64)
+    few, many = (_window_hashes(values, side).reshape(len(squares), -1) for side in (8, 16))
     return few, many
 
 
-def _window_bits(square: NDArray[np.float64], side: int) -> NDArray[np.bool_]:
-    """Which low frequencies are over their window's median: bool [9, side²]."""
+def _bits_over_median(rows: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """Which of an even number of values are over their row's median, packed: uint8 [..., values / 8].
+
+    A third of the time that `numpy.median` takes.
+    """
+    upper = rows.shape[-1] // 2
+    middle = np.partition(rows, (upper - 1, upper), axis=-1)[..., upper - 1 : upper + 1]
+    return np.packbits(rows > middle.mean(axis=-1, keepdims=True), axis=-1)
+
+
+def _window_hashes(squares: NDArray[np.float64], side: int) -> NDArray[np.uint8]:
+    """Which low frequencies are over their window's median: uint8 [N, 9, side² / 8]."""
     operator = _window_operator(side)
-    low = (operator @ square @ operator.T).reshape(WINDOWS, side, WINDOWS, side)
-    coefficients = low.swapaxes(1, 2).reshape(WINDOWS**2, side * side)
-    bits: NDArray[np.bool_] = coefficients > np.median(coefficients, axis=1)[:, None]
-    return bits
+    low = (operator @ squares @ operator.T).reshape(-1, WINDOWS, side, WINDOWS, side)
+    return _bits_over_median(low.swapaxes(2, 3).reshape(-1, WINDOWS**2, side * side))
 
 
 @cache

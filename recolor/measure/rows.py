@@ -1,7 +1,9 @@
 """One image, one row: read once, decoded once, everything measured on that."""
 
 import hashlib
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -14,27 +16,67 @@ from numpy.typing import NDArray
 from recolor.config import MeasureConfig
 from recolor.errors import ImageError
 from recolor.images import Decoded, decode, read_bytes
-from recolor.measure.colour import measure_colour
-from recolor.measure.hashes import HASH_PX, hash_grey, hash_windows
-from recolor.measure.sharpness import measure_sharpness, octaves
+from recolor.measure.colour import COLOUR_PX, measure_colours
+from recolor.measure.hashes import HASH_PX, hash_squares, hash_windows
+from recolor.measure.octaves import octaves, square_copy
+from recolor.measure.sharpness import measure_sharpness
+
+TOGETHER = 16  # images decoded in a row; numpy is called once for all of them where that saves time
+HASHES = ("phash_64", "phash_256", "phash_64_windows", "phash_256_windows")
 
 Row = dict[str, Any]  # a line of the table, on its way into Arrow columns
 
 
-def measure_file(file: Path, size_bytes: int, config: MeasureConfig) -> Row:
-    """Measures one file. There is a row always; an image that cannot be decoded has its reason in it.
+@dataclass(frozen=True, slots=True)
+class IndexedFile:
+    """An image file, and its size when it was indexed."""
+
+    path: Path
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Decoded:
+    """What is left of a decoded file: what is known, and two small copies on which the rest is measured.
+
+    Attributes:
+        row: What is known; the reason, if it could not be decoded.
+        grey: uint8 [64, 64].
+        rgb: uint8 [48, 48, 3].
+    """
+
+    row: Row
+    grey: NDArray[np.uint8] = field(default_factory=lambda: np.zeros((HASH_PX, HASH_PX), np.uint8))
+    rgb: NDArray[np.uint8] = field(default_factory=lambda: np.zeros((COLOUR_PX, COLOUR_PX, 3), np.uint8))
+
+
+def measure_files(files: Sequence[IndexedFile], config: MeasureConfig) -> Iterator[Row]:
+    """Measures files. There is a row for each; an image that cannot be decoded has its reason in it.
 
     Args:
-        file: The image file.
-        size_bytes: Its size when it was indexed.
+        files: Which files.
         config: Limits and sizes.
 
-    Returns:
+    Yields:
         Values for the columns of `schemas.MEASUREMENTS`, without the identity; missing ones are null.
     """
+    for start in range(0, len(files), TOGETHER):
+        decoded = [_decode(file, config) for file in files[start : start + TOGETHER]]
+        numbers = _measure_copies([file for file in decoded if "reason" not in file.row])
+        for file in decoded:
+            yield file.row if "reason" in file.row else file.row | next(numbers)
+
+
+def _decode(file: IndexedFile, config: MeasureConfig) -> _Decoded:
+    row: Row = {}
     with ExitStack() as stack:
-        stack.push(partial(_name_file, file))
-        return _measure(file, size_bytes, config)
+        stack.push(partial(_name_file, file.path))
+        try:
+            data = _read(file, config)
+            row["sha256"] = hashlib.sha256(data).hexdigest()
+            return _measure_decoded(row, decode(data, config, config.measure_px), config)
+        except ImageError as error:
+            return _Decoded(row | {"reason": error.reason, "detail": error.detail})
 
 
 def _name_file(
@@ -46,29 +88,16 @@ def _name_file(
         error.add_note(str(file))
 
 
-def _measure(file: Path, size_bytes: int, config: MeasureConfig) -> Row:
-    row: Row = {}
-    try:
-        data = _read(file, size_bytes, config)
-        row["sha256"] = hashlib.sha256(data).hexdigest()
-        return row | measure_picture(decode(data, config, config.measure_px), config)
-    except ImageError as error:
-        return row | {"reason": error.reason, "detail": error.detail}
-
-
-def measure_picture(decoded: Decoded, config: MeasureConfig) -> Row:
-    """Measures a decoded picture.
+def _measure_decoded(row: Row, decoded: Decoded, config: MeasureConfig) -> _Decoded:
+    """Measures sharpness, and keeps the small copies for colour and hashes.
 
     Sharpness is measured as decoded: with the short side at `measure_px` or more, half a 1024 px photograph. A blur of
-    under a pixel there was under two pixels in the file and is gone in the 256 px that the shards keep. Colour and
-    hashes are measured on smaller copies, where the scale of the decode makes no difference.
+    under a pixel there was under two pixels in the file and is gone in the 256 px that the shards keep. For colour and
+    hashes the scale of the decode makes no difference.
     """
-    rgb = _bounded(decoded.rgb, config.measure_px)
-    greys = octaves(np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.uint8))
-    to_hash = next((grey for grey in reversed(greys) if min(grey.shape) >= HASH_PX), greys[0])
-    phash_64, phash_256 = hash_grey(to_hash)
-    phash_64_windows, phash_256_windows = hash_windows(to_hash)
-    return {
+    pictures = octaves(_bounded(decoded.rgb, config.measure_px))
+    greys = [np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), np.uint8) for picture in pictures]
+    known = {
         "width_px": decoded.width_px,
         "height_px": decoded.height_px,
         "format": decoded.format,
@@ -76,13 +105,21 @@ def measure_picture(decoded: Decoded, config: MeasureConfig) -> Row:
         "frames": decoded.frames,
         "orientation": decoded.orientation,
         "icc": decoded.icc,
-        "phash_64": phash_64,
-        "phash_256": phash_256,
-        "phash_64_windows": phash_64_windows,
-        "phash_256_windows": phash_256_windows,
         **measure_sharpness(greys),
-        **measure_colour(rgb, config.colour_px),
     }
+    return _Decoded(row | known, square_copy(greys, HASH_PX), square_copy(pictures, COLOUR_PX))
+
+
+def _measure_copies(decoded: list[_Decoded]) -> Iterator[Row]:
+    """Colour and hashes of some images, a row for each."""
+    if not decoded:
+        return
+    greys = np.stack([image.grey for image in decoded])
+    hashes = (*hash_squares(greys), *hash_windows(greys))
+    colours = measure_colours(np.stack([image.rgb for image in decoded]))
+    columns = dict(zip(HASHES, ([row.tobytes() for row in values] for values in hashes), strict=True)) | colours
+    for values in zip(*columns.values(), strict=True):
+        yield dict(zip(columns, values, strict=True))
 
 
 def _bounded(rgb: NDArray[np.uint8], side_px: int) -> NDArray[np.uint8]:
@@ -93,8 +130,9 @@ def _bounded(rgb: NDArray[np.uint8], side_px: int) -> NDArray[np.uint8]:
     return rgb
 
 
-def _read(file: Path, size_bytes: int, config: MeasureConfig) -> bytes:
-    data = read_bytes(file, config)
-    if len(data) != size_bytes:
-        raise ImageError("unreadable", f"{len(data)} bytes now, {size_bytes} when it was indexed: it is changing")
+def _read(file: IndexedFile, config: MeasureConfig) -> bytes:
+    data = read_bytes(file.path, config)
+    if len(data) != file.size_bytes:
+        changing = f"{len(data)} bytes now, {file.size_bytes} when it was indexed: it is changing"
+        raise ImageError("unreadable", changing)
     return data

@@ -25,7 +25,8 @@ from recolor.demo.defects import cast, swap_channels, to_single_hue
 from recolor.detect import skewed
 from recolor.lab import lab_to_rgb, rgb_to_lab
 from recolor.manifest import read_table
-from recolor.measure.colour import measure_colour
+from recolor.measure.colour import COLOUR_PX, measure_colours
+from recolor.measure.octaves import octaves, square_copy
 from recolor.schemas import CLEAN
 
 Rgb = NDArray[np.uint8]
@@ -70,7 +71,8 @@ def layouts(images: Path, path: str) -> NDArray[np.float32]:
     disguised = [change(rgb, rng) for change in CLEAN_GUISES.values()]
     bases = [rgb if rng.random() < 0.85 else disguised[1] for _ in SPOILT]
     pictures = [*disguised, *(change(base, rng) for change, base in zip(SPOILT.values(), bases, strict=True))]
-    return np.array([measure_colour(picture, 96)["colour_layout"] for picture in pictures], np.float32)
+    squares = np.stack([square_copy(octaves(picture), COLOUR_PX) for picture in pictures])
+    return np.array(measure_colours(squares)["colour_layout"], np.float32)
 
 
 def fit(layout: NDArray[np.float32], spoilt: NDArray[np.bool_], seed: int) -> dict[str, NDArray[np.float32]]:

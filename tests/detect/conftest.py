@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from recolor.config import MeasureConfig
-from recolor.measure.rows import measure_file
+from recolor.measure.rows import IndexedFile, measure_files
 from recolor.schemas import MEASUREMENTS
 
 
@@ -14,12 +14,14 @@ def measured(tmp_path):
     """Writes pictures (path -> uint8 [H, W, 3], or bytes of a file) and returns their table, sorted by path."""
 
     def measure(pictures):
-        rows = []
+        rows, files = [], []
         for path, picture in sorted(pictures.items()):
             data = picture if isinstance(picture, bytes) else _jpeg(picture)
             (tmp_path / path).write_bytes(data)
-            row = measure_file(tmp_path / path, len(data), MeasureConfig())
-            rows.append({"path": path, "size_bytes": len(data), "mtime_ns": 0} | row)
+            rows.append({"path": path, "size_bytes": len(data), "mtime_ns": 0})
+            files.append(IndexedFile(tmp_path / path, len(data)))
+        numbers = measure_files(files, MeasureConfig())
+        rows = [row | measured for row, measured in zip(rows, numbers, strict=True)]
         return pa.Table.from_pylist(rows, schema=MEASUREMENTS.arrow)
 
     return measure

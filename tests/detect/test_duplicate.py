@@ -120,18 +120,19 @@ def test_pairs_near_in_64_bits_but_not_in_256_are_not_copies(numbers):
 
 
 @pytest.mark.parametrize("most_pairs", [1 << 20, 40], ids=["at once", "split"])
+@pytest.mark.parametrize("light", ["known", "known of some", "unknown"])
 @pytest.mark.parametrize("seed", range(3))
-def test_groups_are_those_of_brute_force(numbers, monkeypatch, seed, most_pairs):
+def test_groups_are_those_of_brute_force(numbers, monkeypatch, seed, light, most_pairs):
     """Greedy stars, best copy first, over all pairs compared one by one; also if there are too many to be listed."""
     monkeypatch.setattr(grouping, "_MOST_PAIRS", most_pairs)
     monkeypatch.setattr(grouping, "_MOST_PAIRS_EACH", 0 if most_pairs == 40 else 32)
-    rows = _clustered_rows(np.random.default_rng(seed))
+    rows = _lit(_clustered_rows(np.random.default_rng(seed)), light)
     expected = _greedy_stars(rows)
     copies = found(numbers(rows))
     assert {path: row["kept_path"] for path, row in copies.items()} == {
         path: star["path"] for path, (star, _) in expected.items()
     }
-    assert 60 < len(expected) < 260
+    assert 50 < len(expected) < 260
     for path, (_, distances) in expected.items():
         row = copies[path]
         assert (row["hamming_distance"], row["hamming_distance_256"], row["relation"]) == distances
@@ -154,12 +155,23 @@ def _clustered_rows(rng):
     return rows
 
 
+def _lit(rows, light):
+    """Gives the pictures of a scene about its lightness, a little or too much more or less; equal ones the same."""
+    for number, row in enumerate(rows):
+        rng = np.random.default_rng(list(row["phash_64"][:8] + row["phash_256"][:32]))
+        row["L_mean"] = 5.0 + 2 * (number % 40) + rng.choice([0.0, 3.9, -3.9, 7.9, 12.0])
+        if light == "unknown" or (light == "known of some" and rng.random() < 0.2):
+            row["L_mean"] = None
+    return rows
+
+
 def _greedy_stars(rows):
     """Path -> the row kept instead of it, and how they differ."""
     taken, kept = {}, []
     for row in sorted(rows, key=lambda row: (-row["width_px"], -row["size_bytes"], row["path"])):
         near = ((best, _distances(best, row)) for best in kept)
-        star = next(((best, distances) for best, distances in near if _is_near(distances)), None)
+        alike = ((best, distances) for best, distances in near if _is_near(distances) and _as_light(best, row))
+        star = next(alike, None)
         if star is None:
             kept.append(row)
         else:
@@ -180,12 +192,39 @@ def _is_near(distances):
     return distance_256 <= 48 and distance_64 <= (10 if symmetry == "identity" else 6)
 
 
+def _as_light(best, row):
+    lightness = (best["L_mean"], row["L_mean"])
+    return None in lightness or abs(lightness[0] - lightness[1]) <= 8
+
+
+def test_crops_are_found_among_pictures_of_any_lightness(numbers):
+    """300 pictures, dark to light, and a part of each, of which every third is too light to be one."""
+    rng = np.random.default_rng(3)
+    rows, expected = [], {}
+    for number in range(300):
+        words = rng.integers(0, 2**64, 40 + 45, dtype=np.uint64)
+        whole = hashed(number, words[:8], words[8:40], size=9) | {"L_mean": float(rng.uniform(5, 90))}
+        whole["phash_64_windows"], whole["phash_256_windows"] = words[40:49].tobytes(), words[49:].tobytes()
+        part = hashed(number + 300, rng.integers(0, 2**64, 8, np.uint64), rng.integers(0, 2**64, 32, np.uint64))
+        window = int(rng.integers(9))
+        part["phash_64"] = words[40 + window].tobytes() + part["phash_64"][8:]
+        part["phash_256"] = words[49 + 4 * window :][:4].tobytes() + part["phash_256"][32:]
+        part["L_mean"] = whole["L_mean"] + (8.1 if number % 3 == 0 else float(rng.uniform(-7.9, 7.9)))
+        rows += [{"path": f"{number:03}.jpg", **whole}, {"path": f"{number:03} part.jpg", **part}]
+        if number % 3:
+            expected[f"{number:03} part.jpg"] = f"{number:03}.jpg"
+    copies = found(numbers(sorted(rows, key=lambda row: row["path"])))
+    assert {path: row["kept_path"] for path, row in copies.items()} == expected
+    assert {row["relation"] for row in copies.values()} == {"crop"}
+
+
 def test_thousands_of_equal_hashes_are_one_comparison(numbers, monkeypatch):
     compared = []
-    monkeypatch.setattr(grouping, "near_pairs", lambda hashes, _: compared.append(len(hashes)) or iter(()))
+    for search in ("near_pairs", "pairs_within"):
+        monkeypatch.setattr(grouping, search, lambda hashes, *_: compared.append(len(hashes)) or iter(()))
     rows = [{"path": f"{number:05}.jpg", **hashed(number, [7] * 8, [7] * 32)} for number in range(5000)]
     assert len(found(numbers(rows))) == 4999
-    assert compared == [1, 8]
+    assert compared == [1, 7, 9]  # the picture, how it may be turned, its windows
 
 
 def test_a_long_burst_is_grouped_without_listing_its_pairs(numbers, monkeypatch):

@@ -6,12 +6,14 @@ from PIL import Image
 from skimage import data as photographs
 
 from recolor.config import Config, MonochromeConfig
-from recolor.detect import DETECTORS, ISSUES, detect_issue
+from recolor.detect import COLUMNS, DETECTORS, ISSUES, detect_issue
 from recolor.errors import ConfigError, MissingStageError
+from recolor.frames import read_manifest
 from recolor.index import index_images
-from recolor.manifest import read_manifest, read_table
+from recolor.manifest import read_table
 from recolor.measure import measure_part, merge_measurements, plan_measure
 from recolor.schemas import ISSUES as SCHEMAS
+from recolor.schemas import MEASUREMENTS
 
 
 @pytest.fixture
@@ -48,6 +50,14 @@ def test_each_issue_has_its_manifest_and_undecoded_images_are_only_corrupt(measu
     assert paths(measured_workspace, "duplicate") == ["a.jpg"]
     assert paths(measured_workspace, "monochrome") == ["grey.jpg"]
     assert paths(measured_workspace, "low_resolution") == paths(measured_workspace, "extreme_aspect") == ["narrow.jpg"]
+
+
+@pytest.mark.parametrize("issue", ISSUES)
+def test_a_detector_reads_all_the_columns_it_looks_at(measured_workspace, issue):
+    whole = read_table(MEASUREMENTS, measured_workspace.manifest("measurements"))
+    settings = getattr(Config(), issue)
+    few = DETECTORS[issue](whole.select(COLUMNS[issue]), settings)
+    assert few.equals(DETECTORS[issue](whole, settings))
 
 
 def test_another_threshold_redoes_its_own_detector_alone(measured_workspace):

@@ -12,7 +12,8 @@ from recolor.errors import ConfigError, InputError, MissingStageError
 from recolor.evaluate import evaluate
 from recolor.evaluate.controls import NAMES
 from recolor.evaluate.metrics import colourfulness
-from recolor.manifest import read_manifest, read_table
+from recolor.frames import read_manifest
+from recolor.manifest import read_table
 from recolor.schemas import METRICS, PER_IMAGE_METRICS
 
 OUTPUTS = ("metrics.parquet", "per_image.parquet", "pictures.png", "report.html")

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from recolor.manifest import read_manifest
+from recolor.frames import read_manifest
 
 pytestmark = pytest.mark.slow
 

@@ -15,7 +15,7 @@ from flows.parameters import Settings
 from flows.shard import shard
 from recolor.config import Config
 from recolor.errors import ConfigError, InputError, MissingStageError, RecolorError, WeightsError
-from recolor.manifest import read_manifest
+from recolor.frames import read_manifest
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 

@@ -97,10 +97,11 @@ def test_refusing_it_takes_little_memory(tmp_path):
         (tmp_path / bomb.__name__).write_bytes(bomb())
     program = (
         "import sys; from pathlib import Path; from recolor.config import MeasureConfig;"
-        "from recolor.measure.rows import measure_file;"
+        "from recolor.measure.rows import IndexedFile, measure_files;"
         "peak = lambda: next(int(w.split()[1]) for w in open('/proc/self/status') if w.startswith('VmHWM'));"
         "before = peak();"
-        "[measure_file(f, f.stat().st_size, MeasureConfig()) for f in Path(sys.argv[1]).iterdir()];"
+        "files = [IndexedFile(file, file.stat().st_size) for file in Path(sys.argv[1]).iterdir()];"
+        "assert len(list(measure_files(files, MeasureConfig()))) == 8;"
         "print(peak() - before)"
     )
     run = subprocess.run(

@@ -4,8 +4,8 @@ import pytest
 from scipy import ndimage
 from skimage import data as photographs
 
+from recolor.measure.octaves import octaves
 from recolor.measure.sharpness import measure_sharpness as measure_octaves
-from recolor.measure.sharpness import octaves
 from recolor.schemas import SHARPNESS
 
 
@@ -23,14 +23,14 @@ def test_the_energy_is_that_of_the_laplacian():
     numbers = measure_octaves([picture, picture])
     assert numbers["laplacian_variance_1"] == pytest.approx((reference**2).mean(), rel=1e-5)
     blocks = (reference**2).reshape(13, 16, 20, 16).mean(axis=(1, 3))
-    assert numbers["laplacian_block_1"] == pytest.approx(np.percentile(blocks, 95), rel=1e-5)
+    assert numbers["laplacian_block_1"] == pytest.approx(np.sort(blocks, axis=None)[247], rel=1e-5)  # of 260
 
 
-def test_detail_is_the_energy_of_second_differences_along_a_line():
+def test_detail_is_the_energy_of_second_differences_along_a_line_in_every_other_row():
     picture = grey()[:60, :80].astype(float)
     numbers = measure_sharpness(picture.astype(np.uint8))
     for angle, (down, right) in {0: (0, 1), 45: (-1, 1), 90: (1, 0), 135: (1, 1)}.items():
-        inside = [(y, x) for y in range(abs(down), 60 - abs(down)) for x in range(right, 80 - right)]
+        inside = [(y, x) for y in range(abs(down), 60 - abs(down), 2) for x in range(right, 80 - right)]
         second = [picture[y - down, x - right] - 2 * picture[y, x] + picture[y + down, x + right] for y, x in inside]
         assert numbers[f"detail_{angle}_0"] == pytest.approx(np.mean(np.square(second)), rel=1e-9)
 

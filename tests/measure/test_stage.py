@@ -10,9 +10,9 @@ from skimage import data as photographs
 
 from recolor.config import Config, ExecutionConfig, MeasureConfig
 from recolor.errors import MissingStageError
+from recolor.frames import read_manifest
 from recolor.images import decode
 from recolor.index import index_images
-from recolor.manifest import read_manifest
 from recolor.measure import measure_part, merge_measurements, plan_measure, rows
 from recolor.measure.stage import MEASURE_VERSION
 from recolor.stage import read_record, record_path
@@ -255,14 +255,28 @@ def test_a_plan_has_at_most_300_parts(workspace, tmp_path):
     parts = plan_measure(workspace, folder, config(1)).missing
     assert len(parts) == 201
     assert [row for part in parts for row in part.rows] == list(range(601))
-    assert {len(part.rows) for part in plan_measure(workspace, folder, config(200)).missing} == {200, 1}
+
+
+@pytest.mark.parametrize(
+    ("workers", "part_images", "sizes"),
+    [(1, 200, [76] * 7 + [69]), (2, 200, [38] * 15 + [31]), (2, 20, [20] * 30 + [1]), (64, 200, [16] * 37 + [9])],
+)
+def test_every_worker_has_a_few_parts_unless_they_would_be_tiny(workspace, tmp_path, workers, part_images, sizes):
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for number in range(601):
+        (folder / f"{number}.jpg").touch()
+    index_images(workspace, folder, config())
+    execution = ExecutionConfig(workers=workers, part_images=part_images)
+    parts = plan_measure(workspace, folder, Config(execution=execution)).missing
+    assert [len(part.rows) for part in parts] == sizes
 
 
 def test_an_unexpected_error_names_the_file(workspace, images, monkeypatch):
-    def fail(rgb, side_px):
+    def fail(pictures):
         raise ZeroDivisionError("a defect")
 
-    monkeypatch.setattr(rows, "measure_colour", fail)
+    monkeypatch.setattr(rows, "measure_sharpness", fail)
     with pytest.raises(ZeroDivisionError, match="a defect") as caught:
         run(workspace, images, config())
     assert caught.value.__notes__ == [str(images / "00.jpg")]

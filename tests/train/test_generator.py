@@ -7,7 +7,7 @@ import torch
 
 from recolor.dataset import ShardDataset, make_batch
 from recolor.errors import ConfigError, InputError, MissingStageError, WeightsError
-from recolor.manifest import read_manifest
+from recolor.frames import read_manifest
 from recolor.models.ab_bins import AbBins
 from recolor.models.encoder import Encoder
 from recolor.models.files import load_generator

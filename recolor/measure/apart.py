@@ -1,0 +1,56 @@
+"""Measuring in processes of their own, where no decoder that crashes stops a run."""
+
+import logging
+from collections.abc import Sequence
+
+import cv2
+import pyarrow as pa
+
+from recolor.config import MeasureConfig
+from recolor.errors import ProcessDiedError
+from recolor.measure.rows import IndexedFile, Row, measure_files
+from recolor.processes import in_own_process, in_process
+from recolor.schemas import INDEX, MEASUREMENTS
+
+_NUMBERS = pa.schema([field for field in MEASUREMENTS.arrow if field.name not in INDEX.arrow.names])
+_log = logging.getLogger(__name__)
+
+
+def measure_apart(files: Sequence[IndexedFile], config: MeasureConfig) -> pa.Table:
+    """Measures files in a worker process, if some are open.
+
+    If it dies, halves of the files are measured in others, down to the one file that it dies of again when nothing
+    else is measured beside it: that has the reason `decoder_crashed`.
+
+    Args:
+        files: Which files.
+        config: Limits and sizes.
+
+    Returns:
+        A row for each: the columns of `schemas.MEASUREMENTS` but for the identity.
+    """
+    try:
+        return in_process(_measure_all, files, config)
+    except ProcessDiedError:
+        _log.warning("A process died while it measured %d images; they are measured again.", len(files))
+    if len(files) == 1:
+        return _measure_alone(files[0], config)
+    half = len(files) // 2
+    return pa.concat_tables([measure_apart(files[:half], config), measure_apart(files[half:], config)])
+
+
+def _measure_alone(file: IndexedFile, config: MeasureConfig) -> pa.Table:
+    try:
+        return in_own_process(_measure_all, [file], config)
+    except ProcessDiedError:
+        detail = "the process that decoded it died, of a defect of the decoder or for want of memory"
+        return _table([{"reason": "decoder_crashed", "detail": detail}])
+
+
+def _measure_all(files: Sequence[IndexedFile], config: MeasureConfig) -> pa.Table:
+    cv2.setNumThreads(1)  # the parts are the parallelism; OpenCV's own threads would fight them
+    return _table(list(measure_files(files, config)))
+
+
+def _table(rows: list[Row]) -> pa.Table:
+    return pa.Table.from_pylist(rows, schema=_NUMBERS)

@@ -1,0 +1,114 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from recolor.errors import ProcessDiedError
+from recolor.processes import in_own_process, in_process, worker_processes
+
+PARENT = """
+import os, time
+from recolor.processes import in_process, worker_processes
+if __name__ == "__main__":
+    with worker_processes(2):
+        print(*{in_process(os.getpid) for _ in range(50)}, flush=True)
+        time.sleep(600)
+"""
+UNGUARDED = """
+import os
+from recolor.processes import in_process, worker_processes
+with worker_processes(2):
+    print("called in", "this" if in_process(os.getpid) == os.getpid() else "another")
+"""
+
+
+def running(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().split(")")[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_a_call_is_done_in_another_process_while_some_are_open():
+    assert in_process(os.getpid) == os.getpid()
+    with worker_processes(2):
+        worker = in_process(os.getpid)
+        assert worker != os.getpid()
+        assert in_process(int, "17", base=8) == 15
+    assert in_process(os.getpid) == os.getpid()
+    assert not running(worker)
+
+
+def test_no_processes_are_opened_for_a_count_of_none():
+    with worker_processes(0):
+        assert in_process(os.getpid) == os.getpid()
+
+
+def test_what_a_function_raises_comes_back():
+    with worker_processes(1), pytest.raises(ValueError, match="invalid literal"):
+        in_process(int, "seventeen")
+
+
+def test_after_a_process_has_died_others_do_the_calls():
+    with worker_processes(2):
+        for _ in range(2):
+            with pytest.raises(ProcessDiedError):
+                in_process(os._exit, 1)
+            assert in_process(int, "17") == 17
+
+
+def test_threads_whose_calls_died_with_anothers_can_try_again():
+    def call(number):
+        try:
+            return in_process(os._exit, 1) if number == 3 else in_process(time.sleep, 0.05)
+        except ProcessDiedError:
+            return "died" if number == 3 else in_process(time.sleep, 0.01)
+
+    with worker_processes(2), ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(call, range(8))) == [None] * 3 + ["died"] + [None] * 4
+
+
+def test_a_call_alone_dies_alone():
+    with worker_processes(1):
+        before = in_process(os.getpid)
+        with pytest.raises(ProcessDiedError):
+            in_own_process(os._exit, 1)
+        assert in_process(os.getpid) == before
+    assert in_own_process(int, "17") == 17
+
+
+def test_overlapping_runs_have_processes_of_their_own():
+    first, second = worker_processes(1), worker_processes(1)
+    with first:
+        one = in_process(os.getpid)
+        with second:
+            assert in_process(os.getpid) != one
+        assert in_process(os.getpid) == one
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc")
+def test_workers_end_when_their_parent_is_killed(tmp_path):
+    program = tmp_path / "parent.py"
+    program.write_text(PARENT)
+    with subprocess.Popen([sys.executable, program], stdout=subprocess.PIPE, text=True) as parent:
+        workers = parent.stdout.readline().split()
+        assert workers
+        assert all(map(running, workers))
+        parent.send_signal(signal.SIGKILL)
+    deadline = time.monotonic() + 20
+    while any(map(running, workers)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(map(running, workers))
+
+
+def test_a_program_that_cannot_be_started_again_goes_on_with_threads_and_says_so(tmp_path):
+    program = tmp_path / "unguarded.py"
+    program.write_text(UNGUARDED)
+    done = subprocess.run([sys.executable, program], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.splitlines()[-1] == "called in this"
+    assert "No worker processes could be started" in done.stderr
