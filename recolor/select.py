@@ -168,7 +168,7 @@ def _judge(issues: Mapping[str, pa.Table], decisions: Mapping[str, Decision], im
     for name, table in issues.items():
         for path, reason, score in zip(*(table[column].to_pylist() for column in ("path", "reason", "score"))):
             verdicts.setdefault(path, _Verdict()).add(name, reason, score)
-    known, undecodable = set(images["path"].to_pylist()), _undecodable(images)
+    known, undecodable = set(images["path"].to_pylist() if decisions else ()), _undecodable(images)
     for path, decision in decisions.items():
         if path not in known:
             _log.warning("decisions.csv, line %d: %r is not among the images; passed over.", decision.line, path)
@@ -189,6 +189,7 @@ def _judge(issues: Mapping[str, pa.Table], decisions: Mapping[str, Decision], im
 
 def _replace_rejected(verdicts: dict[str, _Verdict], duplicates: pa.Table, images: pa.Table) -> None:
     """Where no copy of a picture is kept, takes back the verdict on the best that is rejected as a copy alone."""
+    images = images.filter(pc.is_in(images["path"], value_set=duplicates["path"].combine_chunks()))
     pixels = dict(zip(images["path"].to_pylist(), pc.multiply(images["width_px"], images["height_px"]).to_pylist()))
     copies: dict[str, list[str]] = defaultdict(list)
     for path, kept_path in zip(duplicates["path"].to_pylist(), duplicates["kept_path"].to_pylist()):
@@ -200,8 +201,8 @@ def _replace_rejected(verdicts: dict[str, _Verdict], duplicates: pa.Table, image
 
 
 def _undecodable(images: pa.Table) -> dict[str, str]:
-    pairs = zip(images["path"].to_pylist(), images["reason"].to_pylist())
-    return {path: reason for path, reason in pairs if reason is not None}
+    images = images.filter(pc.is_valid(images["reason"]))
+    return dict(zip(images["path"].to_pylist(), images["reason"].to_pylist()))
 
 
 def _clean_table(kept: pa.Table, duplicates: pa.Table, config: SelectConfig) -> pa.Table:

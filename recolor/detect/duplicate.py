@@ -94,13 +94,17 @@ def _rank(measurements: pa.Table) -> Indices:
 
 def _collapse(same: Indices, rows: Indices, keys: NDArray[Any]) -> Indices:
     """Points rows of equal keys [rows, words] to the first of them; returns the firsts, in the order of `rows`."""
-    if not len(rows):
+    _, inverse, count = np.unique(keys[:, 0], return_inverse=True, return_counts=True)
+    alone = count[inverse] == 1  # most rows, by their first word already
+    others = rows[~alone]
+    if not len(others):
         return rows
-    _, first, inverse = np.unique(keys, axis=0, return_index=True, return_inverse=True)
+    _, first, inverse = np.unique(keys[~alone], axis=0, return_index=True, return_inverse=True)
     leader = np.arange(len(same))
-    leader[rows] = rows[first[inverse.reshape(-1)]]
+    leader[others] = others[first[inverse.reshape(-1)]]
     same[:] = leader[same]
-    return rows[np.sort(first)]
+    firsts: Indices = rows[leader[rows] == rows]
+    return firsts
 
 
 def _hashes(measurements: pa.Table, rows: Indices, name: str, each: int, words: int) -> Hashes:
