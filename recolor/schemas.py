@@ -96,6 +96,7 @@ COLOUR = (
     _number("grey_tail", "-", "0..1", "Share of the picture, from an edge inwards, that is flat mid-grey."),
     _number("ab_residual", "Lab", "≥ 0", "RMS of what a curve over L leaves of a and b: 0 is monochrome."),
     _number("ab_residual_p90", "Lab", "≥ 0", "90th percentile of the same."),
+    _number("ab_residual_median", "Lab", "≥ 0", "Median of the RMS in each of 24 stretches of L."),
     *(
         _number(f"{channel}_band_{band}", "Lab", "-108..98", f"Mean {channel} of the {name} third.")
         for band, name in enumerate(("upper", "middle", "lower"))
@@ -194,7 +195,11 @@ DUPLICATE = _issue(
 MONOCHROME = _issue(
     "monochrome",
     "an image whose colour is a function of its lightness",
-    *(column for column in COLOUR if column.name in ("ab_residual", "ab_residual_p90", "chroma_mean")),
+    *(
+        column
+        for column in COLOUR
+        if column.name in ("ab_residual", "ab_residual_p90", "ab_residual_median", "chroma_mean")
+    ),
 )
 SKEWED = _issue(
     "skewed",

@@ -12,13 +12,18 @@ from recolor.config import MonochromeConfig
 from recolor.outliers import Floats, column, logistic, outlier_table, score_above
 from recolor.schemas import MONOCHROME
 
-COLUMNS = ("path", "ab_residual", "ab_residual_p90", "chroma_mean", "contrast")  # of the measurements
-
-# A logistic regression on logarithms (docs/decisions/2026-11-detectors.md).
-_RESIDUAL_WEIGHT, _RESIDUAL_P90_WEIGHT, _CHROMA_WEIGHT, _CONTRAST_WEIGHT = 2.4, 2.7, -2.0, -1.5
-_OFFSET = 7.3  # the regression's 5.8, moved so that about two of a hundred photographs in colour are flagged
+# A logistic regression on logarithms (docs/decisions/2026-11-detectors.md), to each of which Lab units are added: what
+# JPEG leaves in a grey picture, or what one hardly sees.
+_NOISE, _SMALL = 0.5, 3.0
+_TERMS = (  # column of the measurements, what is added to it, weight of the logarithm
+    ("ab_residual_p90", _NOISE, 3.9),
+    ("ab_residual_median", _NOISE, 1.8),
+    ("chroma_mean", _SMALL, -2.5),
+    ("contrast", _SMALL, -2.0),
+)
+_OFFSET = 9.8  # moved so that about two of a hundred photographs in colour are flagged
 _GREY_CHROMA = 0.8  # Lab units, of the score 0.5: under 1 nobody sees a colour, whatever the noise's
-_RESIDUAL_NOISE, _SMALL = 0.5, 3.0  # Lab units: what JPEG leaves in a grey picture, and what one hardly sees
+COLUMNS = ("path", "ab_residual", *(name for name, _, _ in _TERMS))  # of the measurements
 
 
 def score_monochrome(measurements: pa.Table) -> Floats:
@@ -27,13 +32,8 @@ def score_monochrome(measurements: pa.Table) -> Floats:
     Returns:
         float64 [rows], 1 where not decoded.
     """
-    unexplained = logistic(
-        _RESIDUAL_WEIGHT * np.log(column(measurements, "ab_residual") + _RESIDUAL_NOISE)
-        + _RESIDUAL_P90_WEIGHT * np.log(column(measurements, "ab_residual_p90") + _RESIDUAL_NOISE)
-        + _CHROMA_WEIGHT * np.log(column(measurements, "chroma_mean") + _SMALL)
-        + _CONTRAST_WEIGHT * np.log(column(measurements, "contrast") + _SMALL)
-        + _OFFSET
-    )
+    terms = [weight * np.log(column(measurements, name) + added) for name, added, weight in _TERMS]
+    unexplained = logistic(np.sum(terms, axis=0) + _OFFSET)
     return np.minimum(unexplained, score_above(column(measurements, "chroma_mean"), _GREY_CHROMA))
 
 

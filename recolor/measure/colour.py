@@ -136,10 +136,12 @@ def _ab_residual(L: Planes, a: Planes, b: Planes) -> dict[str, Floats]:
     L, a, b = (plane - plane.mean(axis=2, keepdims=True) for plane in stretched)
     spread = np.einsum("nsp,nsp->ns", L, L) + np.float32(1e-6)
     a, b = (plane - L * (np.einsum("nsp,nsp->ns", L, plane) / spread)[:, :, None] for plane in (a, b))
-    square = (a * a + b * b).reshape(pictures, -1)
+    square = a * a + b * b
+    of_stretches = square.mean(axis=2, dtype=np.float64)
     return {
-        "ab_residual": np.sqrt(square.mean(axis=1, dtype=np.float64)),
+        "ab_residual": np.sqrt(of_stretches.mean(axis=1)),
         "ab_residual_p90": np.sqrt(_percentile(square, 90), dtype=np.float64),
+        "ab_residual_median": np.sqrt(np.median(of_stretches, axis=1)),
     }
 
 
