@@ -1,17 +1,19 @@
 """Calls in worker processes: Python's lock is not shared with them, and a decoder that crashes does not end the run.
 
-They are started afresh, not forked: whoever calls has threads. They end with their parent, however that ends.
+A worker is this module, run by a Python of its own. It takes a call from its connection, sends back what came of it,
+and ends as soon as the other end is closed, however the parent ended. Unlike multiprocessing's it does not run the
+parent's main program again, whatever that is (Prefect's takes seconds), and one that dies takes no other call along.
 """
 
-import logging
 import os
-import signal
+import subprocess
+import sys
+import traceback
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing import get_context, parent_process
-from threading import Lock, Thread
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, Pipe
+from queue import SimpleQueue
 from typing import ParamSpec, TypeVar
 
 from recolor.errors import ProcessDiedError
@@ -19,33 +21,26 @@ from recolor.errors import ProcessDiedError
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_log = logging.getLogger(__name__)
+
+@dataclass(frozen=True, slots=True)
+class _Worker:
+    process: subprocess.Popen[bytes]
+    connection: Connection
+
+    def end(self) -> None:
+        """At once: it keeps nothing that would be lost."""
+        self.connection.close()
+        self.process.kill()
+        self.process.wait()
 
 
-class _Pool:
-    """Some processes; new ones as soon as one of them has died, as that breaks an executor."""
-
-    def __init__(self, count: int) -> None:
-        self.count = count
-        self.executor = _executor(count)
-        self._lock = Lock()
-
-    def renew(self, broken: ProcessPoolExecutor) -> None:
-        with self._lock:
-            if self.executor is broken:  # not if another thread was faster
-                broken.shutdown(wait=True, cancel_futures=True)
-                self.executor = _executor(self.count)
-
-
-_pools: list[_Pool] = []  # the last one is used; more than one if runs overlap in time
+_Idle = SimpleQueue[_Worker]
+_open: list[_Idle] = []  # the last one is used; more than one if runs overlap in time
 
 
 @contextmanager
 def worker_processes(count: int) -> Iterator[None]:
     """While it is open, calls of `in_process` by any thread are done by so many processes.
-
-    If they cannot be started (a program that is not guarded by `if __name__ == "__main__"` starts again in each of
-    them), a warning says so, and the calls are done where they are made.
 
     Args:
         count: Number of processes; with 0 there are none, and calls are done where they are made.
@@ -53,66 +48,79 @@ def worker_processes(count: int) -> Iterator[None]:
     if not count:
         yield
         return
-    pool = _Pool(count)
-    try:
-        for started in [pool.executor.submit(os.getpid) for _ in range(count)]:  # a process is started by each
-            started.result()
-    except BrokenProcessPool:
-        _log.warning("No worker processes could be started, going on with threads. See multiprocessing's 'spawn'.")
-        yield
-        return
-    _pools.append(pool)
+    idle: _Idle = SimpleQueue()
+    for _ in range(count):
+        idle.put(_start())
+    _open.append(idle)
     try:
         yield
     finally:
-        _pools.remove(pool)
-        pool.executor.shutdown(wait=True, cancel_futures=True)
+        _open.remove(idle)
+        for _ in range(count):  # waits for calls under way
+            idle.get().end()
 
 
 def in_process(function: Callable[P, R], *arguments: P.args, **named: P.kwargs) -> R:
     """Calls a function in a worker process if some are open, or else here; waits for the result.
 
+    Args:
+        function: Found again by its module and name.
+        arguments: What it is called with.
+        named: The same, by name.
+
     Raises:
-        ProcessDiedError: The process died, or another did and took all with it. The call may be tried again.
-        Exception: What the function raised.
+        ProcessDiedError: The process died of it. Another one takes the next call.
+        Exception: What the function raised, with the worker's trace as a note.
     """
-    if not _pools:
+    if not _open:
         return function(*arguments, **named)
-    pool = _pools[-1]
-    executor = pool.executor
+    idle = _open[-1]
+    worker = idle.get()
     try:
-        return executor.submit(function, *arguments, **named).result()
-    except BrokenProcessPool as error:
-        pool.renew(executor)
-        raise ProcessDiedError("a worker process died") from error
+        worker.connection.send((function, arguments, named))
+        result, error = worker.connection.recv()
+    except (EOFError, OSError) as died:
+        worker.end()
+        worker = _start()
+        raise ProcessDiedError("a worker process died in the middle of its work") from died
+    finally:
+        idle.put(worker)
+    if error is not None:
+        raise error
+    value: R = result
+    return value
 
 
-def in_own_process(function: Callable[P, R], *arguments: P.args, **named: P.kwargs) -> R:
-    """Calls a function in a process that nothing else runs in; waits for the result.
+def _start() -> _Worker:
+    ours, theirs = Pipe()
+    with theirs:
+        process = subprocess.Popen(  # noqa: S603 - this Python and this module
+            [sys.executable, "-m", __name__, str(theirs.fileno())],
+            pass_fds=[theirs.fileno()],
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+            process_group=0,  # Ctrl-C reaches all of a terminal's processes: the parent decides
+        )
+    return _Worker(process, ours)
 
-    Raises:
-        ProcessDiedError: The process died.
-        Exception: What the function raised.
-    """
-    with _executor(1) as executor:
+
+def _serve(connection: Connection) -> None:
+    """Does calls until the other end is closed."""
+    while True:
         try:
-            return executor.submit(function, *arguments, **named).result()
-        except BrokenProcessPool as error:
-            raise ProcessDiedError("its process died") from error
+            function, arguments, named = connection.recv()
+        except EOFError:
+            return
+        answer: tuple[object, Exception | None]
+        try:
+            answer = (function(*arguments, **named), None)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is raised where the call was made
+            error.add_note(traceback.format_exc())
+            answer = (None, error)
+        try:
+            connection.send(answer)
+        except BrokenPipeError:
+            return
 
 
-def _executor(count: int) -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=_begin_worker)
-
-
-def _begin_worker() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all of a terminal's processes: the parent decides
-    Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """A worker waits for work that a killed parent will never send."""
-    parent = parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+if __name__ == "__main__":
+    _serve(Connection(int(sys.argv[1])))

@@ -9,19 +9,19 @@ from pathlib import Path
 import pytest
 
 from recolor.errors import ProcessDiedError
-from recolor.processes import in_own_process, in_process, worker_processes
+from recolor.processes import in_process, worker_processes
 
 PARENT = """
 import os, time
 from recolor.processes import in_process, worker_processes
-if __name__ == "__main__":
-    with worker_processes(2):
-        print(*{in_process(os.getpid) for _ in range(50)}, flush=True)
-        time.sleep(600)
+with worker_processes(2):
+    print(*{in_process(os.getpid) for _ in range(50)}, flush=True)
+    time.sleep(600)
 """
 UNGUARDED = """
 import os
 from recolor.processes import in_process, worker_processes
+print("begun")
 with worker_processes(2):
     print("called in", "this" if in_process(os.getpid) == os.getpid() else "another")
 """
@@ -49,9 +49,10 @@ def test_no_processes_are_opened_for_a_count_of_none():
         assert in_process(os.getpid) == os.getpid()
 
 
-def test_what_a_function_raises_comes_back():
-    with worker_processes(1), pytest.raises(ValueError, match="invalid literal"):
+def test_what_a_function_raises_comes_back_with_its_trace():
+    with worker_processes(1), pytest.raises(ValueError, match="invalid literal") as caught:
         in_process(int, "seventeen")
+    assert "_serve" in caught.value.__notes__[-1]
 
 
 def test_after_a_process_has_died_others_do_the_calls():
@@ -62,24 +63,20 @@ def test_after_a_process_has_died_others_do_the_calls():
             assert in_process(int, "17") == 17
 
 
-def test_threads_whose_calls_died_with_anothers_can_try_again():
+def test_a_process_that_dies_takes_no_other_call_along():
     def call(number):
         try:
-            return in_process(os._exit, 1) if number == 3 else in_process(time.sleep, 0.05)
+            return in_process(os._exit, 1) if number == 3 else in_process(abs, -number)
         except ProcessDiedError:
-            return "died" if number == 3 else in_process(time.sleep, 0.01)
+            return "died"
 
     with worker_processes(2), ThreadPoolExecutor(8) as threads:
-        assert list(threads.map(call, range(8))) == [None] * 3 + ["died"] + [None] * 4
+        assert list(threads.map(call, range(8))) == [0, 1, 2, "died", 4, 5, 6, 7]
 
 
-def test_a_call_alone_dies_alone():
-    with worker_processes(1):
-        before = in_process(os.getpid)
-        with pytest.raises(ProcessDiedError):
-            in_own_process(os._exit, 1)
-        assert in_process(os.getpid) == before
-    assert in_own_process(int, "17") == 17
+def test_a_file_whose_decoder_aborts_is_a_dead_process():
+    with worker_processes(1), pytest.raises(ProcessDiedError):
+        in_process(os.abort)
 
 
 def test_overlapping_runs_have_processes_of_their_own():
@@ -106,9 +103,15 @@ def test_workers_end_when_their_parent_is_killed(tmp_path):
     assert not any(map(running, workers))
 
 
-def test_a_program_that_cannot_be_started_again_goes_on_with_threads_and_says_so(tmp_path):
+def test_the_main_program_is_not_run_again_by_the_workers(tmp_path):
     program = tmp_path / "unguarded.py"
     program.write_text(UNGUARDED)
     done = subprocess.run([sys.executable, program], capture_output=True, text=True, timeout=60, check=True)
-    assert done.stdout.splitlines()[-1] == "called in this"
-    assert "No worker processes could be started" in done.stderr
+    assert done.stdout.splitlines() == ["begun", "called in another"]
+    assert done.stderr == ""
+
+
+def test_ctrl_c_does_not_reach_the_workers():
+    with worker_processes(1):
+        worker = in_process(os.getpid)
+        assert os.getpgid(worker) != os.getpgid(0)

@@ -9,7 +9,7 @@ import pyarrow as pa
 from recolor.config import MeasureConfig
 from recolor.errors import ProcessDiedError
 from recolor.measure.rows import IndexedFile, Row, measure_files
-from recolor.processes import in_own_process, in_process
+from recolor.processes import in_process
 from recolor.schemas import INDEX, MEASUREMENTS
 
 _NUMBERS = pa.schema([field for field in MEASUREMENTS.arrow if field.name not in INDEX.arrow.names])
@@ -19,8 +19,8 @@ _log = logging.getLogger(__name__)
 def measure_apart(files: Sequence[IndexedFile], config: MeasureConfig) -> pa.Table:
     """Measures files in a worker process, if some are open.
 
-    If it dies, halves of the files are measured in others, down to the one file that it dies of again when nothing
-    else is measured beside it: that has the reason `decoder_crashed`.
+    If it dies, halves of the files are measured again, down to the one file that it dies of: that has the reason
+    `decoder_crashed`.
 
     Args:
         files: Which files.
@@ -32,19 +32,12 @@ def measure_apart(files: Sequence[IndexedFile], config: MeasureConfig) -> pa.Tab
     try:
         return in_process(_measure_all, files, config)
     except ProcessDiedError:
-        _log.warning("A process died while it measured %d images; they are measured again.", len(files))
-    if len(files) == 1:
-        return _measure_alone(files[0], config)
+        if len(files) == 1:
+            detail = "the process that decoded it died, of a defect of the decoder or for want of memory"
+            return _table([{"reason": "decoder_crashed", "detail": detail}])
+    _log.warning("A process died while it measured %d images; they are measured again.", len(files))
     half = len(files) // 2
     return pa.concat_tables([measure_apart(files[:half], config), measure_apart(files[half:], config)])
-
-
-def _measure_alone(file: IndexedFile, config: MeasureConfig) -> pa.Table:
-    try:
-        return in_own_process(_measure_all, [file], config)
-    except ProcessDiedError:
-        detail = "the process that decoded it died, of a defect of the decoder or for want of memory"
-        return _table([{"reason": "decoder_crashed", "detail": detail}])
 
 
 def _measure_all(files: Sequence[IndexedFile], config: MeasureConfig) -> pa.Table:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recolor.lab import rgb_to_lab
+from recolor.measure.percentile import percentile
 
 COLOUR_PX = 48  # side of the copies: chroma subsampling and noise are averaged out there
 BANDS = 3
@@ -47,7 +48,7 @@ def measure_colours(squares: NDArray[np.uint8]) -> dict[str, list[float] | list[
         "b_std": np.sqrt(b_variance),
         "ab_covariance": ab_covariance,
         "chroma_mean": hues.sum(axis=(1, 2)) / L[0].size,
-        "chroma_p95": _percentile(chroma, 95),
+        "chroma_p95": percentile(chroma, 95),
         "cast": _cast(a, b, a_mean, b_mean),
         "hue_entropy": _hue_entropy(hues.sum(axis=1)),
         "grey_tail": _grey_tail(squares),
@@ -99,19 +100,12 @@ def _hue_sums(light: NDArray[np.int64], a: Planes, b: Planes, chroma: Planes) ->
     return np.asarray(sums.reshape(-1, _LIGHTS, HUE_BINS), np.float64)
 
 
-def _percentile(values: Planes, percent: int) -> Planes:
-    """The value of each picture below which `percent` of its values lie: one of them, as that is found faster."""
-    flat = values.reshape(len(values), -1)
-    at = flat.shape[1] * percent // 100
-    return np.partition(flat, at, axis=1)[:, at]
-
-
 def _cast(a: Planes, b: Planes, a_mean: Floats, b_mean: Floats) -> Planes:
     """How far even the greyest colours are from grey, in the direction of the mean colour; 0 if that is grey."""
     length = np.hypot(a_mean, b_mean)
     towards = np.where(length < 1e-3, 0.0, np.stack([a_mean, b_mean]) / np.maximum(length, 1e-3)).astype(np.float32)
     along = a * towards[0, :, None, None] + b * towards[1, :, None, None]
-    return np.maximum(_percentile(along, 5), np.float32(0))
+    return np.asarray(np.maximum(percentile(along, 5), np.float32(0)), np.float32)
 
 
 def _hue_entropy(weights: Floats) -> Floats:
@@ -140,7 +134,7 @@ def _ab_residual(L: Planes, a: Planes, b: Planes) -> dict[str, Floats]:
     of_stretches = square.mean(axis=2, dtype=np.float64)
     return {
         "ab_residual": np.sqrt(of_stretches.mean(axis=1)),
-        "ab_residual_p90": np.sqrt(_percentile(square, 90), dtype=np.float64),
+        "ab_residual_p90": np.sqrt(percentile(square, 90), dtype=np.float64),
         "ab_residual_median": np.sqrt(np.median(of_stretches, axis=1)),
     }
 

@@ -6,12 +6,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def percentile(values: NDArray[np.floating[Any]], percent: int) -> float:
-    """The value below which `percent` of the values lie: one of them, as `numpy.percentile` takes five times as long.
+def percentile(values: NDArray[np.floating[Any]], percent: int) -> NDArray[np.floating[Any]]:
+    """The value below which `percent` of the values lie: one of them, which is found five times as fast as between two.
 
     Args:
-        values: Any shape, not empty.
-        percent: 0..100.
+        values: [N, ...], none of the N empty.
+        percent: 0..99.
+
+    Returns:
+        [N], of the same type.
     """
-    at = min(values.size - 1, values.size * percent // 100)
-    return float(np.partition(values, at, axis=None)[at])
+    flat = values.reshape(len(values), -1)
+    at = flat.shape[1] * percent // 100
+    found: NDArray[np.floating[Any]] = np.partition(flat, at, axis=1)[:, at]
+    return found

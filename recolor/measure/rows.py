@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -36,18 +36,11 @@ class IndexedFile:
 
 
 @dataclass(frozen=True, slots=True)
-class _Decoded:
-    """What is left of a decoded file: what is known, and two small copies on which the rest is measured.
+class _Copies:
+    """Small copies of a decoded image, on which the rest is measured: uint8 [64, 64] and uint8 [48, 48, 3]."""
 
-    Attributes:
-        row: What is known; the reason, if it could not be decoded.
-        grey: uint8 [64, 64].
-        rgb: uint8 [48, 48, 3].
-    """
-
-    row: Row
-    grey: NDArray[np.uint8] = field(default_factory=lambda: np.zeros((HASH_PX, HASH_PX), np.uint8))
-    rgb: NDArray[np.uint8] = field(default_factory=lambda: np.zeros((COLOUR_PX, COLOUR_PX, 3), np.uint8))
+    grey: NDArray[np.uint8]
+    rgb: NDArray[np.uint8]
 
 
 def measure_files(files: Sequence[IndexedFile], config: MeasureConfig) -> Iterator[Row]:
@@ -62,21 +55,23 @@ def measure_files(files: Sequence[IndexedFile], config: MeasureConfig) -> Iterat
     """
     for start in range(0, len(files), TOGETHER):
         decoded = [_decode(file, config) for file in files[start : start + TOGETHER]]
-        numbers = _measure_copies([file for file in decoded if "reason" not in file.row])
-        for file in decoded:
-            yield file.row if "reason" in file.row else file.row | next(numbers)
+        numbers = _measure_copies([copies for _, copies in decoded if copies])
+        for row, copies in decoded:
+            yield row | next(numbers) if copies else row
 
 
-def _decode(file: IndexedFile, config: MeasureConfig) -> _Decoded:
+def _decode(file: IndexedFile, config: MeasureConfig) -> tuple[Row, _Copies | None]:
+    """What is known once a file is decoded, and its copies; or why it cannot be."""
     row: Row = {}
     with ExitStack() as stack:
         stack.push(partial(_name_file, file.path))
         try:
             data = _read(file, config)
             row["sha256"] = hashlib.sha256(data).hexdigest()
-            return _measure_decoded(row, decode(data, config, config.measure_px), config)
+            numbers, copies = _measure_decoded(decode(data, config, config.measure_px), config)
+            return row | numbers, copies
         except ImageError as error:
-            return _Decoded(row | {"reason": error.reason, "detail": error.detail})
+            return row | {"reason": error.reason, "detail": error.detail}, None
 
 
 def _name_file(
@@ -88,7 +83,7 @@ def _name_file(
         error.add_note(str(file))
 
 
-def _measure_decoded(row: Row, decoded: Decoded, config: MeasureConfig) -> _Decoded:
+def _measure_decoded(decoded: Decoded, config: MeasureConfig) -> tuple[Row, _Copies]:
     """Measures sharpness, and keeps the small copies for colour and hashes.
 
     Sharpness is measured as decoded: with the short side at `measure_px` or more, half a 1024 px photograph. A blur of
@@ -97,7 +92,7 @@ def _measure_decoded(row: Row, decoded: Decoded, config: MeasureConfig) -> _Deco
     """
     pictures = octaves(_bounded(decoded.rgb, config.measure_px))
     greys = [np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), np.uint8) for picture in pictures]
-    known = {
+    numbers = {
         "width_px": decoded.width_px,
         "height_px": decoded.height_px,
         "format": decoded.format,
@@ -107,16 +102,16 @@ def _measure_decoded(row: Row, decoded: Decoded, config: MeasureConfig) -> _Deco
         "icc": decoded.icc,
         **measure_sharpness(greys),
     }
-    return _Decoded(row | known, square_copy(greys, HASH_PX), square_copy(pictures, COLOUR_PX))
+    return numbers, _Copies(square_copy(greys, HASH_PX), square_copy(pictures, COLOUR_PX))
 
 
-def _measure_copies(decoded: list[_Decoded]) -> Iterator[Row]:
+def _measure_copies(copies: list[_Copies]) -> Iterator[Row]:
     """Colour and hashes of some images, a row for each."""
-    if not decoded:
+    if not copies:
         return
-    greys = np.stack([image.grey for image in decoded])
+    greys = np.stack([image.grey for image in copies])
     hashes = (*hash_squares(greys), *hash_windows(greys))
-    colours = measure_colours(np.stack([image.rgb for image in decoded]))
+    colours = measure_colours(np.stack([image.rgb for image in copies]))
     columns = dict(zip(HASHES, ([row.tobytes() for row in values] for values in hashes), strict=True)) | colours
     for values in zip(*columns.values(), strict=True):
         yield dict(zip(columns, values, strict=True))

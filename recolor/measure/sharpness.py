@@ -52,7 +52,7 @@ def _laplacian(grey: Grey) -> tuple[float, float]:
     whole = laplacian[: height * _BLOCK_PX].astype(np.float32).reshape(height, _BLOCK_PX, -1)
     columns = np.einsum("iyx,iyx->ix", whole, whole)[:, : width * _BLOCK_PX]
     energies = columns.reshape(height, width, _BLOCK_PX).sum(axis=2) / _BLOCK_PX**2
-    return mean, percentile(energies, _PERCENTILE)
+    return mean, float(percentile(energies[None], _PERCENTILE)[0])
 
 
 def _detail(grey: Grey, down: int, right: int) -> float:

@@ -13,12 +13,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
-from cleaning import SCORED, half_of
+from cleaning import half_of
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
 from recolor.suggest import suggest_threshold
 from recolor.suggest.mixture import log_odds
+from recolor.suggest.survey import SCORERS
 
 Floats = NDArray[np.float64]
 
@@ -124,7 +125,7 @@ def judge(workspace: Path, half: str, images: int, draws: int, rng: np.random.Ge
     easy = np.flatnonzero(of_half & (issue == "clean") & (kind == "original"))
     hard = np.flatnonzero(of_half & (issue == "clean") & (kind != "original"))
     rows = []
-    for name, score in SCORED.items():
+    for name, score in SCORERS.items():
         bad = np.flatnonzero(of_half & (issue == name))
         for share in [share for share in SHARES for _ in range(draws)]:
             planted = int(images * share)
