@@ -1,5 +1,7 @@
 """The flow `clean`: which images there are, what they measure, which are outliers, which are kept."""
 
+from dataclasses import replace
+
 from prefect import task
 from prefect.artifacts import create_table_artifact
 from prefect.client.schemas.objects import State
@@ -51,9 +53,11 @@ def clean(run: Run) -> Outcome | State[Outcome]:
     indexed = ran(index, run)
     remember_images(run.workspace, run.images)
     plan = plan_measure(run.workspace, run.images, run.config)
-    with measuring(plan, run.config):
+    with measuring(plan, run.config) as config:
         tell = tally(run.workspace, run.config)
-        measured = run_parts(measure_some, run, plan.missing, lambda part: len(part.rows), "measure", tell=tell)
+        measured = run_parts(
+            measure_some, replace(run, config=config), plan.missing, lambda part: len(part.rows), "measure", tell=tell
+        )
     merged = ran(measurements, run)
     detected = ran_all(detect, run, ISSUES)
     selected = ran(select_kept, run)

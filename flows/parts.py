@@ -1,6 +1,8 @@
 """How stages look in Prefect: what is current shows as Cached, parts run in parallel, all end before one fails."""
 
 import errno
+import math
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 from uuid import UUID
@@ -18,6 +20,8 @@ from recolor.parallel import raise_together, worker_count
 from recolor.stage import Outcome
 
 P = TypeVar("P")
+
+_SHOW_EVERY_S = 2.0  # each time costs the server as much as a task does
 
 # Errors of a busy disk or network share, that may be gone a moment later. Nothing else is tried again.
 _MENDABLE = {errno.EAGAIN, errno.EBUSY, errno.EINTR, errno.EIO, errno.ESTALE, errno.ETIMEDOUT}
@@ -118,10 +122,12 @@ def _show_progress(
     what = f"{label}: images done"
     artifact = create_progress_artifact(0.0, key=f"{label}-progress", description=what)
     assert isinstance(artifact, UUID)  # a coroutine only inside an event loop
-    total, done = sum(images(part) for part in futures.values()), 0
+    total, done, shown_at_s = sum(images(part) for part in futures.values()), 0, -math.inf
     for future in as_completed(list(futures)):
         future.wait()
         part = futures[future]
         done += images(part)
         more = tell(part) if tell and future.state.is_completed() else ""
-        update_progress_artifact(artifact, progress=100.0 * done / total, description=f"{what}. {more}".strip())
+        if done == total or time.monotonic() - shown_at_s >= _SHOW_EVERY_S:
+            update_progress_artifact(artifact, progress=100.0 * done / total, description=f"{what}. {more}".strip())
+            shown_at_s = time.monotonic()

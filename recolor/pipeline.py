@@ -28,12 +28,11 @@ Stage = Callable[[Workspace, Path, Config], Outcome]
 def measure(workspace: Workspace, images: Path, config: Config) -> Outcome:
     """Measures every image of the index that has no measurement yet, then writes `manifests/measurements.parquet`."""
     plan = plan_measure(workspace, images, config)
-    measure_one = partial(measure_part, workspace, images, config=config)
-    with measuring(plan, config):
+    with measuring(plan, config) as how:
         outcomes = run_parallel(
-            measure_one,
+            partial(measure_part, workspace, images, config=config),
             plan.missing,
-            config.execution,
+            how.execution,
             "measure",
             lambda part: len(part.rows),
             tell=tally(workspace, config),

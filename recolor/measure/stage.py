@@ -10,7 +10,7 @@ import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,6 @@ from recolor.config import Config, ExecutionConfig, MeasureConfig
 from recolor.errors import InputError, MissingStageError, SchemaError
 from recolor.manifest import read_table, write_manifest
 from recolor.measure.apart import measure_apart
-from recolor.measure.rows import IndexedFile
 from recolor.parallel import worker_count
 from recolor.processes import worker_processes
 from recolor.schemas import INDEX, MEASUREMENTS
@@ -121,17 +120,24 @@ def _part_images(missing: int, execution: ExecutionConfig) -> int:
 
 
 @contextmanager
-def measuring(plan: MeasurePlan, config: Config) -> Iterator[None]:
+def measuring(plan: MeasurePlan, config: Config) -> Iterator[Config]:
     """While it is open, parts are measured in worker processes, if there are images enough to be worth starting them.
 
     Args:
         plan: What is going to be measured.
         config: Its `execution` says how many processes.
+
+    Yields:
+        The configuration to measure with: with one part more under way than there are processes, so that none has
+        nothing to do while a part is written.
     """
     workers = worker_count(config.execution)
     images = sum(len(part.rows) for part in plan.missing)
-    with worker_processes(workers if workers > 1 and images >= PROCESSES_FROM_IMAGES else 0):
-        yield
+    if workers == 1 or images < PROCESSES_FROM_IMAGES:
+        yield config
+        return
+    with worker_processes(workers):
+        yield replace(config, execution=replace(config.execution, workers=workers + 1))
 
 
 def measure_part(workspace: Workspace, images: Path, part: MeasurePart, config: Config) -> Outcome:
@@ -206,9 +212,7 @@ def _part(workspace: Workspace, identities: pa.Table, config: MeasureConfig) -> 
 
 
 def _measure(images: Path, identities: pa.Table, config: MeasureConfig, target: Path) -> dict[str, int]:
-    paths, sizes = (identities[name].to_pylist() for name in ("path", "size_bytes"))
-    files = [IndexedFile(images / path, size_bytes) for path, size_bytes in zip(paths, sizes, strict=True)]
-    numbers = measure_apart(files, config)
+    numbers = measure_apart(images, identities, config)
     columns = [(identities if name in _IDENTITY else numbers)[name] for name in MEASUREMENTS.arrow.names]
     write_manifest(MEASUREMENTS, pa.table(columns, schema=MEASUREMENTS.arrow), target)
     return {"images": len(numbers), "not_decoded": len(numbers) - numbers["reason"].null_count}

@@ -37,7 +37,7 @@ def seconds(work):
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_measure_and_shard_against_a_strict_full_decode(images, tmp_path, workers, capsys):
-    config = Config(execution=ExecutionConfig(workers=workers, part_images=64), select=SelectConfig(val_fraction=0.1))
+    config = Config(execution=ExecutionConfig(workers=workers), select=SelectConfig(val_fraction=0.1))
     files = [images / file.path for file in scan_folder(images, config.index).found]
     workspace = open_workspace(tmp_path / "workspace")
     next(run_stages({"index": CLEANING["index"]}, workspace, images, config))

@@ -1,53 +1,87 @@
+import io
 import os
 
+import pyarrow as pa
 import pytest
+from PIL import Image
+from skimage import data as photographs
 
 from recolor.config import Config, ExecutionConfig, MeasureConfig
 from recolor.index import index_images
+from recolor.manifest import read_table
 from recolor.measure import measure_part, measuring, plan_measure, stage
 from recolor.measure.apart import measure_apart
-from recolor.measure.rows import IndexedFile
 from recolor.processes import in_process, worker_processes
+from recolor.schemas import INDEX
 
-
-class Deadly:
-    """A path that ends the process which receives it, as a decoder that crashes would."""
-
-    def __reduce__(self):
-        return os._exit, (1,)
+# Python runs a module of this name as it starts: the workers' decoder, and theirs alone, dies of some files.
+SITE = """
+import os
+import simplejpeg
+decode = simplejpeg.decode_jpeg
+simplejpeg.decode_jpeg = lambda data, *rest, **named: os._exit(1) if b"deadly" in data else decode(data, *rest, **named)
+"""
 
 
 @pytest.fixture
-def files(tmp_path):
-    (tmp_path / "bad.jpg").write_bytes(b"no image")
-    return [IndexedFile(tmp_path / "bad.jpg", 8)] * 7
+def deadly(tmp_path, monkeypatch):
+    """Makes a folder of seven photographs, of which these are deadly."""
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "sitecustomize.py").write_text(SITE)
+    monkeypatch.syspath_prepend(site)
+
+    def make(numbers):
+        images = tmp_path / "images"
+        images.mkdir()
+        for number in range(7):
+            buffer = io.BytesIO()
+            crop = photographs.coffee()[10 * number : 10 * number + 200, :200]
+            Image.fromarray(crop).save(buffer, "JPEG", comment=b"deadly" if number in numbers else b"")
+            (images / f"{number}.jpg").write_bytes(buffer.getvalue())
+        return images
+
+    return make
 
 
-def test_a_file_that_its_process_dies_of_has_its_reason_and_the_others_are_measured(files):
-    files[4] = IndexedFile(Deadly(), 8)
+def index_of(images):
+    files = sorted(images.iterdir())
+    sizes = pa.array([file.stat().st_size for file in files], pa.int64())
+    return pa.table([pa.array([file.name for file in files]), sizes, sizes], schema=INDEX.arrow)
+
+
+@pytest.mark.parametrize("numbers", [{4}, {0, 6}, set(range(7))])
+def test_files_that_a_process_dies_of_have_their_reason_and_the_others_are_measured(deadly, numbers):
+    images = deadly(numbers)
+    identities = index_of(images)
     with worker_processes(2):
-        rows = measure_apart(files, MeasureConfig())
-    assert rows["reason"].to_pylist() == ["not_an_image"] * 4 + ["decoder_crashed"] + ["not_an_image"] * 2
-    assert "died" in rows["detail"][4].as_py()
+        rows = measure_apart(images, identities, MeasureConfig())
+    assert rows["reason"].to_pylist() == ["decoder_crashed" if number in numbers else None for number in range(7)]
+    assert [detail is not None for detail in rows["detail"].to_pylist()] == [number in numbers for number in range(7)]
+    healthy = rows.filter(rows["reason"].is_null())
+    expected = measure_apart(images, identities, MeasureConfig()).filter(rows["reason"].is_null())
+    assert healthy.equals(expected)
 
 
-def test_several_of_them_are_all_found(files):
-    files[0] = files[6] = IndexedFile(Deadly(), 8)
-    with worker_processes(1):
-        rows = measure_apart(files, MeasureConfig())
-    assert [reason == "decoder_crashed" for reason in rows["reason"].to_pylist()] == [True, *[False] * 5, True]
-
-
-@pytest.mark.parametrize(("enough", "apart"), [(3, True), (4, False)])
-def test_processes_are_started_for_many_images_only(workspace, tmp_path, monkeypatch, enough, apart):
-    monkeypatch.setattr(stage, "PROCESSES_FROM_IMAGES", enough)
-    images = tmp_path / "images"
-    images.mkdir()
-    for number in range(3):
-        (images / f"{number}.jpg").write_bytes(b"no image")
-    config = Config(execution=ExecutionConfig(workers=2))
+def test_a_run_goes_on_without_the_image_that_crashes_the_decoder(deadly, workspace, monkeypatch):
+    monkeypatch.setattr(stage, "PROCESSES_FROM_IMAGES", 1)
+    images, config = deadly({2}), Config(execution=ExecutionConfig(workers=2))
     index_images(workspace, images, config)
     plan = plan_measure(workspace, images, config)
     with measuring(plan, config):
+        outcomes = [measure_part(workspace, images, part, config) for part in plan.missing]
+    assert sum(outcome.counts["not_decoded"] for outcome in outcomes) == 1
+    assert plan_measure(workspace, images, config).missing == ()
+    assert len(read_table(INDEX, workspace.manifest("index"))) == 7
+
+
+@pytest.mark.parametrize(("enough", "apart"), [(7, True), (8, False)])
+def test_processes_are_started_for_many_images_only(deadly, workspace, monkeypatch, enough, apart):
+    monkeypatch.setattr(stage, "PROCESSES_FROM_IMAGES", enough)
+    images, config = deadly(set()), Config(execution=ExecutionConfig(workers=2))
+    index_images(workspace, images, config)
+    plan = plan_measure(workspace, images, config)
+    with measuring(plan, config) as how:
         assert (in_process(os.getpid) != os.getpid()) == apart
-        assert measure_part(workspace, images, plan.missing[0], config).counts == {"images": 3, "not_decoded": 3}
+        assert how.execution.workers == (3 if apart else 2)  # one part is written while two are measured
+        assert measure_part(workspace, images, plan.missing[0], config).counts == {"images": 7, "not_decoded": 0}
