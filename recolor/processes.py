@@ -97,7 +97,8 @@ def _start() -> _Worker:
         process = subprocess.Popen(  # noqa: S603 - this Python and this module
             [sys.executable, "-m", __name__, str(theirs.fileno())],
             pass_fds=[theirs.fileno()],
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+            # The workers are the parallelism: threads of numpy's matrix products would fight them.
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"},
             process_group=0,  # Ctrl-C reaches all of a terminal's processes: the parent decides
         )
     return _Worker(process, ours)
