@@ -23,7 +23,7 @@ _LEAST_RATIO_WEIGHTS = np.array([2.44, 1.21, 1.67])
 _MEAN_RATIO_WEIGHTS = np.array([1.67, -0.32, 0.45])
 _ANISOTROPY_WEIGHTS = np.array([-1.60, -0.01, 0.36, 0.46])
 _BLOCK_WEIGHTS = np.array([0.26, 0.50])  # of the middle two octaves
-_OFFSET = 5.4  # the regression's 3.35, moved so that of no kind of clean scene more than four in a hundred are flagged
+_OFFSET = 5.3  # the regression's 3.35, moved so that of no kind of clean scene more than one in twenty is flagged
 _NOISE = 1.0  # grey², about what rounding to bytes leaves of a second difference: keeps the ratios finite
 
 
