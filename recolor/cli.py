@@ -2,6 +2,7 @@
 
 import functools
 import importlib.util
+import io
 import logging
 import os
 import subprocess
@@ -19,7 +20,7 @@ from recolor.errors import ConfigError, RecolorError
 from recolor.presets import PRESETS, Preset
 from recolor.settings import load_config
 from recolor.stage import Outcome
-from recolor.storage import write_atomically
+from recolor.storage import storage_errors, write_atomically
 from recolor.workspace import Workspace, locked, open_workspace, remember_images, remembered_images
 
 _images = click.option("--images", type=click.Path(path_type=Path), help="Folder of photographs.")
@@ -170,8 +171,17 @@ def gallery(target: Target, out: Path | None, most: int) -> None:
 
 @cli.command()
 @stage_options
-def shard(target: Target) -> None:
+@click.option("--repair", is_flag=True, help="First read every byte of the shards, and rebuild those that are damaged.")
+def shard(target: Target, repair: bool) -> None:
     """Write the kept images as Lab tensor shards."""
+    if repair:
+        from recolor.shards import drop_damaged
+
+        workspace = open_workspace(target.workspace)
+        with locked(workspace):
+            dropped = drop_damaged(workspace)
+        for name in dropped:
+            click.echo(f"{name}: damaged, is rebuilt")
     _run_stages(["shard"], target)
 
 
@@ -188,6 +198,24 @@ def shards_verify(workspace: Path) -> None:
 
     verify_shards(open_workspace(workspace))
     click.echo("every shard is as it was written")
+
+
+@shards.command("show")
+@_workspace
+@click.option("--images", type=click.IntRange(1, 4096), default=48, help="At most so many.  [48]")
+@click.option("--split", type=click.Choice(["train", "val", "test"]), help="Of this split alone.")
+@click.option("--out", type=click.Path(path_type=Path), help="PNG to write.  [WORKSPACE/data/shards.png]")
+def shards_show(workspace: Path, images: int, split: str | None, out: Path | None) -> None:
+    """Draw stored images, evenly spaced over the shards, as the networks will see them."""
+    from recolor.contact_sheet import contact_sheet
+
+    opened = open_workspace(workspace)
+    target = out or opened.shards.with_suffix(".png")
+    buffer = io.BytesIO()
+    contact_sheet(opened, images, split).save(buffer, "PNG")
+    with storage_errors(target):
+        write_atomically(target, buffer.getvalue())
+    click.echo(target)
 
 
 @cli.group()

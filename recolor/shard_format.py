@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+from tqdm import tqdm
 
 from recolor.errors import DamagedError, InputError
 from recolor.manifest import read_table
@@ -60,13 +61,14 @@ def verify_shards(workspace: Workspace) -> None:
     index = index_path(workspace)
     verify(workspace, read_record(record_path(index)) or require_record(index, "shard"))
     failures = []
-    for name, images in shard_images(read_index(workspace)).items():
+    shards = shard_images(read_index(workspace)).items()
+    for name, images in tqdm(shards, desc="verify", unit=" shards", disable=None, delay=1):
         try:
             _verify_shard(workspace, workspace.shards / name, images)
         except DamagedError as error:
             failures.append(str(error))
     if failures:
-        raise DamagedError("\n".join(failures))
+        raise DamagedError("\n".join([*failures, "`recolor shard --repair` rebuilds just those."]))
 
 
 def index_path(workspace: Workspace) -> Path:

@@ -3,8 +3,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from recolor.cli import cli
+from recolor.demo import render_landscape
 
 LOADED = """
 import sys
@@ -100,3 +102,27 @@ def test_a_stage_names_the_stage_that_it_needs(tmp_path, verb, needs):
     assert process.returncode == 1, process.stderr
     assert f"Run `{needs}" in process.stderr
     assert "Traceback" not in process.stderr
+
+
+def test_damaged_shards_are_named_repaired_and_shown(tmp_path):
+    images, workspace = tmp_path / "images", tmp_path / "workspace"
+    for seed in range(6):
+        (images / f"{seed}.jpg").parent.mkdir(exist_ok=True)
+        Image.fromarray(render_landscape(seed, 384, 288)).save(images / f"{seed}.jpg")
+    where = ("--workspace", str(workspace))
+    assert recolor("clean", "--images", str(images), *where).returncode == 0
+    assert recolor("shard", *where).returncode == 0
+    (shard,) = (workspace / "data/shards").glob("*.npy")
+    stored = bytearray(shard.read_bytes())
+    stored[5000] ^= 1
+    shard.write_bytes(stored)
+    found = recolor("shards", "verify", *where)
+    assert found.returncode == 1
+    assert shard.name in found.stderr
+    assert "recolor shard --repair" in found.stderr
+    assert f"{shard.name}: damaged, is rebuilt" in recolor("shard", "--repair", *where).stdout
+    assert recolor("shards", "verify", *where).returncode == 0
+    shown = recolor("shards", "show", "--images", "4", *where)
+    assert shown.stdout.strip() == str(workspace / "data/shards.png")
+    with Image.open(workspace / "data/shards.png") as sheet:
+        assert sheet.size[0] > 1000

@@ -27,6 +27,7 @@ from recolor.schemas import SHARD_INDEX
 from recolor.shard_format import read_index
 from recolor.shards import (
     bucket_count,
+    drop_damaged,
     finish_shards,
     plan_shards,
     read_shard,
@@ -420,7 +421,25 @@ def test_verify_names_every_damaged_shard(copied):
     with pytest.raises(DamagedError) as caught:
         verify_shards(workspace)
     assert all(path.name in str(caught.value) for path in (first, second, third))
-    assert len(str(caught.value).splitlines()) == 3
+    *listed, advice = str(caught.value).splitlines()
+    assert len(listed) == 3
+    assert "recolor shard --repair" in advice
+
+
+def test_repair_rebuilds_what_is_damaged_and_nothing_else(copied):
+    workspace, images = copied
+    before = contents(workspace.shards)
+    kept = {path: path.stat().st_mtime_ns for path in sorted(workspace.shards.glob("*.npy"))[3:]}
+    first, second, third, *_ = sorted(workspace.shards.glob("*.npy"))
+    first.unlink()
+    record_path(second).write_text("{")
+    flip_byte(third, 10_000)
+    flip_byte(workspace.shards / "index.parquet", 100)
+    assert drop_damaged(workspace) == ("index.parquet", first.name, second.name, third.name)
+    assert shard_all(workspace, images) == 3
+    assert contents(workspace.shards) == before
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+    assert drop_damaged(workspace) == ()
 
 
 def test_reading_refuses_a_missing_shard(copied):

@@ -2,21 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
-from recolor.pages import printable
+from recolor.lettering import font, shortened_path
 
 RGB = NDArray[np.uint8]
 
 HEADINGS = ("Greyscale", "Generator", "Refined", "Photograph")
 
 _MARGIN_PX, _GAP_PX, _HEADING_PX, _CAPTION_PX = 24, 10, 44, 30
-_LONGEST_CAPTION = 200  # characters; file systems allow 4,096, and each length is tried
 _PAPER, _INK, _FAINT = "#ffffff", "#1c2024", "#6b7280"
 
 
@@ -44,7 +41,7 @@ def picture_grid(pictures: Sequence[Picture]) -> Image.Image:
     draw = ImageDraw.Draw(image)
     lefts = [_MARGIN_PX + column * (side_px + _GAP_PX) for column in range(4)]
     for heading, left in zip(HEADINGS, lefts, strict=True):
-        draw.text((left + side_px / 2, _HEADING_PX / 2), heading, _INK, _font(17, bold=True), anchor="mm")
+        draw.text((left + side_px / 2, _HEADING_PX / 2), heading, _INK, font(17, bold=True), anchor="mm")
     for row, picture in enumerate(pictures):
         top = _HEADING_PX + row * row_px
         for tile, left in zip(picture.tiles, lefts, strict=True):
@@ -56,23 +53,7 @@ def picture_grid(pictures: Sequence[Picture]) -> Image.Image:
 def _draw_caption(draw: ImageDraw.ImageDraw, picture: Picture, at: tuple[int, int], width_px: int) -> None:
     left, middle = at
     measure = f"ΔE {picture.delta_e_2000:.1f}"
-    font = _font(13)
-    draw.text((left + width_px, middle), measure, _FAINT, font, anchor="rm")
-    room_px = width_px - draw.textlength(measure, font) - _GAP_PX
-    draw.text((left, middle), _shortened(draw, printable(picture.path), font, room_px), _FAINT, font, anchor="lm")
-
-
-def _shortened(draw: ImageDraw.ImageDraw, text: str, font: ImageFont.FreeTypeFont, room_px: float) -> str:
-    """The text, or its end behind an ellipsis: the file name says more than the folder."""
-    if draw.textlength(text, font) <= room_px:
-        return text
-    fitting = (text[-length:] for length in range(min(len(text), _LONGEST_CAPTION), 0, -1))
-    return next(("…" + end for end in fitting if draw.textlength("…" + end, font) <= room_px), "…")
-
-
-def _font(size_px: int, *, bold: bool = False) -> ImageFont.FreeTypeFont:
-    """DejaVu Sans, which comes with matplotlib: the same picture on every machine."""
-    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
-    return ImageFont.truetype(
-        Path(mpl.get_data_path()) / "fonts" / "ttf" / name, size_px, layout_engine=ImageFont.Layout.BASIC
-    )
+    letters = font(13)
+    draw.text((left + width_px, middle), measure, _FAINT, letters, anchor="rm")
+    room_px = width_px - draw.textlength(measure, letters) - _GAP_PX
+    draw.text((left, middle), shortened_path(draw, picture.path, letters, room_px), _FAINT, letters, anchor="lm")
