@@ -51,8 +51,8 @@ def main() -> None:
         color.rgb2lab(np.asarray(rgb)).astype(np.float32)
 
     def write() -> None:
-        shutil.rmtree(workspace.shards)
-        workspace.shards.mkdir()
+        shutil.rmtree(workspace.shards, ignore_errors=True)
+        workspace.shards.mkdir(parents=True)
         with locked(workspace):
             shard(workspace, given.images, config)
 
