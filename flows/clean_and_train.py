@@ -11,7 +11,7 @@ from flows.parameters import Run, run_flow, settings_of
 from flows.parts import ran
 from flows.shard import shard
 from flows.train import train_generator, train_refiner
-from recolor.cli import Target, describe, read_settings, run_reporting_errors, stage_options
+from recolor.invocation import Target, describe, read_settings, run_reporting_errors, stage_options
 from recolor.pipeline import STAGES, check_can_evaluate, check_can_train
 from recolor.stage import Outcome
 

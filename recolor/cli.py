@@ -1,68 +1,32 @@
 """The command line: a verb for each stage. A verb loads only what it needs, so that help comes at once."""
 
-import functools
 import importlib.util
 import io
 import logging
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
 import click
 
 from recolor import __version__
-from recolor.config import Config, DeviceName
-from recolor.errors import ConfigError, RecolorError
-from recolor.presets import PRESETS, Preset
-from recolor.settings import load_config
-from recolor.stage import Outcome
+from recolor.config import DeviceName
+from recolor.errors import ConfigError
+from recolor.invocation import (
+    Target,
+    describe,
+    images_option,
+    read_settings,
+    run_reporting_errors,
+    stage_options,
+    suggest_option,
+    workspace_option,
+)
 from recolor.storage import storage_errors, write_atomically
-from recolor.workspace import Workspace, locked, open_workspace, remember_images, remembered_images
-
-_images = click.option("--images", type=click.Path(path_type=Path), help="Folder of photographs.")
-_workspace = click.option(
-    "--workspace", type=click.Path(path_type=Path), default=Path(), help="Where manifests/ and data/ go.  [.]"
-)
-_preset = click.option("--preset", type=click.Choice(PRESETS), help="Named settings to start from.  [default]")
-_file = click.option(
-    "--config", "file", type=click.Path(path_type=Path), help="TOML settings.  [WORKSPACE/recolor.toml]"
-)
-_set = click.option("--set", "words", multiple=True, metavar="KEY=VALUE", help="One setting: blurry.threshold=0.4.")
-_suggest = click.option("--suggest", is_flag=True, help="Then suggest thresholds from the data's own distribution.")
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """What every stage is told: which photographs, which workspace, which settings."""
-
-    images: Path | None
-    workspace: Path
-    preset: Preset | None
-    file: Path | None
-    words: tuple[str, ...]
-
-
-def stage_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Adds the options of `Target` to a verb, and hands it one."""
-
-    @functools.wraps(command)
-    def with_target(
-        images: Path | None,
-        workspace: Path,
-        preset: Preset | None,
-        file: Path | None,
-        words: tuple[str, ...],
-        **others: object,
-    ) -> None:
-        command(Target(images, workspace, preset, file, words), **others)
-
-    for option in (_set, _file, _preset, _workspace, _images):
-        with_target = option(with_target)
-    return with_target
+from recolor.workspace import locked, open_workspace, remember_images, remembered_images
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -93,7 +57,7 @@ def measure(target: Target) -> None:
 
 @cli.command()
 @stage_options
-@_suggest
+@suggest_option
 def detect(target: Target, suggest: bool) -> None:
     """Judge the measurements: a manifest of outliers for each issue."""
     _run_stages(["detect"], target)
@@ -110,7 +74,7 @@ def select(target: Target) -> None:
 
 @cli.command()
 @stage_options
-@_suggest
+@suggest_option
 def clean(target: Target, suggest: bool) -> None:
     """Index, measure, detect and select."""
     _run_stages(["index", "measure", "detect", "select"], target)
@@ -119,8 +83,8 @@ def clean(target: Target, suggest: bool) -> None:
 
 
 @cli.command("export-clean")
-@_images
-@_workspace
+@images_option
+@workspace_option
 @click.option("--link", "mode", flag_value="link", default=None, help="Symbolic links to the photographs.")
 @click.option("--copy", "mode", flag_value="copy", help="Copies of the photographs.")
 @click.option("--by-split", is_flag=True, help="Put the images under train/, val/ and test/.")
@@ -175,6 +139,7 @@ def gallery(target: Target, out: Path | None, most: int) -> None:
 def shard(target: Target, repair: bool) -> None:
     """Write the kept images as Lab tensor shards."""
     if repair:
+        read_settings(target)  # a bad one stops before anything is deleted
         from recolor.shards import drop_damaged
 
         workspace = open_workspace(target.workspace)
@@ -191,7 +156,7 @@ def shards() -> None:
 
 
 @shards.command("verify")
-@_workspace
+@workspace_option
 def shards_verify(workspace: Path) -> None:
     """Read every byte of the shards and name each that is damaged."""
     from recolor.shards import verify_shards
@@ -201,7 +166,7 @@ def shards_verify(workspace: Path) -> None:
 
 
 @shards.command("show")
-@_workspace
+@workspace_option
 @click.option("--images", type=click.IntRange(1, 4096), default=48, help="At most so many.  [48]")
 @click.option("--split", type=click.Choice(["train", "val", "test"]), help="Of this split alone.")
 @click.option("--out", type=click.Path(path_type=Path), help="PNG to write.  [WORKSPACE/data/shards.png]")
@@ -327,21 +292,6 @@ def _suggest_thresholds(target: Target) -> None:
     click.echo("\n" + suggestion_text(suggest(open_workspace(target.workspace), read_settings(target))))
 
 
-def read_settings(target: Target) -> Config:
-    """The settings of a run: of the file given, or else of the workspace's own file."""
-    own = Workspace(target.workspace.expanduser()).settings_file
-    return load_config(target.preset, target.file or (own if own.is_file() else None), target.words)
-
-
-def describe(outcome: Outcome) -> str:
-    """One line about what a stage did, such as `measure   images 660, ... 660 built`."""
-    counts = ", ".join(f"{name} {count:,}" for name, count in outcome.counts.items())
-    if outcome.current:
-        return f"{outcome.stage:<16} cached   {counts}"
-    parts = f"{outcome.built} built, {outcome.reused} reused" if outcome.reused else f"{outcome.built} built"
-    return f"{outcome.stage:<16} {outcome.seconds_s:6.1f} s  {counts}  ({parts})"
-
-
 def _run_flow(target: Target) -> None:
     """Starts the flow as a program of its own: this package knows no Prefect."""
     read_settings(target)
@@ -369,21 +319,6 @@ _QUIET: Mapping[str, str] = {
 def main() -> None:
     """The console script `recolor`."""
     run_reporting_errors(cli)
-
-
-def run_reporting_errors(command: click.Command) -> None:
-    """Runs a command so that an error is one message and an exit code, without a trace."""
-    try:
-        command.main(standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except RecolorError as error:
-        click.echo(f"recolor: {error}", err=True)
-        sys.exit(2 if isinstance(error, ConfigError) else 1)
-    except (KeyboardInterrupt, click.Abort):
-        click.echo("recolor: stopped. What was finished is kept; run the same command again to go on.", err=True)
-        sys.exit(130)
 
 
 if __name__ == "__main__":

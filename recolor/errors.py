@@ -17,7 +17,7 @@
 Each message says what was wrong, where, and what to do.
 """
 
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 DecodeReason = Literal[
     "empty",
@@ -93,3 +93,7 @@ class ImageError(RecolorError):
         super().__init__(f"{reason}: {detail}")
         self.reason: DecodeReason = reason
         self.detail = detail
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """So that it can come from another process: its words are not what it is made of."""
+        return type(self), (self.reason, self.detail), self.__dict__

@@ -74,21 +74,30 @@ def in_process(function: Callable[P, R], *arguments: P.args, **named: P.kwargs) 
     """
     if not _open:
         return function(*arguments, **named)
-    idle = _open[-1]
-    worker = idle.get()
-    try:
-        worker.connection.send((function, arguments, named))
-        result, error = worker.connection.recv()
-    except (EOFError, OSError) as died:
-        worker.end()
-        worker = _start()
-        raise ProcessDiedError("a worker process died in the middle of its work") from died
-    finally:
-        idle.put(worker)
+    with _worker_of(_open[-1]) as worker:
+        try:
+            worker.connection.send((function, arguments, named))
+            result, error = worker.connection.recv()
+        except (EOFError, OSError) as died:
+            raise ProcessDiedError("a worker process died in the middle of its work") from died
     if error is not None:
         raise error
     value: R = result
     return value
+
+
+@contextmanager
+def _worker_of(idle: _Idle) -> Iterator[_Worker]:
+    """An idle worker. If the call is broken off, by whatever, its late answer would be taken for the next call's."""
+    worker = idle.get()
+    try:
+        yield worker
+    except BaseException:
+        worker.end()
+        worker = _start()
+        raise
+    finally:
+        idle.put(worker)
 
 
 def _start() -> _Worker:

@@ -5,6 +5,7 @@ little-endian; `index.parquet` says which image is which row of which shard; a r
 SHA-256. `data/README.md` describes the format. `recolor.shards` writes it; reading needs no image decoder.
 """
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,13 @@ from tqdm import tqdm
 from recolor.errors import DamagedError, InputError
 from recolor.manifest import read_table
 from recolor.schemas import SHARD_INDEX
-from recolor.stage import Record, read_record, record_path, require_record, verify
+from recolor.stage import RECORD_SUFFIX, Record, read_record, record_path, require_record, verify
 from recolor.workspace import Workspace
 
 STAGE = "shard"
 VERSION = 1  # of the format and of what is in it: raised when the same images would give other bytes
+
+_log = logging.getLogger(__name__)
 
 Codes = npt.NDArray[np.uint8] | npt.NDArray[np.float16]
 
@@ -69,6 +72,31 @@ def verify_shards(workspace: Workspace) -> None:
             failures.append(str(error))
     if failures:
         raise DamagedError("\n".join([*failures, "`recolor shard --repair` rebuilds just those."]))
+
+
+def drop_damaged(workspace: Workspace) -> tuple[str, ...]:
+    """Reads every byte of the shards and of the index, and deletes what is not as its record says.
+
+    The stage then rebuilds just those; nothing else tells it of a byte that flipped on the disk.
+
+    Returns:
+        The file names of what was damaged or missing, in their order.
+    """
+    records = sorted(workspace.shards.glob(f"*{RECORD_SUFFIX}"))
+    dropped = []
+    for path in tqdm(records, desc="verify", unit=" files", disable=None, delay=1):
+        output = path.with_name(path.name.removesuffix(RECORD_SUFFIX))
+        record = read_record(path)
+        try:
+            if record is not None:
+                verify(workspace, record)
+                continue
+        except DamagedError as damage:
+            _log.info("%s", damage)
+        path.unlink(missing_ok=True)
+        output.unlink(missing_ok=True)
+        dropped.append(output.name)
+    return tuple(dropped)
 
 
 def index_path(workspace: Workspace) -> Path:

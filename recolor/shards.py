@@ -7,7 +7,6 @@ when the set outgrows its number of buckets and every bucket is split in two (or
 """
 
 import hashlib
-import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -19,15 +18,14 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from tqdm import tqdm
 
 from recolor.config import Config, ShardConfig
-from recolor.errors import DamagedError, ImageError, InputError, MissingStageError
+from recolor.errors import ImageError, InputError, MissingStageError
 from recolor.images import decode, read_bytes
 from recolor.lab import encode_lab, rgb_to_lab
 from recolor.manifest import read_table, write_manifest
 from recolor.schemas import CLEAN, SHARD_INDEX
-from recolor.shard_format import STAGE, VERSION, index_path, read_shard, verify_shards
+from recolor.shard_format import STAGE, VERSION, drop_damaged, index_path, read_shard, verify_shards
 from recolor.stage import (
     RECORD_SUFFIX,
     Outcome,
@@ -35,11 +33,9 @@ from recolor.stage import (
     Record,
     current_record,
     fingerprint,
-    read_record,
     require_record,
     run_part,
     stage_key,
-    verify,
 )
 from recolor.workspace import Workspace
 
@@ -54,7 +50,6 @@ __all__ = [
     "write_shard",
 ]
 
-_log = logging.getLogger(__name__)
 
 # DCT scaling stops at twice the stored size, and the area filter does the rest: on photographs of 1024 px the mean
 # difference from a full decode is 0.24 ΔE76 then, and 0.36 to 0.77 if DCT scaling goes down to the stored size.
@@ -155,31 +150,6 @@ def finish_shards(workspace: Workspace, config: Config) -> Outcome:
     outcome = run_part(index, partial(_build_index, shards=shards, names=names))
     _delete_unnamed(workspace.shards, set(names))
     return outcome
-
-
-def drop_damaged(workspace: Workspace) -> tuple[str, ...]:
-    """Reads every byte of the shards and of the index, and deletes what is not as its record says.
-
-    The stage then rebuilds just those; nothing else tells it of a byte that flipped on the disk.
-
-    Returns:
-        The file names of what was damaged or missing, in their order.
-    """
-    records = sorted(workspace.shards.glob(f"*{RECORD_SUFFIX}"))
-    dropped = []
-    for path in tqdm(records, desc="verify", unit=" files", disable=None, delay=1):
-        output = path.with_name(path.name.removesuffix(RECORD_SUFFIX))
-        record = read_record(path)
-        try:
-            if record is not None:
-                verify(workspace, record)
-                continue
-        except DamagedError as damage:
-            _log.info("%s", damage)
-        path.unlink(missing_ok=True)
-        output.unlink(missing_ok=True)
-        dropped.append(output.name)
-    return tuple(dropped)
 
 
 def bucket_count(images: int, max_shard_images: int) -> int:

@@ -120,6 +120,8 @@ def test_damaged_shards_are_named_repaired_and_shown(tmp_path):
     assert found.returncode == 1
     assert shard.name in found.stderr
     assert "recolor shard --repair" in found.stderr
+    assert recolor("shard", "--repair", "--set", "shard.size_px=none", *where).returncode == 2
+    assert shard.read_bytes() == stored  # nothing was begun
     assert f"{shard.name}: damaged, is rebuilt" in recolor("shard", "--repair", *where).stdout
     assert recolor("shards", "verify", *where).returncode == 0
     shown = recolor("shards", "show", "--images", "4", *where)

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from recolor.errors import ProcessDiedError
+from recolor.config import MeasureConfig
+from recolor.errors import ImageError, ProcessDiedError
+from recolor.images import decode
 from recolor.processes import in_process, worker_processes
 
 PARENT = """
@@ -53,6 +55,28 @@ def test_what_a_function_raises_comes_back_with_its_trace():
     with worker_processes(1), pytest.raises(ValueError, match="invalid literal") as caught:
         in_process(int, "seventeen")
     assert "_serve" in caught.value.__notes__[-1]
+
+
+def test_errors_of_recolor_come_back_as_they_were():
+    with worker_processes(1), pytest.raises(ImageError) as caught:
+        in_process(decode, b"no image", MeasureConfig())
+    assert (caught.value.reason, caught.value.detail) == ("not_an_image", str(caught.value).split(": ", 1)[1])
+
+
+def test_a_call_that_is_broken_off_leaves_no_answer_for_the_next():
+    def break_off(number, frame):
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, break_off)
+    try:
+        with worker_processes(1):
+            signal.setitimer(signal.ITIMER_REAL, 0.5)
+            with pytest.raises(KeyboardInterrupt):
+                in_process(time.sleep, 2)
+            assert in_process(int, "17") == 17
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def test_after_a_process_has_died_others_do_the_calls():

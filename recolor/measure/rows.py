@@ -18,7 +18,7 @@ from recolor.errors import ImageError
 from recolor.images import Decoded, decode, read_bytes
 from recolor.measure.colour import COLOUR_PX, measure_colours
 from recolor.measure.hashes import HASH_PX, hash_squares, hash_windows
-from recolor.measure.octaves import octaves, square_copy
+from recolor.measure.octaves import halve, octaves, square_copy
 from recolor.measure.sharpness import measure_sharpness
 
 TOGETHER = 16  # images decoded in a row; numpy is called once for all of them where that saves time
@@ -120,8 +120,7 @@ def _measure_copies(copies: list[_Copies]) -> Iterator[Row]:
 def _bounded(rgb: NDArray[np.uint8], side_px: int) -> NDArray[np.uint8]:
     """Halves a picture that came unscaled (PNG) while its short side stays at `side_px`, as the JPEG decoder does."""
     while min(rgb.shape[:2]) >= 2 * side_px:
-        size = (rgb.shape[1] // 2, rgb.shape[0] // 2)
-        rgb = np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), np.uint8)
+        rgb = halve(rgb)
     return rgb
 
 

@@ -1,4 +1,4 @@
-"""Seconds of the exact search for near hashes and of detecting and selecting 90,000 images again.
+"""Seconds of the exact search for near hashes; `bench_detect.py` is on judging 90,000 images again.
 
 `make bench`, or `pytest tests/benchmarks/bench_hamming.py`. Processor time of one thread; nothing is asserted about it.
 The yardstick is a brute-force comparison of as many hashes in the same run, extrapolated from some of its rows.
@@ -13,14 +13,11 @@ import pytest
 
 from recolor.config import Config, DuplicateConfig
 from recolor.demo import make_demo_images
-from recolor.detect import DETECTORS, ISSUES, detect_issue
 from recolor.detect.duplicate import detect_duplicate
 from recolor.hamming import near_pairs
-from recolor.manifest import read_table, write_manifest
+from recolor.manifest import read_table
 from recolor.pipeline import CLEANING, run_stages
 from recolor.schemas import MEASUREMENTS, SYMMETRIES
-from recolor.select import select
-from recolor.stage import Part, run_part
 from recolor.workspace import open_workspace
 
 WORDS = 5 * len(SYMMETRIES)  # of the 64-bit and the 256-bit hashes of a picture
@@ -135,23 +132,3 @@ def test_a_million_equal_hashes(measured, say):
     table = measurements(measured, np.repeat(pictures(1, 0, rng), 1_000_000, axis=0), rng)
     took_s, outliers = seconds(lambda: detect_duplicate(table, DuplicateConfig()))
     say("detect duplicate, 1000000 equal hashes", took_s, f"{len(outliers)} copies")
-
-
-def test_detect_and_select_90000_rows(measured, tmp_path, say):
-    rng = np.random.default_rng(0)
-    workspace, config = open_workspace(tmp_path / "workspace"), Config()
-    table = measurements(measured, pictures(90_000, 0.1, rng), rng)
-    target = workspace.manifest("measurements")
-    part = Part(workspace, "measure", 1, config.measure, {}, (target,))
-    run_part(part, lambda staging: write_manifest(MEASUREMENTS, table, staging / target.name) or {})
-    for name in ISSUES:
-        took_s, outliers = seconds(lambda name=name: DETECTORS[name](table, getattr(config, name)))
-        say(f"  judge {name}", took_s, f"{len(outliers)} outliers")
-    total_s = 0.0
-    for name in ISSUES:
-        took_s, outcome = seconds(lambda name=name: detect_issue(workspace, name, config))
-        say(f"  detect {name}, with its files", took_s, str(dict(outcome.counts)))
-        total_s += took_s
-    took_s, outcome = seconds(lambda: select(workspace, config))
-    say("  select", took_s, str(dict(outcome.counts)))
-    say("detect + select, 90000 rows", total_s + took_s)

@@ -9,10 +9,10 @@ from skimage import data as photographs
 from recolor.config import Config, ExecutionConfig, MeasureConfig
 from recolor.index import index_images
 from recolor.manifest import read_table
-from recolor.measure import measure_part, measuring, plan_measure, stage
+from recolor.measure import measure_part, measuring, merge_measurements, plan_measure, stage
 from recolor.measure.apart import measure_apart
 from recolor.processes import in_process, worker_processes
-from recolor.schemas import INDEX
+from recolor.schemas import INDEX, MEASUREMENTS
 
 # Python runs a module of this name as it starts: the workers' decoder, and theirs alone, dies of some files.
 SITE = """
@@ -69,10 +69,12 @@ def test_a_run_goes_on_without_the_image_that_crashes_the_decoder(deadly, worksp
     index_images(workspace, images, config)
     plan = plan_measure(workspace, images, config)
     with measuring(plan, config):
-        outcomes = [measure_part(workspace, images, part, config) for part in plan.missing]
-    assert sum(outcome.counts["not_decoded"] for outcome in outcomes) == 1
-    assert plan_measure(workspace, images, config).missing == ()
-    assert len(read_table(INDEX, workspace.manifest("index"))) == 7
+        for part in plan.missing:
+            measure_part(workspace, images, part, config)
+    assert merge_measurements(workspace, config).counts == {"images": 7, "not_decoded": 1}
+    rows = read_table(MEASUREMENTS, workspace.manifest("measurements"), ["path", "reason"]).to_pylist()
+    assert [row["path"] for row in rows if row["reason"] == "decoder_crashed"] == ["2.jpg"]
+    assert plan_measure(workspace, images, config).missing == ()  # it is not tried again in every run
 
 
 @pytest.mark.parametrize(("enough", "apart"), [(7, True), (8, False)])

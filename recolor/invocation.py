@@ -1,0 +1,91 @@
+"""What a verb of the command line is told, what it says of a stage, and how it ends when something is wrong."""
+
+import functools
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from recolor.config import Config
+from recolor.errors import ConfigError, RecolorError
+from recolor.presets import PRESETS, Preset
+from recolor.settings import load_config
+from recolor.stage import Outcome
+from recolor.workspace import Workspace
+
+images_option = click.option("--images", type=click.Path(path_type=Path), help="Folder of photographs.")
+workspace_option = click.option(
+    "--workspace", type=click.Path(path_type=Path), default=Path(), help="Where manifests/ and data/ go.  [.]"
+)
+preset_option = click.option("--preset", type=click.Choice(PRESETS), help="Named settings to start from.  [default]")
+file_option = click.option(
+    "--config", "file", type=click.Path(path_type=Path), help="TOML settings.  [WORKSPACE/recolor.toml]"
+)
+set_option = click.option(
+    "--set", "words", multiple=True, metavar="KEY=VALUE", help="One setting: blurry.threshold=0.4."
+)
+suggest_option = click.option(
+    "--suggest", is_flag=True, help="Then suggest thresholds from the data's own distribution."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What every stage is told: which photographs, which workspace, which settings."""
+
+    images: Path | None
+    workspace: Path
+    preset: Preset | None
+    file: Path | None
+    words: tuple[str, ...]
+
+
+def stage_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Adds the options of `Target` to a verb, and hands it one."""
+
+    @functools.wraps(command)
+    def with_target(
+        images: Path | None,
+        workspace: Path,
+        preset: Preset | None,
+        file: Path | None,
+        words: tuple[str, ...],
+        **others: object,
+    ) -> None:
+        command(Target(images, workspace, preset, file, words), **others)
+
+    for option in (set_option, file_option, preset_option, workspace_option, images_option):
+        with_target = option(with_target)
+    return with_target
+
+
+def read_settings(target: Target) -> Config:
+    """The settings of a run: of the file given, or else of the workspace's own file."""
+    own = Workspace(target.workspace.expanduser()).settings_file
+    return load_config(target.preset, target.file or (own if own.is_file() else None), target.words)
+
+
+def describe(outcome: Outcome) -> str:
+    """One line about what a stage did, such as `measure   images 660, ... 660 built`."""
+    counts = ", ".join(f"{name} {count:,}" for name, count in outcome.counts.items())
+    if outcome.current:
+        return f"{outcome.stage:<16} cached   {counts}"
+    parts = f"{outcome.built} built, {outcome.reused} reused" if outcome.reused else f"{outcome.built} built"
+    return f"{outcome.stage:<16} {outcome.seconds_s:6.1f} s  {counts}  ({parts})"
+
+
+def run_reporting_errors(command: click.Command) -> None:
+    """Runs a command so that an error is one message and an exit code, without a trace."""
+    try:
+        command.main(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except RecolorError as error:
+        click.echo(f"recolor: {error}", err=True)
+        sys.exit(2 if isinstance(error, ConfigError) else 1)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("recolor: stopped. What was finished is kept; run the same command again to go on.", err=True)
+        sys.exit(130)
