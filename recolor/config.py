@@ -202,12 +202,21 @@ class TrainConfig:
         ema_decay: Decay of the moving average of the weights that is exported.
         seed: Fixes initial weights, order and augmentation.
         checkpoint_steps: A checkpoint each so many steps; a killed run loses at most these.
+        keep_checkpoints: The newest so many are kept while it trains, besides the one with the least validation loss.
         validate_steps: Validation loss each so many steps.
+        patience: Stops after so many validations without a lower loss, and the weights of the best one are exported;
+            0 never stops early, and exports the last.
+        metrics_steps: The metrics so far are written each so many steps.
+        tensorboard: They are written for TensorBoard too.
         crop_px: Side of the square fed to the model.
         flip: Mirror half of the images.
         exposure: Exposure is varied by a factor of up to 1 ± this, L and ab together.
         device: `auto` takes CUDA where there is one.
+        devices: Processes that share each batch, one a GPU (or, on a CPU, one each).
         amp: `auto` is bfloat16 autocast on CUDA and on a CPU that multiplies bfloat16 itself, else float32.
+        compile: Compile the model before the first step: a minute or more, then faster steps on a GPU.
+        deterministic: On CUDA too only algorithms that give the same bits every time, slower; a CPU always has these.
+        resident: Keep the whole split in the memory of the GPU: `auto` if it takes at most half of what is free.
     """
 
     steps: Positive = 20_000
@@ -219,12 +228,20 @@ class TrainConfig:
     ema_decay: Annotated[float, Ge(0.0), Lt(1.0)] = 0.999
     seed: Seed = 0
     checkpoint_steps: Positive = 500
+    keep_checkpoints: Positive = 2
     validate_steps: Positive = 500
+    patience: Annotated[int, Ge(0)] = 0
+    metrics_steps: Positive = 10
+    tensorboard: bool = False
     crop_px: Annotated[int, Ge(64), Le(1024)] = 224
     flip: bool = True
     exposure: Annotated[float, Ge(0.0), Lt(1.0)] = 0.1
     device: DeviceName = "auto"
+    devices: Annotated[int, Ge(1), Le(64)] = 1
     amp: Literal["auto", "off", "bfloat16"] = "auto"
+    compile: bool = False
+    deterministic: bool = False
+    resident: Literal["auto", "on", "off"] = "auto"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -328,6 +345,11 @@ def _check_together(config: Config) -> None:
             raise ConfigError(
                 f"{name}.train.warmup_steps = {train.warmup_steps}: the warm-up must end before the training does."
                 f" Allowed: 0 to {train.steps - 1} ({name}.train.steps - 1)."
+            )
+        if train.batch_images % train.devices:
+            raise ConfigError(
+                f"{name}.train.batch_images = {train.batch_images}: each of the {train.devices} devices"
+                f" ({name}.train.devices) takes as many images of a batch. Allowed: multiples of {train.devices}."
             )
         if train.crop_px > config.shard.size_px or train.crop_px % 8:
             raise ConfigError(

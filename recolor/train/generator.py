@@ -18,7 +18,7 @@ from recolor.models.files import bins_json
 from recolor.models.generator import Generator
 from recolor.models.weights import encoder_identity, load_encoder_weights
 from recolor.stage import Counts, Outcome, Part, run_part, stage_key
-from recolor.train.loop import Loss, Training, train
+from recolor.train.loop import train
 from recolor.train.losses import distribution_loss, regression_loss
 from recolor.train.outputs import (
     keyed,
@@ -28,6 +28,7 @@ from recolor.train.outputs import (
     validation_set,
     write_outputs,
 )
+from recolor.train.step import Loss, Training
 from recolor.workspace import Workspace
 
 STAGE = "train-generator"
@@ -84,7 +85,7 @@ def _build(part: Part, config: GeneratorConfig, device: torch.device, staging: P
     training = Training(
         name="generator",
         model=model.to(device),
-        loss=_loss(config, class_weights(colours, config.rebalance).to(device)),
+        loss=_loss(config, model.bins, class_weights(colours, config.rebalance).to(device)),
         config=config.train,
         checkpoints=part.outputs[0].parent / "checkpoints" / key[:16],
         key=key,
@@ -104,10 +105,9 @@ def _fresh_model(config: GeneratorConfig) -> tuple[Generator, str]:
     return model, load_encoder_weights(model.encoder, config.model.encoder_weights)
 
 
-def _loss(config: GeneratorConfig, weights: Tensor) -> Loss:
+def _loss(config: GeneratorConfig, bins: AbBins, weights: Tensor) -> Loss:
     def distribution(model: nn.Module, batch: Batch) -> Tensor:
-        assert isinstance(model, Generator)
-        return distribution_loss(model(batch.L), batch.ab_small, model.bins, weights)
+        return distribution_loss(model(batch.L), batch.ab_small, bins, weights)
 
     def regression(model: nn.Module, batch: Batch) -> Tensor:
         return regression_loss(model(batch.L), batch.ab_small)

@@ -2,21 +2,18 @@
 
 import logging
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from copy import deepcopy
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.utils import deterministic
 from tqdm import tqdm
 
-from recolor.config import TrainConfig
-from recolor.dataset import Batch, ShardDataset, batch_rows, batches, make_batch
+from recolor.dataset import ShardDataset, batch_rows, batches, make_batch
 from recolor.errors import TrainingError
 from recolor.train.checkpoint import (
     Checkpoint,
@@ -26,48 +23,12 @@ from recolor.train.checkpoint import (
     newest_checkpoint,
     save_checkpoint,
 )
+from recolor.train.step import State, Training, fresh_state, loss_of, lr_at, one_step
 
 LOG_STEPS = 10  # losses are read from the device this often
 VALIDATION_IMAGES = 256  # at most so many, the first of the val split
-_FINAL_LR_FRACTION = 0.01
-_EMA_WARMUP_STEPS = 10
 
 _log = logging.getLogger(__name__)
-
-Loss = Callable[[nn.Module, Batch], Tensor]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Training:
-    """What is to be trained.
-
-    Attributes:
-        name: Of the model, for the progress bar and messages.
-        model: With its first weights, on its device.
-        loss: Of a batch under the given model, a float32 scalar.
-        config: How.
-        checkpoints: Folder of this training's checkpoints alone.
-        key: Of this training.
-    """
-
-    name: str
-    model: nn.Module
-    loss: Loss
-    config: TrainConfig
-    checkpoints: Path
-    key: str
-
-
-@dataclass(slots=True)
-class _State:
-    """What changes from step to step; `pending` holds steps' losses and gradient norms still on the device."""
-
-    model: nn.Module
-    ema: nn.Module
-    optimizer: torch.optim.AdamW
-    step: int = 0
-    metrics: list[Metric] = field(default_factory=list)
-    pending: list[tuple[int, Tensor]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,40 +55,14 @@ def train(training: Training, train_set: ShardDataset, val_set: ShardDataset | N
         state = _start(training)
         with _bar(training, state.step) as bar:
             for batch in batches(train_set, training.config, state.step, device):
-                _one_step(training, state, batch)
+                one_step(training, state, batch)
                 _after_step(training, state, train_set, val_set, bar)
     keep_newest(training.checkpoints, 1)
     return Trained(state.ema.eval(), state.metrics)
 
 
-def lr_at(step: int, config: TrainConfig) -> float:
-    """The learning rate of a step (the first is 0): linear warm-up, then cosine to 1% of the peak."""
-    if step < config.warmup_steps:
-        return config.lr * (step + 1) / config.warmup_steps
-    done = (step - config.warmup_steps) / max(1, config.steps - 1 - config.warmup_steps)
-    cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
-    return config.lr * (_FINAL_LR_FRACTION + (1 - _FINAL_LR_FRACTION) * cosine)
-
-
-def ema_decay_at(step: int, config: TrainConfig) -> float:
-    """The averaging's decay: lower in the first steps, so that the first random weights are soon forgotten."""
-    return min(config.ema_decay, (1 + step) / (_EMA_WARMUP_STEPS + step))
-
-
-def uses_bfloat16(config: TrainConfig, device: torch.device) -> bool:
-    """Whether the forward pass runs under bfloat16 autocast."""
-    return config.amp == "bfloat16" or (config.amp == "auto" and _multiplies_bfloat16(device))
-
-
-def _multiplies_bfloat16(device: torch.device) -> bool:
-    """Whether bfloat16 is fast: elsewhere it is emulated, slower than float32. Older torch cannot tell of a CPU."""
-    capabilities = getattr(torch.cpu, "get_capabilities", dict[str, bool])()
-    return device.type == "cuda" or any(capabilities.get(name) for name in ("amx_bf16", "avx512_bf16", "bf16"))
-
-
-def _start(training: Training) -> _State:
-    training.model.to(memory_format=torch.channels_last)
-    state = _State(training.model, _copy_for_averaging(training.model), _optimizer(training.model, training.config))
+def _start(training: Training) -> State:
+    state = fresh_state(training)
     keep_newest(training.checkpoints, 2)
     checkpoint = newest_checkpoint(training.checkpoints, training.key)
     if checkpoint is not None:
@@ -139,51 +74,8 @@ def _start(training: Training) -> _State:
     return state
 
 
-def _copy_for_averaging(model: nn.Module) -> nn.Module:
-    return deepcopy(model).requires_grad_(False)
-
-
-def _optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
-    parameters = list(model.parameters())
-    groups: list[dict[str, Any]] = [
-        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": config.weight_decay},
-        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=config.lr, fused=True)
-
-
-def _one_step(training: Training, state: _State, batch: Batch) -> None:
-    state.model.train()
-    for group in state.optimizer.param_groups:
-        group["lr"] = lr_at(state.step, training.config)
-    loss = _loss(training, state.model, batch)
-    state.optimizer.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]  # torch ships this one without types
-    norm = nn.utils.clip_grad_norm_(state.model.parameters(), training.config.clip_norm)
-    state.optimizer.step()
-    _average(state.ema, state.model, ema_decay_at(state.step, training.config))
-    state.pending.append((state.step, torch.stack([loss.detach(), norm])))
-    state.step += 1
-
-
-def _loss(training: Training, model: nn.Module, batch: Batch) -> Tensor:
-    device = batch.L.device
-    with torch.autocast(device.type, torch.bfloat16, enabled=uses_bfloat16(training.config, device)):
-        return training.loss(model, batch)
-
-
-@torch.no_grad()
-def _average(ema: nn.Module, model: nn.Module, decay: float) -> None:
-    """Moves the averaged weights, and batch norm's statistics with them, a little towards the model's."""
-    averaged, current = ema.state_dict(), model.state_dict()
-    floats = [name for name, tensor in averaged.items() if tensor.is_floating_point()]
-    torch._foreach_lerp_([averaged[name] for name in floats], [current[name] for name in floats], 1 - decay)
-    for name in averaged.keys() - set(floats):
-        averaged[name].copy_(current[name])
-
-
 def _after_step(
-    training: Training, state: _State, train_set: ShardDataset, val_set: ShardDataset | None, bar: Any
+    training: Training, state: State, train_set: ShardDataset, val_set: ShardDataset | None, bar: Any
 ) -> None:
     config, last = training.config, state.step == training.config.steps
     checkpoint_due = last or state.step % config.checkpoint_steps == 0
@@ -199,7 +91,7 @@ def _after_step(
         _save(training, state)
 
 
-def _collect_losses(training: Training, state: _State, train_set: ShardDataset) -> None:
+def _collect_losses(training: Training, state: State, train_set: ShardDataset) -> None:
     """Moves pending losses to the metrics.
 
     Raises:
@@ -234,11 +126,11 @@ def _validation_loss(training: Training, model: nn.Module, val_set: ShardDataset
         rows = np.arange(start, min(start + training.config.batch_images, count))
         codes = torch.from_numpy(val_set.codes(rows)).to(device)
         batch = make_batch(codes, train=training.config, step=0, augment=False)
-        total += _loss(training, model, batch).item() * len(rows)
+        total += loss_of(training, model, batch).item() * len(rows)
     return total / count
 
 
-def _save(training: Training, state: _State) -> None:
+def _save(training: Training, state: State) -> None:
     model, ema, optimizer = state.model.state_dict(), state.ema.state_dict(), state.optimizer.state_dict()
     save_checkpoint(
         training.checkpoints, Checkpoint(training.key, state.step, model, ema, optimizer, list(state.metrics))

@@ -39,12 +39,15 @@ def write_outputs(folder: Path, trained: Trained, config_json: Mapping[str, Any]
 
 
 def keyed(config: C) -> C:
-    """The settings that the result depends on: not the device, nor how often it is saved.
+    """The settings that the result depends on.
 
+    What it runs on changes no more than rounding, and what is saved on the way changes nothing: neither counts.
     The encoder's first weights count by their content, as an input.
     """
     model = replace(config.model, encoder_weights=weights_kind(config.model.encoder_weights))
-    return replace(config, model=model, train=replace(config.train, device="auto", checkpoint_steps=1))
+    where = replace(config.train, device="auto", devices=1, compile=False, deterministic=False, resident="auto")
+    train = replace(where, checkpoint_steps=1, keep_checkpoints=1, metrics_steps=1, tensorboard=False)
+    return replace(config, model=model, train=train)
 
 
 def shards_record(workspace: Workspace) -> Record:

@@ -15,7 +15,7 @@ from recolor.models.files import MODEL_FILE, LoadedGenerator, load_generator, mo
 from recolor.models.refiner import Refiner
 from recolor.models.weights import encoder_identity, load_encoder_weights
 from recolor.stage import Counts, Outcome, Part, require_record, run_part
-from recolor.train.loop import Loss, Training, train
+from recolor.train.loop import train
 from recolor.train.losses import refinement_loss
 from recolor.train.outputs import (
     keyed,
@@ -25,6 +25,7 @@ from recolor.train.outputs import (
     validation_set,
     write_outputs,
 )
+from recolor.train.step import Loss, Training
 from recolor.workspace import Workspace
 
 STAGE = "train-refiner"

@@ -69,8 +69,8 @@ def test_two_workspaces_get_the_same_bytes(make_shards, tiny, head):
 def test_another_temperature_trains_nothing_and_another_rate_trains_again(make_shards, tiny, monkeypatch):
     workspace = make_shards()
     steps = []
-    original = loop._one_step
-    monkeypatch.setattr(loop, "_one_step", lambda *args: (steps.append(1), original(*args)))
+    original = loop.one_step
+    monkeypatch.setattr(loop, "one_step", lambda *args: (steps.append(1), original(*args)))
     train_generator(workspace, tiny)
     assert len(steps) == 6
     assert not train_generator(workspace, _changed(tiny, temperature=0.9)).current

@@ -9,7 +9,8 @@ from recolor.config import TrainConfig
 from recolor.dataset import ShardDataset
 from recolor.errors import TrainingError
 from recolor.train.checkpoint import checkpoint_paths
-from recolor.train.loop import Training, ema_decay_at, lr_at, train, uses_bfloat16
+from recolor.train.loop import train
+from recolor.train.step import Training, ema_decay_at, lr_at, uses_bfloat16
 
 
 class _Painter(nn.Module):
