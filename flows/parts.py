@@ -16,6 +16,7 @@ from prefect.states import Completed
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.parameters import Run
+from recolor.config import ExecutionConfig
 from recolor.parallel import raise_together, worker_count
 from recolor.stage import Outcome
 
@@ -83,6 +84,7 @@ def run_parts(
     label: str,
     *,
     tell: Callable[[P], str] | None = None,
+    execution: ExecutionConfig | None = None,
 ) -> list[Outcome]:
     """Submits each part as a task and waits for all of them, with a progress artifact.
 
@@ -93,6 +95,7 @@ def run_parts(
         images: Number of images in a part.
         label: The stage's name.
         tell: What the progress artifact says besides, asked after each part that did not fail.
+        execution: How many parts are under way at once, if not as many as the run is configured for.
 
     Returns:
         What each part did.
@@ -102,7 +105,7 @@ def run_parts(
     """
     if not parts:
         return []
-    pool: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=worker_count(run.config.execution))
+    pool: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=worker_count(execution or run.config.execution))
     with pool as runner:
         futures: dict[PrefectFuture[Any], P] = {runner.submit(work, {"run": run, "part": part}): part for part in parts}
         _show_progress(futures, images, label, tell)

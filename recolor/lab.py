@@ -54,7 +54,7 @@ def rgb_to_lab(rgb: Uint8Array) -> Float32Array:
     lab = np.empty((3, len(flat)), np.float32)
     for start in range(0, len(flat), _BLOCK_PIXELS):
         block = slice(start, start + _BLOCK_PIXELS)
-        linear = _LINEAR.take(flat[block].T)
+        linear = LINEAR_LIGHT.take(flat[block].T)
         fx, fy, fz = _cube_root(_mix(_F32_XYZ_FROM_RGB, linear))
         lab[0, block] = np.float32(116) * fy - np.float32(16)
         lab[1, block] = np.float32(500) * (fx - fy)
@@ -136,7 +136,7 @@ def _gamma(linear: Float32Array) -> Float32Array:
     return np.where(linear > np.float32(0.0031308), curve, np.float32(12.92) * linear)
 
 
-_LINEAR = _linear_table()
+LINEAR_LIGHT = _linear_table()
 _F32_XYZ_FROM_RGB = RELATIVE_XYZ_FROM_RGB.astype(np.float32)
 _F32_RGB_FROM_XYZ = RGB_FROM_RELATIVE_XYZ.astype(np.float32)
 _LOW = np.array(CODE_LOW, np.float32)

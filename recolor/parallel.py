@@ -1,14 +1,18 @@
 """Many parts at once on one machine: threads, because the decoders release Python's lock."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from typing import TypeVar
 
 from tqdm import tqdm
 
 from recolor.config import ExecutionConfig
 from recolor.errors import RecolorError, StorageError
+from recolor.processes import worker_processes
+
+PROCESSES_FROM_IMAGES = 2000  # they take half a second to start, and are a tenth faster than threads on two cores
 
 P = TypeVar("P")
 R = TypeVar("R")
@@ -19,6 +23,23 @@ def worker_count(config: ExecutionConfig) -> int:
     if config.workers:
         return config.workers
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def decoding(images: int, execution: ExecutionConfig) -> Iterator[bool]:
+    """While it is open, `in_process` has worker processes, if so many images are worth starting them.
+
+    Args:
+        images: How many are going to be decoded.
+        execution: How many processes.
+
+    Yields:
+        Whether there are any.
+    """
+    workers = worker_count(execution)
+    apart = workers > 1 and images >= PROCESSES_FROM_IMAGES
+    with worker_processes(workers if apart else 0):
+        yield apart
 
 
 def run_parallel(

@@ -18,7 +18,7 @@ from recolor.index import index_images
 from recolor.measure import MeasurePart, measure_part, measuring, merge_measurements, part_rows, plan_measure
 from recolor.parallel import run_parallel, worker_count
 from recolor.select import select
-from recolor.shards import finish_shards, plan_shards, write_shard
+from recolor.shards import finish_shards, plan_shards, sharding, write_shard
 from recolor.stage import Outcome, require_record
 from recolor.workspace import Workspace
 
@@ -73,7 +73,8 @@ def shard(workspace: Workspace, images: Path, config: Config) -> Outcome:
     """Writes every shard that is missing, then `data/shards/index.parquet`."""
     plan = plan_shards(workspace, config)
     write_one = partial(write_shard, workspace, images, config=config)
-    outcomes = run_parallel(write_one, plan.missing, config.execution, "shard", lambda part: part.images)
+    with sharding(plan, config) as execution:
+        outcomes = run_parallel(write_one, plan.missing, execution, "shard", lambda part: part.images)
     finished = finish_shards(workspace, config)
     return together("shard", [*outcomes, finished], finished, plan.reused)
 
@@ -142,7 +143,7 @@ def check_can_train(stages: Collection[str], config: Config) -> None:
 
     for name, model in (("generator", config.generator), ("refiner", config.refiner)):
         if f"train-{name}" in stages:
-            resolve_device(model.train.device)
+            resolve_device(model.train.device, model.train.devices)
             try:
                 check_encoder_weights(model.model.encoder_weights)
             except WeightsError as error:

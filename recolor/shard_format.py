@@ -21,7 +21,7 @@ from recolor.stage import RECORD_SUFFIX, Record, read_record, record_path, requi
 from recolor.workspace import Workspace
 
 STAGE = "shard"
-VERSION = 1  # of the format and of what is in it: raised when the same images would give other bytes
+VERSION = 2  # of the format and of what is in it: raised when the same images would give other bytes
 
 _log = logging.getLogger(__name__)
 

@@ -22,8 +22,7 @@ from recolor.config import Config, ExecutionConfig, MeasureConfig
 from recolor.errors import InputError, MissingStageError, SchemaError
 from recolor.manifest import read_table, write_manifest
 from recolor.measure.apart import measure_apart
-from recolor.parallel import worker_count
-from recolor.processes import worker_processes
+from recolor.parallel import decoding, worker_count
 from recolor.schemas import INDEX, MEASUREMENTS
 from recolor.stage import (
     Outcome,
@@ -42,7 +41,6 @@ from recolor.workspace import Workspace
 STAGE = "measure"
 MEASURE_VERSION = 6
 MAX_PARTS = 300  # in one plan: Prefect's server on SQLite stalls with more tasks in a run
-PROCESSES_FROM_IMAGES = 2000  # they take half a second to start, and are a tenth faster than threads on two cores
 _MIN_PART_IMAGES = 16
 _PARTS_PER_WORKER = 8  # so that the last ones end at about the same time
 
@@ -131,13 +129,9 @@ def measuring(plan: MeasurePlan, config: Config) -> Iterator[Config]:
         The configuration to measure with: with one part more under way than there are processes, so that none has
         nothing to do while a part is written.
     """
-    workers = worker_count(config.execution)
-    images = sum(len(part.rows) for part in plan.missing)
-    if workers == 1 or images < PROCESSES_FROM_IMAGES:
-        yield config
-        return
-    with worker_processes(workers):
-        yield replace(config, execution=replace(config.execution, workers=workers + 1))
+    with decoding(sum(len(part.rows) for part in plan.missing), config.execution) as apart:
+        workers = worker_count(config.execution) + apart
+        yield replace(config, execution=replace(config.execution, workers=workers))
 
 
 def measure_part(workspace: Workspace, images: Path, part: MeasurePart, config: Config) -> Outcome:

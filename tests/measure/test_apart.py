@@ -6,10 +6,11 @@ import pytest
 from PIL import Image
 from skimage import data as photographs
 
+from recolor import parallel
 from recolor.config import Config, ExecutionConfig, MeasureConfig
 from recolor.index import index_images
 from recolor.manifest import read_table
-from recolor.measure import measure_part, measuring, merge_measurements, plan_measure, stage
+from recolor.measure import measure_part, measuring, merge_measurements, plan_measure
 from recolor.measure.apart import measure_apart
 from recolor.processes import in_process, worker_processes
 from recolor.schemas import INDEX, MEASUREMENTS
@@ -64,7 +65,7 @@ def test_files_that_a_process_dies_of_have_their_reason_and_the_others_are_measu
 
 
 def test_a_run_goes_on_without_the_image_that_crashes_the_decoder(deadly, workspace, monkeypatch):
-    monkeypatch.setattr(stage, "PROCESSES_FROM_IMAGES", 1)
+    monkeypatch.setattr(parallel, "PROCESSES_FROM_IMAGES", 1)
     images, config = deadly({2}), Config(execution=ExecutionConfig(workers=2))
     index_images(workspace, images, config)
     plan = plan_measure(workspace, images, config)
@@ -79,7 +80,7 @@ def test_a_run_goes_on_without_the_image_that_crashes_the_decoder(deadly, worksp
 
 @pytest.mark.parametrize(("enough", "apart"), [(7, True), (8, False)])
 def test_processes_are_started_for_many_images_only(deadly, workspace, monkeypatch, enough, apart):
-    monkeypatch.setattr(stage, "PROCESSES_FROM_IMAGES", enough)
+    monkeypatch.setattr(parallel, "PROCESSES_FROM_IMAGES", enough)
     images, config = deadly(set()), Config(execution=ExecutionConfig(workers=2))
     index_images(workspace, images, config)
     plan = plan_measure(workspace, images, config)
