@@ -25,7 +25,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recolor.config import Config, ExecutionConfig, ShardConfig
-from recolor.errors import ImageError, InputError, MissingStageError
+from recolor.errors import ImageError, InputError, MissingStageError, ProcessDiedError
 from recolor.images import decode, read_bytes
 from recolor.lab import rgb_to_lab
 from recolor.lab_codes import rgb_to_codes
@@ -269,8 +269,13 @@ def _build_shard(path: Path, rows: pa.Table, images: Path, config: Config) -> di
         start = file.tell()
 
     def write(first: int) -> None:
-        chosen = [_Measured(**row) for row in rows.select(_MEASURED).slice(first, _IMAGES_AT_A_TIME).to_pylist()]
-        in_process(_write_rows, path, start + first * math.prod(shape[1:]) * dtype.itemsize, images, chosen, config)
+        some = [_Measured(**row) for row in rows.select(_MEASURED).slice(first, _IMAGES_AT_A_TIME).to_pylist()]
+        offset = start + first * math.prod(shape[1:]) * dtype.itemsize
+        try:
+            in_process(_write_rows, path, offset, images, some, config)
+        except ProcessDiedError as error:
+            names = ", ".join(str(images / file.path) for file in some)
+            raise InputError(f"{error}, on one of {names}. `recolor clean` finds which, if it is the file.") from error
 
     with ThreadPoolExecutor(worker_count(config.execution), thread_name_prefix="shard") as pool:
         list(pool.map(write, range(0, rows.num_rows, _IMAGES_AT_A_TIME)))  # the first error ends it

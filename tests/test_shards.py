@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -20,10 +21,11 @@ from PIL import Image
 from skimage import data
 from skimage.color import rgb2lab
 
-from recolor.config import Config, GeneratorConfig, RefinerConfig, ShardConfig, TrainConfig
+from recolor import parallel, pipeline, processes, shards
+from recolor.config import Config, ExecutionConfig, GeneratorConfig, RefinerConfig, ShardConfig, TrainConfig
 from recolor.errors import DamagedError, InputError, MissingStageError
 from recolor.lab import CODE_HIGH, CODE_LOW, decode_lab
-from recolor.schemas import SHARD_INDEX
+from recolor.schemas import MEASUREMENTS, SHARD_INDEX
 from recolor.shard_format import read_index
 from recolor.shards import (
     bucket_count,
@@ -277,6 +279,55 @@ def test_after_kill_9_at_any_moment_the_rerun_ends_with_the_same_bytes_and_redoe
         with locked(workspace):  # as every run does: it sweeps away what the killed one had begun to write
             assert shard_all(workspace, images) == 8 - finished
         assert contents(workspace.shards) == contents(made.shards)
+
+
+def write_measurements(workspace, images, *, mtime_ns=None):
+    """What measuring would say of the kept files' size and time; with `mtime_ns`, that they are of another time."""
+    rows = pq.read_table(workspace.manifest("clean"), columns=["path", "sha256"]).to_pylist()
+    for row in rows:
+        status = (images / row["path"]).stat()
+        row |= {"size_bytes": status.st_size, "mtime_ns": mtime_ns or status.st_mtime_ns}
+    table = pa.Table.from_pylist(rows, schema=MEASUREMENTS.arrow)
+    part = Part(workspace, "measure", 1, None, {"mtime_ns": str(mtime_ns)}, (workspace.manifest("measurements"),))
+    run_part(part, lambda staging: pq.write_table(table, staging / "measurements.parquet") or {"images": len(rows)})
+
+
+def hashed_while_sharding(workspace, images, monkeypatch):
+    """Shards everything again; returns how many image files were hashed for it."""
+    hashed = []
+    counting = SimpleNamespace(sha256=lambda data: hashed.append(1) or hashlib.sha256(data))
+    monkeypatch.setattr(shards, "hashlib", counting)
+    shutil.rmtree(workspace.shards)
+    shard_all(workspace, images)
+    return len(hashed)
+
+
+def test_a_file_of_the_measured_size_and_time_is_trusted_and_any_other_is_hashed(copied, monkeypatch):
+    workspace, images = copied
+    before = contents(workspace.shards)
+    write_measurements(workspace, images)
+    assert hashed_while_sharding(workspace, images, monkeypatch) == 0
+    write_measurements(workspace, images, mtime_ns=1)
+    assert hashed_while_sharding(workspace, images, monkeypatch) == 70
+    assert contents(workspace.shards) == before
+
+
+def test_worker_processes_write_the_same_bytes(copied, monkeypatch):
+    workspace, images = copied
+    before = contents(workspace.shards)
+    shutil.rmtree(workspace.shards)
+    monkeypatch.setattr(parallel, "PROCESSES_FROM_IMAGES", 1)
+    pipeline.shard(workspace, images, replace(CONFIG, execution=ExecutionConfig(workers=2)))
+    assert contents(workspace.shards) == before
+
+
+def test_a_worker_that_dies_is_an_error_that_names_its_images(copied, monkeypatch):
+    workspace, images = copied
+    shutil.rmtree(workspace.shards)
+    monkeypatch.setattr(parallel, "PROCESSES_FROM_IMAGES", 1)
+    monkeypatch.setattr(shards, "in_process", lambda *_: processes.in_process(os._exit, 1))
+    with pytest.raises(InputError, match=r"a worker process died.*photo 1-.*recolor clean"):
+        pipeline.shard(workspace, images, replace(CONFIG, execution=ExecutionConfig(workers=2)))
 
 
 def test_a_setting_of_another_stage_redoes_no_shard(made):
