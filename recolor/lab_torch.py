@@ -56,10 +56,10 @@ def decode_lab(codes: Tensor) -> Tensor:
     Returns:
         float32 [N, 3, H, W]: `CODE_LOW + codes * CODE_STEP`, channel by channel.
     """
-    shape = (1, 3, 1, 1)
-    step = torch.tensor(CODE_STEP, dtype=torch.float32, device=codes.device).view(shape)
-    low = torch.tensor(CODE_LOW, dtype=torch.float32, device=codes.device).view(shape)
-    return codes.float() * step + low
+    lab = codes.float()
+    for channel, step, low in zip(lab.unbind(1), CODE_STEP, CODE_LOW):
+        channel.mul_(step).add_(low)  # numbers, not tensors: to copy those to a CUDA device, the host would wait for it
+    return lab
 
 
 def scale_light(lab: Tensor, factor: Tensor) -> Tensor:

@@ -9,10 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from recolor.augment import Batch, make_batch
 from recolor.config import TrainConfig
-from recolor.dataset import Batch, Int64Array, ShardDataset, make_batch
+from recolor.dataset import ShardDataset
 from recolor.models.files import LoadedGenerator, LoadedRefiner, load_generator, load_refiner
 from recolor.models.refiner import upsample_ab
+from recolor.order import Int64Array
 
 Name = Literal["grey", "mean_ab", "generator", "refined", "oracle", "oracle_refined"]
 Kind = Literal["model", "control"]

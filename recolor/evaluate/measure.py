@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from recolor.dataset import Batch, Int64Array, ShardDataset
+from recolor.augment import Batch
+from recolor.dataset import ShardDataset
 from recolor.evaluate.controls import NAMES, Models, Name, batches_of, colour
 from recolor.evaluate.metrics import ImageMetrics, SetMetrics, image_metrics, set_metrics
 from recolor.lab import lab_to_rgb
+from recolor.order import Int64Array
 
 RGB = NDArray[np.uint8]
 Float32Array = NDArray[np.float32]

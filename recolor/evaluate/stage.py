@@ -10,7 +10,7 @@ import pyarrow as pa
 from torch import Tensor
 
 from recolor.config import Config, EvaluateConfig
-from recolor.dataset import Int64Array, ShardDataset
+from recolor.dataset import ShardDataset
 from recolor.errors import MissingStageError
 from recolor.evaluate.controls import Models, kind_of, load_models, spaced_rows, train_mean_ab
 from recolor.evaluate.facts import model_facts, outlier_counts, split_counts
@@ -20,6 +20,7 @@ from recolor.evaluate.report import MetricRow, PictureGroup, Report, render_repo
 from recolor.manifest import write_manifest
 from recolor.models.device import resolve_device
 from recolor.models.files import MODEL_FILE, model_content
+from recolor.order import Int64Array
 from recolor.parallel import worker_count
 from recolor.schemas import METRICS, PER_IMAGE_METRICS, Schema
 from recolor.shard_format import index_path

@@ -1,0 +1,130 @@
+"""From stored images to a training batch, on the device they are on: crop, mirror, exposure, L and ab.
+
+What is random is drawn for the batch of all processes and is a pure function of (seed, step, place in that batch).
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from recolor.config import TrainConfig
+from recolor.errors import ConfigError
+from recolor.lab_torch import decode_lab, scale_light
+from recolor.order import AUGMENTATION, WHOLE, Int64Array, Share, random_numbers
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One training batch, or a process's share of it; the tensors are float32, on the device.
+
+    Attributes:
+        L: [N, 1, C, C], 0..100.
+        ab: [N, 2, C, C], Lab units.
+        ab_small: [N, 2, C/4, C/4]: `ab` averaged over blocks of 4x4.
+        positions: int64 [N], numpy: the places of its images in the batch of all processes.
+        images: How many images that batch has.
+    """
+
+    L: Tensor
+    ab: Tensor
+    ab_small: Tensor
+    positions: Int64Array
+    images: int
+
+
+@dataclass(frozen=True, slots=True)
+class Augmentation:
+    """What is done to each image of a batch; arrays of N.
+
+    Attributes:
+        top, left: Where the crop begins, as a share 0..1 of the room there is.
+        flip: Whether it is mirrored left to right.
+        light: Factor of the linear light.
+    """
+
+    top: npt.NDArray[np.float64]
+    left: npt.NDArray[np.float64]
+    flip: npt.NDArray[np.bool_]
+    light: npt.NDArray[np.float32]
+
+
+def draw_augmentation(positions: Int64Array, train: TrainConfig, step: int) -> Augmentation:
+    """Draws what happens to the images at places of a step's batch: a pure function of (`train.seed`, `step`, place).
+
+    Args:
+        positions: int64 [N], from 0, in any order.
+        train: `seed`, `flip` and `exposure` count here.
+        step: From 0.
+    """
+    drawn = random_numbers(train.seed, AUGMENTATION, step).random((positions.max(initial=-1) + 1, 4))[positions]
+    flip = (drawn[:, 2] < 0.5) & train.flip
+    light = 1.0 + train.exposure * (2.0 * drawn[:, 3] - 1.0)
+    return Augmentation(drawn[:, 0], drawn[:, 1], flip, light.astype(np.float32))
+
+
+def make_batch(codes: Tensor, *, train: TrainConfig, step: int, augment: bool, share: Share = WHOLE) -> Batch:
+    """Cuts and converts stored images on the device they are on; nothing in a batch shares their memory.
+
+    With `augment`: a random crop, half of the images mirrored, and their exposure varied (L and ab together; colour
+    is what is learnt, so hues stay). Without: the centre crop.
+
+    Args:
+        codes: uint8 codes or float16 Lab [N, 3, S, S], the share's images of the batch.
+        train: `crop_px`, `seed`, `flip` and `exposure` count here.
+        step: Of the training; with the seed, fixes what is random.
+        augment: Whether anything is random.
+        share: Which of the batch's images these are.
+
+    Raises:
+        ConfigError: The crop is larger than the stored squares.
+    """
+    crop_px, room = train.crop_px, codes.shape[-1] - train.crop_px
+    if room < 0:
+        raise ConfigError(
+            f"crop_px = {crop_px}: the shards' squares are {codes.shape[-1]} px. Allowed: up to that, or run"
+            " `recolor shard` with a larger shard.size_px."
+        )
+    images = len(codes) * share.of
+    positions = share.positions(images)
+    if not augment:
+        start = room // 2
+        return _split_lab(_to_lab(codes[:, :, start : start + crop_px, start : start + crop_px]), positions, images)
+    drawn = draw_augmentation(positions, train, step)
+    lab = _to_lab(_crop(codes, drawn, crop_px))
+    if train.exposure > 0:
+        lab = scale_light(lab, to_device(drawn.light, lab.device))
+    return _split_lab(lab, positions, images)
+
+
+def to_device(array: npt.NDArray[Any], device: torch.device) -> Tensor:
+    """Copies a small array to a device; a CUDA device does not make the host wait, as it does for unpinned memory."""
+    tensor = torch.from_numpy(array)
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
+
+
+def _crop(codes: Tensor, drawn: Augmentation, crop_px: int) -> Tensor:
+    """Crops and mirrors in one gather: mirrored images read their columns backwards."""
+    choices = codes.shape[-1] - crop_px + 1
+    along = np.arange(crop_px)
+    rows = np.floor(drawn.top * choices).astype(np.int64)[:, None] + along
+    left = np.floor(drawn.left * choices).astype(np.int64)[:, None]
+    columns = left + np.where(drawn.flip[:, None], along[::-1], along)
+    image = torch.arange(len(codes), device=codes.device).view(-1, 1, 1, 1)
+    channel = torch.arange(3, device=codes.device).view(1, 3, 1, 1)
+    row = to_device(rows, codes.device).view(-1, 1, crop_px, 1)
+    column = to_device(columns, codes.device).view(-1, 1, 1, crop_px)
+    return codes[image, channel, row, column]
+
+
+def _to_lab(stored: Tensor) -> Tensor:
+    return decode_lab(stored) if stored.dtype == torch.uint8 else stored.float()
+
+
+def _split_lab(lab: Tensor, positions: Int64Array, images: int) -> Batch:
+    ab = lab[:, 1:].contiguous()
+    return Batch(lab[:, :1].contiguous(), ab, functional.avg_pool2d(ab, 4), positions, images)
