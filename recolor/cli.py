@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import click
 
@@ -26,7 +26,7 @@ from recolor.invocation import (
     workspace_option,
 )
 from recolor.storage import storage_errors, write_atomically
-from recolor.workspace import locked, open_workspace, remember_images, remembered_images
+from recolor.workspace import Workspace, locked, open_workspace, remember_images, remembered_images
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -200,6 +200,42 @@ def train_generator(target: Target) -> None:
 def train_refiner(target: Target) -> None:
     """Train the refiner: L and coarse ab to full ab."""
     _run_stages(["train-refiner"], target)
+
+
+@cli.group()
+def bench() -> None:
+    """Measure how fast a stage runs on this machine."""
+
+
+@bench.command("train")
+@stage_options
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="[auto]")
+@click.option("--model", "models", type=click.Choice(["generator", "refiner"]), multiple=True, help="[both]")
+@click.option("--mode", "modes", type=click.Choice(["eager", "compiled"]), multiple=True, help="[eager; on CUDA both]")
+@click.option("--batch", "batch_images", type=click.IntRange(min=1), help="Images a step.  [as set; on a CPU up to 8]")
+@click.option("--warmup-steps", type=click.IntRange(min=0), help="Steps that do not count.  [2; on CUDA 10]")
+@click.option("--steps", type=click.IntRange(min=1), help="Steps that count.  [5; on CUDA 50]")
+@click.option("--trace", is_flag=True, help="Also show the operations that take the most time.")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="JSON file for the figures.")
+def bench_train(target: Target, out: Path | None, **options: Any) -> None:
+    """Measure the two trainings beside what the device does at most.
+
+    Images a second, the share of a step that waits for data, operations and memory traffic a second, and their shares
+    of the device's own matrix rate and copy bandwidth. Reads the workspace's shards where it has some, else random
+    ones, and keeps nothing.
+
+    `data` is what a step spends on getting its batch ready, `waiting` what of it is not conversion on the device; GB/s
+    counts what each operation would move by itself, so that compiled steps may seem to move more than they can.
+    """
+    config = read_settings(target)
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # torch's profiler would report its own starts and stops
+    from recolor.bench import Options, bench_training, report_json, report_text
+
+    report = bench_training(Workspace(target.workspace.expanduser().absolute()), config, Options(**options))
+    if out is not None:
+        with storage_errors(out):
+            write_atomically(out, report_json(report))
+    click.echo(report_text(report))
 
 
 @cli.command()
