@@ -206,8 +206,9 @@ class TrainConfig:
         validate_steps: Validation loss each so many steps.
         patience: Stops after so many validations without a lower loss, and the weights of the best one are exported;
             0 never stops early, and exports the last.
-        metrics_steps: The metrics so far are written each so many steps.
-        tensorboard: They are written for TensorBoard too.
+        metrics_steps: The metrics so far are written each so many steps, beside the model as `metrics_so_far.parquet`;
+            after the first thousand, once they have grown by a hundredth.
+        tensorboard: They are written for TensorBoard too, into `tensorboard/` beside the model.
         crop_px: Side of the square fed to the model.
         flip: Mirror half of the images.
         exposure: Exposure is varied by a factor of up to 1 ± this, L and ab together.

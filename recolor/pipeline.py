@@ -133,17 +133,19 @@ def check_can_train(stages: Collection[str], config: Config) -> None:
     """Makes sure that the stages will find their device and their encoder's weights, before hours of other work.
 
     Raises:
-        ConfigError: A device was asked for that is not there.
+        ConfigError: A device or a package was asked for that is not there.
         WeightsError: Weights were asked for that cannot be had.
     """
     if not {"train-generator", "train-refiner", "evaluate"} & set(stages):
         return
     from recolor.models.device import resolve_device
     from recolor.models.weights import check_encoder_weights
+    from recolor.train.checks import check_packages
 
     for name, model in (("generator", config.generator), ("refiner", config.refiner)):
         if f"train-{name}" in stages:
             resolve_device(model.train.device, model.train.devices)
+            check_packages(name, model.train)
             try:
                 check_encoder_weights(model.model.encoder_weights)
             except WeightsError as error:

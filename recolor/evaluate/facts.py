@@ -14,7 +14,6 @@ from recolor.workspace import Workspace
 
 CURVE_FILE = "loss_curve.png"
 _SPLITS = ("train", "val", "test")
-_NOT_KEPT = ("training.train.device", "training.train.checkpoint_steps")  # how it was run, not what came of it
 
 
 def split_counts(workspace: Workspace) -> tuple[Count, ...]:
@@ -47,7 +46,7 @@ def _settings(details: Mapping[str, Any], at: str = "") -> Iterator[tuple[str, s
         name = at + key
         if isinstance(value, Mapping):
             yield from _settings(value, name + ".")
-        elif not isinstance(value, list) and name not in _NOT_KEPT:
+        elif not isinstance(value, list):
             yield name, _shortened(str(value))
 
 

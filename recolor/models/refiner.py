@@ -41,8 +41,10 @@ class Refiner(nn.Module):
         Returns:
             ab [N,2,H,W], float32, in Lab units.
         """
+        encoded = self.encoder(L)[0]
         pixels = functional.pixel_unshuffle(L / 50 - 1, 4)  # fine detail that the encoder's pooling drops
-        features = torch.cat([self.encoder(L)[0], pixels, self.encode_ab(ab_small / AB_SCALE)], dim=1)
+        pixels = pixels.to(encoded.dtype, memory_format=torch.channels_last)  # else all would be widened to float32
+        features = torch.cat([encoded, pixels, self.encode_ab(ab_small / AB_SCALE)], dim=1)
         x = self.join(features)
         correction = self.head(self.upsample(x + self.body(x))).float() * AB_SCALE
         ab: Tensor = upsample_ab(ab_small) + correction

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,19 +10,24 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from recolor.augment import Batch, make_batch
 from recolor.config import Config, GeneratorConfig, TrainConfig
-from recolor.dataset import Batch, ShardDataset, make_batch
+from recolor.dataset import ShardDataset
 from recolor.models.ab_bins import AbBins, class_weights
-from recolor.models.device import resolve_device
 from recolor.models.files import bins_json
 from recolor.models.generator import Generator
 from recolor.models.weights import encoder_identity, load_encoder_weights
-from recolor.stage import Counts, Outcome, Part, run_part, stage_key
+from recolor.stage import Counts, Outcome, Part, stage_key
+from recolor.train.checks import check_training
+from recolor.train.group import leads, own_device
+from recolor.train.launch import TrainingStage, run_training
 from recolor.train.loop import train
 from recolor.train.losses import distribution_loss, regression_loss
 from recolor.train.outputs import (
     keyed,
     model_outputs,
+    named_settings,
+    settings_that_count,
     shards_record,
     stored_px,
     validation_set,
@@ -47,21 +52,14 @@ def train_generator(workspace: Workspace, config: Config) -> Outcome:
         config: `config.generator` counts.
 
     Raises:
-        ConfigError: CUDA was asked for and is not there.
+        ConfigError: CUDA, or more devices than there are, was asked for.
         MissingStageError: There are no finished shards.
         InputError: The train split is empty.
         WeightsError: The encoder's first weights cannot be had.
-        TrainingError: The loss is no longer finite.
+        TrainingError: The loss is no longer finite, or one of several processes has died.
         StorageError: The disk is full or failing.
     """
-    device = resolve_device(config.generator.train.device)
-    inputs = {
-        "shards": shards_record(workspace).content,
-        "encoder": encoder_identity(config.generator.model.encoder_weights),
-    }
-    folder = workspace.models / "generator"
-    part = Part(workspace, STAGE, VERSION, keyed(config.generator), inputs, model_outputs(folder))
-    return run_part(part, lambda staging: _build(part, config.generator, device, staging))
+    return run_training(GENERATOR, workspace, config)
 
 
 def colour_distribution(dataset: ShardDataset, config: TrainConfig) -> Tensor:
@@ -77,24 +75,54 @@ def colour_distribution(dataset: ShardDataset, config: TrainConfig) -> Tensor:
     return total / count
 
 
-def _build(part: Part, config: GeneratorConfig, device: torch.device, staging: Path) -> Counts:
+def generator_loss(config: GeneratorConfig, bins: AbBins, weights: Tensor) -> Loss:
+    """What a generator's training minimises, as its head is.
+
+    Args:
+        config: Its settings.
+        bins: The ab bins.
+        weights: Weight of each bin, float32 [Q]; a regression has no use for them.
+    """
+
+    def distribution(model: nn.Module, batch: Batch) -> Tensor:
+        return distribution_loss(model(batch.L), batch.ab_small, bins, weights)
+
+    def regression(model: nn.Module, batch: Batch) -> Tensor:
+        return regression_loss(model(batch.L), batch.ab_small)
+
+    return distribution if config.model.head == "distribution" else regression
+
+
+def _part(workspace: Workspace, config: Config) -> Part:
+    inputs = {
+        "shards": shards_record(workspace).content,
+        "encoder": encoder_identity(config.generator.model.encoder_weights),
+    }
+    folder = workspace.models / "generator"
+    return Part(workspace, STAGE, VERSION, keyed(config.generator), inputs, model_outputs(folder))
+
+
+def _build(part: Part, settings: Config, staging: Path) -> Counts:
+    config = settings.generator
+    device = own_device(config.train)
+    check_training("generator", config.train, device, shards_record(part.workspace).counts["val"])
     model, weights_sha256 = _fresh_model(config)
     train_set = ShardDataset.open(part.workspace, "train")
     colours = colour_distribution(train_set, config.train)
-    key = _checkpoint_key(part, config)
     training = Training(
         name="generator",
         model=model.to(device),
-        loss=_loss(config, model.bins, class_weights(colours, config.rebalance).to(device)),
+        loss=generator_loss(config, model.bins, class_weights(colours, config.rebalance).to(device)),
         config=config.train,
-        checkpoints=part.outputs[0].parent / "checkpoints" / key[:16],
-        key=key,
+        checkpoints=_checkpoints(part, settings),
+        key=_checkpoint_key(part, config),
+        settings=named_settings(part, _checkpoint_settings(config)),
     )
     trained = train(training, train_set, validation_set(part.workspace))
-    write_outputs(
-        staging, trained, _config_json(part, config, colours, weights_sha256, stored_px(train_set)), "generator"
-    )
-    return {"steps": config.train.steps, "images": train_set.rows}
+    if leads():
+        config_json = _config_json(part, config, colours, weights_sha256, stored_px(train_set))
+        write_outputs(staging, trained, config_json, "generator")
+    return {"steps": trained.steps, "images": train_set.rows}
 
 
 def _fresh_model(config: GeneratorConfig) -> tuple[Generator, str]:
@@ -105,25 +133,23 @@ def _fresh_model(config: GeneratorConfig) -> tuple[Generator, str]:
     return model, load_encoder_weights(model.encoder, config.model.encoder_weights)
 
 
-def _loss(config: GeneratorConfig, bins: AbBins, weights: Tensor) -> Loss:
-    def distribution(model: nn.Module, batch: Batch) -> Tensor:
-        return distribution_loss(model(batch.L), batch.ab_small, bins, weights)
-
-    def regression(model: nn.Module, batch: Batch) -> Tensor:
-        return regression_loss(model(batch.L), batch.ab_small)
-
-    return distribution if config.model.head == "distribution" else regression
-
-
 def _checkpoint_key(part: Part, config: GeneratorConfig) -> str:
-    """The part's key without T, which is used only to read the distribution: another T trains nothing again."""
-    return stage_key(STAGE, VERSION, replace(keyed(config), temperature=1.0), part.inputs)
+    return stage_key(STAGE, VERSION, _checkpoint_settings(config), part.inputs)
+
+
+def _checkpoint_settings(config: GeneratorConfig) -> GeneratorConfig:
+    """Those of the part without T, which is used only to read the distribution: another T trains nothing again."""
+    return replace(keyed(config), temperature=1.0)
+
+
+def _checkpoints(part: Part, settings: Config) -> Path:
+    return part.outputs[0].parent / "checkpoints" / _checkpoint_key(part, settings.generator)[:16]
 
 
 def _config_json(
     part: Part, config: GeneratorConfig, colours: Tensor, weights_sha256: str, image_px: int
 ) -> Mapping[str, Any]:
-    settings = asdict(keyed(config))
+    settings = settings_that_count(config)
     return {
         "kind": "generator",
         "image_px": image_px,
@@ -135,3 +161,12 @@ def _config_json(
         "encoder": {"weights": part.inputs["encoder"], "tensors_sha256": weights_sha256},
         "training": {"train": settings["train"], "rebalance": config.rebalance, "inputs": dict(part.inputs)},
     }
+
+
+GENERATOR = TrainingStage(
+    name="generator",
+    settings=lambda config: config.generator,
+    part=_part,
+    build=_build,
+    checkpoints=_checkpoints,
+)

@@ -1,11 +1,9 @@
 """What a finished training leaves: the model, its config, its metrics and their picture."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, TypeVar
-
-import pyarrow as pa
 
 from recolor.config import GeneratorConfig, RefinerConfig
 from recolor.dataset import ShardDataset
@@ -14,16 +12,29 @@ from recolor.models.files import CONFIG_FILE, MODEL_FILE, save_model
 from recolor.models.weights import weights_kind
 from recolor.schemas import TRAINING_METRICS
 from recolor.shard_format import index_path
-from recolor.stage import Record, require_record
-from recolor.train.checkpoint import Metric
+from recolor.stage import Part, Record, require_record
 from recolor.train.curves import draw_loss_curve
-from recolor.train.loop import Trained
+from recolor.train.metrics import metrics_table
+from recolor.train.resume import Trained
 from recolor.workspace import Workspace
 
 C = TypeVar("C", GeneratorConfig, RefinerConfig)
 
 METRICS_FILE = "metrics.parquet"
 CURVE_FILE = "loss_curve.png"
+
+# What a training runs on, and what is saved on the way: one value stands for all.
+_NEUTRAL: dict[str, Any] = {
+    "device": "auto",
+    "devices": 1,
+    "compile": False,
+    "deterministic": False,
+    "resident": "auto",
+    "checkpoint_steps": 1,
+    "keep_checkpoints": 1,
+    "metrics_steps": 1,
+    "tensorboard": False,
+}
 
 
 def model_outputs(folder: Path) -> tuple[Path, ...]:
@@ -33,9 +44,11 @@ def model_outputs(folder: Path) -> tuple[Path, ...]:
 
 def write_outputs(folder: Path, trained: Trained, config_json: Mapping[str, Any], curve_title: str) -> None:
     """Writes all of them; the same training gives the same bytes."""
-    save_model(folder, trained.model, config_json)
-    write_manifest(TRAINING_METRICS, _metrics_table(trained.metrics), folder / METRICS_FILE)
-    draw_loss_curve(trained.metrics, curve_title, folder / CURVE_FILE)
+    came_to = {"steps_done": trained.steps, "exported_step": trained.exported_step}
+    training = {**config_json["training"], **came_to}
+    save_model(folder, trained.model, {**config_json, "training": training})
+    write_manifest(TRAINING_METRICS, metrics_table(trained.metrics), folder / METRICS_FILE)
+    draw_loss_curve(trained.metrics, curve_title, folder / CURVE_FILE, planned_steps=trained.planned_steps)
 
 
 def keyed(config: C) -> C:
@@ -45,9 +58,23 @@ def keyed(config: C) -> C:
     The encoder's first weights count by their content, as an input.
     """
     model = replace(config.model, encoder_weights=weights_kind(config.model.encoder_weights))
-    where = replace(config.train, device="auto", devices=1, compile=False, deterministic=False, resident="auto")
-    train = replace(where, checkpoint_steps=1, keep_checkpoints=1, metrics_steps=1, tensorboard=False)
-    return replace(config, model=model, train=train)
+    return replace(config, model=model, train=replace(config.train, **_NEUTRAL))
+
+
+def settings_that_count(config: C) -> dict[str, Any]:
+    """The settings of `keyed` as `config.json` has them: without those that do not count."""
+    settings = asdict(keyed(config))
+    settings["train"] = {name: value for name, value in settings["train"].items() if name not in _NEUTRAL}
+    return settings
+
+
+def named_settings(part: Part, config: C) -> dict[str, object]:
+    """What a training's key is made of, by dotted names: its stage, its settings that count, its inputs."""
+    return {
+        "stage": f"{part.stage}, version {part.version}",
+        **_dotted(settings_that_count(config)),
+        **_dotted({"inputs": part.inputs}),
+    }
 
 
 def shards_record(workspace: Workspace) -> Record:
@@ -69,8 +96,9 @@ def validation_set(workspace: Workspace) -> ShardDataset | None:
     return ShardDataset.open(workspace, "val") if shards_record(workspace).counts["val"] else None
 
 
-def _metrics_table(metrics: Sequence[Metric]) -> pa.Table:
-    columns = list(zip(*metrics, strict=True))
-    types = (pa.int64(), pa.string(), pa.float64(), pa.float64())
-    names = ("step", "split", "loss", "lr")
-    return pa.table({name: pa.array(values, type_) for name, values, type_ in zip(names, columns, types, strict=True)})
+def _dotted(values: Mapping[str, Any], at: str = "") -> dict[str, object]:
+    """Every single value of nested ones, by its dotted name."""
+    flat: dict[str, object] = {}
+    for name, value in values.items():
+        flat.update(_dotted(value, f"{at}{name}.") if isinstance(value, Mapping) else {f"{at}{name}": value})
+    return flat

@@ -1,25 +1,29 @@
 """Training the refiner: from the shards and the generator to `data/models/refiner/`."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from recolor.augment import Batch
 from recolor.config import Config, RefinerConfig
-from recolor.dataset import Batch, ShardDataset
-from recolor.models.device import resolve_device
+from recolor.dataset import ShardDataset
 from recolor.models.files import MODEL_FILE, LoadedGenerator, load_generator, model_content
 from recolor.models.refiner import Refiner
 from recolor.models.weights import encoder_identity, load_encoder_weights
-from recolor.stage import Counts, Outcome, Part, require_record, run_part
+from recolor.stage import Counts, Outcome, Part, require_record
+from recolor.train.checks import check_training
+from recolor.train.group import leads, own_device
+from recolor.train.launch import TrainingStage, run_training
 from recolor.train.loop import train
 from recolor.train.losses import refinement_loss
 from recolor.train.outputs import (
     keyed,
     model_outputs,
+    named_settings,
+    settings_that_count,
     shards_record,
     stored_px,
     validation_set,
@@ -40,50 +44,68 @@ def train_refiner(workspace: Workspace, config: Config) -> Outcome:
         config: `config.refiner` counts.
 
     Raises:
-        ConfigError: CUDA was asked for and is not there.
+        ConfigError: CUDA, or more devices than there are, was asked for.
         MissingStageError: There are no finished shards, or there is no generator.
         InputError: The train split is empty.
         WeightsError: The encoder's first weights cannot be had, or the generator cannot be read.
-        TrainingError: The loss is no longer finite.
+        TrainingError: The loss is no longer finite, or one of several processes has died.
         StorageError: The disk is full or failing.
     """
-    device = resolve_device(config.refiner.train.device)
+    return run_training(REFINER, workspace, config)
+
+
+def mixed_ab(generator: LoadedGenerator, batch: Batch, predicted_fraction: float) -> Tensor:
+    """Low-resolution ab to refine: the generator's for the first images of a batch, the truth for the others.
+
+    The order of a batch is random already, so that no further chance is needed. In a process's share, the first
+    images are those that are among the first of the whole batch.
+    """
+    count = int((batch.positions < round(predicted_fraction * batch.images)).sum())
+    if count == 0:
+        return batch.ab_small
+    return torch.cat([generator.predict_ab(batch.L[:count]), batch.ab_small[count:]])
+
+
+def refiner_loss(generator: LoadedGenerator, predicted_fraction: float) -> Loss:
+    """What a refiner's training minimises; see `mixed_ab`."""
+
+    def refinement(model: nn.Module, batch: Batch) -> Tensor:
+        return refinement_loss(model(batch.L, mixed_ab(generator, batch, predicted_fraction)), batch.ab)
+
+    return refinement
+
+
+def _part(workspace: Workspace, config: Config) -> Part:
     inputs = {
         "shards": shards_record(workspace).content,
         "generator": _generator_content(workspace),
         "encoder": encoder_identity(config.refiner.model.encoder_weights),
     }
     folder = workspace.models / "refiner"
-    part = Part(workspace, STAGE, VERSION, keyed(config.refiner), inputs, model_outputs(folder))
-    return run_part(part, lambda staging: _build(part, config.refiner, device, staging))
+    return Part(workspace, STAGE, VERSION, keyed(config.refiner), inputs, model_outputs(folder))
 
 
-def mixed_ab(generator: LoadedGenerator, batch: Batch, predicted_fraction: float) -> Tensor:
-    """Low-resolution ab to refine: the generator's for the first images of a batch, the truth for the others.
-
-    The order of a batch is random already, so that no further chance is needed.
-    """
-    count = round(predicted_fraction * len(batch.L))
-    if count == 0:
-        return batch.ab_small
-    return torch.cat([generator.predict_ab(batch.L[:count]), batch.ab_small[count:]])
-
-
-def _build(part: Part, config: RefinerConfig, device: torch.device, staging: Path) -> Counts:
+def _build(part: Part, settings: Config, staging: Path) -> Counts:
+    config = settings.refiner
+    device = own_device(config.train)
+    check_training("refiner", config.train, device, shards_record(part.workspace).counts["val"])
     model, weights_sha256 = _fresh_model(config)
     generator = load_generator(part.workspace.models / "generator", device)
     train_set = ShardDataset.open(part.workspace, "train")
     training = Training(
         name="refiner",
         model=model.to(device),
-        loss=_loss(generator, config.predicted_fraction),
+        loss=refiner_loss(generator, config.predicted_fraction),
         config=config.train,
-        checkpoints=part.outputs[0].parent / "checkpoints" / part.key[:16],
+        checkpoints=_checkpoints(part, settings),
         key=part.key,
+        settings=named_settings(part, config),
     )
     trained = train(training, train_set, validation_set(part.workspace))
-    write_outputs(staging, trained, _config_json(part, config, weights_sha256, stored_px(train_set)), "refiner")
-    return {"steps": config.train.steps, "images": train_set.rows}
+    if leads():
+        config_json = _config_json(part, config, weights_sha256, stored_px(train_set))
+        write_outputs(staging, trained, config_json, "refiner")
+    return {"steps": trained.steps, "images": train_set.rows}
 
 
 def _generator_content(workspace: Workspace) -> str:
@@ -98,15 +120,13 @@ def _fresh_model(config: RefinerConfig) -> tuple[Refiner, str]:
     return model, load_encoder_weights(model.encoder, config.model.encoder_weights)
 
 
-def _loss(generator: LoadedGenerator, predicted_fraction: float) -> Loss:
-    def refinement(model: nn.Module, batch: Batch) -> Tensor:
-        return refinement_loss(model(batch.L, mixed_ab(generator, batch, predicted_fraction)), batch.ab)
-
-    return refinement
+def _checkpoints(part: Part, settings: Config) -> Path:
+    del settings
+    return part.outputs[0].parent / "checkpoints" / part.key[:16]
 
 
 def _config_json(part: Part, config: RefinerConfig, weights_sha256: str, image_px: int) -> Mapping[str, Any]:
-    settings = asdict(keyed(config))
+    settings = settings_that_count(config)
     return {
         "kind": "refiner",
         "image_px": image_px,
@@ -119,3 +139,12 @@ def _config_json(part: Part, config: RefinerConfig, weights_sha256: str, image_p
             "inputs": dict(part.inputs),
         },
     }
+
+
+REFINER = TrainingStage(
+    name="refiner",
+    settings=lambda config: config.refiner,
+    part=_part,
+    build=_build,
+    checkpoints=_checkpoints,
+)

@@ -1,7 +1,7 @@
 """One step of a training: its learning rate, the loss under autocast, the optimiser, the averaged weights."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +12,9 @@ from torch import Tensor, nn
 
 from recolor.augment import Batch
 from recolor.config import TrainConfig
-from recolor.train.checkpoint import Metric
+from recolor.train.batch_norm import with_global_batch_norm
+from recolor.train.group import replicated
+from recolor.train.metrics import Metric
 
 _FINAL_LR_FRACTION = 0.01
 _EMA_WARMUP_STEPS = 10
@@ -29,8 +31,9 @@ class Training:
         model: With its first weights, on its device.
         loss: Of a batch under the given model, a float32 scalar.
         config: How.
-        checkpoints: Folder of this training's checkpoints alone.
+        checkpoints: Folder of this training's checkpoints alone: `data/models/<name>/checkpoints/<start of key>`.
         key: Of this training.
+        settings: What the key is made of, by dotted names: tells what another training's checkpoint differs in.
     """
 
     name: str
@@ -39,18 +42,57 @@ class Training:
     config: TrainConfig
     checkpoints: Path
     key: str
+    settings: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def folder(self) -> Path:
+        """Of the model: `data/models/<name>`."""
+        return self.checkpoints.parents[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Paired:
+    """The tensors of the averaged model beside the model's, in one order.
+
+    Attributes:
+        averaged, current: Weights, and batch norm's statistics.
+        counters, counts: Integers, such as how many batches a batch norm has seen.
+    """
+
+    averaged: list[Tensor]
+    current: list[Tensor]
+    counters: list[Tensor]
+    counts: list[Tensor]
 
 
 @dataclass(slots=True)
 class State:
-    """What changes from step to step; `pending` holds steps' losses and gradient norms still on the device."""
+    """What changes from step to step.
+
+    Attributes:
+        model: In training mode.
+        replica: The same model, as the loss calls it: several processes average its gradients.
+        ema: The averaged model, in evaluation mode; of a finished training, what is exported.
+        optimizer: Of the model's parameters.
+        parameters: The model's. They and `paired` are listed once: to list them at each step takes as long as to
+            average them.
+        paired: The tensors of `ema` and `model`.
+        step: Steps done.
+        metrics: What was measured so far.
+        pending: Steps' losses and gradient norms still on the device.
+        done: Whether the training was finished before.
+    """
 
     model: nn.Module
+    replica: nn.Module
     ema: nn.Module
     optimizer: torch.optim.AdamW
+    parameters: list[nn.Parameter]
+    paired: Paired
     step: int = 0
     metrics: list[Metric] = field(default_factory=list)
     pending: list[tuple[int, Tensor]] = field(default_factory=list)
+    done: bool = False
 
 
 def lr_at(step: int, config: TrainConfig) -> float:
@@ -73,23 +115,29 @@ def uses_bfloat16(config: TrainConfig, device: torch.device) -> bool:
 
 
 def fresh_state(training: Training) -> State:
-    """The state before the first step: the model as it is, an average that equals it, a fresh optimiser."""
-    training.model.to(memory_format=torch.channels_last)
-    ema = deepcopy(training.model).requires_grad_(False)
-    return State(training.model, ema, _optimizer(training.model, training.config))
+    """The state before the first step: the model as it is, an average that equals it, a fresh optimiser.
+
+    With `compile`, the model's first step compiles it, in place: the names of its tensors stay. The averaged model is
+    not compiled: it only runs for validation.
+    """
+    model = with_global_batch_norm(training.model).to(memory_format=torch.channels_last).train()
+    ema = deepcopy(model).requires_grad_(False).eval()
+    if training.config.compile:
+        model.compile()
+    optimizer = _optimizer(model, training.config)
+    return State(model, replicated(model), ema, optimizer, list(model.parameters()), _paired(ema, model))
 
 
 def one_step(training: Training, state: State, batch: Batch) -> None:
     """Takes one step; its loss and gradient norm stay on the device, in `state.pending`."""
-    state.model.train()
     for group in state.optimizer.param_groups:
         group["lr"] = lr_at(state.step, training.config)
-    loss = loss_of(training, state.model, batch)
+    loss = loss_of(training, state.replica, batch)
     state.optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]  # torch ships this one without types
-    norm = nn.utils.clip_grad_norm_(state.model.parameters(), training.config.clip_norm)
+    norm = nn.utils.clip_grad_norm_(state.parameters, training.config.clip_norm)
     state.optimizer.step()
-    _average(state.ema, state.model, ema_decay_at(state.step, training.config))
+    _average(state.paired, ema_decay_at(state.step, training.config))
     state.pending.append((state.step, torch.stack([loss.detach(), norm])))
     state.step += 1
 
@@ -116,11 +164,16 @@ def _optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
     return torch.optim.AdamW(groups, lr=config.lr, fused=True)
 
 
-@torch.no_grad()
-def _average(ema: nn.Module, model: nn.Module, decay: float) -> None:
-    """Moves the averaged weights, and batch norm's statistics with them, a little towards the model's."""
+def _paired(ema: nn.Module, model: nn.Module) -> Paired:
     averaged, current = ema.state_dict(), model.state_dict()
     floats = [name for name, tensor in averaged.items() if tensor.is_floating_point()]
-    torch._foreach_lerp_([averaged[name] for name in floats], [current[name] for name in floats], 1 - decay)
-    for name in averaged.keys() - set(floats):
-        averaged[name].copy_(current[name])
+    integers = [name for name in averaged if name not in set(floats)]
+    return Paired(*([state[name] for name in names] for names in (floats, integers) for state in (averaged, current)))
+
+
+@torch.no_grad()
+def _average(paired: Paired, decay: float) -> None:
+    """Moves the averaged weights, and batch norm's statistics with them, a little towards the model's."""
+    torch._foreach_lerp_(paired.averaged, paired.current, 1 - decay)
+    if paired.counters:
+        torch._foreach_copy_(paired.counters, paired.counts)

@@ -1,10 +1,14 @@
+import multiprocessing
 from collections.abc import Callable
 from dataclasses import replace
+from multiprocessing.process import BaseProcess
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+from torch import nn
 
 from recolor.config import (
     Config,
@@ -15,15 +19,34 @@ from recolor.config import (
     ShardConfig,
     TrainConfig,
 )
+from recolor.dataset import ShardDataset
 from recolor.lab import encode_lab, rgb_to_lab
 from recolor.manifest import write_manifest
 from recolor.schemas import SHARD_INDEX
 from recolor.shard_format import STAGE, VERSION, index_path
 from recolor.stage import Part, run_part
+from recolor.train.step import Loss, Training
 from recolor.workspace import Workspace, open_workspace
 
 SIZE_PX = 64
 MakeShards = Callable[..., Workspace]
+MakeTraining = Callable[..., Training]
+
+
+class Painter(nn.Module):
+    """The least model that has weights, statistics and a counter."""
+
+    def __init__(self, channels: int = 2) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(1, channels, 3, padding=1)
+        self.norm = nn.BatchNorm2d(channels)
+
+    def forward(self, L):
+        return self.norm(self.conv(L / 100))
+
+
+def _painter_loss(model, batch):
+    return (model(batch.L)[:, :2] - batch.ab / 110).square().mean()
 
 
 def _landscape(rng: np.random.Generator) -> np.ndarray:
@@ -83,6 +106,40 @@ def make_shards(tmp_path) -> MakeShards:
 
 
 @pytest.fixture
+def sets(make_shards) -> tuple[ShardDataset, ShardDataset]:
+    """Train and val split of such a workspace."""
+    workspace = make_shards()
+    return ShardDataset.open(workspace, "train"), ShardDataset.open(workspace, "val")
+
+
+@pytest.fixture
+def painter_loss() -> Loss:
+    """The loss of a `Painter`."""
+    return _painter_loss
+
+
+@pytest.fixture
+def make_training(tmp_path) -> MakeTraining:
+    """Makes a training of a `Painter`, with the same first weights each time: `make_training(config, loss=...)`."""
+
+    def make(
+        config: TrainConfig, *, loss=_painter_loss, at: Path = tmp_path, key: str = "k", channels: int = 2, **more
+    ):
+        torch.manual_seed(14)
+        return Training(
+            name="painter",
+            model=Painter(channels),
+            loss=loss,
+            config=config,
+            checkpoints=at / "checkpoints" / "k",
+            key=key,
+            **more,
+        )
+
+    return make
+
+
+@pytest.fixture
 def tiny() -> Config:
     """Settings of a training that takes about a second."""
     train = TrainConfig(
@@ -106,3 +163,43 @@ def tiny() -> Config:
             model=RefinerModelConfig(encoder_weights="none", width=8, blocks=1), train=replace(train, seed=1)
         ),
     )
+
+
+# Children are forked from a server that has imported torch and never used it: each starts at once.
+_context = multiprocessing.get_context("forkserver")
+_context.set_forkserver_preload(["recolor.train"])
+_AS_TORCHRUN = """
+import os
+from pathlib import Path
+from torch import set_num_threads
+os.environ.update(RANK="{rank}", LOCAL_RANK="{rank}", WORLD_SIZE="{of}", LOCAL_WORLD_SIZE="{of}")
+os.environ["GLOO_SOCKET_IFNAME"] = "lo"
+set_num_threads(1)
+folder, rank = Path({folder!r}), {rank}
+"""
+
+
+@pytest.fixture
+def started() -> Callable[..., BaseProcess]:
+    """Starts a process that runs Python text, with torchrun's variables for its rank and with a `folder`."""
+
+    def start(text: str, folder: Path, rank: int = 0, of: int = 1) -> BaseProcess:
+        text = _AS_TORCHRUN.format(rank=rank, of=of, folder=str(folder)) + text
+        process = _context.Process(target=exec, args=(text, {}))
+        process.start()
+        return process
+
+    return start
+
+
+@pytest.fixture
+def together(started: Callable[..., BaseProcess]) -> Callable[..., None]:
+    """Runs Python text in two processes; they end with the `codes`."""
+
+    def run(text: str, folder: Path, codes: tuple[int, int] = (0, 0)) -> None:
+        processes = [started(text, folder, rank, of=2) for rank in range(2)]
+        for process in processes:
+            process.join()
+        assert tuple(process.exitcode for process in processes) == codes
+
+    return run

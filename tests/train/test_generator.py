@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from recolor.dataset import ShardDataset, make_batch
+from recolor.augment import make_batch
+from recolor.dataset import ShardDataset
 from recolor.errors import ConfigError, InputError, MissingStageError, WeightsError
 from recolor.frames import read_manifest
 from recolor.models.ab_bins import AbBins

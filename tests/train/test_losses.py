@@ -52,3 +52,29 @@ def test_losses_of_bfloat16_predictions_are_float32(bins):
     logits = torch.zeros(1, bins.count, 2, 2, dtype=torch.bfloat16)
     assert distribution_loss(logits, ab, bins, torch.ones(bins.count)).dtype == torch.float32
     assert refinement_loss(ab.bfloat16(), ab).dtype == torch.float32
+
+
+@pytest.mark.parametrize("loss", ["distribution", "regression", "refinement", "annealed mean"])
+def test_losses_and_colour_under_autocast_are_to_the_bit_what_they_are_without(bins, loss):
+    rng = torch.Generator().manual_seed(18)
+    ab = torch.rand(2, 2, 6, 8, generator=rng) * 120 - 60
+    logits = torch.randn(2, bins.count, 6, 8, generator=rng) * 4
+    weights = class_weights(torch.rand(bins.count, generator=rng, dtype=torch.float64).softmax(0), 0.5)
+    predicted = torch.rand(2, 2, 6, 8, generator=rng) * 120 - 60
+
+    def computed():
+        return {
+            "distribution": lambda: distribution_loss(logits, ab, bins, weights),
+            "regression": lambda: regression_loss(predicted, ab),
+            "refinement": lambda: refinement_loss(predicted, ab),
+            "annealed mean": lambda: bins.annealed_mean(logits, 0.38),
+        }[loss]()
+
+    expected = computed()
+    with torch.autocast("cpu", torch.bfloat16):
+        found = computed()
+        nearest, shares = bins.soft_encode(ab.permute(0, 2, 3, 1))
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, expected, rtol=0, atol=0)
+    assert shares.dtype == torch.float32
+    assert nearest.dtype == torch.int64

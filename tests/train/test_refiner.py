@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from recolor.dataset import ShardDataset, make_batch
+from recolor.augment import make_batch
+from recolor.dataset import ShardDataset
 from recolor.errors import MissingStageError
 from recolor.models.files import load_generator, load_refiner
 from recolor.models.refiner import upsample_ab
