@@ -122,6 +122,7 @@ def test_shares_together_are_the_batch_of_one_process(of):
     for rank in range(of):
         ours = make_batch(codes[rank::of], train=TRAIN, step=4, augment=True, share=Share(rank, of))
         np.testing.assert_array_equal(ours.positions, np.arange(rank, 6, of))
+        assert ours.images == 6
         assert ours.positions.dtype == np.int64
         assert torch.equal(ours.L, whole.L[ours.positions])
         assert torch.equal(ours.ab, whole.ab[ours.positions])

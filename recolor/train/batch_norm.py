@@ -9,14 +9,15 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.nn import functional
 
-from recolor.train.group import averaged, own_share
+from recolor.train.group import gathered, own_share, summed
 
 
 def with_global_batch_norm(model: nn.Module) -> nn.Module:
     """Gives a model, in place, batch norms that see the whole batch; does nothing for a training of one process.
 
-    On CUDA they are torch's own, which are fast there and refuse a CPU's tensors.
+    On CUDA they are torch's own, which refuse a CPU's tensors.
     """
     if not dist.is_initialized():
         return model
@@ -30,56 +31,74 @@ def with_global_batch_norm(model: nn.Module) -> nn.Module:
 
 
 class GlobalBatchNorm2d(nn.BatchNorm2d):
-    """Batch norm of [N,C,H,W] over N, H, W and the processes, each of which has as many images, on a CPU."""
+    """Batch norm of [N,C,H,W] over N, H, W and the processes, each of which has as many images, on a CPU.
+
+    Statistics are float32, or float64 where the parameters are.
+    """
 
     def forward(self, x: Tensor) -> Tensor:
-        """Maps [N,C,H,W] to the same shape and type; computed in float32 or, where `x` is, float64."""
+        """Maps [N,C,H,W] to the same shape and type."""
         if not self.training:
             return super().forward(x)
-        wide = x.to(torch.promote_types(x.dtype, torch.float32))
-        mean = _mean_of_group(wide.mean((0, 2, 3)))
-        centred = wide - _per_channel(mean)
-        variance = _mean_of_group(centred.square().mean((0, 2, 3)))
-        self._remember(mean, variance, own_share().of * x.numel() // x.shape[1])
-        normal = centred * _per_channel((variance + self.eps).rsqrt())
-        return (normal * _per_channel(self.weight) + _per_channel(self.bias)).to(x.dtype)
+        statistics = _statistics(x.detach(), self.weight)
+        self._remember(statistics, _values(x))
+        out: Tensor = _Normalise.apply(x, torch.stack([self.weight, self.bias]), statistics, self.eps)
+        return out
 
     @torch.no_grad()
-    def _remember(self, mean: Tensor, variance: Tensor, count: int) -> None:
+    def _remember(self, statistics: Tensor, count: int) -> None:
         """Moves the running statistics; theirs is the unbiased variance of all `count` values of a channel."""
         assert self.running_mean is not None
         assert self.running_var is not None
         assert self.num_batches_tracked is not None
         assert self.momentum is not None
+        mean, variance = statistics
         self.running_mean.lerp_(mean, self.momentum)
         self.running_var.lerp_(variance * (count / (count - 1)), self.momentum)
-        self.num_batches_tracked += 1
+        self.num_batches_tracked.add_(1)
 
 
-class _MeanOfGroup(torch.autograd.Function):
-    """The mean over the processes. Each one's value is in every one's loss, by the same share: so are gradients."""
+class _Normalise(torch.autograd.Function):
+    """Scales and shifts with given statistics; its gradient is that of statistics taken from all processes' values.
+
+    Ioffe and Szegedy 2015, section 3: of x̂ = (x - μ) / σ and y = γ x̂ + β, with means over all values of a channel,
+    dx = γ / σ (dy - mean(dy) - x̂ mean(dy x̂)).
+    """
 
     @staticmethod
-    def forward(ctx: Any, values: Tensor) -> Tensor:
-        del ctx
-        return averaged(values)
+    def forward(ctx: Any, x: Tensor, affine: Tensor, statistics: Tensor, eps: float) -> Tensor:
+        ctx.save_for_backward(x, affine, statistics)
+        ctx.eps = eps
+        (mean, variance), (weight, bias) = statistics, affine
+        return functional.batch_norm(x, mean, variance, weight, bias, eps=eps)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        del ctx
-        return averaged(gradients[0])
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        x, (weight, _), (mean, variance) = ctx.saved_tensors
+        per_std = (variance + ctx.eps).rsqrt()
+        dx, *own = torch.ops.aten.native_batch_norm_backward(  # with the statistics taken for constants
+            gradients[0], x, weight, mean, variance, mean, per_std, False, ctx.eps, [True, True, True]
+        )
+        daffine = torch.stack(own)
+        of_x, of_all = weight * per_std * summed(daffine) / _values(x)
+        dx.sub_(functional.batch_norm(x, mean, variance, of_x, of_all, eps=ctx.eps))
+        return dx, daffine, None, None
 
 
-def _mean_of_group(values: Tensor) -> Tensor:
-    mean: Tensor = _MeanOfGroup.apply(values)
-    return mean
+def _statistics(x: Tensor, like: Tensor) -> Tensor:
+    """Mean and variance, [2,C], over all processes: those of each, put together (Chan et al. 1979)."""
+    own = torch.batch_norm_update_stats(x, torch.zeros_like(like), torch.zeros_like(like), 0.0)
+    means, variances = gathered(torch.stack(own)).unbind(1)
+    mean = means.mean(0)
+    return torch.stack([mean, (variances + (means - mean).square()).mean(0)])
+
+
+def _values(x: Tensor) -> int:
+    """How many values a channel has in all processes."""
+    return own_share().of * x.numel() // x.shape[1]
 
 
 def _global(norm: nn.BatchNorm2d) -> GlobalBatchNorm2d:
     twin = GlobalBatchNorm2d(norm.num_features, eps=norm.eps, momentum=norm.momentum).to(norm.weight)
     twin.load_state_dict(norm.state_dict())
     return twin.train(norm.training)
-
-
-def _per_channel(values: Tensor) -> Tensor:
-    return values[:, None, None]

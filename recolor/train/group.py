@@ -85,6 +85,14 @@ def averaged(values: Tensor) -> Tensor:
     return summed(values) / own_share().of
 
 
+def gathered(values: Tensor) -> Tensor:
+    """The values of each process, in the order of their ranks: [processes, ...]. No gradient flows through it."""
+    share = own_share()
+    slots = values.new_zeros(share.of, *values.shape)
+    slots[share.rank] = values
+    return summed(slots)
+
+
 def replicated(model: nn.Module) -> nn.Module:
     """The same model, its gradients averaged over the processes as the backward pass goes.
 
