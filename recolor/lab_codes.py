@@ -5,7 +5,7 @@ its colour conversion, which interpolates). In the last bit these round by a pix
 for whole pictures; measurements, which must not depend on what is measured beside them, take `recolor.lab`.
 """
 
-from typing import Any
+import threading
 
 import cv2
 import numpy as np
@@ -18,11 +18,24 @@ from recolor.lab import (
     RELATIVE_XYZ_FROM_RGB,
     TOE_OFFSET,
     TOE_T,
-    Float32Array,
     Uint8Array,
 )
 
-_BLOCK_PIXELS = 8192  # as in `recolor.lab`: what a block needs stays in the cache
+# A whole stored square at a time, in memory that each thread keeps: in smaller blocks the calls are so short that two
+# threads wait for Python's lock as long as they work, and fresh memory would cost half as much again.
+_BLOCK_PIXELS = 65536
+
+
+class _Scratch(threading.local):
+    """A thread's own memory for a block's intermediate values: float32 and uint8 [n, 1, 3]."""
+
+    def __init__(self) -> None:
+        self.first = np.empty((_BLOCK_PIXELS, 1, 3), np.float32)
+        self.second = np.empty((_BLOCK_PIXELS, 1, 3), np.float32)
+        self.codes = np.empty((_BLOCK_PIXELS, 1, 3), np.uint8)
+
+
+_scratch = _Scratch()
 
 
 def rgb_to_codes(rgb: Uint8Array) -> Uint8Array:
@@ -39,23 +52,23 @@ def rgb_to_codes(rgb: Uint8Array) -> Uint8Array:
     codes = np.empty((3, len(flat)), np.uint8)
     for start in range(0, len(flat), _BLOCK_PIXELS):
         block = slice(start, start + _BLOCK_PIXELS)
-        scaled = cv2.transform(_f(flat[block]), _CODES_FROM_F)
-        _take_channels(cv2.convertScaleAbs(scaled), codes[:, block])  # rounded; none is below 0 by more than rounding
+        _convert(flat[block], codes[:, block])
     return codes.reshape(3, *rgb.shape[:-1])
 
 
-def _f(rgb: Uint8Array) -> Float32Array:
-    """CIE's f of X/Xn, Y/Yn and Z/Zn (15:2018, section 8.2.1) of sRGB colours uint8 [n, 1, 3]: float32 [n, 1, 3]."""
-    t = np.asarray(cv2.transform(cv2.LUT(rgb, _LINEAR), _XYZ_FROM_RGB), np.float32)
-    above = np.maximum(t, np.float32(TOE_T))
-    t -= above  # 0 above the toe; in it f is a line that ends where the cube root begins
-    return np.asarray(cv2.scaleAdd(t, _TOE_SLOPE, np.cbrt(above, out=above)), np.float32)
-
-
-def _take_channels(pixels: npt.NDArray[Any], channels: npt.NDArray[Any]) -> None:
-    """Copies pixels [n, 1, 3] to channels [3, n]."""
-    for number, channel in enumerate(channels):
-        cv2.extractChannel(pixels, number, dst=channel[:, None])
+def _convert(rgb: Uint8Array, codes: Uint8Array) -> None:
+    """Converts sRGB uint8 [n, 1, 3] to codes [3, n], by CIE's f of X/Xn, Y/Yn and Z/Zn (15:2018, section 8.2.1)."""
+    t, above, interleaved = (array[: len(rgb)] for array in (_scratch.first, _scratch.second, _scratch.codes))
+    cv2.LUT(rgb, _LINEAR, dst=above)
+    cv2.transform(above, _XYZ_FROM_RGB, dst=t)
+    np.maximum(t, np.float32(TOE_T), out=above)
+    cv2.subtract(t, above, dst=t)  # 0 above the toe; in it f is a line that ends where the cube root begins
+    np.cbrt(above, out=above)
+    cv2.scaleAdd(t, _TOE_SLOPE, above, dst=above)
+    cv2.transform(above, _CODES_FROM_F, dst=t)
+    cv2.convertScaleAbs(t, dst=interleaved)  # rounded; none is below 0 by more than rounding
+    for number, channel in enumerate(codes):
+        cv2.extractChannel(interleaved, number, dst=channel[:, None])
 
 
 def _codes_from_f() -> npt.NDArray[np.float32]:
