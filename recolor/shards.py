@@ -6,34 +6,28 @@ where an image goes depends on nothing but its content: adding or removing k ima
 when the set outgrows its number of buckets and every bucket is split in two (or joined), which rewrites all of them.
 """
 
-import hashlib
 import math
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, fields, replace
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from recolor.config import Config, ExecutionConfig, ShardConfig
-from recolor.errors import ImageError, InputError, MissingStageError, ProcessDiedError
-from recolor.images import decode, read_bytes
-from recolor.lab import rgb_to_lab
-from recolor.lab_codes import rgb_to_codes
+from recolor.errors import InputError, MissingStageError, ProcessDiedError
 from recolor.manifest import read_table, write_manifest
 from recolor.parallel import decoding, worker_count
 from recolor.processes import in_process
 from recolor.schemas import CLEAN, MEASUREMENTS, SHARD_INDEX
 from recolor.shard_format import STAGE, VERSION, drop_damaged, index_path, read_shard, verify_shards
+from recolor.shard_rows import MEASURED_FILE, MeasuredFile, write_rows
 from recolor.stage import (
     RECORD_SUFFIX,
     Outcome,
@@ -100,19 +94,6 @@ class _Shard:
 
     bucket: int
     images: pa.Table
-
-
-@dataclass(frozen=True, slots=True)
-class _Measured:
-    """A kept file as it was measured; size and time are None where its measurement is not at hand."""
-
-    path: str
-    sha256: str
-    size_bytes: int | None
-    mtime_ns: int | None
-
-
-_MEASURED = [field.name for field in fields(_Measured)]
 
 
 def plan_shards(workspace: Workspace, config: Config) -> ShardPlan:
@@ -196,26 +177,6 @@ def bucket_count(images: int, max_shard_images: int) -> int:
     return buckets
 
 
-def to_square(rgb: npt.NDArray[np.uint8], size_px: int) -> npt.NDArray[np.uint8]:
-    """Cuts the centre square and brings it to size: area filter down, cubic up.
-
-    Args:
-        rgb: uint8 [H, W, 3], sRGB.
-        size_px: Side S.
-
-    Returns:
-        uint8 [S, S, 3].
-    """
-    height, width = rgb.shape[:2]
-    side = min(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
-    square = rgb[top : top + side, left : left + side]
-    if side == size_px:
-        return square
-    filter_kind = cv2.INTER_AREA if side > size_px else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(square, (size_px, size_px), interpolation=filter_kind), np.uint8)
-
-
 def _kept_images(workspace: Workspace) -> pa.Table:
     """The kept images, by sha256, then path, with the size and time of the files that were measured."""
     clean = workspace.manifest("clean")
@@ -234,7 +195,7 @@ def _joined(clean: Path, _clean_content: str, measurements: Path, measured_conte
     if kept.num_rows == 0:
         raise InputError(f"{clean}: no image was kept. Look at manifests/outliers.parquet for the reasons.")
     there = measured_content is not None and measurements.is_file()
-    measured = read_table(MEASUREMENTS, measurements, _MEASURED) if there else MEASUREMENTS.arrow.empty_table()
+    measured = read_table(MEASUREMENTS, measurements, MEASURED_FILE) if there else MEASUREMENTS.arrow.empty_table()
     found = measured.take(pc.index_in(kept["path"], value_set=measured["path"].combine_chunks()))
     same = pc.equal(found["sha256"], kept["sha256"])
     for name in ("size_bytes", "mtime_ns"):
@@ -269,10 +230,10 @@ def _build_shard(path: Path, rows: pa.Table, images: Path, config: Config) -> di
         start = file.tell()
 
     def write(first: int) -> None:
-        some = [_Measured(**row) for row in rows.select(_MEASURED).slice(first, _IMAGES_AT_A_TIME).to_pylist()]
+        some = [MeasuredFile(**row) for row in rows.select(MEASURED_FILE).slice(first, _IMAGES_AT_A_TIME).to_pylist()]
         offset = start + first * math.prod(shape[1:]) * dtype.itemsize
         try:
-            in_process(_write_rows, path, offset, images, some, config)
+            in_process(write_rows, path, offset, images, some, config)
         except ProcessDiedError as error:
             names = ", ".join(str(images / file.path) for file in some)
             raise InputError(f"{error}, on one of {names}. `recolor clean` finds which, if it is the file.") from error
@@ -280,47 +241,6 @@ def _build_shard(path: Path, rows: pa.Table, images: Path, config: Config) -> di
     with ThreadPoolExecutor(worker_count(config.execution), thread_name_prefix="shard") as pool:
         list(pool.map(write, range(0, rows.num_rows, _IMAGES_AT_A_TIME)))  # the first error ends it
     return {"images": rows.num_rows}
-
-
-def _write_rows(path: Path, offset: int, images: Path, files: list[_Measured], config: Config) -> None:
-    cv2.setNumThreads(1)  # whoever calls is one of several
-    with path.open("r+b", buffering=0) as shard:
-        for file in files:
-            square = to_square(_decode_unchanged(images, file, config), config.shard.size_px)
-            data = _stored(square, config.shard).data.cast("B")
-            while data:
-                written = os.pwrite(shard.fileno(), data, offset)
-                data, offset = data[written:], offset + written
-
-
-def _stored(square: npt.NDArray[np.uint8], config: ShardConfig) -> npt.NDArray[Any]:
-    """What a shard holds of sRGB [S, S, 3]: codes or Lab [3, S, S]."""
-    if config.dtype == "uint8":
-        return rgb_to_codes(square)
-    return np.ascontiguousarray(rgb_to_lab(square).transpose(2, 0, 1).astype("<f2"))
-
-
-def _decode_unchanged(images: Path, file: _Measured, config: Config) -> npt.NDArray[np.uint8]:
-    path = images / file.path
-    try:
-        data = read_bytes(path, config.measure)
-        decoded = decode(data, config.measure, config.shard.size_px) if _is_unchanged(path, file, data) else None
-    except ImageError as error:
-        raise InputError(
-            f"{path}: could be decoded when it was measured, and now it cannot be ({error}). Run `recolor clean` again."
-        ) from error
-    if decoded is None:
-        raise InputError(f"{path}: this file has changed since it was measured. Run `recolor clean` again.")
-    return decoded.rgb
-
-
-def _is_unchanged(path: Path, file: _Measured, data: bytes) -> bool:
-    """A file of the measured size and time is trusted, as everywhere; one of another time (a copy) is hashed."""
-    with suppress(OSError):  # gone by now: then its bytes decide
-        status = path.stat()
-        if (status.st_size, status.st_mtime_ns) == (file.size_bytes, file.mtime_ns) and len(data) == file.size_bytes:
-            return True
-    return hashlib.sha256(data).hexdigest() == file.sha256
 
 
 def _build_index(staging: Path, shards: Sequence[_Shard], names: Sequence[str]) -> dict[str, int]:

@@ -21,19 +21,19 @@ from PIL import Image
 from skimage import data
 from skimage.color import rgb2lab
 
-from recolor import parallel, pipeline, processes, shards
+from recolor import parallel, pipeline, processes, shard_rows, shards
 from recolor.config import Config, ExecutionConfig, GeneratorConfig, RefinerConfig, ShardConfig, TrainConfig
 from recolor.errors import DamagedError, InputError, MissingStageError
 from recolor.lab import CODE_HIGH, CODE_LOW, decode_lab
 from recolor.schemas import MEASUREMENTS, SHARD_INDEX
 from recolor.shard_format import read_index
+from recolor.shard_rows import to_square
 from recolor.shards import (
     bucket_count,
     drop_damaged,
     finish_shards,
     plan_shards,
     read_shard,
-    to_square,
     verify_shards,
     write_shard,
 )
@@ -296,7 +296,7 @@ def hashed_while_sharding(workspace, images, monkeypatch):
     """Shards everything again; returns how many image files were hashed for it."""
     hashed = []
     counting = SimpleNamespace(sha256=lambda data: hashed.append(1) or hashlib.sha256(data))
-    monkeypatch.setattr(shards, "hashlib", counting)
+    monkeypatch.setattr(shard_rows, "hashlib", counting)
     shutil.rmtree(workspace.shards)
     shard_all(workspace, images)
     return len(hashed)
