@@ -45,8 +45,8 @@ def rgb_to_codes(rgb: Uint8Array) -> Uint8Array:
         rgb: uint8 [..., 3], 0..255.
 
     Returns:
-        uint8 [3, ...]: the codes of L, a and b. About one in 100,000 is the neighbour of what `encode_lab` gives, where
-        rounding decides between two that are equally near.
+        uint8 [3, ...]: the codes of L, a and b. About one in 100,000 (of very dark colours one in 10,000) is the
+        neighbour of what `encode_lab` gives, where rounding decides between two that are equally near.
     """
     flat = rgb.reshape(-1, 1, 3)
     codes = np.empty((3, len(flat)), np.uint8)

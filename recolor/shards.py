@@ -35,6 +35,7 @@ from recolor.stage import (
     Record,
     current_record,
     fingerprint,
+    outputs_present,
     read_record,
     record_path,
     require_record,
@@ -182,7 +183,8 @@ def _kept_images(workspace: Workspace) -> pa.Table:
     clean = workspace.manifest("clean")
     measurements = workspace.manifest("measurements")
     measured = read_record(record_path(measurements))
-    return _joined(clean, require_record(clean, "clean").content, measurements, measured and measured.content)
+    intact = measured if measured and outputs_present(workspace, measured) else None
+    return _joined(clean, require_record(clean, "clean").content, measurements, intact and intact.content)
 
 
 @lru_cache(maxsize=1)  # every shard asks
@@ -194,8 +196,9 @@ def _joined(clean: Path, _clean_content: str, measurements: Path, measured_conte
     kept = read_table(CLEAN, clean, ["path", "sha256", "split", "width_px", "height_px"])
     if kept.num_rows == 0:
         raise InputError(f"{clean}: no image was kept. Look at manifests/outliers.parquet for the reasons.")
-    there = measured_content is not None and measurements.is_file()
-    measured = read_table(MEASUREMENTS, measurements, MEASURED_FILE) if there else MEASUREMENTS.arrow.empty_table()
+    measured = MEASUREMENTS.arrow.empty_table()
+    if measured_content is not None:
+        measured = read_table(MEASUREMENTS, measurements, MEASURED_FILE)
     found = measured.take(pc.index_in(kept["path"], value_set=measured["path"].combine_chunks()))
     same = pc.equal(found["sha256"], kept["sha256"])
     for name in ("size_bytes", "mtime_ns"):

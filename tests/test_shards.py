@@ -312,6 +312,15 @@ def test_a_file_of_the_measured_size_and_time_is_trusted_and_any_other_is_hashed
     assert contents(workspace.shards) == before
 
 
+@pytest.mark.parametrize("harm", ["cut", "deleted"])
+def test_without_whole_measurements_every_file_is_hashed(copied, monkeypatch, harm):
+    workspace, images = copied
+    write_measurements(workspace, images)
+    path = workspace.manifest("measurements")
+    os.truncate(path, 100) if harm == "cut" else path.unlink()
+    assert hashed_while_sharding(workspace, images, monkeypatch) == 70
+
+
 def test_worker_processes_write_the_same_bytes(copied, monkeypatch):
     workspace, images = copied
     before = contents(workspace.shards)

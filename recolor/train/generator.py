@@ -16,9 +16,10 @@ from recolor.dataset import ShardDataset
 from recolor.models.ab_bins import AbBins, class_weights
 from recolor.models.files import bins_json
 from recolor.models.generator import Generator
-from recolor.models.weights import encoder_identity, load_encoder_weights
+from recolor.models.weights import encoder_identity
 from recolor.stage import Counts, Outcome, Part, stage_key
 from recolor.train.checks import check_training
+from recolor.train.first_weights import fresh_model
 from recolor.train.group import leads, own_device
 from recolor.train.launch import TrainingStage, run_training
 from recolor.train.loop import train
@@ -106,7 +107,7 @@ def _build(part: Part, settings: Config, staging: Path) -> Counts:
     config = settings.generator
     device = own_device(config.train)
     check_training("generator", config.train, device, shards_record(part.workspace).counts["val"])
-    model, weights_sha256 = _fresh_model(config)
+    model, weights_sha256 = fresh_model(Generator, config)
     train_set = ShardDataset.open(part.workspace, "train")
     colours = colour_distribution(train_set, config.train)
     training = Training(
@@ -123,14 +124,6 @@ def _build(part: Part, settings: Config, staging: Path) -> Counts:
         config_json = _config_json(part, config, colours, weights_sha256, stored_px(train_set))
         write_outputs(staging, trained, config_json, "generator")
     return {"steps": trained.steps, "images": train_set.rows}
-
-
-def _fresh_model(config: GeneratorConfig) -> tuple[Generator, str]:
-    """The model with its first weights, fixed by the seed, and what the encoder's are (their SHA-256)."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.train.seed)
-        model = Generator(config.model)
-    return model, load_encoder_weights(model.encoder, config.model.encoder_weights)
 
 
 def _checkpoint_key(part: Part, config: GeneratorConfig) -> str:

@@ -12,9 +12,10 @@ from recolor.config import Config, RefinerConfig
 from recolor.dataset import ShardDataset
 from recolor.models.files import MODEL_FILE, LoadedGenerator, load_generator, model_content
 from recolor.models.refiner import Refiner
-from recolor.models.weights import encoder_identity, load_encoder_weights
+from recolor.models.weights import encoder_identity
 from recolor.stage import Counts, Outcome, Part, require_record
 from recolor.train.checks import check_training
+from recolor.train.first_weights import fresh_model
 from recolor.train.group import leads, own_device
 from recolor.train.launch import TrainingStage, run_training
 from recolor.train.loop import train
@@ -89,7 +90,7 @@ def _build(part: Part, settings: Config, staging: Path) -> Counts:
     config = settings.refiner
     device = own_device(config.train)
     check_training("refiner", config.train, device, shards_record(part.workspace).counts["val"])
-    model, weights_sha256 = _fresh_model(config)
+    model, weights_sha256 = fresh_model(Refiner, config)
     generator = load_generator(part.workspace.models / "generator", device)
     train_set = ShardDataset.open(part.workspace, "train")
     training = Training(
@@ -110,14 +111,6 @@ def _build(part: Part, settings: Config, staging: Path) -> Counts:
 
 def _generator_content(workspace: Workspace) -> str:
     return model_content(require_record(workspace.models / "generator" / MODEL_FILE, "train generator"))
-
-
-def _fresh_model(config: RefinerConfig) -> tuple[Refiner, str]:
-    """The model with its first weights, fixed by the seed, and what the encoder's are (their SHA-256)."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.train.seed)
-        model = Refiner(config.model)
-    return model, load_encoder_weights(model.encoder, config.model.encoder_weights)
 
 
 def _checkpoints(part: Part, settings: Config) -> Path:
