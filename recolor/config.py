@@ -164,6 +164,8 @@ class GeneratorModelConfig:
         head: `distribution` over ab bins (Zhang et al. 2016) or plain `regression`.
         width: Channels of the decoder.
         blocks: Residual blocks of the decoder; four see across a whole 224-pixel image.
+        scale: Side of the squares of pixels that are averaged before the encoder: 2 sees a picture at half its size,
+            for a quarter of the work.
     """
 
     encoder_weights: str = "imagenet"
@@ -171,6 +173,7 @@ class GeneratorModelConfig:
     head: Literal["distribution", "regression"] = "distribution"
     width: Annotated[int, Ge(8), Le(1024), MultipleOf(8)] = 128
     blocks: Annotated[int, Ge(0), Le(32)] = 4
+    scale: Literal[1, 2, 4] = 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -352,8 +355,10 @@ def _check_together(config: Config) -> None:
                 f"{name}.train.batch_images = {train.batch_images}: each of the {train.devices} devices"
                 f" ({name}.train.devices) takes as many images of a batch. Allowed: multiples of {train.devices}."
             )
-        if train.crop_px > config.shard.size_px or train.crop_px % 8:
+        multiple_px = 8 * config.generator.model.scale  # the refiner is shown the generator's colours
+        if train.crop_px > config.shard.size_px or train.crop_px % multiple_px:
             raise ConfigError(
-                f"{name}.train.crop_px = {train.crop_px}: a crop is cut from the shards' squares and its ab target is"
-                f" a quarter of it. Allowed: multiples of 8 up to {config.shard.size_px} (shard.size_px)."
+                f"{name}.train.crop_px = {train.crop_px}: a crop is cut from the shards' squares, and the generator"
+                f" sees eighths of it at its scale. Allowed: multiples of {multiple_px} (8 times"
+                f" generator.model.scale) up to {config.shard.size_px} (shard.size_px)."
             )

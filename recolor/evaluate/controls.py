@@ -63,7 +63,7 @@ def colour(batch: Batch, models: Models, mean_ab: Tensor) -> Iterator[tuple[Name
         `refined` the refiner on the generator's ab; `oracle` the true low-resolution ab, upsampled: the most that
         any generator can reach without a refiner; `oracle_refined` the refiner on the true low-resolution ab.
     """
-    generated = models.generator.model.predict_ab(batch.L, models.generator.temperature)
+    generated = models.generator.predict_ab(batch.L)
     yield "grey", torch.zeros_like(batch.ab)
     yield "mean_ab", mean_ab.to(batch.ab).view(1, 2, 1, 1).expand_as(batch.ab)
     yield "generator", upsample_ab(generated)

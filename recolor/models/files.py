@@ -40,9 +40,17 @@ class LoadedGenerator:
         """Short side, in pixels, that whole images had in training: the size at which the model knows things."""
         return _image_px(self.details)
 
-    def predict_ab(self, L: Tensor) -> Tensor:
-        """Maps L [N,1,H,W], 0..100, to ab [N,2,H/4,W/4] in Lab units; H and W multiples of 8."""
-        return self.model.predict_ab(L, self.temperature)
+    @property
+    def multiple_px(self) -> int:
+        """What the sides of its input must be multiples of, in pixels."""
+        return 8 * self.config.scale
+
+    def predict_ab(self, L: Tensor, temperature: float | None = None) -> Tensor:
+        """Maps L [N,1,H,W], 0..100, to ab [N,2,H/4,W/4] in Lab units; H and W multiples of `multiple_px`.
+
+        `temperature` is that of the annealed mean, where it shall not be the model's own.
+        """
+        return self.model.predict_ab(L, self.temperature if temperature is None else temperature)
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ class Generator(nn.Module):
     def __init__(self, config: GeneratorModelConfig) -> None:
         super().__init__()
         self.head_kind = config.head
+        self.scale = config.scale
         self.encoder = Encoder(config.encoder_depth)
         self.bins = AbBins()
         channels = CHANNELS[: config.encoder_depth]
@@ -42,15 +43,16 @@ class Generator(nn.Module):
         self.head = zeroed(nn.Conv2d(config.width, self.bins.count if config.head == "distribution" else 2, 1))
 
     def forward(self, L: Tensor) -> Tensor:
-        """Raw predictions for each 4x4 block.
+        """Raw predictions for each block of 4x4 pixels at the model's scale s: of 4s x 4s pixels of `L`.
 
         Args:
-            L: Lightness [N,1,H,W], float32, 0..100; H and W multiples of 8.
+            L: Lightness [N,1,H,W], float32, 0..100; H and W multiples of 8s.
 
         Returns:
-            Logits over the ab bins [N,Q,H/4,W/4], or for the regression head ab [N,2,H/4,W/4] in Lab units.
+            Logits over the ab bins [N,Q,H/4s,W/4s], or for the regression head ab [N,2,H/4s,W/4s] in Lab units.
         """
-        *skips, deepest = [lateral(x) for lateral, x in zip(self.laterals, self.encoder(L), strict=True)]
+        seen = functional.avg_pool2d(L, self.scale) if self.scale > 1 else L
+        *skips, deepest = [lateral(x) for lateral, x in zip(self.laterals, self.encoder(seen), strict=True)]
         x = self.blocks(deepest)
         for skip in reversed(skips):
             x = skip + functional.interpolate(x, size=skip.shape[-2:], mode="nearest")
@@ -59,14 +61,15 @@ class Generator(nn.Module):
 
     @torch.no_grad()
     def predict_ab(self, L: Tensor, temperature: float) -> Tensor:
-        """The predicted colour of each 4x4 block.
+        """The predicted colour of each 4x4 block; at another scale than 1, enlarged to that bilinearly.
 
         Args:
-            L: Lightness [N,1,H,W], float32, 0..100; H and W multiples of 8.
+            L: Lightness [N,1,H,W], float32, 0..100; H and W multiples of 8 times the scale.
             temperature: T of the annealed mean; a regression head has no use for it.
 
         Returns:
             ab [N,2,H/4,W/4], float32, in Lab units.
         """
         out = self(L)
-        return self.bins.annealed_mean(out, temperature) if self.head_kind == "distribution" else out.float()
+        ab = self.bins.annealed_mean(out, temperature) if self.head_kind == "distribution" else out.float()
+        return ab if self.scale == 1 else functional.interpolate(ab, scale_factor=float(self.scale), mode="bilinear")

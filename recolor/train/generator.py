@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from recolor.augment import Batch, make_batch
 from recolor.config import Config, GeneratorConfig, TrainConfig
@@ -85,11 +86,13 @@ def generator_loss(config: GeneratorConfig, bins: AbBins, weights: Tensor) -> Lo
         weights: Weight of each bin, float32 [Q]; a regression has no use for them.
     """
 
+    scale = config.model.scale
+
     def distribution(model: nn.Module, batch: Batch) -> Tensor:
-        return distribution_loss(model(batch.L), batch.ab_small, bins, weights)
+        return distribution_loss(model(batch.L), functional.avg_pool2d(batch.ab_small, scale), bins, weights)
 
     def regression(model: nn.Module, batch: Batch) -> Tensor:
-        return regression_loss(model(batch.L), batch.ab_small)
+        return regression_loss(model(batch.L), functional.avg_pool2d(batch.ab_small, scale))
 
     return distribution if config.model.head == "distribution" else regression
 
