@@ -87,6 +87,23 @@ def save_model(folder: Path, model: nn.Module, config_json: Mapping[str, Any]) -
     (folder / CONFIG_FILE).write_text(text + "\n", encoding="utf-8")
 
 
+def copy_model(source: Path, target: Path, *, float16: bool) -> None:
+    """Copies a trained model, whose files are read and checked first, into another folder.
+
+    Args:
+        source: Where `model.safetensors` and `config.json` are.
+        target: Must exist.
+        float16: Store the weights in half the bytes; they are float32 again when the model is loaded.
+
+    Raises:
+        WeightsError: A file is missing or damaged, or of a format unknown to this version; or a weight is too large
+            for float16.
+    """
+    kind = _read_config(source, None)["kind"]
+    loaded = load_generator(source) if kind == "generator" else load_refiner(source)
+    save_model(target, _in_float16(loaded.model, source) if float16 else loaded.model, loaded.details)
+
+
 def load_generator(folder: Path, device: torch.device | None = None) -> LoadedGenerator:
     """Reads a trained generator.
 
@@ -138,15 +155,25 @@ def _image_px(details: Mapping[str, Any]) -> int:
     return int(details.get("image_px", ShardConfig().size_px))
 
 
-def _read_config(folder: Path, kind: str) -> Mapping[str, Any]:
+def _in_float16(model: nn.Module, folder: Path) -> nn.Module:
+    """The same model with its floating weights and statistics rounded to float16."""
+    for name, tensor in model.state_dict().items():
+        if tensor.is_floating_point() and not tensor.half().isfinite().all():
+            raise WeightsError(f"{folder / MODEL_FILE}: {name} does not fit float16. Keep float32.")
+    return model.half()
+
+
+def _read_config(folder: Path, kind: str | None) -> Mapping[str, Any]:
+    """The config of a model of that kind, or of any."""
     path = folder / CONFIG_FILE
     try:
         details = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise WeightsError(f"{path}: no readable model config ({error}). `recolor train {kind}` makes it.") from error
+        verb = f"train {kind or 'generator'}"
+        raise WeightsError(f"{path}: no readable model config ({error}). `recolor {verb}` makes it.") from error
     if not isinstance(details, dict) or details.get("format_version") != FORMAT_VERSION:
         raise WeightsError(f"{path}: not of format version {FORMAT_VERSION}, the one this version reads. Train again.")
-    if details.get("kind") != kind:
+    if kind is not None and details.get("kind") != kind:
         raise WeightsError(f"{path}: a {details.get('kind')}, and a {kind} was asked for.")
     return details
 

@@ -5,7 +5,7 @@ import torch
 
 from recolor.config import GeneratorModelConfig, RefinerModelConfig
 from recolor.errors import WeightsError
-from recolor.models.files import bins_json, load_generator, load_refiner, save_model
+from recolor.models.files import bins_json, copy_model, load_generator, load_refiner, save_model
 from recolor.models.generator import Generator
 from recolor.models.refiner import Refiner
 
@@ -95,3 +95,28 @@ def test_cut_weights_are_refused(folder):
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(WeightsError, match="no readable weights"):
         load_generator(folder)
+
+
+@pytest.mark.parametrize("float16", [False, True])
+def test_a_copy_predicts_what_its_model_does(folder, tmp_path_factory, float16):
+    copy = tmp_path_factory.mktemp("copy")
+    softened = load_generator(folder)
+    softened.model.head.weight *= 0.02  # where two colours are equally likely, any rounding decides
+    save_model(folder, softened.model, softened.details)
+    copy_model(folder, copy, float16=float16)
+    model, copied = load_generator(folder), load_generator(copy)
+    L = torch.rand(2, 1, 64, 64, generator=torch.Generator().manual_seed(12)) * 100
+    tolerance = 0.1 if float16 else 0.0
+    torch.testing.assert_close(copied.predict_ab(L), model.predict_ab(L), rtol=0, atol=tolerance)
+    assert copied.predict_ab(L).dtype == torch.float32
+    assert copied.details == model.details
+    sizes = [(path / "model.safetensors").stat().st_size for path in (folder, copy)]
+    assert sizes[1] < 0.6 * sizes[0] if float16 else sizes[1] == sizes[0]
+
+
+def test_a_weight_beyond_float16_is_not_made_infinite(folder, tmp_path_factory):
+    model = load_generator(folder)
+    model.model.head.weight[0, 0] = 1e5
+    save_model(folder, model.model, model.details)
+    with pytest.raises(WeightsError, match=r"head\.weight does not fit float16"):
+        copy_model(folder, tmp_path_factory.mktemp("copy"), float16=True)

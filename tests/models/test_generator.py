@@ -24,6 +24,23 @@ def test_predictions_are_a_quarter_of_the_input(depth, size, head):
     assert not ab.requires_grad
 
 
+@pytest.mark.parametrize("scale", [2, 4])
+@pytest.mark.parametrize("head", ["distribution", "regression"])
+def test_a_scaled_generator_predicts_as_an_unscaled_one_does_on_the_smaller_picture(scale, head):
+    model, unscaled = _generator(scale=scale, head=head).eval(), _generator(head=head).eval()
+    torch.nn.init.normal_(model.head.weight, std=0.05)
+    unscaled.load_state_dict(model.state_dict())
+    L = torch.rand(2, 1, 16 * scale, 24 * scale, generator=torch.Generator().manual_seed(11)) * 100
+    smaller = L.unflatten(3, (-1, scale)).unflatten(2, (-1, scale)).mean(dim=(3, 5))
+    with torch.no_grad():
+        torch.testing.assert_close(model(L), unscaled(smaller), rtol=1e-4, atol=1e-3)
+    ab = model.predict_ab(L, 0.38)
+    assert ab.shape == (2, 2, 4 * scale, 6 * scale)
+    coarse = unscaled.predict_ab(smaller, 0.38)
+    between = coarse[..., :2].mul(torch.tensor([0.5 + 0.5 / scale, 0.5 - 0.5 / scale])).sum(-1)  # next to a boundary
+    torch.testing.assert_close(ab[:, :, 0, scale - 1], between[:, :, 0], rtol=1e-4, atol=1e-3)
+
+
 def test_every_parameter_learns():
     model = _generator(encoder_depth=2, blocks=1)
     for parameter in model.parameters():  # zero-initialised layers hide those before them
