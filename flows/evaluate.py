@@ -26,7 +26,7 @@ def evaluate(run: Run) -> Outcome | State[Outcome]:
 
 def _show_results(run: Run) -> None:
     folder = run.workspace.evaluation
-    metrics = read_manifest(folder / "metrics.parquet").round(3)
+    metrics = read_manifest(folder / "metrics.parquet").filter(regex="(?<!_low)(?<!_high)$").round(3)
     rows = [{str(name): value for name, value in row.items()} for row in metrics.to_dict("records")]
     create_table_artifact(table=rows, key="metrics", description="Models and their controls")
     for name in ("report.html", "pictures.png"):

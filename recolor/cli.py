@@ -7,14 +7,15 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from recolor import __version__
-from recolor.config import DeviceName
-from recolor.errors import ConfigError
+from recolor.config import ColorizeDevice
+from recolor.errors import ConfigError, InputError
 from recolor.invocation import (
     Target,
     describe,
@@ -27,6 +28,9 @@ from recolor.invocation import (
 )
 from recolor.storage import storage_errors, write_atomically
 from recolor.workspace import Workspace, locked, open_workspace, remember_images, remembered_images
+
+if TYPE_CHECKING:
+    from recolor.colorize import Colorizer, ColorizeResult
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -240,9 +244,58 @@ def bench_train(target: Target, out: Path | None, **options: Any) -> None:
 
 @cli.command()
 @stage_options
-def evaluate(target: Target) -> None:
-    """Measure the models against their controls; metrics, pictures, report.html."""
-    _run_stages(["evaluate"], target)
+@click.option("--photos", type=click.Path(path_type=Path), help="Measure on a folder of colour photographs instead.")
+@click.option("--model", "models", type=click.Path(path_type=Path), multiple=True, help="Folder of a model to measure.")
+@click.option("--control", "controls", type=click.Path(path_type=Path), multiple=True, help="Model to compare with.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for the files; needed with the three above.")
+@click.option("--split", type=click.Choice(["train", "val", "test"]), help="Of the workspace's shards.  [test]")
+@click.option("--max-images", type=click.IntRange(min=1), help="At most so many.  [1000]")
+@click.option("--size-px", type=click.IntRange(32, 4096), help="Short side photographs are reduced to.  [256]")
+@click.option("--lpips-weights", type=click.Path(path_type=Path), help="AlexNet's weights: also measure LPIPS.")
+@click.option("--inception-weights", type=click.Path(path_type=Path), help="Inception's weights: also FID and KID.")
+def evaluate(
+    target: Target,
+    *,
+    photos: Path | None,
+    models: tuple[Path, ...],
+    controls: tuple[Path, ...],
+    out: Path | None,
+    size_px: int | None,
+    **settings: str | int | Path | None,
+) -> None:
+    """Measure models against their controls; metrics, pictures, report.html.
+
+    By itself it measures the workspace's models on a split that they were not trained on, into data/evaluation/.
+
+    With --photos, it colours a folder of colour photographs as `recolor colorize` would, by default with the model that
+    comes with Recolor. With --model, any models are measured side by side, on the photographs or on the workspace's
+    split; each --control is measured too, as it is and with its saturation times 1.5. A model is a folder with
+    generator/ and refiner/, or with generator/ alone.
+    """
+    if photos is None and size_px is not None:
+        raise click.UsageError("--size-px is for --photos: the shards have a size of their own.")
+    if photos is not None and settings["split"] is not None:
+        raise click.UsageError("--split is of the workspace's shards. Give it or --photos.")
+    if out is None and (photos is not None or models or controls):
+        raise click.UsageError("Say where the tables and the report go: --out DIR.")
+    given = [f"evaluate.{name}={value}" for name, value in settings.items() if value is not None]
+    target = replace(target, words=(*target.words, *given))
+    if out is None:
+        _run_stages(["evaluate"], target)
+        _say_metrics(target)
+        return
+    config, out = read_settings(target), out.expanduser()
+    from recolor.evaluate import evaluate_photos, evaluate_split
+
+    if photos is not None:
+        photos = photos.expanduser()
+        found = evaluate_photos(photos, out, config, models=models, controls=controls, size_px=size_px or 256)
+    else:
+        workspace = Workspace(target.workspace.expanduser().absolute())
+        found = evaluate_split(workspace, out, config, models=models, controls=controls)
+    for photo in found.unreadable:
+        click.echo(f"not measured: {photo.path!r}: {photo.error}", err=True)
+    click.echo(f"{found.text}\n\n{found.report}")
 
 
 @cli.command()
@@ -259,23 +312,168 @@ def run(target: Target, prefect: bool) -> None:
 @cli.command()
 @click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path))
-@click.option("--models", type=click.Path(path_type=Path), default=Path("data/models"), help="[data/models]")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="[auto]")
+@click.option("--model", type=click.Path(path_type=Path), help="Folder of a generator and a refiner.  [Recolor's own]")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", help="[auto]")
+@click.option("--saturation", type=float, default=1.0, help="Multiplies the colour: 0 is grey.  [1]")
+@click.option("--temperature", type=float, help="Lower is bolder: above 0, at most 1.  [the model's own]")
+@click.option("--batch", type=click.IntRange(min=1), help="Photographs that run together.  [1; on CUDA 16]")
 @click.option("--overwrite", is_flag=True, help="Colour again what is in OUT already.")
-def colorize(inputs: tuple[Path, ...], out: Path, models: Path, device: DeviceName, overwrite: bool) -> None:
-    """Colour photographs: INPUTS are files or folders, OUT is a folder.
+@click.option("--compare", is_flag=True, help="Also write NAME.compare.jpg: before and after, side by side.")
+@click.option("--quality", type=click.IntRange(1, 100), default=95, help="Of JPEG and WebP.  [95]")
+@click.option("--smoothing", type=float, default=0.8, help="Of a video's colour over time: 0 (none) to below 1.  [0.8]")
+@click.option(
+    "--format", "file_format", type=click.Choice(["png", "jpeg", "webp", "tiff"]), help="Of OUT `-`.  [INPUT's own]"
+)
+def colorize(
+    inputs: tuple[Path, ...],
+    out: Path,
+    *,
+    model: Path | None,
+    device: ColorizeDevice,
+    saturation: float,
+    temperature: float | None,
+    batch: int | None,
+    file_format: str | None,
+    smoothing: float,
+    **options: Any,
+) -> None:
+    """Colour photographs, or a video, at their full size and with their own lightness.
 
-    Folders keep their structure. Files that cannot be read are named at the end; the others are done.
+    INPUTS are files, folders, or patterns in quotes such as "old/**/*.jpg"; OUT is a folder, which gets their
+    structure. One photograph may also become a file: OUT is then a name such as new.png. `-` is standard input, and as
+    OUT standard output.
+
+    JPEG, PNG, WebP, TIFF and BMP stay what they are, others become PNG; 16 bits, transparency, EXIF, ICC and resolution
+    are kept, and pixels stand upright. Run it again and only what is missing is done. Files that cannot be coloured are
+    named at the end; the others are done, and the exit code is 1.
+
+    A video (.mp4, .mov, .mkv, .avi, .webm) is coloured by itself, into a name such as new.mp4. Its sound is kept where
+    the program `ffmpeg` is installed.
     """
-    from recolor.colorize import Colorizer, colorize_paths
+    from recolor.colorize import Colorizer, Look, colorize_paths, is_video
 
-    colorizer = Colorizer.from_folder(models, device)
-    result = colorize_paths(inputs, out, colorizer, overwrite=overwrite)
-    click.echo(f"{len(result.done)} coloured, {len(result.skipped)} there already, {len(result.failed)} failed: {out}")
-    for failure in result.failed:
-        click.echo(f"{failure.path}: {failure.error}", err=True)
+    look = Look(saturation=saturation, temperature=temperature)
+    colorizer = Colorizer.from_folder(model, device) if model else Colorizer.from_pretrained(device)
+    if any(is_video(path) for path in (*inputs, out)):
+        _colorize_video(
+            inputs, out, colorizer, look=look, smoothing=smoothing, overwrite=options["overwrite"], batch=batch or 1
+        )
+        return
+    wanted: Any = file_format and file_format.upper()
+    result = colorize_paths(inputs, out, colorizer, look=look, batch_images=batch, file_format=wanted, **options)
+    _report_colorized(result, out)
     if result.failed:
         sys.exit(1)
+
+
+def _colorize_video(inputs: tuple[Path, ...], out: Path, colorizer: "Colorizer", **options: Any) -> None:
+    """Colours one video, and says what became of it and of its sound."""
+    from recolor.colorize import is_video
+
+    if len(inputs) != 1 or not is_video(inputs[0]) or not is_video(out):
+        raise InputError("a video is coloured by itself, and becomes a video: give one, and a name such as new.mp4.")
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # what is wrong with a video is said by our own errors
+    from recolor.colorize.video import colorize_video
+
+    result = colorize_video(inputs[0], out, colorizer, **options)
+    name = click.format_filename(out)
+    if result is None:
+        click.echo(f"there already: {name}")
+        return
+    click.echo(f"{result.frames:,} frames, {result.seconds:.1f} s at {result.fps:g} frames/s: {name}")
+    click.echo(
+        f"flicker of what stands still: {result.flicker_after:.2f} ab units a frame,"
+        f" {result.flicker_before:.2f} without smoothing"
+    )
+    click.echo(_SOUND[result.audio])
+    if result.missing:
+        click.echo(f"{result.missing:,} more frames that the source announces could not be read", err=True)
+    if result.drift_s:
+        off = f"up to {result.drift_s:.2f} s off their time"
+        click.echo(f"the source's frames are unevenly spaced, those of the copy evenly: {off}", err=True)
+
+
+_SOUND: Mapping[str, str] = {
+    "kept": "sound: kept",
+    "none": "sound: the source has none",
+    "dropped": "sound: dropped; ffmpeg could not copy it into this file",
+    "unknown": "sound: dropped, if there is any; install `ffmpeg` to have it copied",
+}
+
+
+def _report_colorized(result: "ColorizeResult", out: Path) -> None:
+    """Counts and names; nothing on standard output where the picture goes there."""
+    to_stderr = str(out) == "-"
+    counts = f"{len(result.done):,} coloured, {len(result.skipped):,} there already, {len(result.failed):,} failed"
+    click.echo(f"{counts}: {click.format_filename(out)}", err=to_stderr)
+    if result.had_colour:
+        click.echo(f"{len(result.had_colour):,} had colour: only their lightness was used", err=to_stderr)
+    for path in result.first_frames:
+        click.echo(f"{click.format_filename(path)}: only its first frame, or page, was coloured", err=to_stderr)
+    for failure in result.failed:
+        click.echo(f"{click.format_filename(failure.path)}: {failure.error}", err=True)
+
+
+@cli.command()
+@click.argument("photographs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--model", type=click.Path(path_type=Path), help="Folder of a generator and a refiner.  [Recolor's own]")
+@click.option("--pairs", type=click.IntRange(1, 500), default=20, help="Pairs to show.  [20]")
+@click.option("--size-px", type=click.IntRange(64, 2048), default=384, help="Long side of the pictures.  [384]")
+@click.option("--seed", type=click.IntRange(min=0), default=0, help="Which photographs, and in which order.  [0]")
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), default=Path("turing.html"), help="[turing.html]"
+)
+def turing(photographs: tuple[Path, ...], model: Path | None, out: Path, **options: Any) -> None:
+    """Make a page that tests whether people can tell the model's colours from real ones.
+
+    PHOTOGRAPHS are colour photographs, or folders of them, that the model was not trained on. Each is shown beside its
+    own lightness coloured by the model. The page needs no server, and loads and sends nothing.
+    """
+    from recolor.colorize import Colorizer
+    from recolor.turing import make_turing
+
+    colorizer = Colorizer.from_folder(model) if model else Colorizer.from_pretrained()
+    made = make_turing(photographs, colorizer, out, **options)
+    for skipped in made.skipped:
+        click.echo(f"skipped: {skipped.name!r}: {skipped.why}", err=True)
+    click.echo(f"{made.path} ({made.pairs:,} pairs, {made.size_bytes / 1e6:.1f} MB)")
+
+
+@cli.command("export-models")
+@workspace_option
+@click.option("--float16", is_flag=True, help="Half the bytes; the weights are float32 again when they are loaded.")
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+def export_models(workspace: Path, float16: bool, folder: Path) -> None:
+    """Copy the trained models into DIR, without checkpoints and curves: what `recolor colorize --model DIR` needs."""
+    from recolor.models.files import copy_model
+
+    opened = open_workspace(workspace)
+    folder = folder.expanduser()
+    with locked(opened), storage_errors(folder):
+        for name in ("generator", "refiner"):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+            copy_model(opened.models / name, folder / name, float16=float16)
+    click.echo(folder)
+
+
+@cli.command("export-onnx")
+@click.option("--model", type=click.Path(path_type=Path), help="Folder with generator/ and refiner/.  [Recolor's own]")
+@click.argument("out", metavar="OUT_FOLDER", type=click.Path(path_type=Path))
+def export_onnx(model: Path | None, out: Path) -> None:
+    """Write generator.onnx and refiner.onnx, for programs without torch; both are compared with torch first.
+
+    generator.onnx: L and, if another than the model's is wanted, temperature to ab_small. refiner.onnx: L and ab_small
+    to ab. Batch, height and width are free; what the sides must be multiples of stands in the files' metadata.
+    """
+    from recolor.models.onnx import check_packages, export_onnx
+
+    check_packages()
+    if model is None:
+        from recolor.pretrained import models_folder
+
+        model = models_folder()
+    for file in export_onnx(model, out):
+        click.echo(f"{file.path}  {file.size_bytes / 1e6:.1f} MB, at most {file.difference:.1g} ab units from torch")
 
 
 @cli.command()
@@ -319,6 +517,14 @@ def _run_stages(names: list[str] | None, target: Target) -> None:
             if outcome.stage == "index":
                 remember_images(workspace, images)
             click.echo(describe(outcome))
+
+
+def _say_metrics(target: Target) -> None:
+    """Prints the table of a workspace's evaluation, and where its report is."""
+    from recolor.evaluate import stored_text
+
+    folder = open_workspace(target.workspace).evaluation
+    click.echo(f"\n{stored_text(folder)}\n\n{folder / 'report.html'}")
 
 
 def _suggest_thresholds(target: Target) -> None:

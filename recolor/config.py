@@ -17,6 +17,7 @@ Threshold = Annotated[float, Ge(0.0), Le(1.0)]
 Positive = Annotated[int, Ge(1)]
 Seed = Annotated[int, Ge(0), Lt(2**63)]
 DeviceName = Literal["auto", "cpu", "cuda"]
+ColorizeDevice = Literal["auto", "cpu", "cuda", "mps"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -285,12 +286,16 @@ class EvaluateConfig:
         max_images: At most so many of them, in the order of the shards.
         pictures: Rows of the picture grid.
         device: As for the training.
+        lpips_weights: File of AlexNet's weights, for LPIPS; empty leaves it out.
+        inception_weights: File of Inception's weights, for FID and KID; empty leaves them out.
     """
 
     split: Literal["train", "val", "test"] = "test"
     max_images: Positive = 1000
     pictures: Annotated[int, Ge(1), Le(64)] = 12
     device: DeviceName = "auto"
+    lpips_weights: str = ""
+    inception_weights: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

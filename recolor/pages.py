@@ -1,6 +1,9 @@
 """What the HTML pages share: templates that escape, pictures that travel inside the page, names that fit on a line."""
 
 import base64
+import hashlib
+from dataclasses import dataclass
+from importlib.resources import files
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -14,6 +17,20 @@ def page_environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A script that stands in the page, and the hash (SHA-256, base64) by which the page's policy lets it run."""
+
+    text: str
+    sha256: str
+
+
+def inline_script(name: str) -> Script:
+    """A script of `recolor/templates`."""
+    text = files("recolor").joinpath("templates", name).read_text(encoding="utf-8")
+    return Script(text, base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii"))
 
 
 def data_uri(media_type: str, data: bytes) -> str:

@@ -134,7 +134,7 @@ def check_can_train(stages: Collection[str], config: Config) -> None:
 
     Raises:
         ConfigError: A device or a package was asked for that is not there.
-        WeightsError: Weights were asked for that cannot be had.
+        WeightsError: Weights were asked for that cannot be had: an encoder's, or a metric's.
     """
     if not {"train-generator", "train-refiner", "evaluate"} & set(stages):
         return
@@ -151,7 +151,11 @@ def check_can_train(stages: Collection[str], config: Config) -> None:
             except WeightsError as error:
                 raise WeightsError(f"{name}.model.{error}") from error
     if "evaluate" in stages:
-        resolve_device(config.evaluate.device)
+        device = resolve_device(config.evaluate.device)
+        if config.evaluate.lpips_weights or config.evaluate.inception_weights:
+            from recolor.evaluate import load_networks
+
+            load_networks(config.evaluate, device)
 
 
 def check_can_evaluate(workspace: Workspace, config: Config) -> None:

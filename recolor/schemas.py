@@ -251,9 +251,18 @@ CLEAN = Schema(
     ),
 )
 
-NAME = Column("name", pa.string(), "-", "-", "What coloured the image: a model, or a control such as `grey`.")
+MODEL = Column(
+    "model", pa.string(), "-", "-", "Label of the model that coloured it: the end of its folder's path, or empty."
+)
+NAME = Column(
+    "name", pa.string(), "-", "-", "How it was coloured: by (a part of) the model, or a control such as `grey`."
+)
 KIND = Column(
-    "kind", pa.string(), "-", "model, control", "Controls know nothing (`grey`, `mean_ab`) or the truth (`oracle`)."
+    "kind",
+    pa.string(),
+    "-",
+    "model, control",
+    "Controls know nothing (`grey`, `mean_ab`), know the truth (`oracle`), or are other models.",
 )
 ACCURACY = (
     Column("psnr_db", pa.float64(), "dB", "0..100", "PSNR of the 8-bit sRGB image (over a set: mean over images)."),
@@ -261,6 +270,7 @@ ACCURACY = (
     Column("delta_e_2000", pa.float64(), "ΔE", "≥ 0", "Mean CIEDE2000 difference of the 8-bit images."),
     Column("ab_mse", pa.float64(), "(ab+128)/255, squared", "≥ 0", "Mean squared error of a and b."),
     Column("ab_rmse", pa.float64(), "Lab units", "≥ 0", "255 √ab_mse: root mean squared error of a and b."),
+    Column("ab_psnr_db", pa.float64(), "dB", "≤ 100", "-10 log10(ab_mse) of the image (over a set: mean over images)."),
     Column("ab_distance", pa.float64(), "Lab units", "≥ 0", "Mean Euclidean distance in the ab plane."),
 )
 COLOURFULNESS = (
@@ -269,26 +279,81 @@ COLOURFULNESS = (
     Column("truth_colourfulness", pa.float64(), "-", "≥ 0", "`colourfulness` of the photographs themselves."),
     Column("truth_colourfulness_abs", pa.float64(), "-", "≥ 0", "`colourfulness_abs` of the photographs themselves."),
 )
+LPIPS = Column(
+    "lpips", pa.float64(), "-", "≥ 0", "LPIPS 0.1, AlexNet (Zhang et al. 2018). Null without its weights.", True
+)
 
 PER_IMAGE_METRICS = Schema(
     "data/evaluation/per_image",
     "evaluate",
     "an image coloured by a model or a control",
-    (PATH, NAME, KIND, *ACCURACY, *COLOURFULNESS),
+    (
+        PATH,
+        MODEL,
+        NAME,
+        KIND,
+        *ACCURACY,
+        *COLOURFULNESS,
+        Column(
+            "delta_cf",
+            pa.float64(),
+            "-",
+            "≥ 0",
+            "Difference of colourfulness from truth_colourfulness, without its sign.",
+        ),
+        LPIPS,
+    ),
 )
+OF_SETS = (
+    Column("ab_psnr_db_set", pa.float64(), "dB", "≤ 100", "-10 log10 of the mean ab_mse: of all pixels together."),
+    Column("delta_cf_set", pa.float64(), "-", "≥ 0", "ΔCF: difference of the mean colourfulness from the truth's."),
+    Column("delta_cf_set_abs", pa.float64(), "-", "≥ 0", "The same of `colourfulness_abs`."),
+    Column("delta_cf_image", pa.float64(), "-", "≥ 0", "Mean over images of the difference of colourfulness."),
+    LPIPS,
+    Column("fid", pa.float64(), "-", "≥ 0", "Fréchet inception distance. Null without Inception's weights.", True),
+    Column(
+        "kid", pa.float64(), "-", "-", "Kernel inception distance of pairs, unbiased. Null without the weights.", True
+    ),
+)
+
+
+def _ends(column: Column) -> tuple[Column, Column]:
+    """The ends of a figure's 95% bootstrap interval over the images."""
+    return (
+        Column(f"{column.name}_low", column.type, column.unit, "-", "Low end of its 95% interval.", column.nullable),
+        Column(f"{column.name}_high", column.type, column.unit, "-", "High end.", column.nullable),
+    )
+
+
 METRICS = Schema(
     "data/evaluation/metrics",
     "evaluate",
     "a model or a control, measured over all images",
     (
+        MODEL,
         NAME,
         KIND,
         Column("images", pa.int64(), "-", "≥ 1", "Images measured; the metrics are means over them."),
         *ACCURACY,
         *COLOURFULNESS,
-        Column("delta_cf_set", pa.float64(), "-", "≥ 0", "ΔCF: difference of the mean colourfulness from the truth's."),
-        Column("delta_cf_set_abs", pa.float64(), "-", "≥ 0", "The same of `colourfulness_abs`."),
-        Column("delta_cf_image", pa.float64(), "-", "≥ 0", "Mean over images of the difference of colourfulness."),
+        *OF_SETS,
+        *(end for column in (*ACCURACY, *COLOURFULNESS[:2], *OF_SETS) for end in _ends(column)),
+    ),
+)
+COMPARISON = Schema(
+    "data/evaluation/comparison",
+    "evaluate",
+    "a metric of two models, measured on the same images (in `--out DIR`, where there are two)",
+    (
+        Column("first", pa.string(), "-", "-", "Label of the model that the others are compared with."),
+        Column("second", pa.string(), "-", "-", "Label of the other model."),
+        Column("metric", pa.string(), "-", "-", "A column of `metrics.parquet`, in whose unit the others are."),
+        Column("first_value", pa.float64(), "-", "-", "The metric of the first model."),
+        Column("second_value", pa.float64(), "-", "-", "The metric of the second model."),
+        Column("difference", pa.float64(), "-", "-", "second_value - first_value."),
+        Column("difference_low", pa.float64(), "-", "-", "Low end of its 95% bootstrap interval, images in pairs."),
+        Column("difference_high", pa.float64(), "-", "-", "High end."),
+        Column("better", pa.string(), "-", "-", "Label of the model that all of the interval speaks for, or empty."),
     ),
 )
 
@@ -327,6 +392,7 @@ SCHEMAS: tuple[Schema, ...] = (
     CLEAN,
     METRICS,
     PER_IMAGE_METRICS,
+    COMPARISON,
     SHARD_INDEX,
     TRAINING_METRICS,
 )

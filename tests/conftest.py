@@ -1,4 +1,9 @@
+import json
 import os
+import shutil
+import subprocess
+import time
+import urllib.request
 
 # The models of the tests are tiny: with more than one thread, torch spends its time handing out the work (15 s against
 # 1 s for twelve steps). Set before anything loads torch, and inherited by the programs that tests start.
@@ -16,3 +21,101 @@ for name in [name for name in os.environ if name.startswith("PREFECT_")]:
 @pytest.fixture
 def workspace(tmp_path):
     return open_workspace(tmp_path / "workspace")
+
+
+class Browser:
+    """A tab of a headless browser, driven through its DevTools protocol."""
+
+    def __init__(self, socket):
+        self.socket, self.sent, self.events = socket, 0, []
+
+    def call(self, method, **parameters):
+        self.sent += 1
+        self.socket.send(json.dumps({"id": self.sent, "method": method, "params": parameters}))
+        while True:
+            message = json.loads(self.socket.recv(timeout=60))
+            if message.get("id") == self.sent:
+                assert "error" not in message, message
+                return message["result"]
+            self.events.append(message)
+
+    def run(self, expression):
+        answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True)
+        assert "exceptionDetails" not in answer, answer
+        return answer["result"].get("value")
+
+    def open(self, path):
+        self.call("Page.navigate", url=path.as_uri())
+        self.wait_for("location.protocol == 'file:' && document.readyState == 'complete'")
+
+    def wait_for(self, expression):
+        return wait_for(lambda: self.run(expression))
+
+    def press(self, key):
+        self.call("Input.dispatchKeyEvent", type="keyDown", key=key, text=key if len(key) == 1 else "")
+        self.call("Input.dispatchKeyEvent", type="keyUp", key=key)
+
+    def click(self, element):
+        """Clicks for real, at the place on the screen where the element (a JavaScript expression) is."""
+        place = f"""(() => {{
+            const element = {element};
+            element.scrollIntoView({{block: 'center'}});
+            const at = element.getBoundingClientRect();
+            return [at.left + at.width / 2, at.top + at.height / 2];
+        }})()"""
+        self.run(place)  # what comes into view is laid out now, which may move it
+        x, y = self.run(place)
+        for kind in ("mousePressed", "mouseReleased"):
+            self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+
+    def download(self, button, file):
+        """Clicks a button, and waits until the browser has written the file."""
+        self.call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(file.parent))
+        self.click(button)
+        wait_for(file.is_file)
+
+    def complaints(self):
+        kinds = ("Runtime.exceptionThrown", "Page.javascriptDialogOpening", "Log.entryAdded")
+        return [event for event in self.events if event["method"] in kinds]
+
+
+def wait_for(condition):
+    for _ in range(600):
+        if found := condition():
+            return found
+        time.sleep(0.05)
+    pytest.fail("the browser did not get there in 30 s")
+
+
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory):
+    """The address at which a headless browser is driven; one for all tests, as it takes seconds to start."""
+    programs = ("chromium", "chromium-browser", "google-chrome", "chrome")
+    program = next((found for name in programs if (found := shutil.which(name))), None)
+    if program is None:
+        pytest.skip("no Chromium or Chrome on this machine")
+    profile = tmp_path_factory.mktemp("chromium")
+    options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0", "--window-size=1200,900"]
+    command = [program, *options, f"--user-data-dir={profile}", "about:blank"]
+    port_file = profile / "DevToolsActivePort"
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            port, *_ = wait_for(lambda: port_file.read_text().split() if port_file.is_file() else None)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.kill()
+
+
+@pytest.fixture
+def browser(chromium):
+    """A new tab."""
+    client = pytest.importorskip("websockets.sync.client", reason="needs websockets, which Prefect brings along")
+    new = urllib.request.Request(f"{chromium}/json/new?about:blank", method="PUT")
+    with urllib.request.urlopen(new) as answer:
+        tab = json.load(answer)
+    with client.connect(tab["webSocketDebuggerUrl"], max_size=None) as socket:
+        browser = Browser(socket)
+        for domain in ("Page", "Runtime", "Log"):
+            browser.call(f"{domain}.enable")
+        yield browser
+    urllib.request.urlopen(f"{chromium}/json/close/{tab['id']}").close()

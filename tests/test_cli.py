@@ -3,10 +3,15 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
 from recolor.cli import cli
+from recolor.config import GeneratorModelConfig, RefinerModelConfig
 from recolor.demo import render_landscape
+from recolor.models.files import bins_json, load_generator, save_model
+from recolor.models.generator import Generator
+from recolor.models.refiner import Refiner
 
 LOADED = """
 import sys
@@ -128,3 +133,24 @@ def test_damaged_shards_are_named_repaired_and_shown(tmp_path):
     assert shown.stdout.strip() == str(workspace / "data/shards.png")
     with Image.open(workspace / "data/shards.png") as sheet:
         assert sheet.size[0] > 1000
+
+
+def test_exported_models_are_the_trained_ones_alone(tmp_path):
+    trained = tmp_path / "space/data/models"
+    shape = {"encoder_weights": "none", "width": 8, "blocks": 1}
+    torch.manual_seed(5)
+    generator = Generator(GeneratorModelConfig(**shape, encoder_depth=1))
+    details = {"kind": "generator", "model": {**shape, "encoder_depth": 1}, "temperature": 0.5, "ab_bins": bins_json()}
+    for name in ("generator/checkpoints", "refiner"):
+        (trained / name).mkdir(parents=True)
+    save_model(trained / "generator", generator, details)
+    save_model(trained / "refiner", Refiner(RefinerModelConfig(**shape)), {"kind": "refiner", "model": shape})
+    out = tmp_path / "out"
+    result = recolor("export-models", "--workspace", str(tmp_path / "space"), "--float16", str(out))
+    assert result.returncode == 0, result.stderr
+    files = sorted(str(path.relative_to(out)) for path in out.rglob("*") if path.is_file())
+    names = ("config.json", "model.safetensors")
+    assert files == [f"{model}/{name}" for model in ("generator", "refiner") for name in names]
+    exported = load_generator(out / "generator").model.state_dict()
+    for name, tensor in generator.state_dict().items():
+        torch.testing.assert_close(exported[name], tensor, rtol=1e-3, atol=1e-6)

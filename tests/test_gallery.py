@@ -5,8 +5,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
-import urllib.request
 from dataclasses import replace
 from html.parser import HTMLParser
 from urllib.parse import unquote
@@ -289,96 +287,9 @@ def test_the_verb_writes_the_page_without_torch_and_says_where(cleaned, images, 
     assert out.is_file()
 
 
-class Browser:
-    """A headless browser, driven through its DevTools protocol."""
-
-    def __init__(self, socket):
-        self.socket, self.sent, self.events = socket, 0, []
-
-    def call(self, method, **parameters):
-        self.sent += 1
-        self.socket.send(json.dumps({"id": self.sent, "method": method, "params": parameters}))
-        while True:
-            message = json.loads(self.socket.recv(timeout=60))
-            if message.get("id") == self.sent:
-                assert "error" not in message, message
-                return message["result"]
-            self.events.append(message)
-
-    def run(self, expression):
-        answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True)
-        assert "exceptionDetails" not in answer, answer
-        return answer["result"].get("value")
-
-    def open(self, path):
-        self.call("Page.navigate", url=path.as_uri())
-        wait_for(lambda: self.run("location.protocol == 'file:' && document.readyState == 'complete'"))
-
-    def press(self, key):
-        self.call("Input.dispatchKeyEvent", type="keyDown", key=key, text=key if len(key) == 1 else "")
-        self.call("Input.dispatchKeyEvent", type="keyUp", key=key)
-
-    def click(self, issue, path, button):
-        """Clicks for real, at the place on the screen where the button is."""
-        find = f"cards.find(card => card.closest('[data-issue={issue}]') && pathOf(card) === {json.dumps(path)})"
-        place = f"""(() => {{
-            const button = {find}.querySelector('button[value={button}]');
-            button.scrollIntoView({{block: 'center'}});
-            const at = button.getBoundingClientRect();
-            return [at.left + at.width / 2, at.top + at.height / 2];
-        }})()"""
-        self.run(place)  # what comes into view is laid out now, which may move it
-        x, y = self.run(place)
-        for kind in ("mousePressed", "mouseReleased"):
-            self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
-
-    def complaints(self):
-        kinds = ("Runtime.exceptionThrown", "Page.javascriptDialogOpening", "Log.entryAdded")
-        return [event for event in self.events if event["method"] in kinds]
-
-
-def wait_for(condition):
-    for _ in range(600):
-        if found := condition():
-            return found
-        time.sleep(0.05)
-    pytest.fail("the browser did not get there in 30 s")
-
-
-@pytest.fixture
-def browser(tmp_path):
-    programs = ("chromium", "chromium-browser", "google-chrome", "chrome")
-    program = next((found for name in programs if (found := shutil.which(name))), None)
-    if program is None:
-        pytest.skip("no Chromium or Chrome on this machine")
-    client = pytest.importorskip("websockets.sync.client", reason="needs websockets, which Prefect brings along")
-    profile = tmp_path / "profile"
-    options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0", "--window-size=1200,900"]
-    command = [program, *options, f"--user-data-dir={profile}", "about:blank"]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        try:
-            with client.connect(page_address(profile / "DevToolsActivePort"), max_size=None) as socket:
-                browser = Browser(socket)
-                for domain in ("Page", "Runtime", "Log"):
-                    browser.call(f"{domain}.enable")
-                yield browser
-        finally:
-            process.kill()
-
-
-def page_address(port_file):
-    lines = wait_for(lambda: port_file.read_text().split() if port_file.is_file() else None)
-    with urllib.request.urlopen(f"http://127.0.0.1:{lines[0]}/json") as answer:
-        return next(page["webSocketDebuggerUrl"] for page in json.load(answer) if page["type"] == "page")
-
-
-def download(browser, folder):
-    """Presses the button that saves, and reads what the browser wrote."""
-    browser.call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
-    browser.run("document.getElementById('save').click()")
-    saved = folder / "decisions.csv"
-    wait_for(saved.is_file)
-    return saved
+def click(browser, issue, path, button):
+    card = f"cards.find(card => card.closest('[data-issue={issue}]') && pathOf(card) === {json.dumps(path)})"
+    browser.click(f"{card}.querySelector('button[value={button}]')")
 
 
 def test_decisions_that_are_clicked_and_saved_are_obeyed(cleaned, images, browser, tmp_path):
@@ -386,12 +297,13 @@ def test_decisions_that_are_clicked_and_saved_are_obeyed(cleaned, images, browse
     browser.open(make_gallery(cleaned, images, SMALL).path)
     assert browser.run("made.textContent") == "3 decisions"
     for path in HOSTILE:
-        browser.click("low_resolution", path, "keep")
-    browser.click("low_resolution", "nearly too small.png", "reject")
-    browser.click("duplicate", "copy.jpg", "keep")  # a second click takes it back
-    browser.click("duplicate", "best.png", "reject")
+        click(browser, "low_resolution", path, "keep")
+    click(browser, "low_resolution", "nearly too small.png", "reject")
+    click(browser, "duplicate", "copy.jpg", "keep")  # a second click takes it back
+    click(browser, "duplicate", "best.png", "reject")
     assert browser.run("[made.textContent, unsaved]") == [f"{len(HOSTILE) + 4} decisions", True]
-    saved = download(browser, tmp_path / "downloads")
+    saved = tmp_path / "downloads" / "decisions.csv"
+    browser.download("document.getElementById('save')", saved)
     assert browser.run("[made.textContent, unsaved]") == [f"{len(HOSTILE) + 4} decisions", False]
 
     with saved.open(encoding="utf-8", newline="") as file:
@@ -414,7 +326,7 @@ def test_an_image_of_two_issues_shows_one_decision(cleaned, images, browser):
     save(photographs.camera()[:50, :50], images / "grey and small.png")
     clean(cleaned, images)
     browser.open(make_gallery(cleaned, images, SMALL).path)
-    browser.click("monochrome", "grey and small.png", "keep")
+    click(browser, "monochrome", "grey and small.png", "keep")
     marked = "cards.filter(card => card.dataset.decision === 'keep').map(card => pathOf(card))"
     assert browser.run(marked) == ["grey and small.png"] * browser.run(
         "cards.filter(card => pathOf(card) === 'grey and small.png').length"

@@ -1,6 +1,7 @@
 import base64
+import hashlib
 
-from recolor.pages import data_uri, page_environment, printable
+from recolor.pages import data_uri, inline_script, page_environment, printable
 
 
 def test_names_are_made_printable_on_one_line():
@@ -19,3 +20,9 @@ def test_a_data_uri_holds_the_bytes():
     head, body = data_uri("image/png", data).split(",")
     assert head == "data:image/png;base64"
     assert base64.b64decode(body) == data
+
+
+def test_a_script_comes_with_the_hash_that_a_policy_allows_it_by():
+    script = inline_script("gallery.js")
+    assert script.text.startswith('"use strict";')
+    assert base64.b64decode(script.sha256) == hashlib.sha256(script.text.encode()).digest()

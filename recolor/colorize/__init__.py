@@ -1,6 +1,7 @@
 """Colouring photographs with trained models."""
 
-from recolor.colorize.colorizer import Colorizer
+from recolor.colorize.colorizer import Colorizer, Look
 from recolor.colorize.files import ColorizeResult, Failure, colorize_paths
+from recolor.colorize.plan import is_video
 
-__all__ = ["ColorizeResult", "Colorizer", "Failure", "colorize_paths"]
+__all__ = ["ColorizeResult", "Colorizer", "Failure", "Look", "colorize_paths", "is_video"]

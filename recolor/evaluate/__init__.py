@@ -1,5 +1,8 @@
 """How good the models are: metrics beside their controls, pictures, and a report."""
 
+from recolor.evaluate.anywhere import Evaluated, evaluate_photos, evaluate_split
+from recolor.evaluate.networks import load_networks
 from recolor.evaluate.stage import evaluate
+from recolor.evaluate.text import stored_text
 
-__all__ = ["evaluate"]
+__all__ = ["Evaluated", "evaluate", "evaluate_photos", "evaluate_split", "load_networks", "stored_text"]

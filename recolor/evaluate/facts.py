@@ -1,11 +1,12 @@
 """What the report says about the data and the models, from what earlier stages left."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from recolor.evaluate.report import Count, ModelFacts, OutlierCounts
+from recolor.evaluate.ways import Model
 from recolor.manifest import read_table
 from recolor.models.files import LoadedGenerator, LoadedRefiner
 from recolor.schemas import OUTLIERS
@@ -33,11 +34,25 @@ def outlier_counts(workspace: Workspace) -> OutlierCounts:
     return OutlierCounts(tuple(Count(issue, images) for issue, images in most_first), len(issues))
 
 
-def model_facts(folder: Path, title: str, model: LoadedGenerator | LoadedRefiner) -> ModelFacts:
-    """The settings and the loss curve of a trained model in `folder`."""
-    parameters = sum(tensor.numel() for tensor in model.model.parameters())
-    settings = (("parameters", f"{parameters:,}"), *_settings(model.details))
-    return ModelFacts(title, (folder / CURVE_FILE).read_bytes(), settings)
+def model_facts(models: Sequence[Model]) -> tuple[ModelFacts, ...]:
+    """The settings and the loss curves of trained models; named where there are several."""
+    parts = [
+        (model, title, part)
+        for model in models
+        for title, part in (("generator", model.generator), ("refiner", model.refiner))
+        if part is not None
+    ]
+    return tuple(
+        _part_facts(model.folder / name, f"{model.label}: {name}" if len(models) > 1 else name.capitalize(), part)
+        for model, name, part in parts
+    )
+
+
+def _part_facts(folder: Path, title: str, part: LoadedGenerator | LoadedRefiner) -> ModelFacts:
+    parameters = sum(tensor.numel() for tensor in part.model.parameters())
+    curve = folder / CURVE_FILE
+    settings = (("parameters", f"{parameters:,}"), *_settings(part.details))
+    return ModelFacts(title, curve.read_bytes() if curve.is_file() else None, settings)
 
 
 def _settings(details: Mapping[str, Any], at: str = "") -> Iterator[tuple[str, str]]:

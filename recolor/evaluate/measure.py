@@ -1,20 +1,18 @@
-"""Colouring the images of a split in every way, a few at a time, and measuring each against the photograph."""
+"""Colouring images in every way, a few at a time, and measuring each against the photograph."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 from tqdm import tqdm
 
-from recolor.augment import Batch
-from recolor.dataset import ShardDataset
-from recolor.evaluate.controls import NAMES, Models, Name, batches_of, colour
-from recolor.evaluate.metrics import ImageMetrics, SetMetrics, image_metrics, set_metrics
-from recolor.lab import lab_to_rgb
+from recolor.colorize.lightness import join
+from recolor.evaluate.metrics import ImageMetrics, image_metrics
+from recolor.evaluate.networks import Networks, inception_features, lpips_distance
+from recolor.evaluate.ways import Way
 from recolor.order import Int64Array
 
 RGB = NDArray[np.uint8]
@@ -22,79 +20,89 @@ Float32Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
-class Score:
-    """One image, coloured in one way, measured."""
+class Sample:
+    """One image and what every way makes of it.
+
+    Attributes:
+        path: Of the photograph, relative to its folder.
+        truth: The photograph, uint8 sRGB [H, W, 3].
+        L: Its lightness, float32 [H, W], 0..100.
+        truth_ab: Its a and b, float32 [H, W, 2], in Lab units.
+        ways: Each way with its a and b, likewise.
+    """
 
     path: str
-    name: Name
-    metrics: ImageMetrics
+    truth: RGB
+    L: Float32Array
+    truth_ab: Float32Array
+    ways: tuple[tuple[Way, Float32Array], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class _Coloured:
-    """One image of a batch: L [H, W, 1] and its ab [H, W, 2] by the truth and in one way."""
+class Source:
+    """Images to measure on, in a fixed order, whatever their sizes.
+
+    Attributes:
+        paths: Of all of them.
+        samples: Colours the images of some rows: batches of a few, so that memory does not grow with their number.
+    """
+
+    paths: tuple[str, ...]
+    samples: Callable[[Int64Array], Iterator[Sequence[Sample]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """One image, coloured in one way, measured; the features are Inception's, where there are weights for them."""
+
+    way: Way
+    metrics: ImageMetrics
+    features: Float32Array | None
+
+
+@dataclass(frozen=True, slots=True)
+class ImageScores:
+    """One image, measured in every way, and Inception's features of the photograph itself."""
 
     path: str
-    name: Name
-    L: Float32Array
-    ab: Float32Array
-    truth_ab: Float32Array
+    scores: tuple[Score, ...]
+    truth_features: Float32Array | None
 
 
-def measure(dataset: ShardDataset, rows: Int64Array, models: Models, mean_ab: Tensor, workers: int) -> list[Score]:
-    """Scores of every row in every way of `NAMES`, image by image; memory holds a batch, whatever the rows.
+def measure(source: Source, networks: Networks, workers: int) -> list[ImageScores]:
+    """Scores of every image in every way, in the order of the images.
 
     Args:
-        dataset: The split.
-        rows: Which of its images.
-        models: The trained models.
-        mean_ab: [2], for the control `mean_ab`.
-        workers: Threads that measure while the device colours.
+        source: The images.
+        networks: For LPIPS, FID and KID.
+        workers: Threads that measure what was coloured.
     """
-    scores: list[Score] = []
+    scored: list[ImageScores] = []
+    rows = np.arange(len(source.paths), dtype=np.int64)
     bar = tqdm(total=len(rows), desc="evaluate", unit=" images", disable=None, delay=1)
     with ThreadPoolExecutor(workers) as pool, bar:
-        for paths, batch in batches_of(dataset, rows, models.device):
-            scores += pool.map(_score, _coloured(paths, batch, models, mean_ab))
-            bar.update(len(paths))
-    order = {path: position for position, path in enumerate(dataset.paths(rows))}
-    return sorted(scores, key=lambda score: (order[score.path], NAMES.index(score.name)))
+        for batch in source.samples(rows):
+            scored += pool.map(partial(_score, networks=networks), batch)
+            bar.update(len(batch))
+    return scored
 
 
-def summarise(scores: Sequence[Score]) -> list[tuple[Name, SetMetrics]]:
-    """The metrics of each way over all images, in the order of `NAMES`."""
-    return [(name, set_metrics([score.metrics for score in scores if score.name == name])) for name in NAMES]
+def draw(source: Source, rows: Int64Array, shown: Sequence[Way]) -> Iterator[tuple[RGB, ...]]:
+    """Colours a few rows again, to be looked at: grey, the ways to be shown, and the photograph; uint8 [H, W, 3]."""
+    for batch in source.samples(rows):
+        for sample in batch:
+            ab = dict(sample.ways)
+            coloured = (join(sample.L, ab[way]) for way in shown)
+            yield join(sample.L, np.zeros_like(sample.truth_ab)), *coloured, sample.truth
 
 
-def draw(dataset: ShardDataset, rows: Int64Array, models: Models) -> Iterator[tuple[RGB, RGB, RGB, RGB]]:
-    """Colours a few rows again, to be looked at: grey, generator, refined and truth of each, uint8 [H, W, 3]."""
-    for _, batch in batches_of(dataset, rows, models.device):
-        ways = dict(colour(batch, models, torch.zeros(2)))
-        shown = (ways["grey"], ways["generator"], ways["refined"], batch.ab)
-        yield from zip(*(_render_all(batch.L, ab) for ab in shown), strict=True)
+def _score(sample: Sample, networks: Networks) -> ImageScores:
+    scores = tuple(_score_way(sample, way, ab, networks) for way, ab in sample.ways)
+    return ImageScores(sample.path, scores, inception_features(networks, sample.truth))
 
 
-def _coloured(paths: Sequence[str], batch: Batch, models: Models, mean_ab: Tensor) -> Iterator[_Coloured]:
-    L, truth_ab = _pixels(batch.L), _pixels(batch.ab)
-    for name, ab in colour(batch, models, mean_ab):
-        for parts in zip(paths, L, _pixels(ab), truth_ab, strict=True):
-            path, one_L, one_ab, one_truth = parts
-            yield _Coloured(path, name, one_L, one_ab, one_truth)
-
-
-def _score(image: _Coloured) -> Score:
-    rgb, truth = _render(image.L, image.ab), _render(image.L, image.truth_ab)
-    return Score(image.path, image.name, image_metrics(rgb, truth, image.ab, image.truth_ab))
-
-
-def _pixels(tensor: Tensor) -> Float32Array:
-    """[N, C, H, W] on any device to [N, H, W, C]."""
-    return tensor.permute(0, 2, 3, 1).cpu().numpy()
-
-
-def _render_all(L: Tensor, ab: Tensor) -> list[RGB]:
-    return [_render(one_L, one_ab) for one_L, one_ab in zip(_pixels(L), _pixels(ab), strict=True)]
-
-
-def _render(L: Float32Array, ab: Float32Array) -> RGB:
-    return lab_to_rgb(np.concatenate((L, ab), axis=-1))
+def _score_way(sample: Sample, way: Way, ab: Float32Array, networks: Networks) -> Score:
+    rgb = join(sample.L, ab)
+    lpips = lpips_distance(networks, rgb, sample.truth)
+    metrics = image_metrics(rgb, sample.truth, ab, sample.truth_ab, lpips)
+    return Score(way, metrics, inception_features(networks, rgb))

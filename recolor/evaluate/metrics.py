@@ -4,9 +4,8 @@ No single number will do. Colour that is averaged to grey-brown has a high PSNR 
 is wrong has the reverse. So each is reported beside the other, and beside those of the controls.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from statistics import fmean
+import math
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,32 +36,17 @@ class ImageMetrics:
     delta_e_2000: float
     ab_mse: float
     ab_rmse: float
+    ab_psnr_db: float
     ab_distance: float
     colourfulness: float
     colourfulness_abs: float
     truth_colourfulness: float
     truth_colourfulness_abs: float
+    delta_cf: float
+    lpips: float | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SetMetrics(ImageMetrics):
-    """Many coloured images against the truth: means over the images, and how far the set's colourfulness is off.
-
-    Attributes:
-        images: How many.
-        delta_cf_set: |mean colourfulness - mean colourfulness of the truth|: the papers' ΔCF.
-        delta_cf_set_abs: The same of `colourfulness_abs`.
-        delta_cf_image: Mean over images of |colourfulness - colourfulness of the truth|: too vivid here does not make
-            up for too grey there.
-    """
-
-    images: int
-    delta_cf_set: float
-    delta_cf_set_abs: float
-    delta_cf_image: float
-
-
-def image_metrics(rgb: RGB, truth: RGB, ab: AB, truth_ab: AB) -> ImageMetrics:
+def image_metrics(rgb: RGB, truth: RGB, ab: AB, truth_ab: AB, lpips: float | None = None) -> ImageMetrics:
     """Measures one image.
 
     Args:
@@ -70,32 +54,24 @@ def image_metrics(rgb: RGB, truth: RGB, ab: AB, truth_ab: AB) -> ImageMetrics:
         truth: The photograph, likewise.
         ab: Predicted a and b, float32 [H, W, 2] in Lab units, before anything is clipped.
         truth_ab: The photograph's a and b, likewise.
+        lpips: Measured elsewhere, where there are weights for it.
     """
     mse = ab_mse(ab, truth_ab)
+    own, truths = colourfulness(rgb), colourfulness(truth)
     return ImageMetrics(
         psnr_db=psnr_db(rgb, truth),
         ssim=ssim(rgb, truth),
         delta_e_2000=delta_e_2000(rgb, truth),
         ab_mse=mse,
         ab_rmse=255.0 * mse**0.5,
+        ab_psnr_db=ab_psnr_db(mse),
         ab_distance=ab_distance(ab, truth_ab),
-        colourfulness=colourfulness(rgb),
+        colourfulness=own,
         colourfulness_abs=colourfulness(rgb, absolute=True),
-        truth_colourfulness=colourfulness(truth),
+        truth_colourfulness=truths,
         truth_colourfulness_abs=colourfulness(truth, absolute=True),
-    )
-
-
-def set_metrics(images: Sequence[ImageMetrics]) -> SetMetrics:
-    """Means over at least one image; `ab_rmse` is that of all pixels together."""
-    means = {item.name: fmean(getattr(image, item.name) for image in images) for item in fields(ImageMetrics)}
-    means["ab_rmse"] = 255.0 * means["ab_mse"] ** 0.5
-    return SetMetrics(
-        **means,
-        images=len(images),
-        delta_cf_set=abs(means["colourfulness"] - means["truth_colourfulness"]),
-        delta_cf_set_abs=abs(means["colourfulness_abs"] - means["truth_colourfulness_abs"]),
-        delta_cf_image=fmean(abs(image.colourfulness - image.truth_colourfulness) for image in images),
+        delta_cf=abs(own - truths),
+        lpips=lpips,
     )
 
 
@@ -104,10 +80,7 @@ def psnr_db(rgb: RGB, truth: RGB) -> float:
 
     At most 100 dB, which is what equal images get: a mean over images stays finite.
     """
-    mse = float(np.mean(np.square(rgb.astype(np.float64) - truth)))
-    if mse == 0.0:
-        return MAX_PSNR_DB
-    return min(MAX_PSNR_DB, float(10.0 * np.log10(255.0**2 / mse)))
+    return _decibels(float(np.mean(np.square(rgb.astype(np.float64) - truth))) / 255.0**2)
 
 
 def ssim(rgb: RGB, truth: RGB) -> float:
@@ -131,9 +104,14 @@ def delta_e_2000(rgb: RGB, truth: RGB) -> float:
 def ab_mse(ab: AB, truth_ab: AB) -> float:
     """Mean squared error of a and b in units of (ab + 128) / 255, as older colorizers report it.
 
-    255 times its square root is the RMSE in Lab units; -10 log10 of it is the "ab-PSNR" in dB.
+    255 times its square root is the RMSE in Lab units.
     """
     return float(np.mean(np.square((ab.astype(np.float64) - truth_ab) / 255.0)))
+
+
+def ab_psnr_db(mse: float) -> float:
+    """PSNR of a and b, whose range is taken to be 255 Lab units: -10 log10 of `ab_mse`, at most 100 dB."""
+    return _decibels(mse)
 
 
 def ab_distance(ab: AB, truth_ab: AB) -> float:
@@ -156,6 +134,11 @@ def colourfulness(rgb: RGB, *, absolute: bool = False) -> float:
     deviation = np.hypot(rg.std(), yb.std())
     mean = np.hypot(rg.mean(), yb.mean())
     return float(deviation + 0.3 * mean)
+
+
+def _decibels(mse: float) -> float:
+    """PSNR of a mean squared error in units of the squared range."""
+    return MAX_PSNR_DB if mse == 0.0 else min(MAX_PSNR_DB, -10.0 * math.log10(mse))
 
 
 def _lab(rgb: RGB) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""The picture grid: grey, generator, refined, truth, side by side."""
+"""The picture grid: grey, what the models make of it, and the photograph, side by side."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,8 +11,6 @@ from recolor.lettering import font, shortened_path
 
 RGB = NDArray[np.uint8]
 
-HEADINGS = ("Greyscale", "Generator", "Refined", "Photograph")
-
 _MARGIN_PX, _GAP_PX, _HEADING_PX, _CAPTION_PX = 24, 10, 44, 30
 _PAPER, _INK, _FAINT = "#ffffff", "#1c2024", "#6b7280"
 
@@ -23,31 +21,49 @@ class Picture:
 
     Attributes:
         path: Its path in the image folder.
-        delta_e_2000: Mean CIEDE2000 of the refined image.
-        tiles: grey, generator, refined, truth; uint8 sRGB [S, S, 3], all of one size.
+        delta_e_2000: Mean CIEDE2000 of the model's image.
+        tiles: Grey, what the models make of it, and the photograph; uint8 sRGB [H, W, 3], all of one size.
     """
 
     path: str
     delta_e_2000: float
-    tiles: tuple[RGB, RGB, RGB, RGB]
+    tiles: tuple[RGB, ...]
 
 
-def picture_grid(pictures: Sequence[Picture]) -> Image.Image:
-    """Draws a row for each picture, with headings above the columns and the file name below each row."""
-    side_px = pictures[0].tiles[0].shape[0]
-    width_px = 2 * _MARGIN_PX + 4 * side_px + 3 * _GAP_PX
-    row_px = side_px + _CAPTION_PX
-    image = Image.new("RGB", (width_px, _HEADING_PX + len(pictures) * row_px + _MARGIN_PX // 2), _PAPER)
+def picture_grid(pictures: Sequence[Picture], headings: Sequence[str]) -> Image.Image:
+    """Draws a row for each picture, with headings above the columns and the file name below each row.
+
+    Args:
+        pictures: All with as many tiles.
+        headings: Of the columns, one a tile. They are as wide as the first picture; others are scaled to that.
+    """
+    side_px = pictures[0].tiles[0].shape[1]
+    rows = [[_scaled(tile, side_px) for tile in picture.tiles] for picture in pictures]
+    width_px = 2 * _MARGIN_PX + len(headings) * side_px + (len(headings) - 1) * _GAP_PX
+    height_px = _HEADING_PX + sum(tiles[0].height + _CAPTION_PX for tiles in rows) + _MARGIN_PX // 2
+    image = Image.new("RGB", (width_px, height_px), _PAPER)
     draw = ImageDraw.Draw(image)
-    lefts = [_MARGIN_PX + column * (side_px + _GAP_PX) for column in range(4)]
-    for heading, left in zip(HEADINGS, lefts, strict=True):
-        draw.text((left + side_px / 2, _HEADING_PX / 2), heading, _INK, font(17, bold=True), anchor="mm")
-    for row, picture in enumerate(pictures):
-        top = _HEADING_PX + row * row_px
-        for tile, left in zip(picture.tiles, lefts, strict=True):
-            image.paste(Image.fromarray(tile), (left, top))
-        _draw_caption(draw, picture, (_MARGIN_PX, top + side_px + 11), width_px - 2 * _MARGIN_PX)
+    lefts = [_MARGIN_PX + column * (side_px + _GAP_PX) for column in range(len(headings))]
+    for heading, left in zip(headings, lefts, strict=True):
+        short = shortened_path(draw, heading, font(17, bold=True), side_px)
+        draw.text((left + side_px / 2, _HEADING_PX / 2), short, _INK, font(17, bold=True), anchor="mm")
+    top = _HEADING_PX
+    for picture, tiles in zip(pictures, rows, strict=True):
+        for tile, left in zip(tiles, lefts, strict=True):
+            image.paste(tile, (left, top))
+        top += tiles[0].height
+        _draw_caption(draw, picture, (_MARGIN_PX, top + 11), width_px - 2 * _MARGIN_PX)
+        top += _CAPTION_PX
     return image
+
+
+def _scaled(tile: RGB, width_px: int) -> Image.Image:
+    picture = Image.fromarray(tile)
+    if picture.width == width_px:
+        return picture
+    return picture.resize(
+        (width_px, max(1, round(picture.height * width_px / picture.width))), Image.Resampling.LANCZOS
+    )
 
 
 def _draw_caption(draw: ImageDraw.ImageDraw, picture: Picture, at: tuple[int, int], width_px: int) -> None:

@@ -8,16 +8,19 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from recolor.evaluate.controls import Kind, Name
-from recolor.evaluate.metrics import SetMetrics
-from recolor.evaluate.pictures import HEADINGS, Picture
-from recolor.pages import data_uri, page_environment, printable
+from recolor.evaluate.comparison import Comparison
+from recolor.evaluate.figures import FIGURES, Figure
+from recolor.evaluate.pictures import Picture
+from recolor.evaluate.summary import SetMetrics, Summary
+from recolor.evaluate.ways import Kind, Name
+from recolor.pages import data_uri, inline_script, page_environment, printable
 
-TITLES: Mapping[Name, tuple[str, str]] = {
+_TITLES: Mapping[Name, tuple[str, str]] = {
     "grey": ("Grey", "No colour at all. Its PSNR is what doing nothing is worth."),
-    "mean_ab": ("Mean colour", "Every pixel gets the mean colour of the training photographs: one tint, no picture."),
+    "mean_ab": ("Mean colour", "Every pixel gets the mean colour of {mean_of}: one tint, no picture."),
     "generator": ("Generator", "Colour at a quarter of the size, upsampled. What the first model does alone."),
     "refined": ("Generator and refiner", "The whole model: what colorizing gives."),
+    "saturated": ("Saturation × 1.5", "The same with stronger colours, as greyish ones are made to look better."),
     "oracle": (
         "True colour, upsampled",
         "The photograph's own colour at a quarter of the size: no generator can do better alone.",
@@ -27,25 +30,42 @@ TITLES: Mapping[Name, tuple[str, str]] = {
         "The refiner on that colour. Where it beats the row above, it earns its place.",
     ),
 }
+_CONTROL_MODEL = "Another model, to compare with."
 
 
 @dataclass(frozen=True, slots=True)
 class MetricRow:
-    """One row of the metrics table."""
+    """One row of the metrics table: what a reader calls it, what its numbers mean, and its numbers."""
 
-    name: Name
-    kind: Kind
-    metrics: SetMetrics
-
-    @property
-    def title(self) -> str:
-        """What a reader calls it."""
-        return TITLES[self.name][0]
+    title: str
+    explanation: str
+    summary: Summary
 
     @property
-    def explanation(self) -> str:
-        """What its numbers mean, in a sentence."""
-        return TITLES[self.name][1]
+    def kind(self) -> Kind:
+        """`model` or `control`."""
+        return self.summary.way.kind
+
+
+def metric_rows(summaries: Sequence[Summary], mean_of: str) -> tuple[MetricRow, ...]:
+    """The rows of the table; a model is named where there are several, and where it is but a control.
+
+    Args:
+        summaries: In the order of the rows.
+        mean_of: What the mean colour is the mean of.
+    """
+    several = len({summary.way.model for summary in summaries if summary.way.kind == "model"}) > 1
+    return tuple(_metric_row(summary, mean_of, named=several) for summary in summaries)
+
+
+def _metric_row(summary: Summary, mean_of: str, *, named: bool) -> MetricRow:
+    way = summary.way
+    title, explanation = _TITLES[way.name]
+    if way.kind == "control" and way.name in {"generator", "refined"}:
+        return MetricRow(way.model, _CONTROL_MODEL, summary)
+    if way.model and (named or way.name == "saturated"):
+        title = f"{way.model}: {title[0].lower()}{title[1:]}"
+    return MetricRow(title, explanation.format(mean_of=mean_of), summary)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +79,10 @@ class PictureGroup:
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
-    """One trained model: its loss curve (PNG bytes) and its settings as (name, value)."""
+    """One trained model: its loss curve (PNG bytes), where it is there, and its settings as (name, value)."""
 
     title: str
-    loss_curve: bytes
+    loss_curve: bytes | None
     settings: tuple[tuple[str, str], ...]
 
 
@@ -87,40 +107,63 @@ class Report:
     """Everything that the report shows.
 
     Attributes:
-        split: The split measured on.
-        rows: The metrics, a row for each of `controls.NAMES`.
+        measured_on: What was measured on, such as `276 photographs of the test split`.
+        notes: Sentences about it: what the models may have seen, which photographs were left out.
+        rows: The metrics, a row for each way.
+        comparisons: The first model with each other one; none where there is one model.
+        headings: Above the pictures' columns.
         groups: Pictures.
-        models: Generator and refiner.
-        splits: Images of train, val and test.
+        models: Generators and refiners.
+        splits: Images of train, val and test; none where it was not measured on shards.
         outliers: What the cleaning rejected.
     """
 
-    split: str
+    measured_on: str
+    notes: tuple[str, ...]
     rows: tuple[MetricRow, ...]
+    comparisons: tuple[Comparison, ...]
+    headings: tuple[str, ...]
     groups: tuple[PictureGroup, ...]
     models: tuple[ModelFacts, ...]
     splits: tuple[Count, ...]
     outliers: OutlierCounts
 
-    def row(self, name: Name) -> SetMetrics:
-        """The metrics of one model or control."""
-        return next(row.metrics for row in self.rows if row.name == name)
+    def row(self, name: Name) -> SetMetrics[float]:
+        """The metrics of the first row of that name."""
+        return next(row.summary.metrics for row in self.rows if row.summary.way.name == name)
+
+    @property
+    def model(self) -> SetMetrics[float]:
+        """The metrics of the first model as a whole."""
+        first = next(row.summary.way.model for row in self.rows if row.kind == "model")
+        return [row.summary.metrics for row in self.rows if row.kind == "model" and row.summary.way.model == first][-1]
+
+    @property
+    def figures(self) -> tuple[Figure, ...]:
+        """The table's columns: the metrics that were measured."""
+        return tuple(figure for figure in FIGURES if getattr(self.model, figure.metric) is not None)
+
+    def figure(self, metric: str) -> Figure | None:
+        """How a metric is shown, if it is."""
+        return next((figure for figure in self.figures if figure.metric == metric), None)
 
 
 def render_report(report: Report) -> str:
     """The report as HTML that loads nothing from anywhere; whatever came from file names is escaped."""
     environment = page_environment()
     environment.filters.update(jpeg=_jpeg_uri, png=_png_uri, printable=printable)
-    return environment.get_template("report.html").render(report=report, headings=HEADINGS, verdict=verdict(report))
+    return environment.get_template("report.html").render(
+        report=report, verdict=verdict(report), script=inline_script("report.js")
+    )
 
 
 def verdict(report: Report) -> str:
     """What the table says about the whole model, in two sentences: against doing nothing, and in colourfulness."""
-    refined, grey, mean = report.row("refined"), report.row("grey"), report.row("mean_ab")
-    share = refined.colourfulness / max(refined.truth_colourfulness, 1e-9)
+    model, grey, mean = report.model, report.row("grey"), report.row("mean_ab")
+    share = model.colourfulness / max(model.truth_colourfulness, 1e-9)
     return (
-        f"The model is {_than(refined.psnr_db - grey.psnr_db)} grey and"
-        f" {_than(refined.psnr_db - mean.psnr_db)} one mean tint in PSNR."
+        f"The model is {_than(model.psnr_db - grey.psnr_db)} grey and"
+        f" {_than(model.psnr_db - mean.psnr_db)} one mean tint in PSNR."
         f" Its pictures have {share:.0%} of the photographs' colourfulness."
     )
 

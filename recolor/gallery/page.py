@@ -1,16 +1,13 @@
 """The gallery as HTML: nothing is loaded from anywhere, and no name of a file can become markup or script."""
 
-import base64
-import hashlib
 import os
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
 from pathlib import Path
 from urllib.parse import quote
 
 from recolor.gallery.cards import Section
 from recolor.gallery.thumbnails import Thumbnail
-from recolor.pages import page_environment, printable
+from recolor.pages import inline_script, page_environment, printable
 
 
 def render_gallery(
@@ -29,7 +26,7 @@ def render_gallery(
         images: The image folder, absolute; thumbnails link to the originals.
         folder: Where the page will lie, absolute.
     """
-    script = files("recolor").joinpath("templates/gallery.js").read_text(encoding="utf-8")
+    script = inline_script("gallery.js")
     environment = page_environment()
     environment.filters.update(printable=printable, link=lambda path: _link(images / path, folder), size=_size)
     numbers = {path: number for number, path in enumerate(thumbnails)}
@@ -41,8 +38,8 @@ def render_gallery(
             "paths": list(numbers),
             "decisions": [[path, "keep" if keep else "reject"] for path, keep in decisions.items()],
         },
-        script=script,
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        script=script.text,
+        script_hash=script.sha256,
     )
 
 

@@ -24,7 +24,9 @@ def ab_bin_centres() -> tuple[tuple[float, float], ...]:
     """
     values = np.array([*range(0, 256, 4), 255], dtype=np.uint8)
     rgb = np.stack(np.meshgrid(values, values, values, indexing="ij"), axis=-1).reshape(-1, 3)
-    cells = np.unique(np.round(rgb_to_lab(rgb)[:, 1:] / BIN_UNITS).astype(int), axis=0)
+    occupied = np.zeros((_GRID, _GRID), bool)
+    occupied[tuple(np.round(rgb_to_lab(rgb)[:, 1:] / BIN_UNITS).astype(int).T + _REACH)] = True
+    cells = np.argwhere(occupied) - _REACH
     return tuple((float(a * BIN_UNITS), float(b * BIN_UNITS)) for a, b in cells)
 
 

@@ -4,7 +4,8 @@ from collections import OrderedDict
 
 import torch
 from torch import Tensor, nn
-from torchvision.models.resnet import Bottleneck
+
+from recolor.models.bottleneck import Bottleneck
 
 BLOCKS = (3, 4, 23)  # ResNet101's layer1, layer2, layer3 (He et al. 2015, table 1)
 CHANNELS = (256, 512, 1024)

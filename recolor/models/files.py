@@ -18,6 +18,7 @@ from recolor.models.generator import Generator
 from recolor.models.refiner import Refiner
 from recolor.settings import overlay
 from recolor.stage import Record, fingerprint
+from recolor.storage import write_atomically
 
 FORMAT_VERSION = 1
 MODEL_FILE = "model.safetensors"
@@ -82,9 +83,9 @@ def save_model(folder: Path, model: nn.Module, config_json: Mapping[str, Any]) -
         config_json: `kind`, `model` (its shape) and whatever else explains it; JSON values only.
     """
     data = save({name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()})
-    (folder / MODEL_FILE).write_bytes(data)  # safetensors' own writer would make it readable for its owner only
+    write_atomically(folder / MODEL_FILE, data)  # safetensors' own writer would make it readable for its owner only
     text = json.dumps({"format_version": FORMAT_VERSION, **config_json}, indent=1, sort_keys=True, allow_nan=False)
-    (folder / CONFIG_FILE).write_text(text + "\n", encoding="utf-8")
+    write_atomically(folder / CONFIG_FILE, (text + "\n").encode())
 
 
 def copy_model(source: Path, target: Path, *, float16: bool) -> None:

@@ -1,4 +1,4 @@
-"""The models that come with the package; `MODEL_CARD.md` says what they learnt from, how good they are, and where not."""
+"""The models that come with the package; `MODEL_CARD.md` says what they learnt from and how good they are."""
 
 from pathlib import Path
 

@@ -85,7 +85,6 @@ def generator_loss(config: GeneratorConfig, bins: AbBins, weights: Tensor) -> Lo
         bins: The ab bins.
         weights: Weight of each bin, float32 [Q]; a regression has no use for them.
     """
-
     scale = config.model.scale
 
     def distribution(model: nn.Module, batch: Batch) -> Tensor:

@@ -16,7 +16,7 @@ def photograph():
 
 
 def test_a_picture_comes_back_whole_and_coloured(colorizer, photograph):
-    coloured = colorizer.colorize_image(photograph)
+    coloured = colorizer(photograph)
     assert coloured.size == photograph.size
     assert coloured.mode == "RGB"
     assert np.abs(rgb2lab(coloured)[..., 1:]).mean() > 1
@@ -44,7 +44,7 @@ def test_colour_of_the_input_has_no_influence(colorizer):
 def test_the_same_photograph_gets_the_same_colours_at_another_size(colorizer, factor):
     small = Image.fromarray(data.chelsea()[:256, :320])
     large = small.resize((320 * factor, 256 * factor), Image.Resampling.BICUBIC)
-    ab, ab_large = (rgb2lab(colorizer.colorize_image(picture).resize((80, 64)))[..., 1:] for picture in (small, large))
+    ab, ab_large = (rgb2lab(colorizer(picture).resize((80, 64)))[..., 1:] for picture in (small, large))
     assert np.linalg.norm(ab - ab_large, axis=2).mean() < 2
 
 
@@ -55,15 +55,15 @@ def test_every_mode_is_coloured(colorizer, mode):
         picture = Image.fromarray(np.asarray(grey).astype(np.uint16) * 257)
     else:
         picture = grey.convert("RGB").convert(mode) if mode in {"P", "CMYK", "YCbCr", "HSV"} else grey.convert(mode)
-    coloured = colorizer.colorize_image(picture)
+    coloured = colorizer(picture)
     assert coloured.mode == "RGB"
     assert coloured.size == (128, 128)
 
 
 def test_sixteen_bits_look_like_eight(colorizer):
     grey = data.camera()[::4, ::4]
-    deep = colorizer.colorize_image(Image.fromarray(grey.astype(np.uint16) * 257))
-    assert np.array_equal(np.asarray(deep), np.asarray(colorizer.colorize_image(Image.fromarray(grey))))
+    deep = colorizer(Image.fromarray(grey.astype(np.uint16) * 257))
+    assert np.array_equal(np.asarray(deep), np.asarray(colorizer(Image.fromarray(grey))))
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "tif", "webp"])
@@ -82,7 +82,7 @@ def test_orientation_is_applied_once(colorizer, photograph, tmp_path, suffix):
     )
     upright = rgb_to_lab(np.repeat(np.rot90(np.asarray(stored), -1)[..., None], 3, axis=2))[..., 0]
     with Image.open(tmp_path / f"turned.{suffix}") as picture:
-        coloured = colorizer.colorize_image(picture)
+        coloured = colorizer(picture)
     assert coloured.size == (80, 120)
     assert np.corrcoef(rgb_to_lab(np.asarray(coloured))[..., 0].ravel(), upright.ravel())[0, 1] > 0.99
 
@@ -92,13 +92,13 @@ def test_a_picture_that_is_cut_off_gives_its_reason(colorizer, photograph, tmp_p
     whole = (tmp_path / "whole.png").read_bytes()
     (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 2])
     with Image.open(tmp_path / "cut.png") as picture, pytest.raises(ImageError, match="truncated"):
-        colorizer.colorize_image(picture)
+        colorizer(picture)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 300), (700, 2), (9, 13), (257, 255)])
 def test_any_size_comes_back_at_its_size(colorizer, size):
     random = np.random.default_rng(5).integers(0, 256, (size[1], size[0]), dtype=np.uint8)
-    assert colorizer.colorize_image(Image.fromarray(random)).size == size
+    assert colorizer(Image.fromarray(random)).size == size
 
 
 @pytest.mark.parametrize("size", [(1, 1), (256, 256), (1024, 768), (4096, 4096), (333, 517), (20000, 50), (1, 9999)])
@@ -116,7 +116,7 @@ def test_models_see_multiples_of_eight_at_the_trained_scale(size):
 def test_a_missing_model_names_the_stage_to_run(models, tmp_path, name):
     other = "refiner" if name == "generator" else "generator"
     (tmp_path / other).symlink_to(models / other)
-    with pytest.raises(MissingStageError, match=rf"recolor train {name}.*--models"):
+    with pytest.raises(MissingStageError, match=rf"recolor train {name}.*--model"):
         Colorizer.from_folder(tmp_path, "cpu")
 
 

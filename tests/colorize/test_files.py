@@ -1,13 +1,20 @@
+import errno
 import os
+import re
+import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
 from PIL import Image
 from skimage import data
 
-from recolor.colorize import colorize_paths
+from recolor.colorize import Look, colorize_paths, files, outputs
 from recolor.config import MeasureConfig
-from recolor.errors import InputError, StorageError
+from recolor.errors import ConfigError, InputError, StorageError
+from recolor.storage import write_atomically
 
 GREY = data.camera()[::8, ::8]
 
@@ -192,3 +199,210 @@ def test_colouring_twice_gives_the_same_bytes(colorizer, photos, tmp_path):
     colorize_paths([photos], tmp_path / "b", colorizer)
     for name in files_of(tmp_path / "a"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_results_are_in_the_order_of_the_files_whatever_takes_longer(colorizer, tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number in range(9):
+        size = 400 if number % 3 == 0 else 20
+        Image.fromarray(np.full((size, size), number, np.uint8)).save(folder / f"{number}.png")
+    (folder / "4.png").write_bytes(b"")
+    result = colorize_paths([folder], tmp_path / "out", colorizer, batch_images=2)
+    assert [path.name for path in result.done] == [f"{number}.png" for number in range(9) if number != 4]
+    assert [failure.path.name for failure in result.failed] == ["4.png"]
+    for path in result.done:
+        with Image.open(path) as picture:
+            assert np.asarray(picture.convert("L")).mean() == pytest.approx(int(path.stem), abs=1.5)
+
+
+def test_a_batch_gives_what_single_photographs_give(colorizer, photos, tmp_path):
+    Image.fromarray(data.camera()[::4, ::6]).save(photos / "other.png")
+    for batch in (1, 3):
+        colorize_paths([photos], tmp_path / str(batch), colorizer, batch_images=batch)
+    for name in ("other.png", "sub/two words.png"):
+        one, three = (np.asarray(Image.open(tmp_path / batch / name), int) for batch in ("1", "3"))
+        assert np.abs(one - three).max() <= 1
+
+
+def test_saturation_and_temperature_reach_the_models(colorizer, photos, tmp_path):
+    def spread(name, look):
+        colorize_paths([photos / "sub" / "two words.png"], tmp_path / name, colorizer, look=look)
+        pixels = np.asarray(Image.open(tmp_path / name), int)
+        return (pixels.max(axis=2) - pixels.min(axis=2)).mean()
+
+    grey, plain, strong = (spread(f"{value}.png", Look(saturation=value)) for value in (0.0, 1.0, 2.0))
+    assert grey == 0
+    assert 1 < plain < strong
+    assert spread("bold.png", Look(temperature=0.05)) != pytest.approx(plain, rel=0.01)
+
+
+def test_what_was_dropped_is_said(colorizer, tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    Image.fromarray(GREY).convert("RGB").save(folder / "grey.jpg")
+    Image.fromarray(data.coffee()[::8, ::8]).save(folder / "colour.jpg")
+    frames = [Image.fromarray(GREY), Image.fromarray(255 - GREY)]
+    frames[0].save(folder / "moving.gif", save_all=True, append_images=frames[1:])
+    frames[0].save(folder / "pages.tif", save_all=True, append_images=frames[1:])
+    result = colorize_paths([folder], tmp_path / "out", colorizer)
+    assert [path.name for path in result.had_colour] == ["colour.jpg"]
+    assert [path.name for path in result.first_frames] == ["moving.gif", "pages.tif"]
+    assert files_of(tmp_path / "out") == {"grey.jpg", "colour.jpg", "moving.gif.png", "pages.tif"}
+    with Image.open(tmp_path / "out" / "pages.tif") as picture:
+        assert picture.n_frames == 1
+
+
+def test_comparisons_show_grey_coloured_and_the_original(colorizer, tmp_path):
+    colour, grey = data.coffee()[:64, :80], GREY
+    Image.fromarray(colour).save(tmp_path / "colour.png")
+    Image.fromarray(grey).save(tmp_path / "grey.png")
+    colorize_paths([tmp_path / "colour.png", tmp_path / "grey.png"], tmp_path / "out", colorizer, compare=True)
+    three = np.asarray(Image.open(tmp_path / "out" / "colour.png.compare.jpg"), int)
+    assert three.shape == (64, 3 * 80 + 2 * 2, 3)
+    coloured = np.asarray(Image.open(tmp_path / "out" / "colour.png"), int)
+    assert np.abs(np.ptp(three[:, :80], axis=2)).mean() < 1
+    assert np.abs(three[:, 82:162] - coloured).mean() < 3
+    assert np.abs(three[:, 164:] - colour).mean() < 3
+    assert three[:, 80:82].min() > 200
+    assert np.asarray(Image.open(tmp_path / "out" / "grey.png.compare.jpg")).shape == (64, 2 * 64 + 2, 3)
+
+
+def test_a_comparison_too_wide_for_a_jpeg_is_made_smaller(colorizer, tmp_path):
+    Image.fromarray(np.full((4, 40_000), 90, np.uint8)).save(tmp_path / "long.png")
+    result = colorize_paths([tmp_path / "long.png"], tmp_path / "out", colorizer, compare=True)
+    assert not result.failed
+    with Image.open(tmp_path / "out" / "long.png.compare.jpg") as picture:
+        assert 60_000 < picture.size[0] <= 65_535
+
+
+def test_a_comparison_asked_for_later_leaves_the_result_alone(colorizer, photos, tmp_path):
+    colorize_paths([photos / "one.jpg"], tmp_path / "out", colorizer)
+    (tmp_path / "out" / "one.jpg").write_bytes(b"retouched by hand")
+    assert len(colorize_paths([photos / "one.jpg"], tmp_path / "out", colorizer, compare=True).done) == 1
+    assert (tmp_path / "out" / "one.jpg").read_bytes() == b"retouched by hand"
+    assert (tmp_path / "out" / "one.compare.jpg").is_file()
+    assert len(colorize_paths([photos / "one.jpg"], tmp_path / "out", colorizer, compare=True).skipped) == 1
+
+
+@pytest.mark.parametrize("options", [{"quality": 0}, {"quality": 101}, {"batch_images": 0}, {"file_format": "PNG"}])
+def test_an_impossible_setting_stops_before_anything_is_written(colorizer, photos, tmp_path, options):
+    with pytest.raises(ConfigError):
+        colorize_paths([photos], tmp_path / "out", colorizer, **options)
+    assert not (tmp_path / "out").exists()
+
+
+def failing(name, number):
+    """`write_atomically`, but for one file."""
+
+    def write(path, data):
+        if path.name == name:
+            raise OSError(number, os.strerror(number))
+        write_atomically(path, data)
+
+    return write
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.ENAMETOOLONG, errno.EIO])
+def test_a_file_that_cannot_be_written_is_reported_and_the_others_are_done(
+    colorizer, photos, tmp_path, monkeypatch, number
+):
+    monkeypatch.setattr(outputs, "write_atomically", failing("two words.png", number))
+    result = colorize_paths([photos], tmp_path / "out", colorizer)
+    assert len(result.done) == 2
+    (failure,) = result.failed
+    assert failure.path == photos / "sub" / "two words.png"
+    assert os.strerror(number) in str(failure.error)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS])
+def test_a_full_disk_stops_the_run_and_keeps_what_was_finished(colorizer, photos, tmp_path, monkeypatch, number):
+    monkeypatch.setattr(outputs, "write_atomically", failing("two words.png", number))
+    with pytest.raises(StorageError, match="run again"):
+        colorize_paths([photos], tmp_path / "out", colorizer)
+    monkeypatch.undo()
+    assert "one.jpg" in files_of(tmp_path / "out")
+    assert len(colorize_paths([photos], tmp_path / "out", colorizer).failed) == 0
+    assert len(files_of(tmp_path / "out")) == 3
+
+
+def test_a_folder_that_may_not_be_written_to_is_refused_before_any_work(colorizer, photos, tmp_path, monkeypatch):
+    monkeypatch.setattr(outputs.os, "access", lambda path, mode: path != tmp_path)
+    with pytest.raises(StorageError, match="writable"):
+        colorize_paths([photos], tmp_path / "out", colorizer)
+    assert not (tmp_path / "out").exists()
+
+
+def test_too_little_memory_for_one_photograph_is_reported(colorizer, photos, tmp_path, monkeypatch):
+    def read_photo(data, limits, **options):
+        if data.startswith(b"\x89PNG"):
+            raise MemoryError
+        return real(data, limits, **options)
+
+    real = files.read_photo
+    monkeypatch.setattr(files, "read_photo", read_photo)
+    result = colorize_paths([photos], tmp_path / "out", colorizer)
+    assert [(failure.path.name, failure.error.reason) for failure in result.failed] == [
+        ("two words.png", "too_many_pixels")
+    ]
+    assert len(result.done) == 2
+
+
+def test_temporary_files_of_killed_runs_are_removed_and_others_stay(colorizer, photos, tmp_path):
+    (out := tmp_path / "out").mkdir()
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    stray = [out / f".one.jpg.{ended.pid}.tmp", out / f".one.compare.jpg.{ended.pid}.tmp"]
+    others = [out / f".one.jpg.{os.getppid()}.tmp", out / f".other.jpg.{ended.pid}.tmp", out / ".one.jpg.tmp"]
+    for path in stray + others:
+        path.write_bytes(b"half")
+    colorize_paths([photos / "one.jpg"], out, colorizer, compare=True)
+    assert [path for path in stray if path.exists()] == []
+    assert [path for path in others if not path.exists()] == []
+
+
+PROGRAM = """
+import sys
+from pathlib import Path
+import torch
+from recolor.colorize import Colorizer, colorize_paths
+torch.set_num_threads(1)
+colorizer = Colorizer.from_folder(Path(sys.argv[1]), "cpu")
+print("ready", flush=True)
+colorize_paths([Path(sys.argv[2])], Path(sys.argv[3]), colorizer)
+"""
+
+
+def stopped_by(number, models, photos, out, moment):
+    """A run that gets a signal as soon as so many photographs are there."""
+    command = [sys.executable, "-c", PROGRAM, str(models), str(photos), str(out)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.readline()
+    while process.poll() is None and len(list(out.glob("*.png"))) < moment:
+        time.sleep(0.001)
+    process.send_signal(number)
+    process.communicate()
+    return process.returncode
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_a_stopped_run_leaves_whole_files_and_a_rerun_does_the_rest(models, colorizer, tmp_path, number):
+    (folder := tmp_path / "photos").mkdir()
+    for name in range(40):
+        Image.fromarray(np.roll(data.camera()[:256, :320], name, axis=1)).save(folder / f"{name:02}.png")
+    out = tmp_path / "out"
+    assert stopped_by(number, models, folder, out, moment=4) != 0
+    there = sorted(out.glob("*.png"))
+    assert 4 <= len(there) < 40
+    for path in there:
+        with Image.open(path) as picture:
+            picture.load()
+    if number == signal.SIGINT:
+        assert [path for path in out.iterdir() if path.name.startswith(".")] == []
+    for path in folder.glob("[1-3]*.png"):  # the rest would take long
+        path.unlink()
+    result = colorize_paths([folder], out, colorizer)
+    assert len(result.done) + len(result.skipped) == 10
+    assert {path.name for path in result.skipped} == {path.name for path in there if path.name < "10"}
+    strays = [path.name for path in out.iterdir() if re.match(r"\.0\d\.png\..*tmp", path.name)]
+    assert strays == []

@@ -4,9 +4,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+import torchvision
 from matplotlib.figure import Figure
+from PIL import Image
 from skimage import data
 from skimage.transform import resize
+from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
 from recolor.config import GeneratorModelConfig, RefinerModelConfig
 from recolor.lab import encode_lab, rgb_to_lab
@@ -53,6 +56,59 @@ def _squares(count):
     chosen = [photographs[number % 4][10 * number :][:256, :256] for number in range(count)]
     small = [resize(photograph, (SIZE_PX, SIZE_PX), anti_aliasing=True) for photograph in chosen]
     return rgb_to_lab((np.stack(small) * 255).round().astype(np.uint8))
+
+
+@pytest.fixture(scope="session")
+def alexnet_file(tmp_path_factory):
+    """AlexNet with random weights, as torchvision's file holds it."""
+    torch.manual_seed(3)
+    path = tmp_path_factory.mktemp("weights") / "alexnet.pth"
+    state = torchvision.models.alexnet(weights=None).state_dict()
+    torch.save({name: tensor for name, tensor in state.items() if name.startswith("features.")}, path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def inception_file(tmp_path_factory):
+    """FID's Inception with random weights, and batch norms that have seen something."""
+    torch.manual_seed(4)
+    path = tmp_path_factory.mktemp("weights") / "inception.pth"
+    original = FeatureExtractorInceptionV3.load_state_dict
+    FeatureExtractorInceptionV3.load_state_dict = lambda *_: None
+    torch.save({}, path)
+    try:
+        network = FeatureExtractorInceptionV3("random", ["2048"], str(path))
+    finally:
+        FeatureExtractorInceptionV3.load_state_dict = original
+    torch.save(network.state_dict(), path)
+    return path
+
+
+@pytest.fixture
+def photographs(tmp_path):
+    """A folder of colour photographs of several sizes and shapes, one of them in a folder within."""
+    folder = tmp_path / "photographs"
+    (folder / "sub").mkdir(parents=True)
+    Image.fromarray(data.astronaut()).save(folder / "a.png")
+    Image.fromarray(data.chelsea()).save(folder / "sub" / "b.jpg", quality=95)
+    Image.fromarray(data.coffee()[:300, :200]).save(folder / "c.png")
+    Image.fromarray(data.rocket()[100:148, 200:280]).save(folder / "small.png")
+    return folder
+
+
+@pytest.fixture
+def make_models(tmp_path):
+    """Writes models into a folder of that name, without what else trainings leave."""
+
+    def make(name, seed=0, *, refiner=True, shards=None):
+        folder = tmp_path / name
+        for part, model in (("generator", _generator(seed)), ("refiner", _refiner(seed)))[: 1 + refiner]:
+            (folder / part).mkdir(parents=True)
+            details = {"training": {"inputs": {"shards": shards}}, "image_px": SIZE_PX}
+            save_model(folder / part, model, {**_details(part, 0.38), **details})
+        return folder
+
+    return make
 
 
 @pytest.fixture
@@ -116,19 +172,22 @@ def _write_model(workspace, name, model, inputs, temperature):
     settings = [name, next(model.parameters()).sum().item(), temperature]
     run_part(
         Part(workspace, f"train-{name}", 1, settings, inputs, outputs),
-        lambda folder: _model_files(folder, name, model, temperature),
+        lambda folder: _model_files(folder, name, model, temperature, inputs),
     )
 
 
-def _model_files(folder, name, model, temperature):
-    shape = {"encoder_weights": "none", "width": 8, "blocks": 1}
-    if name == "generator":
-        details = {"model": {**shape, "encoder_depth": 1}, "temperature": temperature, "ab_bins": bins_json()}
-    else:
-        details = {"model": shape}
-    save_model(folder, model, {"kind": name, "training": {"train": {"lr": 0.001}}, **details})
+def _model_files(folder, name, model, temperature, inputs):
+    save_model(folder, model, {**_details(name, temperature), "training": {"train": {"lr": 0.001}, "inputs": inputs}})
     (folder / "metrics.parquet").write_bytes(b"")
     figure = Figure(figsize=(7, 4))
     figure.subplots().plot([0, 1, 2], [3, 2, 1.5])
     figure.savefig(folder / "loss_curve.png")
     return {}
+
+
+def _details(name, temperature):
+    shape = {"encoder_weights": "none", "width": 8, "blocks": 1}
+    if name == "refiner":
+        return {"kind": name, "model": shape}
+    model = {**shape, "encoder_depth": 1}
+    return {"kind": name, "model": model, "temperature": temperature, "ab_bins": bins_json()}

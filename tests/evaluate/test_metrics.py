@@ -9,11 +9,11 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from recolor.evaluate.metrics import (
     ab_distance,
     ab_mse,
+    ab_psnr_db,
     colourfulness,
     delta_e_2000,
     image_metrics,
     psnr_db,
-    set_metrics,
     ssim,
 )
 
@@ -116,23 +116,15 @@ def test_the_two_ways_agree_where_no_opponent_changes_sign():
     assert colourfulness(warm) == pytest.approx(colourfulness(warm, absolute=True))
 
 
-def test_set_level_difference_cancels_and_the_per_image_one_does_not():
-    grey = np.full((12, 12, 3), 128, np.uint8)
-    vivid = grey.copy()
-    vivid[:6] = (250, 60, 20)
-    ab = np.zeros((12, 12, 2), np.float32)
-    measured = set_metrics([image_metrics(vivid, grey, ab, ab), image_metrics(grey, vivid, ab, ab)])
-    assert measured.images == 2
-    assert measured.delta_cf_set == pytest.approx(0.0, abs=1e-9)
-    assert measured.delta_cf_set_abs == pytest.approx(0.0, abs=1e-9)
-    assert measured.delta_cf_image == pytest.approx(colourfulness(vivid))
+def test_the_psnr_of_ab_is_of_the_range_of_255_units():
+    assert ab_psnr_db(1.9e-3) == pytest.approx(27.2125, abs=1e-4)
+    assert ab_psnr_db(0.0) == 100.0
 
 
-def test_the_rmse_of_a_set_is_that_of_all_its_pixels():
-    truth = np.full((12, 12, 3), 128, np.uint8)
-    zero = np.zeros((12, 12, 2), np.float32)
-    measured = set_metrics(
-        [image_metrics(truth, truth, zero + error, zero) for error in (np.float32(3), np.float32(9))]
-    )
-    assert measured.ab_rmse == pytest.approx(math.sqrt((9 + 81) / 2))
-    assert measured.ab_distance == pytest.approx((3 + 9) / 2 * math.sqrt(2))
+def test_an_images_metrics_are_those_of_its_parts(truth, changed):
+    ab, truth_ab = np.random.default_rng(5).uniform(-40, 40, (2, 96, 120, 2)).astype(np.float32)
+    measured = image_metrics(changed, truth, ab, truth_ab, lpips=0.25)
+    assert measured.ab_rmse == pytest.approx(255 * math.sqrt(measured.ab_mse))
+    assert measured.ab_psnr_db == pytest.approx(-10 * math.log10(measured.ab_mse))
+    assert measured.delta_cf == pytest.approx(abs(colourfulness(changed) - colourfulness(truth)))
+    assert measured.lpips == 0.25

@@ -8,15 +8,15 @@ from PIL import Image
 from skimage.color import deltaE_ciede2000, lab2rgb, rgb2lab
 
 from recolor.config import Config, EvaluateConfig
-from recolor.errors import ConfigError, InputError, MissingStageError
+from recolor.errors import ConfigError, InputError, MissingStageError, WeightsError
 from recolor.evaluate import evaluate
-from recolor.evaluate.controls import NAMES
 from recolor.evaluate.metrics import colourfulness
 from recolor.frames import read_manifest
 from recolor.manifest import read_table
 from recolor.schemas import METRICS, PER_IMAGE_METRICS
 
 OUTPUTS = ("metrics.parquet", "per_image.parquet", "pictures.png", "report.html")
+NAMES = ("grey", "mean_ab", "generator", "refined", "oracle", "oracle_refined")
 CONFIG = Config(evaluate=EvaluateConfig(device="cpu", pictures=3))
 
 
@@ -37,6 +37,9 @@ def test_every_model_and_control_has_a_row_over_all_images_of_the_split(evaluabl
     assert outcome.counts == {"images": 6}
     assert list(sets["name"]) == list(NAMES)
     assert set(sets["images"]) == {6}
+    assert sets.set_index("name")["model"].to_dict() == {
+        name: "models" if name in {"generator", "refined", "oracle_refined"} else "" for name in NAMES
+    }
     assert sets.set_index("name")["kind"].to_dict() == {
         name: "model" if name in {"generator", "refined"} else "control" for name in NAMES
     }
@@ -46,8 +49,9 @@ def test_every_model_and_control_has_a_row_over_all_images_of_the_split(evaluabl
 
 def test_the_set_is_the_mean_of_its_images(evaluable, metrics):
     images = read_manifest(evaluable.evaluation / "per_image.parquet").groupby("name").mean(numeric_only=True)
-    for column in ("psnr_db", "ssim", "delta_e_2000", "ab_mse", "ab_distance", "colourfulness"):
+    for column in ("psnr_db", "ssim", "delta_e_2000", "ab_mse", "ab_psnr_db", "ab_distance", "colourfulness"):
         assert metrics[column].to_dict() == pytest.approx(images[column].to_dict())
+    assert metrics["delta_cf_image"].to_dict() == pytest.approx(images["delta_cf"].to_dict())
     expected = (images["colourfulness"] - images["truth_colourfulness"]).abs()
     assert metrics["delta_cf_set"].to_dict() == pytest.approx(expected.to_dict())
 
@@ -144,7 +148,7 @@ def test_the_report_is_self_contained_and_shows_names_as_text(evaluable):
     parser.feed((evaluable.evaluation / "report.html").read_text(encoding="utf-8"))
     assert all(source.startswith("data:image/") for source in parser.sources)
     assert len(parser.sources) == 4 * (3 + 3 + 3 + 3) + 2
-    assert not {"script", "link", "iframe", "object"} & set(parser.tags)
+    assert not {"link", "iframe", "object"} & set(parser.tags)
     assert any(r"sub/<b>&amp;\nnew.jpg" in text for text in parser.text)
     assert "training.train.lr" in parser.text
 
@@ -180,3 +184,32 @@ def test_cuda_is_refused_where_there_is_none(evaluable):
         pytest.skip("this machine has CUDA")
     with pytest.raises(ConfigError, match="cuda"):
         evaluate(evaluable, replace(CONFIG, evaluate=replace(CONFIG.evaluate, device="cuda")))
+
+
+def test_every_figure_lies_in_its_interval(metrics):
+    for column in ("psnr_db", "ssim", "delta_e_2000", "ab_mse", "ab_psnr_db_set", "colourfulness", "delta_cf_image"):
+        assert (metrics[f"{column}_low"] <= metrics[column]).all()
+        assert (metrics[column] <= metrics[f"{column}_high"]).all()
+    assert (metrics["psnr_db_low"] < metrics["psnr_db_high"]).all()
+    assert metrics["lpips"].isna().all()
+    assert metrics["fid_low"].isna().all()
+
+
+def test_weights_of_a_metric_that_are_missing_are_named_before_anything_is_coloured(evaluable, monkeypatch):
+    monkeypatch.setattr("recolor.evaluate.stage.measure", lambda *_: pytest.fail("it was begun"))
+    settings = replace(CONFIG.evaluate, lpips_weights=str(evaluable.root / "none.pth"))
+    with pytest.raises(WeightsError, match=r"lpips_weights = '.*none.pth': there is no such file.*alexnet-owt"):
+        evaluate(evaluable, replace(CONFIG, evaluate=settings))
+
+
+def test_where_a_metrics_weights_lie_is_no_part_of_the_key_but_what_they_are_is(evaluable, alexnet_file):
+    def with_weights(path):
+        return replace(CONFIG, evaluate=replace(CONFIG.evaluate, lpips_weights=str(path)))
+
+    elsewhere = evaluable.root / "copy.pth"
+    elsewhere.write_bytes(alexnet_file.read_bytes())
+    assert not evaluate(evaluable, with_weights(alexnet_file)).current
+    assert evaluate(evaluable, with_weights(elsewhere)).current
+    lpips = read_manifest(evaluable.evaluation / "metrics.parquet").set_index("name")["lpips"]
+    assert lpips["oracle"] < lpips["grey"]
+    assert not evaluate(evaluable, CONFIG).current

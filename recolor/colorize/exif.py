@@ -1,0 +1,100 @@
+"""EXIF of pixels that now stand upright: a block changed in place, so that every other tag keeps its bytes and place.
+
+Cameras' own notes point to bytes of the block by their position: a block written anew would break them.
+"""
+
+import struct
+from contextlib import suppress
+from dataclasses import dataclass
+
+_ORIENTATION_TAG = 0x0112
+_THUMBNAIL_START_TAG, _THUMBNAIL_BYTES_TAG = 0x0201, 0x0202  # JPEGInterchangeFormat and its length (Exif 3.0, 4.6.5)
+_ENTRY_BYTES = 12
+_SHORT = 3
+_MAX_ENTRIES = 1000
+
+
+def upright_exif(block: bytes) -> bytes:
+    """Sets the orientation to 1 and drops the thumbnail, which would still be grey and turned.
+
+    Args:
+        block: EXIF from its TIFF header on.
+
+    Returns:
+        The block, or nothing where its tags cannot be followed.
+    """
+    edited = bytearray(block)
+    try:
+        _set_upright(edited)
+    except struct.error:
+        return b""
+    with suppress(struct.error):
+        _drop_thumbnail(edited)
+    return bytes(edited)
+
+
+def upright_tiff(data: bytes) -> bytes:
+    """A TIFF file that says its first page is stored upright; everything else stays."""
+    edited = bytearray(data)
+    with suppress(struct.error):
+        _set_upright(edited)
+    return bytes(edited)
+
+
+@dataclass(frozen=True, slots=True)
+class _Directory:
+    """A list of tags: byte order as `struct` writes it, where its first entry stands, and how many there are."""
+
+    order: str
+    start: int
+    entries: int
+
+    @property
+    def end(self) -> int:
+        """Where the offset of the next directory stands."""
+        return self.start + _ENTRY_BYTES * self.entries
+
+
+def _set_upright(block: bytearray) -> None:
+    for position, tag, kind in _entries(block, directory := _first(block)):
+        if tag == _ORIENTATION_TAG and kind == _SHORT:
+            struct.pack_into(directory.order + "H", block, position + 8, 1)
+
+
+def _drop_thumbnail(block: bytearray) -> None:
+    """Cuts off the second directory, and the bytes of its JPEG: all of them where they end the block, else zeros."""
+    first = _first(block)
+    (second_at,) = struct.unpack_from(first.order + "I", block, first.end)
+    if second_at == 0:
+        return
+    struct.pack_into(first.order + "I", block, first.end, 0)
+    second = _directory(block, first.order, second_at)
+    values = {
+        tag: struct.unpack_from(second.order + "I", block, position + 8)[0]
+        for position, tag, _ in _entries(block, second)
+    }
+    start, size = values.get(_THUMBNAIL_START_TAG, 0), values.get(_THUMBNAIL_BYTES_TAG, 0)
+    if start < max(first.end + 4, second.end) or not size:
+        return
+    if start + size >= len(block) - 1:  # a block may be padded to an even length
+        del block[start:]
+    else:
+        block[start : start + size] = bytes(size)
+
+
+def _first(block: bytearray) -> _Directory:
+    order = {b"II": "<", b"MM": ">"}.get(bytes(block[:2]))
+    if order is None:
+        raise struct.error("no byte order")
+    return _directory(block, order, struct.unpack_from(order + "I", block, 4)[0])
+
+
+def _directory(block: bytearray, order: str, position: int) -> _Directory:
+    (entries,) = struct.unpack_from(order + "H", block, position)
+    return _Directory(order, position + 2, min(entries, _MAX_ENTRIES))
+
+
+def _entries(block: bytearray, directory: _Directory) -> list[tuple[int, int, int]]:
+    """Position, tag and type of each entry."""
+    starts = range(directory.start, directory.end, _ENTRY_BYTES)
+    return [(start, *struct.unpack_from(directory.order + "HH", block, start)) for start in starts]

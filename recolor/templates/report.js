@@ -1,0 +1,53 @@
+"use strict";
+const zoom = document.getElementById("zoom");
+const picture = zoom.querySelector("img");
+const columns = [...zoom.querySelectorAll("[data-column]")];
+const rows = [...document.querySelectorAll(".tiles")].map((row) => [...row.children]);
+let row = 0;
+let column = 0;
+
+// Shows a tile in the place of the one before, so that one can be flipped against the other.
+function look(toRow, toColumn) {
+  row = (toRow + rows.length) % rows.length;
+  column = (toColumn + columns.length) % columns.length;
+  const tile = rows[row][column].querySelector("img");
+  picture.src = tile.src;
+  picture.alt = tile.alt;
+  document.getElementById("zoomed").textContent = rows[row][0].closest("figure").querySelector("figcaption").innerText;
+  columns.forEach((button, place) => button.setAttribute("aria-pressed", place === column));
+}
+
+rows.forEach((tiles, toRow) =>
+  tiles.forEach((tile, toColumn) =>
+    tile.addEventListener("click", () => {
+      look(toRow, toColumn);
+      zoom.showModal();
+    }),
+  ),
+);
+columns.forEach((button, toColumn) => button.addEventListener("click", () => look(row, toColumn)));
+picture.addEventListener("click", () => look(row, column + 1));
+document.getElementById("close").addEventListener("click", () => zoom.close());
+zoom.addEventListener("click", (event) => {
+  if (event.target === zoom) zoom.close(); // beside the picture
+});
+zoom.addEventListener("close", () => rows[row][column].focus());
+
+const moves = { ArrowRight: [0, 1], ArrowLeft: [0, -1], ArrowDown: [1, 0], ArrowUp: [-1, 0] };
+zoom.addEventListener("keydown", (event) => {
+  const move = moves[event.key];
+  if (!move || event.ctrlKey || event.metaKey || event.altKey) return;
+  event.preventDefault();
+  look(row + move[0], column + move[1]);
+});
+
+// Paper cannot be clicked on: what the metrics mean is printed, the settings are not.
+const meaning = document.getElementById("meaning");
+let wasOpen = false;
+addEventListener("beforeprint", () => {
+  wasOpen = meaning.open;
+  meaning.open = true;
+});
+addEventListener("afterprint", () => {
+  meaning.open = wasOpen;
+});

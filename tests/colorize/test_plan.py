@@ -1,0 +1,169 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from recolor.colorize.plan import STANDARD, is_video, make_plan
+from recolor.errors import InputError
+
+ODD = ("two words.jpg", "ü\n<b>.png", "[1] a*b?.webp", "-dash.tif", "UPPER.JPG", "'quote\".jpeg")
+
+
+@pytest.fixture
+def old(tmp_path, monkeypatch):
+    """Photographs below `old/`, with the working folder beside it. A plan opens none of them."""
+    for name in ("one.jpg", "sub/two.png", "sub/deep/three.tif", "sub/notes.txt"):
+        (tmp_path / "old" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "old" / name).touch()
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "old"
+
+
+def planned(inputs, out="out", **options):
+    jobs = make_plan([Path(path) for path in inputs], Path(out), **options).jobs
+    return {job.source.as_posix(): job.target.as_posix() for job in jobs}
+
+
+def test_a_folder_keeps_its_structure(old):
+    assert planned(["old"]) == {
+        "old/one.jpg": "out/one.jpg",
+        "old/sub/two.png": "out/sub/two.png",
+        "old/sub/deep/three.tif": "out/sub/deep/three.tif",
+    }
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("old/**/*.jpg", {"one.jpg"}),
+        ("old/**/*.*", {"one.jpg", "sub/two.png", "sub/deep/three.tif"}),
+        ("old/**", {"one.jpg", "sub/two.png", "sub/deep/three.tif"}),
+        ("old/*", {"one.jpg", "sub/two.png", "sub/deep/three.tif"}),
+        ("old/[n-p]*.jp?g", set()),
+        ("old/[n-p]ne.jp?", {"one.jpg"}),
+        ("old/s*/*", {"sub/two.png", "sub/deep/three.tif"}),
+        ("**/t*", {"old/sub/two.png", "old/sub/deep/three.tif"}),
+    ],
+)
+def test_a_pattern_is_expanded_and_keeps_the_structure_below_where_it_begins(old, pattern, expected):
+    if expected:
+        assert set(planned([pattern]).values()) == {f"out/{name}" for name in expected}
+        absolute = planned([old.parent / pattern])
+        assert set(absolute.values()) == {f"out/{name}" for name in expected}
+    else:
+        with pytest.raises(InputError, match="no image file matches"):
+            planned([pattern])
+
+
+def test_a_pattern_leaves_the_output_folder_out(old):
+    (old / "out").mkdir()
+    (old / "out" / "one.jpg").touch()
+    assert set(planned(["old/**/*.jpg"], "old/out")) == {"old/one.jpg"}
+
+
+def test_a_name_that_looks_like_a_pattern_is_a_name_if_there_is_such_a_file(old):
+    for name in ODD:
+        (old / name).touch()
+    (old / "1.webp").touch()
+    assert planned([old / "[1] a*b?.webp"]) == {str(old / "[1] a*b?.webp"): "out/[1] a*b?.webp"}
+    assert set(planned([old]).values()) >= {f"out/{name}" for name in ODD}
+
+
+def test_a_name_that_is_not_utf_8_can_be_given(old):
+    name = os.fsdecode(b"\xff\xfe.jpg")
+    (old / name).touch()
+    assert make_plan([old / name], Path("out")).jobs[0].target == Path("out") / name
+
+
+@pytest.mark.parametrize("name", ["new.png", "sub/new.JPG", "new.tiff", "new.webp"])
+def test_one_file_may_become_a_file(old, name):
+    assert planned(["old/one.jpg"], name) == {"old/one.jpg": name}
+
+
+def test_a_folder_that_is_called_like_a_file_is_a_folder(old):
+    Path("album.jpg").mkdir()
+    assert planned(["old/one.jpg"], "album.jpg") == {"old/one.jpg": "album.jpg/one.jpg"}
+    assert planned(["old"], "other.jpg")["old/one.jpg"] == "other.jpg/one.jpg"
+
+
+@pytest.mark.parametrize("out", ["new.gif", "new.avif", "new.HEIC"])
+def test_a_file_of_a_format_that_is_not_written_is_refused(old, out):
+    with pytest.raises(InputError, match="not written"):
+        planned(["old/one.jpg"], out)
+
+
+def test_standard_input_and_output_stand_for_one_photograph(old):
+    assert planned(["-"], "-") == {"-": "-"}
+    assert planned(["-"], "new.png") == {"-": "new.png"}
+    assert planned(["old/one.jpg"], "-") == {"old/one.jpg": "-"}
+
+
+@pytest.mark.parametrize(
+    ("inputs", "out", "said"),
+    [
+        (["old"], "-", "one photograph"),
+        (["old/one.jpg", "old/sub/two.png"], "-", "one photograph"),
+        (["-", "old/one.jpg"], "out", "one photograph"),
+        (["old/*"], "-", "one photograph"),
+        (["-"], "out", "has no name"),
+        (["gone.jpg"], "-", "no such file"),
+        (["gone.jpg"], "out", "no such file"),
+        (["gone.jpg"], "new.png", "no such file"),
+        (["gone/*.jpg"], "out", "no image file matches"),
+        ([], "out", "nothing to colour"),
+    ],
+)
+def test_what_cannot_be_is_said(old, inputs, out, said):
+    with pytest.raises(InputError, match=said):
+        planned(inputs, out)
+
+
+def test_a_comparison_stands_beside_its_photograph():
+    def comparison(target):
+        return make_plan([Path(__file__)], Path(target), compare=True).jobs[0].comparison.as_posix()
+
+    assert comparison("a/one.jpg") == "a/one.compare.jpg"
+    assert comparison("a/one.JPG") == "a/one.JPG.compare.jpg"
+    assert comparison("a/one.png") == "a/one.png.compare.jpg"
+
+
+def test_scans_of_one_name_in_several_formats_have_comparisons_of_their_own(old):
+    for name in ("one.tif", "one.jpeg", "one.JPG"):
+        (old / name).touch()
+    jobs = make_plan([old], Path("out"), compare=True).jobs
+    assert len({path for job in jobs for path in job.outputs}) == 2 * len(jobs) == 12
+
+
+def test_a_photograph_and_a_comparison_of_one_name_are_refused(old):
+    (old / "one.compare.jpg").touch()
+    with pytest.raises(InputError, match="comparison"):
+        make_plan([old], Path("out"), compare=True)
+    with pytest.raises(InputError, match="comparison"):
+        make_plan([old / "one.jpg"], Path("-"), compare=True)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "out"),
+    [(["old/one.jpg"], "old/one.jpg"), (["old/one.jpg"], "old"), (["old"], "old"), (["old/*.jpg"], "old")],
+)
+def test_input_as_output_is_refused(old, inputs, out):
+    with pytest.raises(InputError, match="original"):
+        planned(inputs, out)
+    Path("link").symlink_to("old")
+    with pytest.raises(InputError, match="original"):
+        planned([str(path).replace("old", "link", 1) for path in inputs], out)
+
+
+@pytest.mark.parametrize(("name", "video"), [("a.mp4", True), ("a.MOV", True), ("a.webm", True), ("a.webp", False)])
+def test_videos_are_told_by_their_suffix(name, video):
+    assert is_video(Path(name)) == video
+    assert not is_video(STANDARD)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everywhere")
+def test_folders_that_cannot_be_read_are_named(old):
+    (old / "sub").chmod(0)
+    plan = make_plan([old], Path("out"))
+    (old / "sub").chmod(0o700)
+    assert len(plan.jobs) == 1
+    assert plan.unreadable_folders == (old / "sub",)

@@ -1,0 +1,190 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from skimage import data
+
+from recolor.cli import cli
+from recolor.config import GeneratorModelConfig, RefinerModelConfig
+from recolor.errors import ConfigError, WeightsError
+from recolor.lab import rgb_to_lab
+from recolor.models import encoder
+from recolor.models import onnx as ours
+from recolor.models.files import bins_json, load_generator, load_refiner, save_model
+from recolor.models.generator import Generator
+from recolor.models.refiner import Refiner
+
+onnx = pytest.importorskip("onnx", reason="the extra `onnx` is not installed")
+onnxruntime = pytest.importorskip("onnxruntime", reason="the extra `onnx` is not installed")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread_and_few_blocks():
+    """The exporter takes its time for each of ResNet101's blocks; one of each layer shows all there is to see."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(encoder, "BLOCKS", (1, 2, 1))
+        yield
+    torch.set_num_threads(threads)
+
+
+def _randomised(model):
+    """Weights and statistics as of a training: fresh ones are zero where it matters."""
+    for name, tensor in model.state_dict().items():
+        if name.endswith("running_mean"):
+            tensor.normal_(std=0.1)
+        elif name.endswith("running_var"):
+            tensor.uniform_(0.5, 2)
+        elif name.endswith((".conv2.weight", "bn3.weight")):
+            tensor.normal_(std=0.05)
+    torch.nn.init.normal_(model.head.weight, std=0.05)
+    return model
+
+
+def _save_generator(folder, **changes):
+    shape = {"encoder_weights": "none", "encoder_depth": 1, "width": 16, "blocks": 2, **changes}
+    torch.manual_seed(3)
+    folder.mkdir(parents=True)
+    details = {"kind": "generator", "model": shape, "temperature": 0.38, "image_px": 256, "ab_bins": bins_json()}
+    save_model(folder, _randomised(Generator(GeneratorModelConfig(**shape))), details)
+    return load_generator(folder)
+
+
+def _save_refiner(folder):
+    shape = {"encoder_weights": "none", "width": 8, "blocks": 2}
+    torch.manual_seed(4)
+    folder.mkdir(parents=True)
+    refiner = _randomised(Refiner(RefinerModelConfig(**shape)))
+    save_model(folder, refiner, {"kind": "refiner", "model": shape, "image_px": 256})
+    return load_refiner(folder)
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models")
+    _save_generator(folder / "generator")
+    _save_refiner(folder / "refiner")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def exported(models, tmp_path_factory):
+    out = tmp_path_factory.mktemp("exported") / "new" / "folder"
+    return ours.export_onnx(models, out)
+
+
+def _run(path, **inputs):
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    return session.run(None, {name: np.asarray(value, np.float32) for name, value in inputs.items()})[0]
+
+
+def _photographs(height, width):
+    """L [2,1,height,width] of two photographs."""
+    crops = [image[:height, :width] for image in (data.astronaut(), data.coffee()[:, 80:])]
+    return torch.tensor(np.stack([rgb_to_lab(crop)[..., 0] for crop in crops]))[:, None]
+
+
+def _batches():
+    random = torch.Generator().manual_seed(5)
+    noise = [100 * torch.rand(n, 1, h, w, generator=random) for n, h, w in ((1, 64, 64), (3, 40, 72), (1, 256, 136))]
+    return [
+        *noise,
+        _photographs(256, 344),
+        _photographs(72, 64),
+        torch.zeros(1, 1, 64, 64),
+        torch.full_like(noise[0], 100),
+    ]
+
+
+@pytest.mark.parametrize("batch", _batches(), ids=lambda batch: "x".join(map(str, batch.shape)))
+def test_both_networks_give_torchs_colours(models, exported, batch):
+    generator, refiner = load_generator(models / "generator"), load_refiner(models / "refiner")
+    ab_small = generator.predict_ab(batch)
+    np.testing.assert_allclose(_run(exported[0].path, L=batch), ab_small, rtol=0, atol=1e-3)
+    found = _run(exported[1].path, L=batch, ab_small=ab_small)
+    assert ab_small.std() > 1 or batch.std() == 0
+    np.testing.assert_allclose(found, refiner.refine_ab(batch, ab_small), rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize("temperature", [0.2, 0.38, 1.0])
+def test_the_temperature_is_an_input_that_may_be_left_out(models, exported, temperature):
+    L = _photographs(64, 64)
+    given = _run(exported[0].path, L=L, temperature=temperature)
+    expected = load_generator(models / "generator").model.predict_ab(L, temperature)
+    np.testing.assert_allclose(given, expected, rtol=0, atol=1e-3)
+    assert (np.abs(given - _run(exported[0].path, L=L)).max() > 0.1) == (temperature != 0.38)
+
+
+@pytest.mark.parametrize("changes", [{"encoder_depth": 3}, {"head": "regression", "scale": 2}], ids=str)
+def test_every_kind_of_generator_can_be_exported(tmp_path, changes):
+    loaded = _save_generator(tmp_path / "generator", **changes)
+    (tmp_path / "g.onnx").write_bytes(ours.generator_to_onnx(loaded))
+    side_px = 9 * loaded.multiple_px
+    L = _photographs(side_px, 256)
+    np.testing.assert_allclose(_run(tmp_path / "g.onnx", L=L), loaded.predict_ab(L), rtol=0, atol=1e-3)
+    inputs = [value.name for value in onnx.load(tmp_path / "g.onnx").graph.input]
+    assert inputs == (["L"] if changes.get("head") == "regression" else ["L", "temperature"])
+
+
+def test_a_file_is_whole_valid_and_says_what_it_is(exported):
+    for file, kind in zip(exported, ("generator", "refiner")):
+        model = onnx.load(file.path, load_external_data=False)
+        onnx.checker.check_model(model, full_check=True)
+        assert {entry.domain: entry.version for entry in model.opset_import} == {"": ours.OPSET}
+        said = {entry.key: entry.value for entry in model.metadata_props}
+        assert (said["kind"], said["image_px"], said["multiple_px"]) == (kind, "256", "8")
+        assert said.get("temperature") == ("0.38" if kind == "generator" else None)
+        assert [dim.dim_param for dim in model.graph.input[0].type.tensor_type.shape.dim] == ["batch", "", "8*h", "8*w"]
+        assert file.path.stat().st_size == file.size_bytes
+        assert 0 < file.difference <= 1e-3
+    assert {path.name for path in exported[0].path.parent.iterdir()} == {"generator.onnx", "refiner.onnx"}
+
+
+def test_a_file_tells_nothing_of_the_machine_that_made_it(exported):
+    for file in exported:
+        assert b".py" not in file.path.read_bytes()
+
+
+def test_an_export_that_differs_from_torch_is_refused_and_not_written(models, exported, tmp_path, monkeypatch):
+    """The weights are changed between export and check, by less than any eye would see."""
+
+    def export(loaded):
+        loaded.model.head.weight.mul_(1.01)
+        return exported[0].path.read_bytes()
+
+    monkeypatch.setattr(ours, "generator_to_onnx", export)
+    monkeypatch.setattr(ours, "refiner_to_onnx", lambda loaded: exported[1].path.read_bytes())
+    with pytest.raises(WeightsError, match=r"generator\.onnx: differs from torch by .* nothing was written"):
+        ours.export_onnx(models, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["onnx", "onnxscript", "onnxruntime"])
+def test_a_missing_package_is_named_before_any_work(monkeypatch, tmp_path, name):
+    monkeypatch.setattr(ours, "find_spec", lambda asked: None if asked == name else object())
+    with pytest.raises(ConfigError, match=rf"not installed: {name}\. Run `pip install '\.\[onnx\]'`"):
+        ours.export_onnx(tmp_path / "no models", tmp_path / "out")
+
+
+def test_missing_models_name_what_makes_them(tmp_path):
+    with pytest.raises(WeightsError, match="recolor train generator"):
+        ours.export_onnx(tmp_path, tmp_path / "out")
+
+
+def test_the_module_loads_without_the_extra():
+    """Only an export needs the packages: help and everything else go without."""
+    code = "import sys; sys.modules |= dict.fromkeys(('onnx', 'onnxscript', 'onnxruntime')); import recolor.models.onnx"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_verb_writes_the_same_bytes_again_and_says_how_exact_they_are(models, exported, tmp_path):
+    result = CliRunner().invoke(cli, ["export-onnx", "--model", str(models), str(tmp_path / "out")])
+    assert result.exit_code == 0, result.output
+    for file in exported:
+        assert (tmp_path / "out" / file.path.name).read_bytes() == file.path.read_bytes()
+        assert file.path.name in result.output
+    assert "ab units" in result.output
