@@ -27,6 +27,7 @@ Float32Array = NDArray[np.float32]
 
 T = TypeVar("T")
 
+_MAX_SATURATION = 100
 _MAX_ELONGATION = 4
 _MIN_MODEL_SIDE_PX = 32
 _BATCH_PIXELS = 64 * 256 * 256  # of one run of the models: some gigabytes
@@ -39,7 +40,7 @@ class Look:
     """What a person may turn.
 
     Attributes:
-        saturation: Multiplies a and b; 0 is grey, 1 as predicted.
+        saturation: Multiplies a and b, 0 to 100; 0 is grey, 1 as predicted.
         temperature: T of the annealed mean, above 0, at most 1: lower is more vivid; None is the model's own.
 
     Raises:
@@ -50,9 +51,9 @@ class Look:
     temperature: float | None = None
 
     def __post_init__(self) -> None:
-        if not 0 <= self.saturation < float("inf"):
+        if not 0 <= self.saturation <= _MAX_SATURATION:
             raise ConfigError(
-                f"saturation = {self.saturation}: not allowed. Allowed: 0 (grey) or more; 1 is as predicted."
+                f"saturation = {self.saturation}: not allowed. Allowed: 0 (grey) to {_MAX_SATURATION}; 1 as predicted."
             )
         if self.temperature is not None and not 0 < self.temperature <= 1:
             raise ConfigError(f"temperature = {self.temperature}: not allowed. Allowed: above 0, at most 1.")

@@ -31,9 +31,10 @@ BLOCK_PIXELS = (
     1 << 16
 )  # of what is worth a thread; a block's intermediate arrays, of a megabyte or less each, stay in the cache
 _GAMUT = (-1e-6, 1 + 2e-5)  # of linear light: what clipping changes in between, by rounding, is below 0.002 L
-_BISECTIONS = 10  # the factor is found to 1/1024: a tenth of a unit of the largest chroma
+_MOST_CHROMA = np.float32(134)  # of the sRGB gamut: that of its blue is 133.8
+_BISECTIONS = 10  # find the chroma to 134/1024: a tenth of a unit or so
 _STEPS = np.array((0, -1, 1), np.int16)  # away from the nearest code
-_MARGIN = 1e-6  # of linear light: so near to its border no rounding counts as inside
+_MARGIN = 3e-7  # of a luminance: so near to the border of a grey, float32 cannot tell on which side
 
 
 def lightness_of(rgb: RGB | RGB16) -> Float32Array:
@@ -183,7 +184,8 @@ def _towards_grey(f: Float32Array) -> Float32Array:
     """
     grey = f[:, 1:2]
     chroma = f - grey
-    inside, outside = np.zeros_like(grey), np.ones_like(grey)
+    units = np.hypot(np.float32(500) * chroma[:, :1], np.float32(200) * chroma[:, 2:])
+    inside, outside = np.zeros_like(grey), _MOST_CHROMA / np.maximum(units, _MOST_CHROMA)
     for _ in range(_BISECTIONS):
         middle = (inside + outside) / 2
         good = _in_gamut(_linear(grey + middle * chroma))[:, None]
@@ -244,5 +246,5 @@ def _grey_border(code: NDArray[Any]) -> NDArray[np.float64]:
 
 _LIGHT_8, _LIGHT_16 = _luminance_table(256), _luminance_table(65536)
 _RGB_FROM_XYZ = RGB_FROM_RELATIVE_XYZ.astype(np.float32)
-_DARKEST = np.asarray(_grey_border(np.arange(256.0) - 0.5) + _MARGIN, np.float32)
-_BRIGHTEST = np.asarray(_grey_border(np.arange(256.0) + 0.5) - _MARGIN, np.float32)
+_DARKEST = np.asarray(_grey_border(np.arange(256.0) - 0.5) * (1 + _MARGIN), np.float32)
+_BRIGHTEST = np.asarray(_grey_border(np.arange(256.0) + 0.5) * (1 - _MARGIN), np.float32)

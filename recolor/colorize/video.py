@@ -1,22 +1,21 @@
 """A video, frame by frame: each frame's own lightness, with colour that stays where nothing moves."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
-import torch
 from tqdm import tqdm
 
 from recolor.colorize.clip import RGB, check_codec, look_through, read_frames, write_frames
-from recolor.colorize.colorizer import Colorizer, Look, lightness_of, model_size
-from recolor.colorize.lightness import join
-from recolor.colorize.smoothing import Colours, Flicker, Float32Array, smoothed
+from recolor.colorize.colorizer import Colorizer, Look
+from recolor.colorize.lightness import join, lightness_of
+from recolor.colorize.smoothing import Colours, Flicker, smoothed
 from recolor.colorize.sound import Sound, add_sound
 from recolor.colorize.unfinished import publish, temporary_beside
-from recolor.colorize.upsample import resize, upsample
+from recolor.colorize.upsample import upsample
 from recolor.errors import ConfigError, InputError
 
 
@@ -127,21 +126,12 @@ def _coloured(
     predicted_before = smooth_before = None
     while some := list(islice(frames, batch)):
         lightnesses = [lightness_of(frame) for frame in some]
-        for L, predicted in zip(lightnesses, _predict(lightnesses, colorizer, look), strict=True):
+        small = [colorizer.at_model_size(L) for L in lightnesses]
+        for L, L_small, ab in zip(lightnesses, small, colorizer.predict_ab(np.stack(small), look), strict=True):
+            predicted = Colours(L_small, ab)
             smooth = smoothed(predicted, smooth_before, smoothing)
             if predicted_before is not None and smooth_before is not None:
                 measured.before.add(predicted_before, predicted)
                 measured.after.add(smooth_before, smooth)
             predicted_before, smooth_before = predicted, smooth
-            yield join(L, upsample(smooth.ab, smooth.L, L) * np.float32(look.saturation))
-
-
-@torch.inference_mode()
-def _predict(lightnesses: Sequence[Float32Array], colorizer: Colorizer, look: Look) -> list[Colours]:
-    """Colour at the models' size, of frames of one size."""
-    height_px, width_px = lightnesses[0].shape
-    size = model_size(width_px, height_px, colorizer.generator.image_px, colorizer.generator.multiple_px)
-    small = [resize(L, *size) for L in lightnesses]
-    batch = torch.from_numpy(np.stack(small))[:, None].to(colorizer.device)
-    ab = colorizer.refiner.refine_ab(batch, colorizer.generator.predict_ab(batch, look.temperature))
-    return [Colours(*frame) for frame in zip(small, ab.permute(0, 2, 3, 1).float().cpu().numpy(), strict=True)]
+            yield join(L, upsample(smooth.ab * np.float32(look.saturation), L_small, L))

@@ -1,13 +1,22 @@
+import itertools
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
 from skimage import data
-from skimage.color import rgb2lab
+from skimage.color import deltaE_ciede2000, rgb2lab
 
-from recolor.colorize import Colorizer
+from recolor.colorize import Colorizer, Look
 from recolor.colorize.colorizer import model_size
-from recolor.errors import ImageError, MissingStageError, WeightsError
+from recolor.colorize.lightness import grey_of, lightness_of
+from recolor.errors import ConfigError, ImageError, MissingStageError, WeightsError
 from recolor.lab import lab_to_rgb, rgb_to_lab
+from recolor.shard_rows import to_square
 
 
 @pytest.fixture(scope="module")
@@ -22,15 +31,15 @@ def test_a_picture_comes_back_whole_and_coloured(colorizer, photograph):
     assert np.abs(rgb2lab(coloured)[..., 1:]).mean() > 1
 
 
-def test_lightness_stays_where_the_colour_is_in_gamut(colorizer):
-    """Against the result before clipping: an in-gamut pixel's lightness is the photograph's to 8-bit rounding."""
+@pytest.mark.parametrize("grey", [True, False])
+def test_the_grey_of_every_pixel_is_the_photographs(colorizer, grey):
+    """In or out of gamut: colour gives way, lightness does not."""
     rgb = data.coffee()[:200, :300]
-    lab = rgb_to_lab(colorizer.colorize_rgb(rgb))
-    truth = rgb_to_lab(rgb)[..., 0]
-    inside = np.abs(rgb_to_lab(lab_to_rgb(lab))[..., 0] - lab[..., 0]) < 0.01
-    free = inside & (colorizer.colorize_rgb(rgb).min(axis=2) > 0) & (colorizer.colorize_rgb(rgb).max(axis=2) < 255)
-    assert free.mean() > 0.2
-    assert np.abs(lab[..., 0] - truth)[free].max() < 0.6
+    rgb = np.repeat(rgb[..., 1:2], 3, axis=2) if grey else rgb
+    before, after = (255 * grey_of(lightness_of(image)) for image in (rgb, colorizer.colorize_rgb(rgb)))
+    clear = np.abs(before % 1 - 0.5) > 1e-3
+    assert np.array_equal(np.rint(before)[clear], np.rint(after)[clear])
+    assert clear.mean() > 0.99
 
 
 def test_colour_of_the_input_has_no_influence(colorizer):
@@ -40,12 +49,34 @@ def test_colour_of_the_input_has_no_influence(colorizer):
     assert np.linalg.norm(coloured - from_grey, axis=2).mean() < 1.5
 
 
-@pytest.mark.parametrize("factor", [2, 3])
-def test_the_same_photograph_gets_the_same_colours_at_another_size(colorizer, factor):
-    small = Image.fromarray(data.chelsea()[:256, :320])
-    large = small.resize((320 * factor, 256 * factor), Image.Resampling.BICUBIC)
-    ab, ab_large = (rgb2lab(colorizer(picture).resize((80, 64)))[..., 1:] for picture in (small, large))
-    assert np.linalg.norm(ab - ab_large, axis=2).mean() < 2
+@pytest.mark.parametrize("name", ["chelsea", "astronaut"])
+def test_the_same_photograph_gets_the_same_colours_at_every_size(colorizer, name):
+    """256, 1024 and 4096 pixels on the short side, compared at the first."""
+    rgb = getattr(data, name)()
+    height_px, width_px = rgb.shape[:2]
+    seen = []
+    for px in (256, 1024, 4096):
+        scale = px / min(height_px, width_px)
+        filter_kind = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+        coloured = colorizer.colorize_rgb(cv2.resize(rgb, None, fx=scale, fy=scale, interpolation=filter_kind))
+        size = (round(width_px * 256 / min(height_px, width_px)), round(height_px * 256 / min(height_px, width_px)))
+        seen.append(rgb2lab(cv2.resize(coloured, size, interpolation=cv2.INTER_AREA)))
+    assert np.linalg.norm(seen[0][..., 1:], axis=2).mean() > 5
+    for first, second in itertools.combinations(seen, 2):
+        assert deltaE_ciede2000(first, second).mean() < 2
+
+
+@pytest.mark.parametrize("factor", [4, 11])
+def test_the_models_see_the_same_at_every_size(colorizer, factor):
+    """L as a shard holds it: of sRGB values reduced by area, not of L."""
+    small = np.repeat(data.camera()[::2, ::2, None], 3, axis=2)
+    large = np.repeat(np.repeat(small, factor, axis=0), factor, axis=1)
+    L = colorizer.at_model_size(lightness_of(large))
+    assert np.abs(L - lightness_of(small)).max() < 1e-2
+    stripes = np.zeros((1024, 1024, 3), np.uint8)
+    stripes[:, ::2] = 255
+    stored = to_square(stripes, 256)
+    assert np.abs(colorizer.at_model_size(lightness_of(stripes)) - lightness_of(stored)).max() < 0.25
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "I;16", "I", "HSV"])
@@ -56,7 +87,7 @@ def test_every_mode_is_coloured(colorizer, mode):
     else:
         picture = grey.convert("RGB").convert(mode) if mode in {"P", "CMYK", "YCbCr", "HSV"} else grey.convert(mode)
     coloured = colorizer(picture)
-    assert coloured.mode == "RGB"
+    assert coloured.mode == ("RGBA" if mode in {"LA", "RGBA"} else "RGB")
     assert coloured.size == (128, 128)
 
 
@@ -87,6 +118,135 @@ def test_orientation_is_applied_once(colorizer, photograph, tmp_path, suffix):
     assert np.corrcoef(rgb_to_lab(np.asarray(coloured))[..., 0].ravel(), upright.ravel())[0, 1] > 0.99
 
 
+def test_alpha_is_kept_and_colours_are_not_laid_on_white(colorizer, photograph):
+    alpha = Image.linear_gradient("L").resize(photograph.size)
+    opaque = colorizer(photograph)
+    photograph = photograph.copy()
+    photograph.putalpha(alpha)
+    coloured = colorizer(photograph)
+    assert coloured.mode == "RGBA"
+    assert np.array_equal(np.asarray(coloured.getchannel("A")), np.asarray(alpha))
+    assert np.array_equal(np.asarray(coloured.convert("RGB")), np.asarray(opaque))
+
+
+def test_alpha_of_a_palette_is_kept(colorizer):
+    grey = Image.fromarray(data.camera()[::8, ::8]).convert("P")
+    grey.info["transparency"] = 0
+    coloured = colorizer(grey)
+    assert np.array_equal(np.asarray(coloured.getchannel("A")) == 0, np.asarray(grey) == 0)
+
+
+def test_alpha_is_turned_with_its_picture(colorizer, photograph, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    stored = photograph.crop((0, 0, 120, 80))
+    stored.putalpha(Image.linear_gradient("L").resize(stored.size))
+    stored.save(tmp_path / "turned.png", exif=exif)
+    with Image.open(tmp_path / "turned.png") as picture:
+        coloured = colorizer(picture)
+    assert coloured.size == (80, 120)
+    assert np.array_equal(np.asarray(coloured.getchannel("A")), np.rot90(np.asarray(stored.getchannel("A")), -1))
+
+
+def chroma_of(picture):
+    return np.linalg.norm(rgb2lab(np.asarray(picture))[..., 1:], axis=2).mean()
+
+
+def test_saturation_scales_colour_and_nothing_else(colorizer, photograph):
+    grey, plain, vivid = (colorizer(photograph, Look(saturation=saturation)) for saturation in (0, 1, 1.3))
+    assert np.ptp(np.asarray(grey), axis=2).max() <= 1
+    assert chroma_of(grey) < 0.5 < chroma_of(plain) < chroma_of(vivid)
+    L = lightness_of(np.asarray(photograph))
+    twice = colorizer.predict_colour(L, Look(saturation=2))
+    assert np.allclose(twice, 2 * colorizer.predict_colour(L), atol=1e-3)
+
+
+def test_temperature_is_that_of_the_annealed_mean(colorizer, photograph):
+    """As if the generator had been exported with it."""
+    L = lightness_of(np.asarray(photograph))
+    own, dull = colorizer.predict_colour(L), colorizer.predict_colour(L, Look(temperature=0.9))
+    exported = replace(colorizer, generator=replace(colorizer.generator, temperature=0.9))
+    assert np.array_equal(dull, exported.predict_colour(L))
+    assert np.array_equal(own, colorizer.predict_colour(L, Look(temperature=colorizer.generator.temperature)))
+    assert np.abs(dull - own).max() > 1
+
+
+@pytest.mark.parametrize(
+    ("look", "said"),
+    [
+        ({"saturation": -0.1}, "saturation = -0.1"),
+        ({"saturation": float("nan")}, "saturation = nan"),
+        ({"saturation": float("inf")}, "saturation = inf"),
+        ({"temperature": 0.0}, "temperature = 0.0"),
+        ({"temperature": 1.1}, "temperature = 1.1"),
+        ({"temperature": float("nan")}, "temperature = nan"),
+    ],
+)
+def test_an_impossible_look_is_refused(look, said):
+    with pytest.raises(ConfigError, match=said):
+        Look(**look)
+
+
+@pytest.mark.parametrize("saturation", [0, 100])
+def test_extreme_saturation_keeps_lightness(colorizer, saturation):
+    rgb = data.coffee()[:100, :120]
+    before, after = (lightness_of(image) for image in (rgb, colorizer.colorize_rgb(rgb, Look(saturation=saturation))))
+    assert np.abs(before - after).max() < 1
+
+
+def test_a_batch_gives_what_single_calls_give(colorizer, photograph):
+    """Sizes and kinds mixed; the models see those of one shape together."""
+    array = data.chelsea()
+    images = [photograph, array, photograph.convert("L"), array[:100, :90], photograph.resize((300, 200)), array[::-1]]
+    batch = colorizer.colorize_batch(images)
+    assert [type(image) for image in batch] == [
+        Image.Image,
+        np.ndarray,
+        Image.Image,
+        np.ndarray,
+        Image.Image,
+        np.ndarray,
+    ]
+    for image, together in zip(images, batch, strict=True):
+        alone = colorizer(image) if isinstance(image, Image.Image) else colorizer.colorize_rgb(image)
+        assert np.abs(np.asarray(together).astype(int) - np.asarray(alone)).max() <= 1
+    lightnesses = [lightness_of(np.asarray(image)) for image in (photograph, array, photograph.resize((300, 200)))] * 3
+    for L, together in zip(lightnesses, colorizer.predict_colours(lightnesses), strict=True):
+        assert np.abs(together - colorizer.predict_colour(L)).max() < 1e-3
+
+
+def test_nothing_is_a_batch_too(colorizer):
+    assert colorizer.colorize_batch([]) == []
+    assert colorizer.predict_colours([]) == []
+
+
+def test_threads_share_a_colorizer(colorizer):
+    """Each photograph at another saturation and temperature, eight at a time."""
+    random = np.random.default_rng(11)
+    work = [
+        (random.integers(0, 256, (int(height), 200, 3), dtype=np.uint8), Look(saturation=s, temperature=T))
+        for height, s, T in zip(random.integers(60, 400, 16), random.uniform(0, 2, 16), random.uniform(0.1, 1, 16))
+    ]
+    with ThreadPoolExecutor(8) as pool:
+        at_once = list(pool.map(lambda one: colorizer.colorize_rgb(*one), work))
+    for one, coloured in zip(work, at_once, strict=True):
+        assert np.array_equal(colorizer.colorize_rgb(*one), coloured)
+
+
+def test_the_models_of_the_package_are_loaded_by_name(models, monkeypatch):
+    monkeypatch.setattr("recolor.colorize.colorizer.models_folder", lambda: models)
+    rgb = data.camera()[::4, ::4, None].repeat(3, axis=2)
+    colorizer = Colorizer.from_pretrained("cpu")
+    assert np.array_equal(colorizer.colorize_rgb(rgb), Colorizer.from_folder(models, "cpu").colorize_rgb(rgb))
+
+
+def test_colouring_imports_no_more_than_it_needs():
+    """Each of these takes from half a second to two."""
+    code = "import sys, recolor.colorize; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert not {"torchvision", "torch._dynamo", "scipy", "pandas", "matplotlib", "skimage"} & set(done.stdout.split())
+
+
 def test_a_picture_that_is_cut_off_gives_its_reason(colorizer, photograph, tmp_path):
     photograph.save(tmp_path / "whole.png")
     whole = (tmp_path / "whole.png").read_bytes()
@@ -102,14 +262,15 @@ def test_any_size_comes_back_at_its_size(colorizer, size):
 
 
 @pytest.mark.parametrize("size", [(1, 1), (256, 256), (1024, 768), (4096, 4096), (333, 517), (20000, 50), (1, 9999)])
-def test_models_see_multiples_of_eight_at_the_trained_scale(size):
-    width, height = model_size(*size, 256)
-    assert width % 8 == height % 8 == 0
+@pytest.mark.parametrize("multiple", [8, 16, 32])
+def test_models_see_multiples_of_what_they_take_at_the_trained_scale(size, multiple):
+    width, height = model_size(*size, 256, multiple)
+    assert width % multiple == height % multiple == 0
     assert 32 <= min(width, height) <= 256
     assert max(width, height) <= 1024
     if max(size) <= 4 * min(size):
         assert min(width, height) == 256
-        assert width / height == pytest.approx(size[0] / size[1], rel=0.02)
+        assert width / height == pytest.approx(size[0] / size[1], rel=multiple / 2 / 256 + 0.005)
 
 
 @pytest.mark.parametrize("name", ["generator", "refiner"])

@@ -3,6 +3,7 @@ import torch
 
 from recolor.errors import ConfigError
 from recolor.models.device import resolve_device
+from recolor.settings import load_config
 
 
 @pytest.fixture
@@ -41,3 +42,19 @@ def test_a_cpu_stands_for_any_number(gpus):
     assert resolve_device("cpu", 64) == torch.device("cpu")
     gpus(0)
     assert resolve_device("auto", 64) == torch.device("cpu")
+
+
+def test_mps_is_taken_where_it_is_asked_for_and_there(monkeypatch):
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert resolve_device("mps") == torch.device("mps")
+
+
+def test_mps_without_an_apple_gpu_is_refused(monkeypatch):
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(ConfigError, match=r"device = 'mps': no Apple GPU .* Allowed here: 'auto', 'cpu'"):
+        resolve_device("mps")
+
+
+def test_trainings_know_no_mps():
+    with pytest.raises(ConfigError, match=r"generator\.train\.device"):
+        load_config(words=["generator.train.device=mps"])
