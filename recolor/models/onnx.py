@@ -201,6 +201,7 @@ def _session(exported: bytes) -> Any:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
+    options.log_severity_level = 3  # it warns that a temperature that may be given is no constant
     return onnxruntime.InferenceSession(exported, options, providers=["CPUExecutionProvider"])
 
 
