@@ -5,6 +5,7 @@ from io import BytesIO
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
@@ -49,6 +50,7 @@ def cleaned(tmp_path_factory):
         (images / name).parent.mkdir(parents=True, exist_ok=True)
         (images / name).write_bytes(data)
     list(run_stages(CLEANING, open_workspace(workspace), images, WITHOUT_COLOUR))
+    (workspace / "old.jpg").write_bytes(images.joinpath("lake/00.jpg").read_bytes())
     return images, workspace
 
 
@@ -96,3 +98,11 @@ def test_what_is_rejected_for_two_reasons_has_both(found):
     assert twice["path"].tolist() == ["old/tiny.jpg"]
     assert set(twice["issues"].item()) == {"blurry", "low_resolution"}
     assert len(twice["reasons"].item()) == 2
+
+
+def test_a_picture_is_coloured_at_its_own_size(found, cleaned):
+    coloured = found["coloured"]
+    with Image.open(cleaned[1] / "old.jpg") as picture:
+        assert coloured.size == picture.size
+    red, green, blue = (np.asarray(channel, np.int16) for channel in coloured.split())
+    assert max(abs(red - green).max(), abs(green - blue).max()) > 5
