@@ -1,10 +1,10 @@
 """Colour that does not flicker: where a clip stands still, each frame's colour is averaged with the frames before it.
 
-Measured on clips of real photographs with sensor noise (still, with a moving object, panned, zoomed, shaken): averaging
-at the models' size, by the difference of lightness over a small window, lowers the change of colour from frame to frame
-to between a quarter and nine tenths, most where the clip stands still; where it moves, colour is at most .05 units farther
-from the truth than unsmoothed. To follow the motion by optical flow (DIS, Kroeger et al. 2016) gains little beyond that,
-and drags colour along with a moving object.
+Measured on clips of real photographs with sensor noise (still, with a moving object, panned, zoomed, shaken):
+averaging at the models' size, by the difference of lightness over a small window, lowers the change of colour from
+frame to frame to between a quarter and nine tenths, most where the clip stands still; where it moves, colour is at
+most .05 units further from the truth than unsmoothed. To follow the motion by optical flow (DIS, Kroeger et al. 2016)
+gains little beyond that, and drags colour along with a moving object.
 """
 
 from collections.abc import Sequence
