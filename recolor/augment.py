@@ -1,4 +1,4 @@
-"""From stored images to a training batch, on the device they are on: crop, mirror, exposure, L and ab.
+"""From stored images to a training batch, on the device they are on: crop, mirror, resize, exposure, L and ab.
 
 What is random is drawn for the batch of all processes and is a pure function of (seed, step, place in that batch).
 """
@@ -15,7 +15,7 @@ from torch.nn import functional
 from recolor.config import TrainConfig
 from recolor.errors import ConfigError
 from recolor.lab_torch import decode_lab, scale_light
-from recolor.order import AUGMENTATION, WHOLE, Int64Array, Share, random_numbers
+from recolor.order import AUGMENTATION, CUT, WHOLE, Int64Array, Share, random_numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +67,34 @@ def draw_augmentation(positions: Int64Array, train: TrainConfig, step: int) -> A
     return Augmentation(drawn[:, 0], drawn[:, 1], flip, light.astype(np.float32))
 
 
+def draw_cut_px(stored_px: int, train: TrainConfig, step: int) -> int:
+    """Side, in pixels, of the squares that a step cuts out: a pure function of (`train.seed`, `step`).
+
+    Args:
+        stored_px: Side of the stored squares.
+        train: `crop_px`, `resized_crop` and `seed` count here.
+        step: From 0.
+    """
+    if train.resized_crop == 1:
+        return train.crop_px
+    least_px = max(1, round(train.resized_crop * stored_px))
+    return int(random_numbers(train.seed, CUT, step).integers(least_px, stored_px + 1))
+
+
+def seen_px(stored_px: int, train: TrainConfig) -> int:
+    """Short side, in pixels, that a whole image has as a training sees it: the stored one, or what it is resized to."""
+    return stored_px if train.resized_crop == 1 else train.crop_px
+
+
 def make_batch(codes: Tensor, *, train: TrainConfig, step: int, augment: bool, share: Share = WHOLE) -> Batch:
     """Cuts and converts stored images on the device they are on; nothing in a batch shares their memory.
 
     With `augment`: a random crop, half of the images mirrored, and their exposure varied (L and ab together; colour
-    is what is learnt, so hues stay). Without: the centre crop.
+    is what is learnt, so hues stay). Without: the centre crop, or with `resized_crop` the whole image, resized.
 
     Args:
         codes: uint8 codes or float16 Lab [N, 3, S, S], the share's images of the batch.
-        train: `crop_px`, `seed`, `flip` and `exposure` count here.
+        train: `crop_px`, `resized_crop`, `seed`, `flip` and `exposure` count here.
         step: Of the training; with the seed, fixes what is random.
         augment: Whether anything is random.
         share: Which of the batch's images these are.
@@ -83,19 +102,21 @@ def make_batch(codes: Tensor, *, train: TrainConfig, step: int, augment: bool, s
     Raises:
         ConfigError: The crop is larger than the stored squares.
     """
-    crop_px, room = train.crop_px, codes.shape[-1] - train.crop_px
-    if room < 0:
+    crop_px, stored_px = train.crop_px, codes.shape[-1]
+    if crop_px > stored_px:
         raise ConfigError(
-            f"crop_px = {crop_px}: the shards' squares are {codes.shape[-1]} px. Allowed: up to that, or run"
+            f"crop_px = {crop_px}: the shards' squares are {stored_px} px. Allowed: up to that, or run"
             " `recolor shard` with a larger shard.size_px."
         )
     images = len(codes) * share.of
     positions = share.positions(images)
     if not augment:
-        start = room // 2
-        return _split_lab(_to_lab(codes[:, :, start : start + crop_px, start : start + crop_px]), positions, images)
+        cut_px = crop_px if train.resized_crop == 1 else stored_px
+        start = (stored_px - cut_px) // 2
+        lab = _to_lab(codes[:, :, start : start + cut_px, start : start + cut_px])
+        return _split_lab(_resized(lab, crop_px), positions, images)
     drawn = draw_augmentation(positions, train, step)
-    lab = _to_lab(_crop(codes, drawn, crop_px))
+    lab = _resized(_to_lab(_crop(codes, drawn, draw_cut_px(stored_px, train, step))), crop_px)
     if train.exposure > 0:
         lab = scale_light(lab, to_device(drawn.light, lab.device))
     return _split_lab(lab, positions, images)
@@ -123,6 +144,13 @@ def _crop(codes: Tensor, drawn: Augmentation, crop_px: int) -> Tensor:
 
 def _to_lab(stored: Tensor) -> Tensor:
     return decode_lab(stored) if stored.dtype == torch.uint8 else stored.float()
+
+
+def _resized(lab: Tensor, side_px: int) -> Tensor:
+    """Squares at another size, by a triangle filter as wide as the step between the new pixels."""
+    if lab.shape[-1] == side_px:
+        return lab
+    return functional.interpolate(lab, size=(side_px, side_px), mode="bilinear", antialias=True)
 
 
 def _split_lab(lab: Tensor, positions: Int64Array, images: int) -> Batch:

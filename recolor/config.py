@@ -214,6 +214,9 @@ class TrainConfig:
             after the first thousand, once they have grown by a hundredth.
         tensorboard: They are written for TensorBoard too, into `tensorboard/` beside the model.
         crop_px: Side of the square fed to the model.
+        resized_crop: Least side of the square that is cut out, as a share of the image's: each step draws a side from
+            there to the whole and resizes its squares to `crop_px`, so that few images teach more. At 1 nothing is
+            resized, and squares of `crop_px` are cut out.
         flip: Mirror half of the images.
         exposure: Exposure is varied by a factor of up to 1 ± this, L and ab together.
         device: `auto` takes CUDA where there is one.
@@ -239,6 +242,7 @@ class TrainConfig:
     metrics_steps: Positive = 10
     tensorboard: bool = False
     crop_px: Annotated[int, Ge(64), Le(1024)] = 224
+    resized_crop: Annotated[float, Gt(0.0), Le(1.0)] = 1.0
     flip: bool = True
     exposure: Annotated[float, Ge(0.0), Lt(1.0)] = 0.1
     device: DeviceName = "auto"
@@ -254,12 +258,15 @@ class GeneratorConfig:
     """The generator: its model, its training, and how its distribution is learnt and read.
 
     Attributes:
+        start_from: What the first weights are: `pretrained`, or a folder with a trained `generator/` of this shape (its
+            scale may differ); empty: random ones, with `encoder_weights`.
         rebalance: λ of the class weights 1 / ((1-λ)p + λ/Q): 1 is none, 0 is full (Zhang et al. 2016, eq. 4).
         temperature: T of the annealed mean (Zhang et al. 2016, eq. 5): 1 is the mean, 0 the mode.
     """
 
     model: GeneratorModelConfig = field(default_factory=GeneratorModelConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+    start_from: str = ""
     rebalance: Fraction = 0.5
     temperature: Annotated[float, Gt(0.0), Le(1.0)] = 0.38
 
@@ -269,11 +276,13 @@ class RefinerConfig:
     """The refiner: its model and its training.
 
     Attributes:
+        start_from: As for the generator.
         predicted_fraction: Share of the images of a batch whose low-resolution ab is the generator's, not the truth.
     """
 
     model: RefinerModelConfig = field(default_factory=RefinerModelConfig)
     train: TrainConfig = field(default_factory=lambda: TrainConfig(batch_images=32, lr=4e-4))
+    start_from: str = ""
     predicted_fraction: Fraction = 0.5
 
 

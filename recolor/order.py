@@ -16,7 +16,7 @@ from recolor.errors import ConfigError, InputError
 
 Int64Array = npt.NDArray[np.int64]
 
-ORDER, AUGMENTATION = 0, 1  # what random numbers are for: part of their key
+ORDER, AUGMENTATION, CUT = 0, 1, 2  # what random numbers are for: part of their key
 
 
 @dataclass(frozen=True, slots=True)

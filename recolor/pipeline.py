@@ -13,7 +13,7 @@ from pathlib import Path
 
 from recolor.config import Config
 from recolor.detect import ISSUES, count_singly, detect_issue
-from recolor.errors import InputError, WeightsError
+from recolor.errors import InputError
 from recolor.index import index_images
 from recolor.measure import MeasurePart, measure_part, measuring, merge_measurements, part_rows, plan_measure
 from recolor.parallel import run_parallel, worker_count
@@ -134,22 +134,19 @@ def check_can_train(stages: Collection[str], config: Config) -> None:
 
     Raises:
         ConfigError: A device or a package was asked for that is not there.
-        WeightsError: Weights were asked for that cannot be had: an encoder's, or a metric's.
+        WeightsError: Weights were asked for that cannot be had: a model's first ones, or a metric's.
     """
     if not {"train-generator", "train-refiner", "evaluate"} & set(stages):
         return
     from recolor.models.device import resolve_device
-    from recolor.models.weights import check_encoder_weights
     from recolor.train.checks import check_packages
+    from recolor.train.first_weights import check_first_weights
 
     for name, model in (("generator", config.generator), ("refiner", config.refiner)):
         if f"train-{name}" in stages:
             resolve_device(model.train.device, model.train.devices)
             check_packages(name, model.train)
-            try:
-                check_encoder_weights(model.model.encoder_weights)
-            except WeightsError as error:
-                raise WeightsError(f"{name}.model.{error}") from error
+            check_first_weights(name, model)
     if "evaluate" in stages:
         device = resolve_device(config.evaluate.device)
         if config.evaluate.lpips_weights or config.evaluate.inception_weights:

@@ -3,9 +3,10 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from skimage.color import lab2xyz, xyz2lab
 
-from recolor.augment import draw_augmentation, make_batch
+from recolor.augment import draw_augmentation, draw_cut_px, make_batch, seen_px
 from recolor.config import TrainConfig
 from recolor.errors import ConfigError
 from recolor.lab import decode_lab, encode_lab, rgb_to_lab
@@ -199,3 +200,38 @@ def test_a_crop_larger_than_the_shards_is_refused_with_what_is_allowed():
     codes = torch.from_numpy(random_codes(1, seed=27))
     with pytest.raises(ConfigError, match=r"crop_px = 96.*80 px"):
         make_batch(codes, train=replace(TRAIN, crop_px=96), step=0, augment=True)
+
+
+def test_resized_crops_are_the_squares_that_were_drawn_at_the_size_asked_for():
+    train = replace(TRAIN, resized_crop=0.5, exposure=0.0)
+    codes = random_codes(6, seed=8)
+    sides = set()
+    for step in range(12):
+        cut_px = draw_cut_px(SIZE_PX, train, step)
+        sides.add(cut_px)
+        batch = make_batch(torch.from_numpy(codes), train=train, step=step, augment=True)
+        drawn = draw_augmentation(np.arange(6), train, step)
+        for place in range(6):
+            top, left = (int(share[place] * (SIZE_PX - cut_px + 1)) for share in (drawn.top, drawn.left))
+            lab = decode_lab(codes[place].transpose(1, 2, 0))[top : top + cut_px, left : left + cut_px]
+            lab = lab[:, ::-1] if drawn.flip[place] else lab
+            planes = [Image.fromarray(np.ascontiguousarray(lab[..., c], np.float32)) for c in range(3)]
+            wanted = np.stack([np.asarray(plane.resize((64, 64), Image.Resampling.BILINEAR)) for plane in planes])
+            ours = torch.cat((batch.L[place], batch.ab[place])).numpy()
+            np.testing.assert_allclose(ours, wanted, atol=2e-4)
+    assert all(SIZE_PX // 2 <= side <= SIZE_PX for side in sides)
+    assert len(sides) > 6
+
+
+def test_every_process_cuts_the_same_squares_and_without_augmentation_whole_images_are_resized():
+    train = replace(TRAIN, resized_crop=0.5)
+    codes = torch.from_numpy(random_codes(6, seed=9))
+    whole = make_batch(codes, train=train, step=3, augment=True)
+    for rank in range(2):
+        part = make_batch(codes[rank::2], train=train, step=3, augment=True, share=Share(rank, 2))
+        torch.testing.assert_close(part.ab, whole.ab[rank::2], rtol=0, atol=0)
+    still = make_batch(codes, train=train, step=3, augment=False)
+    planes = decode_lab(codes.numpy()[0].transpose(1, 2, 0))
+    L = Image.fromarray(np.ascontiguousarray(planes[..., 0])).resize((64, 64), Image.Resampling.BILINEAR)
+    np.testing.assert_allclose(still.L[0, 0].numpy(), np.asarray(L), atol=2e-4)
+    assert (seen_px(SIZE_PX, TRAIN), seen_px(SIZE_PX, train)) == (SIZE_PX, 64)

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from recolor.demo import make_demo_images, render_landscape
-from recolor.errors import ConfigError, InputError, MissingStageError, StorageError
+from recolor.errors import ConfigError, InputError, MissingStageError, StorageError, WeightsError
 from recolor.frames import read_manifest
 from recolor.pipeline import CLEANING, STAGES, check_can_train, run_stages
 from recolor.settings import load_config
@@ -292,6 +292,15 @@ def test_a_cuda_device_that_is_not_there_is_refused_before_any_work(monkeypatch)
     with pytest.raises(ConfigError, match="no CUDA device"):
         check_can_train(STAGES, settings("generator.train.device=cuda"))
     check_can_train(CLEANING, settings("generator.train.device=cuda"))
+
+
+@pytest.mark.parametrize("model", ["generator", "refiner"])
+def test_a_start_that_is_not_there_is_refused_before_any_work(model, tmp_path):
+    check_can_train(STAGES, settings())
+    started = settings(f"{model}.start_from={tmp_path}")
+    with pytest.raises(WeightsError, match=rf"{model}\.start_from.*there is no"):
+        check_can_train(STAGES, started)
+    check_can_train(CLEANING, started)
 
 
 def test_cleaning_loads_no_torch():

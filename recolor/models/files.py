@@ -1,6 +1,7 @@
 """A trained model on disk: `model.safetensors` and a `config.json` with all that is needed to build it again."""
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +17,17 @@ from recolor.errors import ConfigError, WeightsError
 from recolor.models.ab_bins import ab_bin_centres
 from recolor.models.generator import Generator
 from recolor.models.refiner import Refiner
+from recolor.pretrained import models_folder
 from recolor.settings import overlay
-from recolor.stage import Record, fingerprint
+from recolor.stage import Record, fingerprint, sha256_file
 from recolor.storage import write_atomically
 
 FORMAT_VERSION = 1
 MODEL_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
+PRETRAINED = "pretrained"
+
+_log = logging.getLogger(__name__)
 
 C = TypeVar("C", GeneratorModelConfig, RefinerModelConfig)
 
@@ -139,6 +144,55 @@ def load_refiner(folder: Path, device: torch.device | None = None) -> LoadedRefi
     details = _read_config(folder, "refiner")
     config = _shape(RefinerModelConfig(), details, folder)
     return LoadedRefiner(_with_weights(Refiner(config), folder, device), config, details)
+
+
+def start_folder(start_from: str, kind: str) -> Path:
+    """Where the model lies that a training starts from.
+
+    Args:
+        start_from: `pretrained`, or a folder that holds the model in a folder named after its kind.
+        kind: `generator` or `refiner`.
+    """
+    return (models_folder() if start_from == PRETRAINED else Path(start_from).expanduser()) / kind
+
+
+def start_identity(start_from: str, kind: str) -> str:
+    """What the weights are that a training starts from, for keys: the same at another place.
+
+    Raises:
+        WeightsError: There is no such model.
+    """
+    path = start_folder(start_from, kind) / MODEL_FILE
+    if not path.is_file():
+        raise WeightsError(
+            f"{kind}.start_from = {start_from!r}: there is no {path}. Allowed: `pretrained`, a folder that holds"
+            f" {kind}/{MODEL_FILE}, or nothing, to start afresh."
+        )
+    return f"file {sha256_file(path)}"
+
+
+def load_start(model: nn.Module, start_from: str, kind: str) -> None:
+    """Gives a fresh model the weights of a trained one.
+
+    Args:
+        model: A Generator or a Refiner.
+        start_from: As for `start_folder`.
+        kind: As for `start_folder`.
+
+    Raises:
+        WeightsError: There is no such model, or it has another shape.
+    """
+    identity = start_identity(start_from, kind)
+    path = start_folder(start_from, kind) / MODEL_FILE
+    try:
+        model.load_state_dict(load_file(path))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise WeightsError(
+            f"{kind}.start_from = {start_from!r}: {path} does not fit {kind}.model ({reason}). Set {kind}.model as it"
+            f" stands under `model` in {path.with_name(CONFIG_FILE)}, or start afresh."
+        ) from error
+    _log.info("%s starts from the weights of %s, %s", kind, path.parent, identity)
 
 
 def model_content(record: Record) -> str:

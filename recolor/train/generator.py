@@ -11,16 +11,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from recolor.augment import Batch, make_batch
+from recolor.augment import Batch, make_batch, seen_px
 from recolor.config import Config, GeneratorConfig, TrainConfig
 from recolor.dataset import ShardDataset
 from recolor.models.ab_bins import AbBins, class_weights
 from recolor.models.files import bins_json
 from recolor.models.generator import Generator
-from recolor.models.weights import encoder_identity
 from recolor.stage import Counts, Outcome, Part, stage_key
 from recolor.train.checks import check_training
-from recolor.train.first_weights import fresh_model
+from recolor.train.first_weights import first_weights, fresh_model
 from recolor.train.group import leads, own_device
 from recolor.train.launch import TrainingStage, run_training
 from recolor.train.loop import train
@@ -99,7 +98,7 @@ def generator_loss(config: GeneratorConfig, bins: AbBins, weights: Tensor) -> Lo
 def _part(workspace: Workspace, config: Config) -> Part:
     inputs = {
         "shards": shards_record(workspace).content,
-        "encoder": encoder_identity(config.generator.model.encoder_weights),
+        **first_weights("generator", config.generator, workspace.models),
     }
     folder = workspace.models / "generator"
     return Part(workspace, STAGE, VERSION, keyed(config.generator), inputs, model_outputs(folder))
@@ -109,7 +108,7 @@ def _build(part: Part, settings: Config, staging: Path) -> Counts:
     config = settings.generator
     device = own_device(config.train)
     check_training("generator", config.train, device, shards_record(part.workspace).counts["val"])
-    model, weights_sha256 = fresh_model(Generator, config)
+    model, weights_sha256 = fresh_model(Generator, "generator", config)
     train_set = ShardDataset.open(part.workspace, "train")
     colours = colour_distribution(train_set, config.train)
     training = Training(
@@ -123,7 +122,7 @@ def _build(part: Part, settings: Config, staging: Path) -> Counts:
     )
     trained = train(training, train_set, validation_set(part.workspace))
     if leads():
-        config_json = _config_json(part, config, colours, weights_sha256, stored_px(train_set))
+        config_json = _config_json(part, config, colours, weights_sha256, seen_px(stored_px(train_set), config.train))
         write_outputs(staging, trained, config_json, "generator")
     return {"steps": trained.steps, "images": train_set.rows}
 

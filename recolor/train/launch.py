@@ -84,7 +84,7 @@ def run_training(stage: TrainingStage, workspace: Workspace, config: Config) -> 
     def build(staging: Path) -> Counts:
         if settings.train.devices == 1:
             return stage.build(part, config, staging)
-        if settings.model.encoder_weights == IMAGENET:  # downloaded once, before several processes ask for them
+        if settings.model.encoder_weights == IMAGENET and not settings.start_from:  # once, not once in each process
             load_encoder_weights(Encoder(depth=1), IMAGENET)
         job = Job(stage.name, str(workspace.root), config, logging.getLogger().getEffectiveLevel())
         return _train_in_processes(job, settings.train.devices, staging, stage.checkpoints(part, config))

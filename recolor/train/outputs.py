@@ -55,10 +55,10 @@ def keyed(config: C) -> C:
     """The settings that the result depends on.
 
     What it runs on changes no more than rounding, and what is saved on the way changes nothing: neither counts.
-    The encoder's first weights count by their content, as an input.
+    The first weights, the encoder's or all, count by their content, as an input.
     """
     model = replace(config.model, encoder_weights=weights_kind(config.model.encoder_weights))
-    return replace(config, model=model, train=replace(config.train, **_NEUTRAL))
+    return replace(config, model=model, start_from="", train=replace(config.train, **_NEUTRAL))
 
 
 def settings_that_count(config: C) -> dict[str, Any]:

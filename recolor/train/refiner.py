@@ -7,15 +7,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from recolor.augment import Batch
+from recolor.augment import Batch, seen_px
 from recolor.config import Config, RefinerConfig
 from recolor.dataset import ShardDataset
 from recolor.models.files import MODEL_FILE, LoadedGenerator, load_generator, model_content
 from recolor.models.refiner import Refiner
-from recolor.models.weights import encoder_identity
 from recolor.stage import Counts, Outcome, Part, require_record
 from recolor.train.checks import check_training
-from recolor.train.first_weights import fresh_model
+from recolor.train.first_weights import first_weights, fresh_model
 from recolor.train.group import leads, own_device
 from recolor.train.launch import TrainingStage, run_training
 from recolor.train.loop import train
@@ -80,7 +79,7 @@ def _part(workspace: Workspace, config: Config) -> Part:
     inputs = {
         "shards": shards_record(workspace).content,
         "generator": _generator_content(workspace),
-        "encoder": encoder_identity(config.refiner.model.encoder_weights),
+        **first_weights("refiner", config.refiner, workspace.models),
     }
     folder = workspace.models / "refiner"
     return Part(workspace, STAGE, VERSION, keyed(config.refiner), inputs, model_outputs(folder))
@@ -90,7 +89,7 @@ def _build(part: Part, settings: Config, staging: Path) -> Counts:
     config = settings.refiner
     device = own_device(config.train)
     check_training("refiner", config.train, device, shards_record(part.workspace).counts["val"])
-    model, weights_sha256 = fresh_model(Refiner, config)
+    model, weights_sha256 = fresh_model(Refiner, "refiner", config)
     generator = load_generator(part.workspace.models / "generator", device)
     train_set = ShardDataset.open(part.workspace, "train")
     training = Training(
@@ -104,7 +103,7 @@ def _build(part: Part, settings: Config, staging: Path) -> Counts:
     )
     trained = train(training, train_set, validation_set(part.workspace))
     if leads():
-        config_json = _config_json(part, config, weights_sha256, stored_px(train_set))
+        config_json = _config_json(part, config, weights_sha256, seen_px(stored_px(train_set), config.train))
         write_outputs(staging, trained, config_json, "refiner")
     return {"steps": trained.steps, "images": train_set.rows}
 

@@ -5,7 +5,15 @@ import torch
 
 from recolor.config import GeneratorModelConfig, RefinerModelConfig
 from recolor.errors import WeightsError
-from recolor.models.files import bins_json, copy_model, load_generator, load_refiner, save_model
+from recolor.models.files import (
+    bins_json,
+    copy_model,
+    load_generator,
+    load_refiner,
+    load_start,
+    save_model,
+    start_folder,
+)
 from recolor.models.generator import Generator
 from recolor.models.refiner import Refiner
 
@@ -120,3 +128,29 @@ def test_a_weight_beyond_float16_is_not_made_infinite(folder, tmp_path_factory):
     save_model(folder, model.model, model.details)
     with pytest.raises(WeightsError, match=r"head\.weight does not fit float16"):
         copy_model(folder, tmp_path_factory.mktemp("copy"), float16=True)
+
+
+def test_a_training_starts_from_the_weights_that_it_was_given(folder, tmp_path_factory):
+    models = tmp_path_factory.mktemp("models")
+    folder.rename(models / "generator")
+    model = Generator(GeneratorModelConfig(**{**SHAPE, "scale": 2}))
+    load_start(model, str(models), "generator")
+    trained = load_generator(models / "generator").model.state_dict()
+    torch.testing.assert_close(model.state_dict(), trained, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("start_from", ["pretrained", "nowhere"])
+def test_weights_that_do_not_fit_or_are_not_there_are_named(start_from):
+    model = Generator(GeneratorModelConfig(**SHAPE))
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    with pytest.raises(WeightsError, match=f"generator.start_from = '{start_from}'"):
+        load_start(model, start_from, "generator")
+    torch.testing.assert_close(model.state_dict(), before, rtol=0, atol=0)
+
+
+def test_the_shipped_weights_are_a_start_for_models_of_their_shape():
+    for kind, load, make in (("generator", load_generator, Generator), ("refiner", load_refiner, Refiner)):
+        shipped = load(start_folder("pretrained", kind))
+        model = make(shipped.config)
+        load_start(model, "pretrained", kind)
+        torch.testing.assert_close(model.state_dict(), shipped.model.state_dict(), rtol=0, atol=0)

@@ -1,4 +1,5 @@
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -116,6 +117,32 @@ def test_other_weights_in_the_same_file_train_again(make_shards, tiny, tmp_path)
 def _resnet_like_state():
     state = dict(Encoder(1).state_dict())
     return {**state, "conv1.weight": torch.randn(64, 3, 7, 7)}
+
+
+def test_a_training_goes_on_from_a_trained_model_s_weights(make_shards, tiny, tmp_path):
+    first, second = make_shards(), make_shards()
+    train_generator(first, tiny)
+    shutil.copytree(first.models / "generator", tmp_path / "models" / "generator")
+    still = {"lr": 1e-12, "weight_decay": 0.0, "steps": 3}
+    config = _changed(tiny, train=still, start_from=str(tmp_path / "models"))
+    train_generator(second, config)
+    start, end = (load_generator(path / "generator").model for path in (tmp_path / "models", second.models))
+    for name, parameter in start.named_parameters():
+        torch.testing.assert_close(end.get_parameter(name), parameter, rtol=0, atol=1e-9)
+    text = (second.models / "generator" / "config.json").read_text()
+    assert json.loads(text)["training"]["inputs"]["start_from"].startswith("file ")
+    assert str(tmp_path) not in text
+    assert train_generator(second, config).current
+    (tmp_path / "models" / "generator" / "model.safetensors").write_bytes(
+        (second.models / "generator" / "model.safetensors").read_bytes()
+    )
+    assert not train_generator(second, config).current
+
+
+def test_a_training_does_not_start_from_the_model_that_it_replaces(make_shards, tiny):
+    workspace = make_shards()
+    with pytest.raises(ConfigError, match="export-models"):
+        train_generator(workspace, _changed(tiny, start_from=str(workspace.models)))
 
 
 def test_missing_weights_are_refused_before_the_data_is_looked_at(make_shards, tiny, monkeypatch):
