@@ -253,6 +253,7 @@ def bench_train(target: Target, out: Path | None, **options: Any) -> None:
 @click.option("--size-px", type=click.IntRange(32, 4096), help="Short side photographs are reduced to.  [256]")
 @click.option("--lpips-weights", type=click.Path(path_type=Path), help="AlexNet's weights: also measure LPIPS.")
 @click.option("--inception-weights", type=click.Path(path_type=Path), help="Inception's weights: also FID and KID.")
+@click.option("--suggest", is_flag=True, help="Only find T and saturation at which the models are colourful enough.")
 def evaluate(
     target: Target,
     *,
@@ -261,6 +262,7 @@ def evaluate(
     controls: tuple[Path, ...],
     out: Path | None,
     size_px: int | None,
+    suggest: bool,
     **settings: str | int | Path | None,
 ) -> None:
     """Measure models against their controls; metrics, pictures, report.html.
@@ -271,7 +273,12 @@ def evaluate(
     comes with Recolor. With --model, any models are measured side by side, on the photographs or on the workspace's
     split; each --control is measured too, as it is and with its saturation times 1.5. A model is a folder with
     generator/ and refiner/, or with generator/ alone.
+
+    With --suggest it measures the workspace's models on the val split at several temperatures, each as it is and with
+    the saturation that makes the set as colourful as the photographs, and prints what to put into recolor.toml.
     """
+    if suggest and (photos or models or controls or out or settings["split"]):
+        raise click.UsageError("--suggest is of the workspace's models and its val split. Give it alone.")
     if photos is None and size_px is not None:
         raise click.UsageError("--size-px is for --photos: the shards have a size of their own.")
     if photos is not None and settings["split"] is not None:
@@ -280,6 +287,9 @@ def evaluate(
         raise click.UsageError("Say where the tables and the report go: --out DIR.")
     given = [f"evaluate.{name}={value}" for name, value in settings.items() if value is not None]
     target = replace(target, words=(*target.words, *given))
+    if suggest:
+        _suggest_look(target)
+        return
     if out is None:
         _run_stages(["evaluate"], target)
         _say_metrics(target)
@@ -525,6 +535,13 @@ def _say_metrics(target: Target) -> None:
 
     folder = open_workspace(target.workspace).evaluation
     click.echo(f"\n{stored_text(folder)}\n\n{folder / 'report.html'}")
+
+
+def _suggest_look(target: Target) -> None:
+    """Prints what temperatures and saturations come to on the val split, and which to take."""
+    from recolor.evaluate import looks_text, suggest_looks
+
+    click.echo(looks_text(suggest_looks(open_workspace(target.workspace), read_settings(target))))
 
 
 def _suggest_thresholds(target: Target) -> None:

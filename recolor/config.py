@@ -262,6 +262,7 @@ class GeneratorConfig:
             scale may differ); empty: random ones, with `encoder_weights`.
         rebalance: λ of the class weights 1 / ((1-λ)p + λ/Q): 1 is none, 0 is full (Zhang et al. 2016, eq. 4).
         temperature: T of the annealed mean (Zhang et al. 2016, eq. 5): 1 is the mean, 0 the mode.
+        saturation: Factor of the colour so read: a model that is unsure of a hue predicts it paler than it ever is.
     """
 
     model: GeneratorModelConfig = field(default_factory=GeneratorModelConfig)
@@ -269,6 +270,7 @@ class GeneratorConfig:
     start_from: str = ""
     rebalance: Fraction = 0.5
     temperature: Annotated[float, Gt(0.0), Le(1.0)] = 0.38
+    saturation: Annotated[float, Gt(0.0), Le(10.0)] = 1.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -50,5 +50,7 @@ def _training(name: ModelName, model: nn.Module, loss: Loss, train: TrainConfig)
 def _refiner_loss(config: Config, device: torch.device) -> Loss:
     fresh = Generator(config.generator.model).to(device).to(memory_format=torch.channels_last)
     fresh.eval().requires_grad_(False)
-    generator = LoadedGenerator(fresh, config.generator.model, config.generator.temperature, {})
+    generator = LoadedGenerator(
+        fresh, config.generator.model, config.generator.temperature, config.generator.saturation, {}
+    )
     return refiner_loss(generator, config.refiner.predicted_fraction)

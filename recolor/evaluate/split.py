@@ -69,7 +69,7 @@ def train_mean_ab(dataset: ShardDataset) -> Tensor:
     """The mean a and b, float32 [2] in Lab units, of up to 2,048 evenly spaced images of a data set."""
     rows = spaced_rows(dataset.rows, _MEAN_AB_IMAGES)
     total = torch.zeros(2, dtype=torch.float64)
-    for _, batch in _batches(dataset, rows, torch.device("cpu"), _MULTIPLE_PX):
+    for _, batch in crops(dataset, rows, torch.device("cpu"), _MULTIPLE_PX):
         total += batch.ab.double().mean(dim=(2, 3)).sum(dim=0)
     return (total / len(rows)).float()
 
@@ -93,16 +93,16 @@ def _samples(
     dataset: ShardDataset, models: Sequence[Model], mean_ab: Tensor, rows: Int64Array
 ) -> Iterator[list[Sample]]:
     multiple_px = max(model.generator.multiple_px for model in models)  # each is 8 times a power of two
-    for paths, batch in _batches(dataset, rows, models[0].device, multiple_px):
-        ways = [(way, _pixels(ab)) for way, ab in colour(batch, models, mean_ab)]
-        L, truth_ab = _pixels(batch.L)[..., 0], _pixels(batch.ab)
+    for paths, batch in crops(dataset, rows, models[0].device, multiple_px):
+        ways = [(way, pixels(ab)) for way, ab in colour(batch, models, mean_ab)]
+        L, truth_ab = pixels(batch.L)[..., 0], pixels(batch.ab)
         yield [
             Sample(path, join(L[i], truth_ab[i]), L[i], truth_ab[i], tuple((way, ab[i]) for way, ab in ways))
             for i, path in enumerate(paths)
         ]
 
 
-def _batches(
+def crops(
     dataset: ShardDataset, rows: Int64Array, device: torch.device, multiple_px: int
 ) -> Iterator[tuple[list[str], Batch]]:
     """Paths and batches of a few images each: the centre of the stored squares, 224 px (or all of it, if smaller)."""
@@ -114,6 +114,6 @@ def _batches(
         yield dataset.paths(chunk), make_batch(codes, train=crop, step=0, augment=False)
 
 
-def _pixels(tensor: Tensor) -> Float32Array:
+def pixels(tensor: Tensor) -> Float32Array:
     """[N, C, H, W] on any device to [N, H, W, C]."""
     return tensor.permute(0, 2, 3, 1).cpu().numpy()

@@ -34,11 +34,20 @@ C = TypeVar("C", GeneratorModelConfig, RefinerModelConfig)
 
 @dataclass(frozen=True, slots=True)
 class LoadedGenerator:
-    """A trained generator, in eval mode: the model, its shape, the T it is to be read with, its whole config.json."""
+    """A trained generator, in eval mode.
+
+    Attributes:
+        model: The model.
+        config: Its shape.
+        temperature: T of the annealed mean that it is to be read with.
+        saturation: Factor of the colour so read.
+        details: Its whole config.json.
+    """
 
     model: Generator
     config: GeneratorModelConfig
     temperature: float
+    saturation: float
     details: Mapping[str, Any]
 
     @property
@@ -56,7 +65,7 @@ class LoadedGenerator:
 
         `temperature` is that of the annealed mean, where it shall not be the model's own.
         """
-        return self.model.predict_ab(L, self.temperature if temperature is None else temperature)
+        return self.saturation * self.model.predict_ab(L, self.temperature if temperature is None else temperature)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,11 +133,11 @@ def load_generator(folder: Path, device: torch.device | None = None) -> LoadedGe
     config = _shape(GeneratorModelConfig(), details, folder)
     if config.head == "distribution" and details.get("ab_bins") != bins_json():
         raise WeightsError(f"{folder / CONFIG_FILE}: `ab_bins` are not this version's colour bins. Train again.")
-    temperature = details.get("temperature")
-    if not isinstance(temperature, float):
-        raise WeightsError(f"{folder / CONFIG_FILE}: `temperature` is missing. Train again.")
+    temperature, saturation = details.get("temperature"), details.get("saturation", 1.0)
+    if not isinstance(temperature, float) or not isinstance(saturation, float):
+        raise WeightsError(f"{folder / CONFIG_FILE}: `temperature` or `saturation` is missing. Train again.")
     model = _with_weights(Generator(config), folder, device)
-    return LoadedGenerator(model, config, temperature, details)
+    return LoadedGenerator(model, config, temperature, saturation, details)
 
 
 def load_refiner(folder: Path, device: torch.device | None = None) -> LoadedRefiner:

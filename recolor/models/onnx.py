@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from recolor.errors import ConfigError, WeightsError
 from recolor.lab import rgb_to_lab
 from recolor.models.files import LoadedGenerator, LoadedRefiner, load_generator, load_refiner
-from recolor.models.generator import Generator
 from recolor.storage import storage_errors, write_atomically
 
 if TYPE_CHECKING:
@@ -99,10 +98,10 @@ def generator_to_onnx(loaded: LoadedGenerator) -> bytes:
     shape = _free(multiple_px)
     details = {"kind": "generator", "image_px": loaded.image_px, "multiple_px": multiple_px}
     if loaded.config.head == "regression":
-        graph = _Regression(loaded.model)
+        graph = _Regression(loaded)
         return _with_details(_export(graph, {"L": L}, {"L": shape}, "ab_small"), details)
     inputs = {"L": L, "temperature": torch.tensor(loaded.temperature)}
-    model = _export(_Distribution(loaded.model), inputs, {"L": shape, "temperature": None}, "ab_small")
+    model = _export(_Distribution(loaded), inputs, {"L": shape, "temperature": None}, "ab_small")
     _set_default(model, "temperature", loaded.temperature)
     return _with_details(model, {**details, "temperature": loaded.temperature})
 
@@ -136,23 +135,23 @@ def refiner_difference(loaded: LoadedRefiner, exported: bytes) -> float:
 class _Distribution(nn.Module):
     """The generator with its temperature as an input."""
 
-    def __init__(self, model: Generator) -> None:
+    def __init__(self, loaded: LoadedGenerator) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.saturation = loaded.model, loaded.saturation
 
     def forward(self, L: Tensor, temperature: Tensor) -> Tensor:
-        return self.model.predict_ab(L, temperature)  # type: ignore[arg-type]  # a traced scalar is as good as a float
+        return self.saturation * self.model.predict_ab(L, temperature)  # type: ignore[arg-type]  # a traced scalar is as good as a float
 
 
 class _Regression(nn.Module):
     """The generator whose head is a regression, and has no temperature."""
 
-    def __init__(self, model: Generator) -> None:
+    def __init__(self, loaded: LoadedGenerator) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.saturation = loaded.model, loaded.saturation
 
     def forward(self, L: Tensor) -> Tensor:
-        return self.model.predict_ab(L, 1.0)
+        return self.saturation * self.model.predict_ab(L, 1.0)
 
 
 def _free(multiple_px: int) -> dict[int, Any]:

@@ -132,8 +132,8 @@ def _checkpoint_key(part: Part, config: GeneratorConfig) -> str:
 
 
 def _checkpoint_settings(config: GeneratorConfig) -> GeneratorConfig:
-    """Those of the part without T, which is used only to read the distribution: another T trains nothing again."""
-    return replace(keyed(config), temperature=1.0)
+    """Those of the part without T and saturation, which only read what was learnt: others train nothing again."""
+    return replace(keyed(config), temperature=1.0, saturation=1.0)
 
 
 def _checkpoints(part: Part, settings: Config) -> Path:
@@ -150,6 +150,7 @@ def _config_json(
         "key": part.key,
         "model": settings["model"],
         "temperature": config.temperature,
+        "saturation": config.saturation,
         "ab_bins": bins_json(),
         "ab_distribution": colours.tolist(),
         "encoder": {"weights": part.inputs["encoder"], "tensors_sha256": weights_sha256},

@@ -116,6 +116,11 @@ def replace_model():
     return _write_models
 
 
+@pytest.fixture
+def replace_shards():
+    return _write_shards
+
+
 def _write_shards(workspace, splits):
     codes = encode_lab(_squares(len(PATHS))).transpose(0, 3, 1, 2)
     name = "shard-00000-0.npy"

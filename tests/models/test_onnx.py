@@ -49,8 +49,9 @@ def _save_generator(folder, **changes):
     shape = {"encoder_weights": "none", "encoder_depth": 1, "width": 16, "blocks": 2, **changes}
     torch.manual_seed(3)
     folder.mkdir(parents=True)
-    details = {"kind": "generator", "model": shape, "temperature": 0.38, "image_px": 256, "ab_bins": bins_json()}
-    save_model(folder, _randomised(Generator(GeneratorModelConfig(**shape))), details)
+    details = {"kind": "generator", "model": shape, "temperature": 0.38, "saturation": 1.5, "image_px": 256}
+    model = _randomised(Generator(GeneratorModelConfig(**shape)))
+    save_model(folder, model, {**details, "ab_bins": bins_json()})
     return load_generator(folder)
 
 
@@ -114,7 +115,7 @@ def test_both_networks_give_torchs_colours(models, exported, batch):
 def test_the_temperature_is_an_input_that_may_be_left_out(models, exported, temperature):
     L = _photographs(64, 64)
     given = _run(exported[0].path, L=L, temperature=temperature)
-    expected = load_generator(models / "generator").model.predict_ab(L, temperature)
+    expected = 1.5 * load_generator(models / "generator").model.predict_ab(L, temperature)
     np.testing.assert_allclose(given, expected, rtol=0, atol=1e-3)
     assert (np.abs(given - _run(exported[0].path, L=L)).max() > 0.1) == (temperature != 0.38)
 
