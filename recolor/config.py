@@ -280,12 +280,19 @@ class RefinerConfig:
     Attributes:
         start_from: As for the generator.
         predicted_fraction: Share of the images of a batch whose low-resolution ab is the generator's, not the truth.
+        perceptual_weight: Of the perceptual loss, beside the mean absolute error of ab / 110: 0 leaves it out.
+        perceptual_weights: ResNet101 whose features it compares: `imagenet` or the path of a state dict.
+        adversarial_weight: Of what a critic of patches thinks of the result: 0 trains without one. Meant for a short
+            training at the end, with `start_from`.
     """
 
     model: RefinerModelConfig = field(default_factory=RefinerModelConfig)
     train: TrainConfig = field(default_factory=lambda: TrainConfig(batch_images=32, lr=4e-4))
     start_from: str = ""
     predicted_fraction: Fraction = 0.5
+    perceptual_weight: Annotated[float, Ge(0.0)] = 0.0
+    perceptual_weights: str = "imagenet"
+    adversarial_weight: Annotated[float, Ge(0.0)] = 0.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -359,6 +366,11 @@ def _check_together(config: Config) -> None:
         raise ConfigError(
             f"index.suffixes = {list(config.index.suffixes)}: not allowed. Allowed: at least one ending, in lower case"
             " and with its dot, such as '.jpg'."
+        )
+    if config.refiner.perceptual_weight and config.refiner.perceptual_weights == "none":
+        raise ConfigError(
+            "refiner.perceptual_weights = 'none' and refiner.perceptual_weight > 0: random weights know nothing of"
+            " photographs. Allowed: `imagenet`, or the path of a ResNet101 state dict."
         )
     for name, train in (("generator", config.generator.train), ("refiner", config.refiner.train)):
         if train.warmup_steps >= train.steps:

@@ -53,4 +53,4 @@ def _refiner_loss(config: Config, device: torch.device) -> Loss:
     generator = LoadedGenerator(
         fresh, config.generator.model, config.generator.temperature, config.generator.saturation, {}
     )
-    return refiner_loss(generator, config.refiner.predicted_fraction)
+    return refiner_loss(generator, config.refiner)

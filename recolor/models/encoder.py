@@ -42,7 +42,10 @@ class Encoder(nn.Module):
         Returns:
             One tensor a layer: [N,256,H/4,W/4], [N,512,H/8,W/8], [N,1024,H/16,W/16] (sizes rounded up).
         """
-        x = (grey_from_lightness(L) - GREY_MEAN) / GREY_STD
+        return self.features((grey_from_lightness(L) - GREY_MEAN) / GREY_STD)
+
+    def features(self, x: Tensor) -> list[Tensor]:
+        """Features of each layer, as `forward` gives them, of values already normalised."""
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
         features = []
         for name in self.layers:

@@ -79,12 +79,26 @@ def load_encoder_weights(encoder: Encoder, weights: str) -> str:
         WeightsError: They cannot be had or are not a ResNet101's; says which other choices there are.
     """
     if weights != NONE:
-        state = _download() if weights == IMAGENET else _read_file(_existing(weights))
-        _check_names(state, encoder, weights)
+        state = read_resnet101(weights, encoder)
         encoder.load_state_dict({name: _adapted(name, state[name]) for name in encoder.state_dict()})
     sha256 = tensors_sha256(encoder.state_dict())
     _log.info("encoder weights: %s, sha256 of the tensors used %s", encoder_identity(weights), sha256)
     return sha256
+
+
+def read_resnet101(weights: str, encoder: Encoder) -> Mapping[str, Tensor]:
+    """A ResNet101's state dict, with a stem for R, G and B.
+
+    Args:
+        weights: `imagenet` or the path of a state dict.
+        encoder: Whose tensors must be among it.
+
+    Raises:
+        WeightsError: It cannot be had or is not a ResNet101's; says which other choices there are.
+    """
+    state = _download() if weights == IMAGENET else _read_file(_existing(weights))
+    _check_names(state, encoder, weights)
+    return state
 
 
 def tensors_sha256(state: Mapping[str, Tensor]) -> str:

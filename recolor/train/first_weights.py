@@ -39,11 +39,13 @@ def first_weights(name: str, config: GeneratorConfig | RefinerConfig, models: Pa
 
 
 def check_first_weights(name: str, config: GeneratorConfig | RefinerConfig) -> None:
-    """Makes sure, within seconds, that the first weights can be had and fit the model.
+    """Makes sure, within seconds, that the first weights can be had and fit the model, and a perceptual loss's can too.
 
     Raises:
         WeightsError: They cannot or do not; says which other choices there are.
     """
+    if isinstance(config, RefinerConfig) and config.perceptual_weight:
+        _check_perceptual_weights(config)
     if not config.start_from:
         try:
             check_encoder_weights(config.model.encoder_weights)
@@ -76,3 +78,10 @@ def fresh_model(kind: Callable[[Any], M], name: str, config: GeneratorConfig | R
         load_start(model, config.start_from, name)
         return model, tensors_sha256(model.encoder.state_dict())
     return model, load_encoder_weights(model.encoder, config.model.encoder_weights)
+
+
+def _check_perceptual_weights(config: RefinerConfig) -> None:
+    try:
+        check_encoder_weights(config.perceptual_weights)
+    except WeightsError as error:
+        raise WeightsError(f"refiner.perceptual_weights: {error}") from error

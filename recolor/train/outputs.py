@@ -58,6 +58,8 @@ def keyed(config: C) -> C:
     The first weights, the encoder's or all, count by their content, as an input.
     """
     model = replace(config.model, encoder_weights=weights_kind(config.model.encoder_weights))
+    if isinstance(config, RefinerConfig):
+        config = replace(config, perceptual_weights="")
     return replace(config, model=model, start_from="", train=replace(config.train, **_NEUTRAL))
 
 

@@ -1,6 +1,7 @@
 """Training the refiner: from the shards and the generator to `data/models/refiner/`."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ from recolor.config import Config, RefinerConfig
 from recolor.dataset import ShardDataset
 from recolor.models.files import MODEL_FILE, LoadedGenerator, load_generator, model_content
 from recolor.models.refiner import Refiner
+from recolor.models.weights import encoder_identity
 from recolor.stage import Counts, Outcome, Part, require_record
 from recolor.train.checks import check_training
+from recolor.train.critic import Contest, critic_loss, deceit_loss
 from recolor.train.first_weights import first_weights, fresh_model
 from recolor.train.group import leads, own_device
 from recolor.train.launch import TrainingStage, run_training
@@ -29,6 +32,7 @@ from recolor.train.outputs import (
     validation_set,
     write_outputs,
 )
+from recolor.train.perceptual import PhotographFeatures, perceptual_loss
 from recolor.train.step import Loss, Training
 from recolor.workspace import Workspace
 
@@ -66,11 +70,31 @@ def mixed_ab(generator: LoadedGenerator, batch: Batch, predicted_fraction: float
     return torch.cat([generator.predict_ab(batch.L[:count]), batch.ab_small[count:]])
 
 
-def refiner_loss(generator: LoadedGenerator, predicted_fraction: float) -> Loss:
-    """What a refiner's training minimises; see `mixed_ab`."""
+def refiner_loss(generator: LoadedGenerator, config: RefinerConfig, features: PhotographFeatures | None = None) -> Loss:
+    """What a refiner's training minimises; see `mixed_ab`. Validation leaves the critic out.
+
+    Args:
+        generator: Predicts the low-resolution ab.
+        config: The refiner's settings: its shares and weights count.
+        features: For the perceptual loss, where it has a weight.
+    """
+
+    def against_truth(batch: Batch, ab: Tensor) -> Tensor:
+        loss = refinement_loss(ab, batch.ab)
+        if features is None:
+            return loss
+        return loss + config.perceptual_weight * perceptual_loss(features, batch.L, ab, batch.ab)
 
     def refinement(model: nn.Module, batch: Batch) -> Tensor:
-        return refinement_loss(model(batch.L, mixed_ab(generator, batch, predicted_fraction)), batch.ab)
+        ab_small = mixed_ab(generator, batch, config.predicted_fraction)
+        if not config.adversarial_weight:
+            return against_truth(batch, model(batch.L, ab_small))
+        judged = model(batch.L, ab_small, batch.ab)
+        loss = against_truth(batch, judged.ab)
+        if not model.training:
+            return loss
+        contest = config.adversarial_weight * deceit_loss(judged.own)
+        return loss + contest + critic_loss(judged.photographs, judged.colourings)
 
     return refinement
 
@@ -81,6 +105,8 @@ def _part(workspace: Workspace, config: Config) -> Part:
         "generator": _generator_content(workspace),
         **first_weights("refiner", config.refiner, workspace.models),
     }
+    if config.refiner.perceptual_weight:
+        inputs["perceptual"] = encoder_identity(config.refiner.perceptual_weights)
     folder = workspace.models / "refiner"
     return Part(workspace, STAGE, VERSION, keyed(config.refiner), inputs, model_outputs(folder))
 
@@ -91,11 +117,12 @@ def _build(part: Part, settings: Config, staging: Path) -> Counts:
     check_training("refiner", config.train, device, shards_record(part.workspace).counts["val"])
     model, weights_sha256 = fresh_model(Refiner, "refiner", config)
     generator = load_generator(part.workspace.models / "generator", device)
+    features = PhotographFeatures(config.perceptual_weights).to(device) if config.perceptual_weight else None
     train_set = ShardDataset.open(part.workspace, "train")
     training = Training(
         name="refiner",
-        model=model.to(device),
-        loss=refiner_loss(generator, config.predicted_fraction),
+        model=_trained(model, config).to(device),
+        loss=refiner_loss(generator, config, features),
         config=config.train,
         checkpoints=_checkpoints(part, settings),
         key=part.key,
@@ -104,8 +131,18 @@ def _build(part: Part, settings: Config, staging: Path) -> Counts:
     trained = train(training, train_set, validation_set(part.workspace))
     if leads():
         config_json = _config_json(part, config, weights_sha256, seen_px(stored_px(train_set), config.train))
-        write_outputs(staging, trained, config_json, "refiner")
+        refiner = getattr(trained.model, "refiner", trained.model)  # of a contest only the refiner is kept
+        write_outputs(staging, replace(trained, model=refiner), config_json, "refiner")
     return {"steps": trained.steps, "images": train_set.rows}
+
+
+def _trained(refiner: Refiner, config: RefinerConfig) -> nn.Module:
+    """The refiner, with a critic if it is to have one; the seed fixes the critic's first weights."""
+    if not config.adversarial_weight:
+        return refiner
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.train.seed)
+        return Contest(refiner)
 
 
 def _generator_content(workspace: Workspace) -> str:
@@ -128,6 +165,8 @@ def _config_json(part: Part, config: RefinerConfig, weights_sha256: str, image_p
         "training": {
             "train": settings["train"],
             "predicted_fraction": config.predicted_fraction,
+            "perceptual_weight": config.perceptual_weight,
+            "adversarial_weight": config.adversarial_weight,
             "inputs": dict(part.inputs),
         },
     }

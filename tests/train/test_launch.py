@@ -55,7 +55,7 @@ def listening(process: psutil.Process) -> list[str]:
 
 
 def assert_none_is_left(processes):
-    _, alive = psutil.wait_procs(processes, timeout=20)
+    _, alive = psutil.wait_procs(processes, timeout=90)
     assert alive == []
 
 
