@@ -5,10 +5,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from recolor.errors import MissingStageError, SchemaError
 from recolor.schemas import SCHEMAS, Schema
+
+_LEADS_OUT = r"^/|(^|/)\.\.(/|$)"  # an absolute path, or one that climbs
 
 
 def write_manifest(schema: Schema, table: pa.Table, path: Path) -> None:
@@ -25,7 +28,7 @@ def read_table(schema: Schema, path: Path, columns: Sequence[str] | None = None)
 
     Raises:
         MissingStageError: It is not there; names the stage to run.
-        SchemaError: It is not such a manifest, or a column is missing.
+        SchemaError: It is not such a manifest, a column is missing, or a path leads out of its folder.
     """
     if not path.is_file():
         raise MissingStageError(f"{path}: not there yet. Run `recolor {schema.stage}` first.")
@@ -34,7 +37,12 @@ def read_table(schema: Schema, path: Path, columns: Sequence[str] | None = None)
             table = file.read(columns=None if columns is None else list(columns))
     except (pa.ArrowInvalid, OSError) as error:
         raise SchemaError(f"{path}: not a readable Parquet file ({error}). Delete it and run again.") from error
-    return _conform(schema if columns is None else _part_of(schema, columns), table, path)
+    schema = schema if columns is None else _part_of(schema, columns)
+    conforming = _conform(schema, table, path)
+    for column in schema.columns:
+        if column.is_path:
+            _check_inside(path, column.name, conforming[column.name])
+    return conforming
 
 
 def schema_markdown() -> str:
@@ -60,6 +68,14 @@ def _schema_section(schema: Schema) -> str:
 def _part_of(schema: Schema, columns: Sequence[str]) -> Schema:
     of_name = {column.name: column for column in schema.columns}
     return replace(schema, columns=tuple(of_name[name] for name in columns))
+
+
+def _check_inside(file: Path, column: str, names: pa.ChunkedArray) -> None:
+    """Refuses names that would make a stage read or write elsewhere: a manifest may come from other hands."""
+    leads_out = pc.match_substring_regex(names, _LEADS_OUT)
+    if pc.any(leads_out).as_py():
+        name = names.filter(leads_out)[0].as_py()
+        raise SchemaError(f"{file}: {column} = {name!r} leads out of its folder. Delete the file and run again.")
 
 
 def _conform(schema: Schema, table: pa.Table, path: Path | None = None) -> pa.Table:

@@ -11,7 +11,17 @@ import pyarrow as pa
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column: its Arrow type, its unit (or "-"), its range (or "-"), and what it means."""
+    """One column.
+
+    Attributes:
+        name: As it stands in the file.
+        type: Its Arrow type.
+        unit: Or "-".
+        range: Or "-".
+        meaning: What it is.
+        nullable: Whether a value may be missing.
+        is_path: Whether it names a file below a folder: a name that leads out of that folder is refused.
+    """
 
     name: str
     type: pa.DataType
@@ -19,6 +29,7 @@ class Column:
     range: str
     meaning: str
     nullable: bool = False
+    is_path: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +47,7 @@ class Schema:
         return pa.schema([pa.field(column.name, column.type, column.nullable) for column in self.columns])
 
 
-PATH = Column("path", pa.string(), "-", "-", "Path relative to the image folder, with forward slashes.")
+PATH = Column("path", pa.string(), "-", "-", "Path relative to the image folder, with forward slashes.", is_path=True)
 SIZE = Column("size_bytes", pa.int64(), "bytes", "≥ 0", "File size.")
 MTIME = Column("mtime_ns", pa.int64(), "ns since 1970", "-", "Time of the last change; part of the image's identity.")
 SHA256 = Column("sha256", pa.string(), "-", "64 hex digits", "SHA-256 of the file's bytes; null if unreadable.", True)
@@ -180,7 +191,14 @@ DUPLICATE = _issue(
     "duplicate",
     "an image that a better copy makes needless",
     Column("group", pa.string(), "-", "16 hex digits", "The copies of one picture; starts the kept one's SHA-256."),
-    Column("kept_path", pa.string(), "-", "-", "The best copy: most pixels, then most bytes, then first path."),
+    Column(
+        "kept_path",
+        pa.string(),
+        "-",
+        "-",
+        "The best copy: most pixels, then most bytes, then first path.",
+        is_path=True,
+    ),
     Column("exact", pa.bool_(), "-", "-", "Whether the files have the same bytes."),
     Column("hamming_distance", pa.int32(), "bits", "0..64", "pHash-64 distance to the kept copy."),
     Column("hamming_distance_256", pa.int32(), "bits", "0..256", "pHash-256 distance to the kept copy."),
@@ -364,7 +382,7 @@ SHARD_INDEX = Schema(
     (
         PATH,
         Column("sha256", pa.string(), "-", "64 hex digits", "SHA-256 of the image file's bytes; the rows' order."),
-        Column("shard", pa.string(), "-", "-", "File name of the shard, in the folder of this index."),
+        Column("shard", pa.string(), "-", "-", "File name of the shard, in the folder of this index.", is_path=True),
         Column("row", pa.int32(), "-", "≥ 0", "Row of the image in its shard."),
         Column("split", pa.string(), "-", "train, val, test", "Split of the image."),
         Column("width_px", pa.int32(), "px", "≥ 1", "Width of the original, upright."),

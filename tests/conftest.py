@@ -9,9 +9,14 @@ import urllib.request
 # 1 s for twelve steps). Set before anything loads torch, and inherited by the programs that tests start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import hypothesis
 import pytest
 
 from recolor.workspace import open_workspace
+
+# How long an example takes is no fact of the code: machines are shared, and the first example imports.
+hypothesis.settings.register_profile("recolor", deadline=None)
+hypothesis.settings.load_profile("recolor")
 
 # A stray setting of the machine must not change what the tests see.
 for name in [name for name in os.environ if name.startswith("PREFECT_")]:

@@ -38,7 +38,7 @@ def burst(count, seed, most=3):
     return np.array([flipped(base, rng.choice(64, rng.integers(0, most + 1))) for _ in range(count)])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 16), st.integers(0, 2**32 - 1), st.integers(0, 240))
 def test_every_pair_is_found_once_and_no_other(distance, seed, count):
     hashes = clustered(count, seed)
@@ -46,7 +46,7 @@ def test_every_pair_is_found_once_and_no_other(distance, seed, count):
     assert listed(near_pairs(hashes, distance)) == expected
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 16), st.integers(0, 2**32 - 1), st.integers(0, 120), st.integers(0, 120))
 def test_every_pair_of_a_query_and_a_hash_is_found_once_and_no_other(distance, seed, count, queries):
     hashes = clustered(count + queries, seed)

@@ -350,7 +350,7 @@ def test_upright_makes_contiguous_pictures():
     assert all(upright(photographs.chelsea(), orientation).flags.c_contiguous for orientation in range(1, 9))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.sampled_from(["JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF"]), st.randoms(use_true_random=False))
 def test_hostile_bytes_give_a_picture_or_a_reason(kind, random):
     data = bytearray(encoded(Image.fromarray(photographs.chelsea()[:40, :60]), kind))

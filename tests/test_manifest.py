@@ -32,13 +32,30 @@ def index_table(*paths):
     return pa.table({"path": list(paths), "size_bytes": [2**40] * count, "mtime_ns": [2**62 + 1] * count})
 
 
-@given(st.lists(st.text(st.characters(exclude_categories=["Cs"])), max_size=5))
+def leads_out(path):
+    return path.startswith("/") or ".." in path.split("/")
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"])).filter(lambda path: not leads_out(path)), max_size=5))
 def test_any_paths_come_back_as_they_were(tmp_path_factory, paths):
     file = tmp_path_factory.mktemp("manifest") / "index.parquet"
     table = index_table(*paths).cast(INDEX.arrow)
     write_manifest(INDEX, table, file)
     assert read_table(INDEX, file).equals(table)
     assert read_manifest(file)["path"].tolist() == paths
+
+
+@given(st.lists(st.sampled_from(["", ".", "..", "...", "a", "..b", "c.."]), min_size=1, max_size=4).map("/".join))
+def test_a_path_that_leads_out_of_the_folder_is_refused_and_no_other(tmp_path_factory, path):
+    file = tmp_path_factory.mktemp("manifest") / "index.parquet"
+    write_manifest(INDEX, index_table("fine", path).cast(INDEX.arrow), file)
+    for columns in (None, ["path"]):
+        if leads_out(path):
+            with pytest.raises(SchemaError, match="leads out of its folder"):
+                read_table(INDEX, file, columns)
+        else:
+            assert read_table(INDEX, file, columns)["path"].to_pylist() == ["fine", path]
+    assert read_table(INDEX, file, ["size_bytes"]).num_rows == 2
 
 
 def test_the_same_rows_give_the_same_bytes(tmp_path):

@@ -62,7 +62,7 @@ def test_lightness_is_kept_within_two_thousandths_in_16_bits(spread):
     a=st.floats(-300, 300, width=32),
     b=st.floats(-300, 300, width=32),
 )
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 def test_any_colour_keeps_its_lightness(L, a, b):
     L_image, ab = np.full((1, 1), L, np.float32), np.full((1, 1, 2), (a, b), np.float32)
     assert abs(float(lab_of(join16(L_image, ab))[0, 0, 0]) - L) < 0.002

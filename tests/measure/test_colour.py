@@ -85,7 +85,7 @@ def test_one_hue_has_no_entropy_and_all_hues_have_much():
     assert measure_colour(wheel)["hue_entropy"] > 0.7
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(1, 9), st.integers(1, 9), st.integers(0, 2**32 - 1), st.booleans())
 def test_every_picture_has_finite_numbers(height, width, seed, flat):
     rgb = np.random.default_rng(seed).integers(0, 256, (1 if flat else height, 1 if flat else width, 3), dtype=np.uint8)
@@ -97,7 +97,7 @@ def test_every_picture_has_finite_numbers(height, width, seed, flat):
     assert np.isfinite(layout).all()
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(1, 20), st.integers(0, 2**32 - 1))
 def test_numbers_do_not_depend_on_the_pictures_beside_it(count, seed):
     squares = np.random.default_rng(seed).integers(0, 256, (count, COLOUR_PX, COLOUR_PX, 3), dtype=np.uint8)

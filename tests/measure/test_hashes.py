@@ -32,7 +32,7 @@ def test_each_symmetry_is_the_phash_of_the_flipped_or_rotated_picture(symmetry, 
         assert found.tobytes().hex() == str(imagehash.phash(turned, side))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32 - 1))
 def test_noise_hashes_as_imagehash_does(seed):
     square = np.random.default_rng(seed).integers(0, 256, (32, 32), dtype=np.uint8)
@@ -62,7 +62,7 @@ def test_a_hash_survives_resizing():
         assert np.unpackbits(whole ^ shrunk).sum() <= bits // 16
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(1, 20), st.integers(0, 2**32 - 1))
 def test_a_hash_does_not_depend_on_the_pictures_beside_it(count, seed):
     squares = np.random.default_rng(seed).integers(0, 256, (count, HASH_PX, HASH_PX), dtype=np.uint8)

@@ -12,7 +12,7 @@ def means(picture, rows, columns):
     return blocks.mean(axis=(1, 3)).reshape(rows, columns, *picture.shape[2:])
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 2**32 - 1))
 def test_halving_takes_means_of_2x2_and_leaves_an_odd_line_out(height, width, seed):
     picture = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)

@@ -47,7 +47,7 @@ def test_soft_encoding_is_that_of_a_brute_force_search(bins):
     torch.testing.assert_close(weights.double(), gaussian / gaussian.sum(1, keepdim=True), rtol=0, atol=1e-4)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.floats(-80, 90), st.floats(-100, 90))
 def test_weights_sum_to_one_and_the_nearest_counts_most(a, b):
     indices, weights = AbBins().soft_encode(torch.tensor([[a, b]]))
