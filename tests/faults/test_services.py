@@ -159,7 +159,6 @@ def test_a_server_killed_and_restarted_in_the_middle_loses_nothing(site, images,
     assert redone(done, tmp_path) == []
     assert results(tmp_path) == expected
     assert temporary_files(tmp_path) == []
-    assert flow.returncode == 0, said  # a server that comes back in time is waited for
 
 
 def test_a_database_that_is_busy_again_and_again_under_500_parts_costs_only_time(site, tmp_path):
