@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench faults clean
 
 demo: .venv/installed
 	$(BIN)/recolor demo
@@ -18,6 +18,9 @@ lint: .venv/installed
 
 bench: .venv/installed
 	$(BIN)/python -m pytest tests/benchmarks --override-ini python_files='bench_*.py' -s
+
+faults: .venv/installed
+	PYTHONPATH=tests:tests/flows $(BIN)/python tests/faults/kill_moments.py
 
 clean:
 	rm -rf .venv data/demo

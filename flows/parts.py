@@ -1,12 +1,15 @@
 """How stages look in Prefect: what is current shows as Cached, parts run in parallel, all end before one fails."""
 
 import errno
+import logging
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 from uuid import UUID
 
+import httpx
 from prefect import Flow, Task
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.cache_policies import NO_CACHE
@@ -21,6 +24,8 @@ from recolor.parallel import raise_together, worker_count
 from recolor.stage import Outcome
 
 P = TypeVar("P")
+
+_log = logging.getLogger(__name__)
 
 _SHOW_EVERY_S = 2.0  # each time costs the server as much as a task does
 
@@ -132,5 +137,15 @@ def _show_progress(
         done += images(part)
         more = tell(part) if tell and future.state.is_completed() else ""
         if done == total or time.monotonic() - shown_at_s >= _SHOW_EVERY_S:
-            update_progress_artifact(artifact, progress=100.0 * done / total, description=f"{what}. {more}".strip())
+            with _unless_away():
+                update_progress_artifact(artifact, progress=100.0 * done / total, description=f"{what}. {more}".strip())
             shown_at_s = time.monotonic()
+
+
+@contextmanager
+def _unless_away() -> Iterator[None]:
+    """Does without the server where it is being restarted: what is only shown must not end the work."""
+    try:
+        yield
+    except (httpx.HTTPError, RuntimeError) as error:  # Prefect raises the latter where nothing answers
+        _log.warning("The progress cannot be shown: %s", error)

@@ -562,7 +562,11 @@ def _run_flow(target: Target) -> None:
     for word in target.words:
         arguments += ["--set", word]
     command = [sys.executable, "-m", "flows.clean_and_train", *arguments]
-    code = subprocess.run(command, env={**_QUIET, **os.environ}, check=False).returncode  # noqa: S603 - our own module
+    with subprocess.Popen(command, env={**_QUIET, **os.environ}) as program:  # noqa: S603 - our own module
+        try:
+            code = program.wait()
+        except KeyboardInterrupt:  # the terminal has told it too, and it says itself how it ends
+            code = program.wait()
     if code:
         sys.exit(code)
 

@@ -1,6 +1,8 @@
 """The stored images of a split: which row of which shard each one is, and their codes."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -9,7 +11,7 @@ from pyarrow import compute
 from recolor.errors import DamagedError, InputError
 from recolor.order import Int64Array
 from recolor.shard_format import Codes, index_path, read_index, read_shard, shard_images
-from recolor.stage import require_record
+from recolor.stage import Record, read_record, record_path, require_record, still_stands
 from recolor.workspace import Workspace
 
 Split = Literal["train", "val", "test"]
@@ -25,6 +27,7 @@ class ShardDataset:
         row_of: int64 [rows], where in it.
         names: Path of each row's image, relative to the image folder.
         files: File name of each of `shards`.
+        records: What each shard was when it was opened, by its path.
     """
 
     shards: tuple[Codes, ...]
@@ -32,6 +35,7 @@ class ShardDataset:
     row_of: Int64Array
     names: tuple[str, ...]
     files: tuple[str, ...]
+    records: Mapping[Path, Record] = field(default_factory=dict)
 
     @classmethod
     def open(cls, workspace: Workspace, split: Split) -> "ShardDataset":
@@ -55,7 +59,23 @@ class ShardDataset:
         files = tuple(map(str, names))
         shards = tuple(_open_shard(workspace, file, counts[file]) for file in files)
         row_of = rows["row"].to_numpy().astype(np.int64)
-        return cls(shards, shard_of.astype(np.int64), row_of, tuple(rows["path"].to_pylist()), files)
+        paths = tuple(rows["path"].to_pylist())
+        places = [workspace.shards / file for file in files]
+        records = {place: record for place in places if (record := read_record(record_path(place))) is not None}
+        return cls(shards, shard_of.astype(np.int64), row_of, paths, files, records)
+
+    def check_unchanged(self) -> None:
+        """Makes sure that the shards are what they were when they were opened; takes no more than a look at each.
+
+        Raises:
+            DamagedError: One has been changed since; names it.
+        """
+        for path, record in self.records.items():
+            if not still_stands(record, path):
+                raise DamagedError(
+                    f"{path}: changed while it was being read. What was computed since it was last looked at is not"
+                    " kept. Run `recolor shard` to rebuild it, then the same command again."
+                )
 
     @property
     def rows(self) -> int:

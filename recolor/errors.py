@@ -12,6 +12,7 @@
     ├── WeightsError        the weights that were asked for cannot be had; no others were taken
     ├── TrainingError       training cannot go on; the last good checkpoint is kept
     ├── ProcessDiedError    a worker process ended in the middle of its work; the call may be tried again
+    ├── OutOfMemoryError    a part does not fit into memory; the others are done
     └── ImageError          one image cannot be decoded; the run goes on without it
 
 Each message says what was wrong, where, and what to do.
@@ -78,7 +79,20 @@ class TrainingError(RecolorError):
 
 
 class ProcessDiedError(RecolorError):
-    """A worker process ended in the middle of its work."""
+    """A worker process ended in the middle of its work.
+
+    Attributes:
+        killed: It was killed from outside, by the system for want of memory or by a person, and did not crash.
+    """
+
+    def __init__(self, *, killed: bool) -> None:
+        how = "was killed" if killed else "died"
+        super().__init__(f"a worker process {how} in the middle of its work")
+        self.killed = killed
+
+
+class OutOfMemoryError(RecolorError):
+    """A part does not fit into memory."""
 
 
 class ImageError(RecolorError):

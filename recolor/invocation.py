@@ -1,10 +1,14 @@
 """What a verb of the command line is told, what it says of a stage, and how it ends when something is wrong."""
 
 import functools
+import os
+import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 
 import click
 
@@ -77,7 +81,12 @@ def describe(outcome: Outcome) -> str:
 
 
 def run_reporting_errors(command: click.Command) -> None:
-    """Runs a command so that an error is one message and an exit code, without a trace."""
+    """Runs a command so that an error is one message and an exit code, without a trace.
+
+    After Ctrl-C what is under way is finished; after a second one the program ends at once, as if it were killed.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not a program in the background
+        signal.signal(signal.SIGINT, _stop)
     try:
         command.main(standalone_mode=False)
     except click.ClickException as error:
@@ -87,5 +96,27 @@ def run_reporting_errors(command: click.Command) -> None:
         click.echo(f"recolor: {error}", err=True)
         sys.exit(2 if isinstance(error, ConfigError) else 1)
     except (KeyboardInterrupt, click.Abort):
-        click.echo("recolor: stopped. What was finished is kept; run the same command again to go on.", err=True)
-        sys.exit(130)
+        click.echo(_STOPPED, err=True)
+        sys.exit(_STOPPED_CODE)
+
+
+_STOPPED = "recolor: stopped. What was finished is kept; run the same command again to go on."
+_STOPPED_CODE = 130
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    signal.signal(number, _end_at_once)
+    _say("recolor: stopping as soon as what is under way is done; Ctrl-C again ends it at once.")
+    signal.default_int_handler(number, frame)
+
+
+def _end_at_once(number: int, frame: FrameType | None) -> None:
+    del number, frame
+    _say(_STOPPED)
+    os._exit(_STOPPED_CODE)  # threads are waited for by any other end; what they leave half-built, the next run sweeps
+
+
+def _say(text: str) -> None:
+    """On the terminal, past Python's buffer: the signal may have come in the middle of a write to that."""
+    with suppress(OSError):
+        os.write(2, f"\n{text}\n".encode())

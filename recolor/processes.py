@@ -6,6 +6,7 @@ parent's main program again, whatever that is (Prefect's takes seconds), and one
 """
 
 import os
+import signal
 import subprocess
 import sys
 import traceback
@@ -21,11 +22,20 @@ from recolor.errors import ProcessDiedError
 P = ParamSpec("P")
 R = TypeVar("R")
 
+_LAST_MOMENTS_S = 10.0  # between the end of its connection and of the process
+
 
 @dataclass(frozen=True, slots=True)
 class _Worker:
     process: subprocess.Popen[bytes]
     connection: Connection
+
+    def was_killed(self) -> bool:
+        """Whether it has ended by SIGKILL, which no program sends itself; waits for its end."""
+        try:
+            return self.process.wait(_LAST_MOMENTS_S) == -signal.SIGKILL
+        except subprocess.TimeoutExpired:
+            return False
 
     def end(self) -> None:
         """At once: it keeps nothing that would be lost."""
@@ -79,7 +89,7 @@ def in_process(function: Callable[P, R], *arguments: P.args, **named: P.kwargs) 
             worker.connection.send((function, arguments, named))
             result, error = worker.connection.recv()
         except (EOFError, OSError) as died:
-            raise ProcessDiedError("a worker process died in the middle of its work") from died
+            raise ProcessDiedError(killed=worker.was_killed()) from died
     if error is not None:
         raise error
     value: R = result

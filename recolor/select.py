@@ -68,7 +68,7 @@ def select(workspace: Workspace, config: Config) -> Outcome:
     sources = {name: workspace.manifest(name) for name in ("measurements", *ISSUES)}
     inputs = detected_contents(sources) | {"decisions": hashlib.sha256(decisions_text.encode()).hexdigest()}
     outputs = (workspace.manifest("clean"), workspace.manifest("outliers"))
-    part = Part(workspace, "select", SELECT_VERSION, config.select, inputs, outputs)
+    part = Part(workspace, "select", SELECT_VERSION, config.select, inputs, outputs, sources)
     return run_part(part, lambda staging: _select(sources, decisions, config.select, staging))
 
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from recolor.config import Config, ShardConfig
 from recolor.errors import ImageError, InputError
-from recolor.images import decode, read_bytes
+from recolor.images import NO_MEMORY, decode, opencv_memory_errors, read_bytes
 from recolor.lab import rgb_to_lab
 from recolor.lab_codes import rgb_to_codes
 
@@ -49,9 +49,10 @@ def write_rows(path: Path, offset: int, images: Path, files: list[MeasuredFile],
 
     Raises:
         InputError: An image is not what was measured; names it.
+        MemoryError: There is not enough memory to decode one.
     """
     cv2.setNumThreads(1)  # whoever calls is one of several
-    with path.open("r+b", buffering=0) as shard:
+    with opencv_memory_errors(), path.open("r+b", buffering=0) as shard:
         for file in files:
             square = to_square(_decode_unchanged(images, file, config), config.shard.size_px)
             data = _stored(square, config.shard).data.cast("B")
@@ -93,6 +94,8 @@ def _decode_unchanged(images: Path, file: MeasuredFile, config: Config) -> npt.N
         data = read_bytes(path, config.measure)
         decoded = decode(data, config.measure, config.shard.size_px) if _is_unchanged(path, file, data) else None
     except ImageError as error:
+        if error.detail == NO_MEMORY:
+            raise MemoryError(str(error)) from error
         raise InputError(
             f"{path}: could be decoded when it was measured, and now it cannot be ({error}). Run `recolor clean` again."
         ) from error

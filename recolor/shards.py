@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recolor.config import Config, ExecutionConfig, ShardConfig
-from recolor.errors import InputError, MissingStageError, ProcessDiedError
+from recolor.errors import InputError, MissingStageError, OutOfMemoryError, ProcessDiedError
 from recolor.manifest import read_table, write_manifest
 from recolor.parallel import decoding, worker_count
 from recolor.processes import in_process
@@ -42,6 +42,7 @@ from recolor.stage import (
     run_part,
     stage_key,
 )
+from recolor.storage import storage_errors
 from recolor.workspace import Workspace
 
 __all__ = [
@@ -140,7 +141,8 @@ def write_shard(workspace: Workspace, images: Path, part: ShardPart, config: Con
         config: Settings; its `execution` says how many threads decode.
 
     Raises:
-        InputError: An image is not what cleaning saw; names it.
+        InputError: An image is not what cleaning saw, or its decoder crashes; names it.
+        OutOfMemoryError: There is not enough memory for an image by itself; names it.
         StorageError: The disk is full or failing.
     """
     shard = next(shard for shard in _shards(_kept_images(workspace), part.buckets) if shard.bucket == part.bucket)
@@ -163,10 +165,12 @@ def finish_shards(workspace: Workspace, config: Config) -> Outcome:
     parts = [_stage_part(workspace, shard, config.shard) for shard in shards]
     inputs = {part.outputs[0].name: _require_current(part).content for part in parts}
     inputs["clean"] = require_record(workspace.manifest("clean"), "clean").content
-    index = Part(workspace, STAGE, VERSION, config.shard, inputs, (index_path(workspace),))
+    sources = {"clean": workspace.manifest("clean")}
+    index = Part(workspace, STAGE, VERSION, config.shard, inputs, (index_path(workspace),), sources)
     names = [part.outputs[0].name for part in parts]
     outcome = run_part(index, partial(_build_index, shards=shards, names=names))
-    _delete_unnamed(workspace.shards, set(names))
+    with storage_errors(workspace.shards):
+        _delete_unnamed(workspace.shards, set(names))
     return outcome
 
 
@@ -232,18 +236,31 @@ def _build_shard(path: Path, rows: pa.Table, images: Path, config: Config) -> di
         np.lib.format.write_array_header_1_0(file, header)
         start = file.tell()
 
-    def write(first: int) -> None:
-        some = [MeasuredFile(**row) for row in rows.select(MEASURED_FILE).slice(first, _IMAGES_AT_A_TIME).to_pylist()]
+    def write(first: int, count: int = _IMAGES_AT_A_TIME) -> None:
+        some = [MeasuredFile(**row) for row in rows.select(MEASURED_FILE).slice(first, count).to_pylist()]
         offset = start + first * math.prod(shape[1:]) * dtype.itemsize
         try:
             in_process(write_rows, path, offset, images, some, config)
-        except ProcessDiedError as error:
-            names = ", ".join(str(images / file.path) for file in some)
-            raise InputError(f"{error}, on one of {names}. `recolor clean` finds which, if it is the file.") from error
+        except (ProcessDiedError, MemoryError) as error:
+            if len(some) == 1:
+                raise _not_written(images / some[0].path, error) from error
+        else:
+            return
+        for one in range(first, first + len(some)):  # each by itself: it takes less memory, and says which it is
+            write(one, 1)
 
     with ThreadPoolExecutor(worker_count(config.execution), thread_name_prefix="shard") as pool:
         list(pool.map(write, range(0, rows.num_rows, _IMAGES_AT_A_TIME)))  # the first error ends it
     return {"images": rows.num_rows}
+
+
+def _not_written(file: Path, error: ProcessDiedError | MemoryError) -> OutOfMemoryError | InputError:
+    if isinstance(error, MemoryError) or error.killed:
+        return OutOfMemoryError(
+            f"{file}: there was not enough memory for it, or its process was killed. Free some memory, or lower"
+            " execution.workers, and run again."
+        )
+    return InputError(f"{file}: {error}, of a defect of the decoder. Reject it in manifests/decisions.csv, and clean.")
 
 
 def _build_index(staging: Path, shards: Sequence[_Shard], names: Sequence[str]) -> dict[str, int]:

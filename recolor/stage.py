@@ -14,12 +14,12 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
-from recolor.errors import DamagedError, FingerprintError, MissingStageError
+from recolor.errors import DamagedError, FingerprintError, MissingStageError, OutOfMemoryError
 from recolor.storage import storage_errors, sync_folder, write_atomically
 from recolor.workspace import Workspace
 
@@ -79,6 +79,8 @@ class Part:
         settings: The stage's own frozen config, or what else its result depends on.
         inputs: Name and content fingerprint of each input.
         outputs: Where the files go, inside the workspace; the record stands beside the first.
+        sources: Where those of the inputs are that earlier stages have made, by their names. They must be as their
+            records say when the work is done too: else it may have read something else than its key says.
     """
 
     workspace: Workspace
@@ -87,6 +89,7 @@ class Part:
     settings: object
     inputs: Mapping[str, str]
     outputs: tuple[Path, ...]
+    sources: Mapping[str, Path] = field(default_factory=dict)
 
     @property
     def key(self) -> str:
@@ -154,12 +157,15 @@ def run_part(part: Part, build: Build) -> Outcome:
 
     Raises:
         StorageError: The disk is full, read-only or failing; nothing half-written was left.
+        DamagedError: A source was changed in the meantime; names it, and nothing was written.
+        OutOfMemoryError: There is not enough memory to make it.
     """
     if (record := current_record(part)) is not None:
         return Outcome(part.stage, 0, 1, record.counts, record.seconds_s)
     started = time.monotonic()
-    with storage_errors(part.outputs[0]), _staging(part.workspace) as staging:
+    with storage_errors(part.outputs[0]), _memory_errors(part), _staging(part.workspace) as staging:
         counts = build(staging)
+        _check_sources(part)
         record = _publish(part, staging, counts, started)
     return Outcome(part.stage, 1, 0, record.counts, record.seconds_s)
 
@@ -220,14 +226,26 @@ def require_record(output: Path, stage: str) -> Record:
     record = read_record(record_path(output))
     if record is None or not output.is_file():
         raise MissingStageError(f"{output}: not there yet, or not finished. Run `recolor {stage}` first.")
-    # The record stands beside its first output: what its path has beyond the output's own folder is the workspace.
-    root = output.parents[len(Path(record.outputs[0].path).parts) - 1]
+    root = _root(record, output)
     for entry in record.outputs:
         if not _is_as_written(root / entry.path, entry):
             raise MissingStageError(
                 f"{root / entry.path}: missing, or changed since it was written. Run `recolor {stage}` to rebuild it."
             )
     return record
+
+
+def still_stands(record: Record, output: Path) -> bool:
+    """Whether this very record, read earlier, is still beside its first output, and all of its outputs as it says."""
+    root = _root(record, output)
+    if read_record(record_path(output)) != record:
+        return False
+    return all(_is_as_written(root / entry.path, entry) for entry in record.outputs)
+
+
+def _root(record: Record, output: Path) -> Path:
+    """The workspace: what the path of an output has beyond what its record says."""
+    return output.parents[len(Path(record.outputs[0].path).parts) - 1]
 
 
 def sha256_file(path: Path) -> str:
@@ -247,6 +265,27 @@ def _staging(workspace: Workspace) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _memory_errors(part: Part) -> Iterator[None]:
+    try:
+        yield
+    except MemoryError as error:
+        raise OutOfMemoryError(
+            f"{part.outputs[0]}: there is not enough memory to make it. Free some, or lower execution.workers. What was"
+            " finished is kept; run again."
+        ) from error
+
+
+def _check_sources(part: Part) -> None:
+    for name, path in part.sources.items():
+        record = read_record(record_path(path))
+        if record is None or record.content != part.inputs[name] or not outputs_present(part.workspace, record):
+            raise DamagedError(
+                f"{path}: changed while the stage `{part.stage}` was reading it, whose result was not kept. Let nothing"
+                " else write there, and run again from the stage that makes it."
+            )
 
 
 def _publish(part: Part, staging: Path, counts: Counts, started: float) -> Record:

@@ -14,7 +14,8 @@ from recolor.errors import InputError, StorageError, WorkspaceBusyError
 from recolor.storage import storage_errors, write_atomically
 
 # Records and checkpoints are written under such names first (see `storage.write_atomically`).
-_TEMPORARY = tuple(f"{folder}/.*.tmp" for folder in ("manifests", "manifests/parts", "data/*", "data/models/*"))
+_FOLDERS = (".recolor", "manifests", "manifests/parts", "data", "data/*", "data/models/*")
+_TEMPORARY = (".recolor.toml.*.tmp", *(f"{folder}/.*.tmp" for folder in _FOLDERS))
 
 
 @dataclass(frozen=True, slots=True)

@@ -330,12 +330,12 @@ def test_worker_processes_write_the_same_bytes(copied, monkeypatch):
     assert contents(workspace.shards) == before
 
 
-def test_a_worker_that_dies_is_an_error_that_names_its_images(copied, monkeypatch):
+def test_a_worker_that_dies_is_an_error_that_names_the_image(copied, monkeypatch):
     workspace, images = copied
     shutil.rmtree(workspace.shards)
     monkeypatch.setattr(parallel, "PROCESSES_FROM_IMAGES", 1)
     monkeypatch.setattr(shards, "in_process", lambda *_: processes.in_process(os._exit, 1))
-    with pytest.raises(InputError, match=r"a worker process died.*photo 1-.*recolor clean"):
+    with pytest.raises(InputError, match=r"photo 1-\d+\.png: a worker process died.*decisions\.csv"):
         pipeline.shard(workspace, images, replace(CONFIG, execution=ExecutionConfig(workers=2)))
 
 

@@ -41,6 +41,13 @@ def test_a_killed_holder_frees_the_workspace_and_its_staging_is_swept(workspace,
         assert list(workspace.staging.iterdir()) == []
 
 
+@pytest.mark.parametrize("name", [".recolor/.holder.1.tmp", ".recolor/.images.1.tmp", ".recolor.toml.1.tmp"])
+def test_a_name_half_written_by_a_killed_run_is_swept(workspace, name):
+    (workspace.root / name).write_text("process 1")
+    with locked(workspace):
+        assert not (workspace.root / name).exists()
+
+
 def test_the_same_process_may_hold_a_workspace_twice(workspace):
     with locked(workspace):
         (workspace.staging / "mine").mkdir()

@@ -66,7 +66,8 @@ def detect_issue(workspace: Workspace, name: str, config: Config) -> Outcome:
     source, target = workspace.manifest("measurements"), workspace.manifest(name)
     settings = getattr(config, name)
     inputs = {"measurements": require_record(source, "measure").content}
-    part = Part(workspace, f"detect {name}", DETECT_VERSION, settings, inputs, (target,))
+    sources = {"measurements": source}
+    part = Part(workspace, f"detect {name}", DETECT_VERSION, settings, inputs, (target,), sources)
     return run_part(part, lambda staging: _detect(name, settings, source, staging / target.name))
 
 

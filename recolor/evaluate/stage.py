@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from recolor.config import Config, EvaluateConfig
+from recolor.dataset import ShardDataset
 from recolor.errors import MissingStageError
 from recolor.evaluate.facts import outlier_counts, split_counts
 from recolor.evaluate.figures import photographs
@@ -37,11 +38,14 @@ def evaluate(workspace: Workspace, config: Config) -> Outcome:
         InputError: The split has no images.
         WeightsError: A model's files, or those of a metric, are missing, damaged or of another version.
         ConfigError: CUDA was asked for and is not there, or a package that a metric needs is not installed.
+        DamagedError: A shard or a model was changed while it was read; names it.
     """
     # Where it is computed, and where weights lie, is no part of the key: the weights count by their content.
     settings = replace(config.evaluate, device="auto", lpips_weights="", inception_weights="")
     outputs = tuple(workspace.evaluation / name for name in FILES)
-    part = Part(workspace, STAGE, VERSION, settings, _inputs(workspace, config.evaluate), outputs)
+    sources = {"shards": index_path(workspace)}
+    sources |= {name: workspace.models / name / MODEL_FILE for name in ("generator", "refiner")}
+    part = Part(workspace, STAGE, VERSION, settings, _inputs(workspace, config.evaluate), outputs, sources)
     return run_part(part, partial(_build, workspace, config))
 
 
@@ -94,6 +98,9 @@ def _model_record(workspace: Workspace, name: str, inputs: Mapping[str, str]) ->
 
 def _build(workspace: Workspace, config: Config, staging: Path) -> dict[str, int]:
     models = load_models([workspace.models], [], resolve_device(config.evaluate.device))
+    read = [ShardDataset.open(workspace, split) for split in ("train", config.evaluate.split)]
     evaluation = measure_split(workspace, config, models)
+    for dataset in read:
+        dataset.check_unchanged()
     write_evaluation(evaluation, staging, config.evaluate.pictures)
     return {"images": len(evaluation.images)}

@@ -8,9 +8,10 @@ from recolor.config import MeasureConfig
 from recolor.errors import ImageError
 from recolor.images import jpeg, raster
 from recolor.images.decoded import Decoded
+from recolor.images.memory import NO_MEMORY, opencv_memory_errors
 from recolor.images.raster import from_picture
 
-__all__ = ["Decoded", "decode", "from_picture", "read_bytes"]
+__all__ = ["NO_MEMORY", "Decoded", "decode", "from_picture", "opencv_memory_errors", "read_bytes"]
 
 
 def read_bytes(path: Path, limits: MeasureConfig) -> bytes:
@@ -58,7 +59,8 @@ def decode(data: bytes, limits: MeasureConfig, min_side_px: int | None = None) -
             pixels. Its whole entropy stream is parsed all the same.
 
     Raises:
-        ImageError: With one of `errors.DECODE_REASONS` and what the decoder said.
+        ImageError: With one of `errors.DECODE_REASONS` and what the decoder said. `unreadable` with `NO_MEMORY` is no
+            verdict on the file.
     """
     if not data:
         raise ImageError("empty", "the file has no bytes")
@@ -67,4 +69,4 @@ def decode(data: bytes, limits: MeasureConfig, min_side_px: int | None = None) -
             return jpeg.decode(data, limits.max_pixels, min_side_px)
         return raster.decode(data, limits.max_pixels)
     except MemoryError as error:
-        raise ImageError("too_many_pixels", "there is not enough memory to decode it") from error
+        raise ImageError("unreadable", NO_MEMORY) from error

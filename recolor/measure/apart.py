@@ -8,19 +8,22 @@ import pyarrow as pa
 
 from recolor.config import MeasureConfig
 from recolor.errors import ProcessDiedError
+from recolor.images import NO_MEMORY, opencv_memory_errors
 from recolor.measure.rows import IndexedFile, Row, measure_files
 from recolor.processes import in_process
 from recolor.schemas import INDEX, MEASUREMENTS
 
 _NUMBERS = pa.schema([field for field in MEASUREMENTS.arrow if field.name not in INDEX.arrow.names])
+_KILLED = "the process that decoded it was killed, perhaps for want of memory"
 _log = logging.getLogger(__name__)
 
 
 def measure_apart(images: Path, identities: pa.Table, config: MeasureConfig) -> pa.Table:
     """Measures files in a worker process, if some are open.
 
-    If it dies, halves of the files are measured again, down to the one file that it dies of: that has the reason
-    `decoder_crashed`.
+    If it dies or memory runs out, halves of the files are measured again, down to the one file that it dies of: that
+    has the reason `decoder_crashed`. One that there is no memory for says nothing about the file: it has the reason
+    `unreadable`, with which the next run tries again, and is named in the log.
 
     Args:
         images: The folder that they are in.
@@ -30,23 +33,39 @@ def measure_apart(images: Path, identities: pa.Table, config: MeasureConfig) -> 
     Returns:
         A row for each: the columns of `schemas.MEASUREMENTS` but for the identity.
     """
+    rows = _halved(images, identities, config)
+    for path, detail in zip(identities["path"].to_pylist(), rows["detail"].to_pylist()):
+        if detail in (NO_MEMORY, _KILLED):
+            _log.warning("%s: %s. It is left out for now; the next run measures it again.", images / path, detail)
+    return rows
+
+
+def _halved(images: Path, identities: pa.Table, config: MeasureConfig) -> pa.Table:
     try:
         return in_process(_measure, images, identities, config)
-    except ProcessDiedError:
+    except (ProcessDiedError, MemoryError) as error:
         if len(identities) == 1:
-            detail = "the process that decoded it died, of a defect of the decoder or for want of memory"
-            return _table([{"reason": "decoder_crashed", "detail": detail}])
-    _log.warning("A process died while it measured %d images; they are measured again.", len(identities))
+            return _table([_not_measured(error)])
+        what = str(error) if isinstance(error, ProcessDiedError) else "there is not enough memory"
+    _log.warning("%s: %d images are measured again, in halves.", what, len(identities))
     half = len(identities) // 2
-    halves = (identities.slice(0, half), identities.slice(half))
-    return pa.concat_tables([measure_apart(images, some, config) for some in halves])
+    return pa.concat_tables([_halved(images, some, config) for some in (identities[:half], identities[half:])])
+
+
+def _not_measured(error: ProcessDiedError | MemoryError) -> Row:
+    if isinstance(error, MemoryError):
+        return {"reason": "unreadable", "detail": NO_MEMORY}
+    if error.killed:
+        return {"reason": "unreadable", "detail": _KILLED}
+    return {"reason": "decoder_crashed", "detail": "the process that decoded it died, of a defect of the decoder"}
 
 
 def _measure(images: Path, identities: pa.Table, config: MeasureConfig) -> pa.Table:
     cv2.setNumThreads(1)  # the parts are the parallelism; OpenCV's own threads would fight them
     paths, sizes = (identities[name].to_pylist() for name in ("path", "size_bytes"))
     files = [IndexedFile(images / path, size_bytes) for path, size_bytes in zip(paths, sizes, strict=True)]
-    return _table(list(measure_files(files, config)))
+    with opencv_memory_errors():
+        return _table(list(measure_files(files, config)))
 
 
 def _table(rows: list[Row]) -> pa.Table:

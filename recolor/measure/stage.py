@@ -191,9 +191,11 @@ def merge_measurements(workspace: Workspace, config: Config) -> Outcome:
         "parts": fingerprint(sorted(found.part.content for found in needed)),
     }
     target = workspace.manifest("measurements")
-    merged = Part(workspace, STAGE, MEASURE_VERSION, config.measure, inputs, (target,))
+    sources = {"index": workspace.manifest("index")}
+    merged = Part(workspace, STAGE, MEASURE_VERSION, config.measure, inputs, (target,), sources)
     outcome = run_part(merged, lambda staging: _merge(needed, staging / target.name))
-    _delete_parts(workspace, {part.path for part in finished} - {found.part.path for found in needed})
+    with storage_errors(workspace.measured_parts):
+        _delete_parts(workspace, {part.path for part in finished} - {found.part.path for found in needed})
     return outcome
 
 

@@ -17,6 +17,7 @@ from recolor.dataset import ShardDataset
 from recolor.models.ab_bins import AbBins, class_weights
 from recolor.models.files import bins_json
 from recolor.models.generator import Generator
+from recolor.shard_format import index_path
 from recolor.stage import Counts, Outcome, Part, stage_key
 from recolor.train.checks import check_training
 from recolor.train.first_weights import first_weights, fresh_model
@@ -100,8 +101,8 @@ def _part(workspace: Workspace, config: Config) -> Part:
         "shards": shards_record(workspace).content,
         **first_weights("generator", config.generator, workspace.models),
     }
-    folder = workspace.models / "generator"
-    return Part(workspace, STAGE, VERSION, keyed(config.generator), inputs, model_outputs(folder))
+    outputs, sources = model_outputs(workspace.models / "generator"), {"shards": index_path(workspace)}
+    return Part(workspace, STAGE, VERSION, keyed(config.generator), inputs, outputs, sources)
 
 
 def _build(part: Part, settings: Config, staging: Path) -> Counts:

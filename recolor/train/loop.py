@@ -12,6 +12,7 @@ from recolor.train.checks import check_compiler
 from recolor.train.determinism import chosen_algorithms
 from recolor.train.finite import check_state, check_step
 from recolor.train.group import averaged, leads, own_share
+from recolor.train.memory import memory_errors
 from recolor.train.metrics import standing
 from recolor.train.progress import Progress
 from recolor.train.resume import Trained, finished, resumed_state, save
@@ -48,12 +49,13 @@ def train(training: Training, train_set: ShardDataset, val_set: ShardDataset | N
     Raises:
         ConfigError: It is to be compiled, or its data to be kept on the GPU, and that cannot be.
         TrainingError: The loss or the gradient is no longer finite, or the checkpoint is not this training's.
-        DamagedError: The checkpoint of the best validation has been damaged since it was written.
+        DamagedError: A shard, or the checkpoint of the best validation, was changed in the meantime.
+        OutOfMemoryError: The device has too little memory for a step.
     """
     if val_set is None:
         _log.warning("%s: the val split has no images; no validation loss will be measured", training.name)
     device = next(training.model.parameters()).device
-    with chosen_algorithms(training.config, device):
+    with chosen_algorithms(training.config, device), memory_errors(training):
         state = resumed_state(training)
         if not state.done:
             _go_on(training, state, train_set, val_set, device)
@@ -72,6 +74,14 @@ def _go_on(
             one_step(training, state, next(feed))
             _after_step(run)
         check_state(training, state, train_set)
+        _check_shards(run)
+
+
+def _check_shards(run: _Run) -> None:
+    """Nothing that was learnt from shards which have changed reaches a checkpoint."""
+    run.train_set.check_unchanged()
+    if run.val_set is not None:
+        run.val_set.check_unchanged()
 
 
 def _is_over(run: _Run) -> bool:
@@ -97,6 +107,7 @@ def _after_step(run: _Run) -> None:
         run.progress.write()
     if checkpoint_due or improved:
         check_state(run.training, run.state, run.train_set)
+        _check_shards(run)
         run.progress.flush()
         if leads():
             save(run.training, run.state)

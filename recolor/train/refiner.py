@@ -14,6 +14,7 @@ from recolor.dataset import ShardDataset
 from recolor.models.files import MODEL_FILE, LoadedGenerator, load_generator, model_content
 from recolor.models.refiner import Refiner
 from recolor.models.weights import encoder_identity
+from recolor.shard_format import index_path
 from recolor.stage import Counts, Outcome, Part, require_record
 from recolor.train.checks import check_training
 from recolor.train.critic import Contest, critic_loss, deceit_loss
@@ -107,8 +108,8 @@ def _part(workspace: Workspace, config: Config) -> Part:
     }
     if config.refiner.perceptual_weight:
         inputs["perceptual"] = encoder_identity(config.refiner.perceptual_weights)
-    folder = workspace.models / "refiner"
-    return Part(workspace, STAGE, VERSION, keyed(config.refiner), inputs, model_outputs(folder))
+    outputs, sources = model_outputs(workspace.models / "refiner"), {"shards": index_path(workspace)}
+    return Part(workspace, STAGE, VERSION, keyed(config.refiner), inputs, outputs, sources)
 
 
 def _build(part: Part, settings: Config, staging: Path) -> Counts:

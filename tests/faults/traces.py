@@ -1,0 +1,30 @@
+"""What runs leave in a workspace, and what they must not."""
+
+from test_killed import content
+
+from recolor.stage import outputs_present, read_record
+from recolor.workspace import Workspace
+
+
+def results(root):
+    """The bytes of every output."""
+    return content(root, "manifests/*", "data/**/*")
+
+
+def finished(root):
+    """Every output of a finished part: which file it is, and when it was written."""
+    workspace = Workspace(root)
+    records = [record for path in root.rglob("*.record.json") if (record := read_record(path)) is not None]
+    paths = [root / output.path for part in records if outputs_present(workspace, part) for output in part.outputs]
+    return {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in paths}
+
+
+def redone(done, root):
+    """Which of the parts that were finished have been made again since."""
+    now = finished(root)
+    return [path for path, state in done.items() if now.get(path) != state]
+
+
+def temporary_files(root):
+    """What is there while a run lasts, and no longer."""
+    return [path for path in root.rglob("*") if path.name.endswith(".tmp") or path.parent.name == "staging"]
