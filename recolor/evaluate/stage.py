@@ -38,11 +38,19 @@ def evaluate(workspace: Workspace, config: Config) -> Outcome:
         WeightsError: A model's files, or those of a metric, are missing, damaged or of another version.
         ConfigError: CUDA was asked for and is not there, or a package that a metric needs is not installed.
     """
+    return run_part(evaluation_part(workspace, config), partial(_build, workspace, config))
+
+
+def evaluation_part(workspace: Workspace, config: Config) -> Part:
+    """What an evaluation is keyed by and what it makes.
+
+    Raises:
+        MissingStageError: The shards or a model have not been made; names the stage to run.
+    """
     # Where it is computed, and where weights lie, is no part of the key: the weights count by their content.
     settings = replace(config.evaluate, device="auto", lpips_weights="", inception_weights="")
     outputs = tuple(workspace.evaluation / name for name in FILES)
-    part = Part(workspace, STAGE, VERSION, settings, _inputs(workspace, config.evaluate), outputs)
-    return run_part(part, partial(_build, workspace, config))
+    return Part(workspace, STAGE, VERSION, settings, _inputs(workspace, config.evaluate), outputs)
 
 
 def measure_split(workspace: Workspace, config: Config, models: tuple[Model, ...]) -> Evaluation:
