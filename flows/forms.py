@@ -15,8 +15,11 @@ def _changes_of(config: type) -> type[BaseModel]:
     meaning, meanings = _docstring(config)
     fields: dict[str, Any] = {}
     for name, hint in get_type_hints(config, include_extras=True).items():
-        form = _changes_of(hint) if isinstance(hint, type) and is_dataclass(hint) else hint
-        fields[name] = (form | None, Field(None, description=meanings.get(name)))
+        if isinstance(hint, type) and is_dataclass(hint):
+            form = _changes_of(hint)
+            fields[name] = (form | None, Field(None, description=form.__doc__))
+        else:
+            fields[name] = (hint | None, Field(None, description=meanings.get(name)))
     made: type[BaseModel] = create_model(
         config.__name__.removesuffix("Config") + "Settings",
         __config__=ConfigDict(extra="forbid", frozen=True),

@@ -22,7 +22,7 @@ from prefect.client.schemas.actions import DeploymentUpdate, GlobalConcurrencyLi
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
 from prefect.client.schemas.objects import State, StateType
 from prefect.exceptions import ObjectNotFound
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
 from prefect.states import Crashed
 
 from flows.devices import limits_of_this_machine
@@ -75,7 +75,8 @@ def _services(port: int) -> Iterator[Mapping[str, subprocess.Popen[bytes]]]:
     """While it is open, a server and a worker run; at its end they are gone, and so are the worker's runs."""
     services: dict[str, subprocess.Popen[bytes]] = {}
     words = ["server", "start", "--host", _HOST, "--port", str(port), "--log-level", "WARNING"]
-    services["server"] = _start(port, *words, stdout=subprocess.DEVNULL)
+    with _server_log().open("w") as log:
+        services["server"] = _start(port, *words, stdout=log, stderr=log)
     try:
         _until(lambda: _answers(port, "health"), services)
         _mark_ended()
@@ -128,6 +129,13 @@ def _mark_ended() -> None:
             client.set_flow_run_state(run.id, state, force=True)
 
 
+def _server_log() -> Path:
+    """Where the server's own words go: of no use to anyone until it fails."""
+    home = get_current_settings().home
+    home.mkdir(parents=True, exist_ok=True)
+    return home / "recolor-up.log"
+
+
 def _until(ready: Callable[[], bool], services: Mapping[str, subprocess.Popen[bytes]]) -> None:
     """Waits, for as long as all services run.
 
@@ -137,7 +145,10 @@ def _until(ready: Callable[[], bool], services: Mapping[str, subprocess.Popen[by
     while not ready():
         for name, process in services.items():
             if process.poll() is not None:
-                raise RecolorError(f"the {name} has ended by itself (exit code {process.returncode}); all is ended.")
+                raise RecolorError(
+                    f"the {name} has ended by itself (exit code {process.returncode}), so all has. The server said:"
+                    f" {_server_log()}"
+                )
         time.sleep(_LOOK_EVERY_S)
 
 
