@@ -17,9 +17,16 @@ from typing import Any
 
 import click
 import httpx
+from filelock import FileLock, Timeout
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import DeploymentUpdate, GlobalConcurrencyLimitCreate
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterDeploymentId,
+    FlowRunFilterParentFlowRunId,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
 from prefect.client.schemas.objects import State, StateType
 from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
@@ -35,7 +42,7 @@ PROJECT = Path(__file__).resolve().parents[1]
 _HOST = "127.0.0.1"
 _USUAL_PORT = 4200  # of [tool.prefect] in pyproject.toml
 _GRACE_S = 10
-_LOOK_EVERY_S = 0.2
+_LOOK_EVERY_S = 0.5
 
 _WELCOME = """
 Recolor is up, for this machine alone. Look at http://{host}:{port}
@@ -63,7 +70,7 @@ def program(images: Path | None, workspace: Path, preset: Preset | None, port: i
     places = {"images": images, "workspace": workspace}
     defaults = {name: str(place.expanduser().absolute()) for name, place in places.items() if place is not None}
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with temporary_settings({PREFECT_API_URL: _api(port)}), _services(port) as services:
+    with _alone(), temporary_settings({PREFECT_API_URL: _api(port)}), _services(port) as services:
         with get_client(sync_client=True) as client:
             _deploy(client, port, {**defaults, "preset": preset} if preset else defaults)
         click.echo(_welcome(port, images))
@@ -121,19 +128,51 @@ def _deploy(client: SyncPrefectClient, port: int, defaults: Mapping[str, str]) -
 
 
 def _mark_ended() -> None:
-    """Says of runs whose worker is gone that they are, or they would be shown as running for ever."""
-    under_way = FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.PENDING, StateType.CANCELLING])
+    """Says of deployments' runs whose worker is gone that they are, or they would be shown as running for ever."""
+    under_way = FlowRunFilterState(
+        type=FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.PENDING, StateType.CANCELLING])
+    )
     state: State[Any] = Crashed(message="`recolor up` was stopped. What was finished is kept: run it again to go on.")
+    deployed = FlowRunFilter(state=under_way, deployment_id=FlowRunFilterDeploymentId(is_null_=False))
     with get_client(sync_client=True) as client:
-        for run in client.read_flow_runs(flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=under_way))):
-            client.set_flow_run_state(run.id, state, force=True)
+        runs = [run.id for run in client.read_flow_runs(flow_run_filter=deployed)]
+        inside = FlowRunFilter(state=under_way, parent_flow_run_id=FlowRunFilterParentFlowRunId(any_=runs))
+        runs += [run.id for run in client.read_flow_runs(flow_run_filter=inside)]
+        for run in runs:
+            client.set_flow_run_state(run, state, force=True)
 
 
 def _server_log() -> Path:
     """Where the server's own words go: of no use to anyone until it fails."""
+    return _home() / "recolor-up.log"
+
+
+def _home() -> Path:
+    """Where Prefect keeps its database."""
     home = get_current_settings().home
     home.mkdir(parents=True, exist_ok=True)
-    return home / "recolor-up.log"
+    return home
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Sees to it that no other server of ours is on the same database.
+
+    Raises:
+        InputError: One is.
+    """
+    lock = FileLock(_home() / "recolor-up.lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise InputError(
+            f"`recolor up` is running already, on the database in {_home()}. End it, or set PREFECT_HOME to another"
+            " folder."
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _until(ready: Callable[[], bool], services: Mapping[str, subprocess.Popen[bytes]]) -> None:

@@ -17,7 +17,7 @@ import pytest
 
 from recolor.frames import read_manifest
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 PROJECT = Path(__file__).parents[2]
 DEPLOYMENTS = {"clean-and-train", "clean", "shard", "train-generator", "train-refiner", "evaluate"}
@@ -58,7 +58,7 @@ class Site:
 
     def wait_for(self, condition):
         """Waits until it is true, or fails with what `recolor up` has said."""
-        deadline = time.monotonic() + 240
+        deadline = time.monotonic() + 600
         while time.monotonic() < deadline and self.process.poll() is None:
             if found := condition():
                 return found
@@ -75,7 +75,7 @@ class Site:
             check=False,
             capture_output=True,
             text=True,
-            timeout=400,
+            timeout=1000,
             stdin=subprocess.DEVNULL,
         )
 
