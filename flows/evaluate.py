@@ -37,5 +37,6 @@ def _show_results(run: Run) -> None:
     rows = [{str(name): value for name, value in row.items()} for row in metrics.to_dict("records")]
     create_table_artifact(table=rows, key="metrics", description="Models and their controls")
     for name in ("report.html", "pictures.png"):
-        create_link_artifact(link=(folder / name).as_uri(), key=name.replace(".", "-"), link_text=str(folder / name))
+        link, key, text = (folder / name).as_uri(), name.replace(".", "-"), str(folder / name)
+        create_link_artifact(link=link, link_text=text, key=key, description=text)
     show_picture("pictures", folder / "pictures.png", f"grey | generator | refined | truth: {folder / 'pictures.png'}")

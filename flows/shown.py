@@ -33,7 +33,8 @@ _PICTURE_BYTES = 400_000  # the server keeps it in its database
 def shown(outcome: Outcome) -> Outcome | State[Outcome]:
     """The outcome as a task or a stage's flow should end: `Cached` if nothing had to be done."""
     if outcome.current:
-        return Completed(name="Cached", message=f"{outcome.stage}: all {outcome.reused} parts reused", data=outcome)
+        parts = f"all {outcome.reused} parts" if outcome.reused != 1 else "its one part"
+        return Completed(name="Cached", message=f"{outcome.stage}: {parts} reused", data=outcome)
     return outcome
 
 
@@ -121,7 +122,8 @@ def show_outcomes(key: str, outcomes: Sequence[Outcome]) -> None:
         }
         for outcome in outcomes
     ]
-    create_table_artifact(table=rows, key=key, description="What each stage did")
+    built, reused = (sum(numbers) for numbers in zip(*[(each.built, each.reused) for each in outcomes], strict=True))
+    create_table_artifact(table=rows, key=key, description=f"{built:,} parts built, {reused:,} reused")
 
 
 def show_picture(key: str, file: Path, description: str) -> None:
