@@ -69,7 +69,8 @@ def program(images: Path | None, workspace: Path, preset: Preset | None, port: i
     _check_port(port)
     places = {"images": images, "workspace": workspace}
     defaults = {name: str(place.expanduser().absolute()) for name, place in places.items() if place is not None}
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for stop in (signal.SIGINT, signal.SIGTERM):  # the first too: shells have their background jobs ignore it
+        signal.signal(stop, signal.default_int_handler)
     with _alone(), temporary_settings({PREFECT_API_URL: _api(port)}), _services(port) as services:
         with get_client(sync_client=True) as client:
             _deploy(client, port, {**defaults, "preset": preset} if preset else defaults)

@@ -88,6 +88,14 @@ class Site:
         reply.raise_for_status()
         return reply.json()
 
+    def create(self, name, parameters):
+        """Triggers a deployment's run, as the UI's form does; its id."""
+        [deployment] = self.post("deployments/filter", {"deployments": {"name": {"any_": [name]}}})
+        return self.post(f"deployments/{deployment['id']}/create_flow_run", {"parameters": parameters})["id"]
+
+    def run_of(self, flow_run_id):
+        return self.post("flow_runs/filter", {"flow_runs": {"id": {"any_": [flow_run_id]}}})[0]
+
     def answers(self):
         try:
             return httpx.get(f"{self.url}/health", timeout=10).is_success
@@ -111,8 +119,8 @@ class Site:
             before, found = found, {task["name"]: task["state"]["name"] for task in runs}
         return found
 
-    def logs(self, flow_run):
-        found = self.post("logs/filter", {"logs": {"flow_run_id": {"any_": [flow_run["id"]]}}})
+    def logs(self, flow_run_id):
+        found = self.post("logs/filter", {"logs": {"flow_run_id": {"any_": [flow_run_id]}}})
         return [line["message"] for line in found]
 
 
@@ -199,23 +207,12 @@ def test_everything_runs_by_the_literal_words_and_a_stage_again_redoes_only_what
     assert (row["state"], row["parts built"]) == ("Completed", 2)
     assert row["parts reused"] > 5
 
-    site.run("clean-and-train/clean-and-train", "-p", 'stages=["shard", "clean"]')
-    again = site.runs("clean-and-train")[0]
-    rows = json.loads(site.artifacts(again)["clean-and-train-parts"]["data"])
-    assert [(row["stage"], row["state"]) for row in rows] == [("clean", "Completed"), ("shard", "Cached")]
-    assert site.runs("shard")[0]["state"]["name"] == "Cached"
-
 
 @pytest.mark.parametrize(
     ("word", "said"),
-    [
-        ("blurry.threshold=3", "settings.blurry.threshold"),
-        ("blury.threshold=0.4", "'blury.threshold'"),
-        ('settings={"blurry": {"threshold": 3}}', "settings.blurry.threshold"),
-        ('stages=["clean", "polish"]', "'polish' is not one of"),
-    ],
+    [("blurry.threshold=3", "settings.blurry.threshold"), ("blury.threshold=0.4", "'blury.threshold'")],
 )
-def test_a_bad_parameter_is_refused_when_the_run_is_created(site, word, said):
+def test_a_bad_word_is_refused_when_the_run_is_created(site, word, said):
     before = len(site.post("flow_runs/filter", {}))
     refused = site.call("prefect", "deployment", "run", "clean-and-train", "-p", word)
     assert refused.returncode != 0
@@ -223,10 +220,29 @@ def test_a_bad_parameter_is_refused_when_the_run_is_created(site, word, said):
     assert len(site.post("flow_runs/filter", {})) == before
 
 
+@pytest.mark.parametrize(
+    ("parameters", "said"),
+    [
+        ({"settings": {"blurry": {"threshold": 3}}}, "settings.blurry.threshold"),
+        ({"settings": {"blury": {"threshold": 0.4}}}, "blury"),
+        ({"stages": ["clean", "polish"]}, "'polish' is not one of"),
+        ({"stages": []}, "stages"),
+        ({"preset": "huge"}, "preset"),
+    ],
+)
+def test_a_bad_parameter_of_the_form_is_refused_by_the_server(site, parameters, said):
+    before = len(site.post("flow_runs/filter", {}))
+    with pytest.raises(httpx.HTTPStatusError) as refused:
+        site.create("clean-and-train", parameters)
+    assert refused.value.response.status_code == 409
+    assert said in refused.value.response.text
+    assert len(site.post("flow_runs/filter", {})) == before
+
+
 def test_a_failed_run_says_why(site, tmp_path):
-    failed = site.call("prefect", "deployment", "run", "clean", "--watch", "-p", f"images={tmp_path / 'nowhere'}")
-    assert failed.returncode != 0
-    assert "no such folder" in site.runs("clean")[0]["state"]["message"]
+    created = site.create("clean", {"images": str(tmp_path / "nowhere")})
+    failed = site.wait_for(lambda: (run := site.run_of(created))["state"]["type"] == "FAILED" and run)
+    assert "no such folder" in failed["state"]["message"]
 
 
 def seconds_of_training(workspace):
@@ -247,7 +263,7 @@ def test_two_triggered_trainings_queue_up_for_the_device(site, space, tmp_path):
     site.wait_for(lambda: all(any("Waits for the CPU" in line for line in site.logs(run)) for run in created))
     assert not any('steps": 40' in path.read_text() for path in tmp_path.rglob("progress.json"))
     site.post("v2/concurrency_limits/decrement", {**limit, "occupancy_seconds": 1})
-    site.wait_for(lambda: {run["state"]["type"] for run in site.runs("train-generator")[:2]} == {"COMPLETED"})
+    site.wait_for(lambda: {site.run_of(run)["state"]["type"] for run in created} == {"COMPLETED"})
     (_, first_end), (second_start, _) = sorted(map(seconds_of_training, spaces))
     assert first_end <= second_start + 0.05
 
@@ -260,8 +276,7 @@ def test_a_second_one_on_the_same_port_says_so(site):
 
 
 def test_killed_in_the_middle_of_a_run_it_leaves_nothing_and_says_so_when_it_is_started_again(site, space):
-    words = ["-p", "generator.train.seed=2", "-p", "generator.train.steps=100000"]
-    assert site.call("prefect", "deployment", "run", "train-generator", *words).returncode == 0
+    killed = site.create("train-generator", {"settings": {"generator": {"train": {"seed": 2, "steps": 100_000}}}})
     status = space / "data" / "models" / "generator" / "progress.json"
     site.wait_for(status.is_file)
     started = psutil.Process(site.process.pid).children(recursive=True)
@@ -273,8 +288,8 @@ def test_killed_in_the_middle_of_a_run_it_leaves_nothing_and_says_so_when_it_is_
 
     site.start()
     site.wait_for(site.answers)
-    site.wait_for(lambda: site.runs("train-generator")[0]["state"]["type"] == "CRASHED")
-    assert "recolor up" in site.runs("train-generator")[0]["state"]["message"]
+    site.wait_for(lambda: site.run_of(killed)["state"]["type"] == "CRASHED")
+    assert "recolor up" in site.run_of(killed)["state"]["message"]
     started = psutil.Process(site.process.pid).children(recursive=True)
     os.killpg(site.process.pid, signal.SIGINT)
     assert site.process.wait(60) == 130
