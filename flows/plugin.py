@@ -7,14 +7,16 @@ has started, server, worker and runs, learns to end with it.
 """
 
 import os
+import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from functools import wraps
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from prefect.plugins import HookContext, register_hook
+from prefect.plugins import HookContext, SetupResult, register_hook
 
 if TYPE_CHECKING:  # this module is loaded in the middle of Prefect's own start
     from prefect.client.orchestration import PrefectClient
@@ -25,14 +27,14 @@ if TYPE_CHECKING:  # this module is loaded in the middle of Prefect's own start
     CreateRun = Callable[..., Awaitable[FlowRun]]
 
 SETTINGS = "settings"
+API_URL = "http://127.0.0.1:4200/api"
 PARENT = "RECOLOR_UP"  # in the environment of what `recolor up` has started: its process
 _WATCH_EVERY_S = 0.2
 
 
 @register_hook
-def setup_environment(*, ctx: HookContext) -> None:
-    """Called by Prefect when it starts."""
-    del ctx
+def setup_environment(*, ctx: HookContext) -> SetupResult | None:
+    """Called by Prefect when it starts. What is typed goes to the server of `recolor up` if no other is set."""
     if PARENT in os.environ:
         end_with_parent(int(os.environ[PARENT]))
     from prefect.client.orchestration import PrefectClient  # noqa: PLC0415 - not importable any earlier
@@ -40,6 +42,9 @@ def setup_environment(*, ctx: HookContext) -> None:
     client: Any = PrefectClient
     client.read_deployment_by_name = by_either_name(PrefectClient.read_deployment_by_name)
     client.create_flow_run_from_deployment = with_dotted_settings(PrefectClient.create_flow_run_from_deployment)
+    if ctx.api_url is None and Path(sys.argv[0]).stem == "prefect":  # programs keep Prefect's temporary server
+        return SetupResult(env={"PREFECT_API_URL": API_URL})
+    return None
 
 
 def end_with_parent(first: int) -> None:

@@ -40,7 +40,7 @@ from recolor.presets import Preset
 
 PROJECT = Path(__file__).resolve().parents[1]
 _HOST = "127.0.0.1"
-_USUAL_PORT = 4200  # of [tool.prefect] in pyproject.toml
+_USUAL_PORT = 4200  # of `plugin.API_URL`
 _GRACE_S = 10
 _LOOK_EVERY_S = 0.5
 

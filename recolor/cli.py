@@ -591,10 +591,8 @@ def _check_flows() -> None:
         raise ConfigError("the package `flows` is not installed. Run from the project's folder.")
 
 
-# Prefect without phoning home, with its own temporary server unless the environment names another, and with time enough
-# for that to start on a slow machine.
+# Prefect without phoning home, and with time enough for its temporary server to start on a slow machine.
 _QUIET: Mapping[str, str] = {
-    "PREFECT_API_URL": "",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "DO_NOT_TRACK": "1",
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",

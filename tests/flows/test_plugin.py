@@ -13,7 +13,15 @@ import pytest
 from prefect.utilities.callables import parameter_schema
 
 from flows.clean import clean
-from flows.plugin import PARENT, by_either_name, dotted_settings, nested, with_dotted_settings
+from flows.plugin import (
+    API_URL,
+    PARENT,
+    by_either_name,
+    dotted_settings,
+    nested,
+    setup_environment,
+    with_dotted_settings,
+)
 
 PROJECT = Path(__file__).parents[2]
 SCHEMA = parameter_schema(clean.fn).model_dump()
@@ -106,6 +114,17 @@ def test_every_setting_has_its_dotted_name_and_a_description():
     assert "generator.train" not in names
     assert [name for name, schema in names.items() if not schema.get("description")] == []
     assert dotted_settings({"properties": {"x": {}}}) == {}
+
+
+@pytest.mark.parametrize(
+    ("program", "configured", "url"),
+    [("prefect", None, API_URL), ("prefect", "http://elsewhere/api", None), ("python", None, None)],
+)
+def test_what_is_typed_goes_to_recolor_up_unless_another_server_is_set(program, configured, url, monkeypatch):
+    monkeypatch.setattr(sys, "argv", [f"/somewhere/bin/{program}", "deployment", "run"])
+    monkeypatch.delenv(PARENT, raising=False)
+    result = setup_environment(ctx=SimpleNamespace(api_url=configured))
+    assert (result.env["PREFECT_API_URL"] if result else None) == url
 
 
 def running(pid):
