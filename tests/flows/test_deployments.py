@@ -256,12 +256,10 @@ def test_two_triggered_trainings_queue_up_for_the_device(site, space, tmp_path):
     limit = {"names": ["cpu"], "slots": 1, "mode": "concurrency"}
     spaces = [shutil.copytree(space, tmp_path / name) for name in ("one", "other")]
     site.post("v2/concurrency_limits/increment", limit)  # a run that is longer than any of these
-    for place in spaces:
-        words = ["-p", f"workspace={place}", "-p", "generator.train.seed=1", "-p", "generator.train.steps=40"]
-        assert site.call("prefect", "deployment", "run", "train-generator", *words).returncode == 0
-    created = site.runs("train-generator")[:2]
+    settings = {"generator": {"train": {"seed": 1, "steps": 40}}}
+    created = [site.create("train-generator", {"workspace": str(place), "settings": settings}) for place in spaces]
     site.wait_for(lambda: all(any("Waits for the CPU" in line for line in site.logs(run)) for run in created))
-    assert not any('steps": 40' in path.read_text() for path in tmp_path.rglob("progress.json"))
+    assert list(tmp_path.rglob("progress.json")) == []
     site.post("v2/concurrency_limits/decrement", {**limit, "occupancy_seconds": 1})
     site.wait_for(lambda: {site.run_of(run)["state"]["type"] for run in created} == {"COMPLETED"})
     (_, first_end), (second_start, _) = sorted(map(seconds_of_training, spaces))
