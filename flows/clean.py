@@ -7,7 +7,8 @@ from prefect.artifacts import create_table_artifact
 from prefect.client.schemas.objects import State
 
 from flows.parameters import Run, run_flow
-from flows.parts import TASK, ran, ran_all, run_parts, shown
+from flows.parts import TASK, ran, ran_all, run_parts
+from flows.shown import shown
 from recolor.detect import ISSUES, detect_issue
 from recolor.index import index_images
 from recolor.measure import MeasurePart, MeasurePlan, measure_part, measuring, merge_measurements, plan_measure
@@ -48,7 +49,7 @@ def select_kept(run: Run) -> Outcome | State[Outcome]:
 
 
 @run_flow("clean")
-def clean(run: Run) -> Outcome | State[Outcome]:
+def clean(run: Run) -> Outcome:
     """Finds corrupt, duplicate, monochrome, skewed, blurry, small and extreme images; writes the manifests."""
     indexed = ran(index, run)
     remember_images(run.workspace, run.images)
@@ -62,7 +63,7 @@ def clean(run: Run) -> Outcome | State[Outcome]:
     detected = ran_all(detect, run, ISSUES)
     selected = ran(select_kept, run)
     _show_outliers(run, plan, detected, selected)
-    return shown(together("clean", [indexed, *measured, merged, *detected, selected], selected))
+    return together("clean", [indexed, *measured, merged, *detected, selected], selected)
 
 
 def _show_outliers(run: Run, plan: MeasurePlan, detected: list[Outcome], selected: Outcome) -> None:

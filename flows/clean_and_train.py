@@ -3,31 +3,66 @@
 As a program: `python -m flows.clean_and_train --images FOLDER --workspace FOLDER`.
 """
 
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
 import click
+from annotated_types import MinLen
+from prefect import Flow
+from prefect.client.schemas.objects import State
 
 from flows.clean import clean
 from flows.evaluate import evaluate
-from flows.parameters import Run, run_flow, settings_of
+from flows.forms import Settings
+from flows.parameters import named_flow, opened, settings_of
 from flows.parts import ran
 from flows.shard import shard
+from flows.shown import show_outcomes, shown_together
 from flows.train import train_generator, train_refiner
 from recolor.invocation import Target, describe, read_settings, run_reporting_errors, stage_options
-from recolor.pipeline import STAGES, check_can_evaluate, check_can_train
+from recolor.pipeline import check_can_evaluate, check_can_train
+from recolor.presets import Preset
 from recolor.stage import Outcome
 
+Stage = Literal["clean", "shard", "train-generator", "train-refiner", "evaluate"]
+STAGES: tuple[Stage, ...] = get_args(Stage)
+FLOWS: Mapping[Stage, Flow[..., Outcome | State[Outcome]]] = {
+    "clean": clean,
+    "shard": shard,
+    "train-generator": train_generator,
+    "train-refiner": train_refiner,
+    "evaluate": evaluate,
+}
 
-@run_flow("clean-and-train")
-def clean_and_train(run: Run) -> list[Outcome]:
-    """Cleans, shards, trains the generator and the refiner, and evaluates. What is done is not done again."""
-    check_can_train(STAGES, run.config)
-    stage = (run.images, run.workspace.root, None, settings_of(run.config))
-    cleaned = ran(clean, *stage)
-    sharded = ran(shard, *stage)
-    check_can_evaluate(run.workspace, run.config)
-    generator = ran(train_generator, *stage)
-    refiner = ran(train_refiner, *stage)
-    evaluated = ran(evaluate, *stage)
-    return [cleaned, sharded, generator, refiner, evaluated]
+
+@named_flow("clean-and-train")
+def clean_and_train(
+    images: Path | None = None,
+    workspace: Path = Path(),
+    preset: Preset | None = None,
+    settings: Settings = Settings(),  # noqa: B008 - frozen, and the form's default in Prefect's UI
+    stages: Annotated[list[Stage], MinLen(1)] = list(STAGES),  # noqa: B006 - as above; it is not changed
+) -> list[Outcome] | State[list[Outcome]]:
+    """Cleans, shards, trains the generator and the refiner, and evaluates. What is done is not done again.
+
+    Args:
+        images: Folder of photographs; without it, the one that was indexed last.
+        workspace: Folder for manifests/ and data/.
+        preset: Named settings to start from; without it, those of the workspace's recolor.toml.
+        settings: Settings that differ from the preset's, such as {"blurry": {"threshold": 0.4}}.
+        stages: These alone, in their own order; what they start from must be there.
+    """
+    with opened(images, workspace, preset, settings) as run:
+        check_can_train(stages, run.config)
+        stage = (run.images, run.workspace.root, None, settings_of(run.config))
+        outcomes = []
+        for name in sorted(set(stages), key=STAGES.index):
+            if name.startswith("train") and "evaluate" in stages:
+                check_can_evaluate(run.workspace, run.config)
+            outcomes.append(ran(FLOWS[name], *stage))
+    show_outcomes("clean-and-train-parts", outcomes)
+    return shown_together(outcomes)
 
 
 @click.command()
@@ -35,7 +70,8 @@ def clean_and_train(run: Run) -> list[Outcome]:
 def program(target: Target) -> None:
     """Runs the flow here and now; with no server set, under Prefect's own temporary one."""
     settings = settings_of(read_settings(target))
-    for outcome in clean_and_train(target.images, target.workspace, None, settings):
+    outcomes: Any = clean_and_train(target.images, target.workspace, None, settings)
+    for outcome in outcomes:
         click.echo(describe(outcome))
 
 

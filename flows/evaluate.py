@@ -1,27 +1,34 @@
 """The flow `evaluate`: both models against their controls, with pictures and a report."""
 
+from contextlib import ExitStack
+
 from prefect import task
 from prefect.artifacts import create_link_artifact, create_table_artifact
 from prefect.client.schemas.objects import State
 
+from flows.devices import device_held
 from flows.parameters import Run, run_flow
-from flows.parts import TASK, ran, shown
+from flows.parts import TASK, ran
+from flows.shown import show_picture, shown
 from recolor import pipeline, read_manifest
 from recolor.stage import Outcome
 
 
 @task(name="evaluate", **TASK)
 def measure_models(run: Run) -> Outcome | State[Outcome]:
-    """Colours the held-out images and compares."""
-    return shown(pipeline.evaluate(run.workspace, run.images, run.config))
+    """Colours the held-out images and compares, as soon as the device is free."""
+    with ExitStack() as held:
+        if not pipeline.is_current("evaluate", run.workspace, run.config):
+            held.enter_context(device_held(run.config.evaluate.device))
+        return shown(pipeline.evaluate(run.workspace, run.images, run.config))
 
 
 @run_flow("evaluate")
-def evaluate(run: Run) -> Outcome | State[Outcome]:
+def evaluate(run: Run) -> Outcome:
     """Measures the models; writes metrics.parquet, the picture grid and report.html; needs `train-refiner`."""
     outcome = ran(measure_models, run)
     _show_results(run)
-    return shown(outcome)
+    return outcome
 
 
 def _show_results(run: Run) -> None:
@@ -30,4 +37,6 @@ def _show_results(run: Run) -> None:
     rows = [{str(name): value for name, value in row.items()} for row in metrics.to_dict("records")]
     create_table_artifact(table=rows, key="metrics", description="Models and their controls")
     for name in ("report.html", "pictures.png"):
-        create_link_artifact(link=(folder / name).as_uri(), key=name.replace(".", "-"), link_text=str(folder / name))
+        link, key, text = (folder / name).as_uri(), name.replace(".", "-"), str(folder / name)
+        create_link_artifact(link=link, link_text=text, key=key, description=text)
+    show_picture("pictures", folder / "pictures.png", f"grey | generator | refined | truth: {folder / 'pictures.png'}")

@@ -1,27 +1,36 @@
 """What every flow is told, as Prefect's parameter forms show it, and how it becomes a run."""
 
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, is_dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
+from typing import Any, TypeVar
 
 from prefect import Flow, flow
+from prefect.client.schemas.objects import State
+from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
-from pydantic import BaseModel, ConfigDict, create_model
 
-from recolor.config import Config
+from flows.forms import Settings
+from flows.shown import show_outcomes, shown
+from recolor.config import Config, ExecutionConfig
+from recolor.errors import RecolorError, WorkspaceBusyError
 from recolor.presets import Preset
 from recolor.settings import load_config, overlay
+from recolor.stage import Outcome, fingerprint
 from recolor.workspace import Workspace, locked, open_workspace, remembered_images
 
 T = TypeVar("T")
 
-_ARGUMENTS = """
+_LOOK_EVERY_S = 1.0
+
+ARGUMENTS = """
     Args:
         images: Folder of photographs; without it, the one that was indexed last.
         workspace: Folder for manifests/ and data/.
-        preset: Named settings to start from.
+        preset: Named settings to start from; without it, those of the workspace's recolor.toml.
         settings: Settings that differ from the preset's, such as {"blurry": {"threshold": 0.4}}.
 """
 
@@ -35,28 +44,6 @@ class Run:
     config: Config
 
 
-def _changes_of(config: type) -> type[BaseModel]:
-    """A form of the same fields and limits, all optional: what is not given stays as the preset has it."""
-    fields: dict[str, Any] = {}
-    for name, hint in get_type_hints(config, include_extras=True).items():
-        fields[name] = ((_changes_of(hint) if isinstance(hint, type) and is_dataclass(hint) else hint) | None, None)
-    form: type[BaseModel] = create_model(
-        config.__name__.removesuffix("Config") + "Settings",
-        __config__=ConfigDict(extra="forbid", frozen=True),
-        __doc__=config.__doc__,
-        **fields,
-    )
-    return form
-
-
-if TYPE_CHECKING:
-
-    class Settings(BaseModel):
-        """Settings that differ from the preset's; the form is made from `Config`."""
-else:
-    Settings = _changes_of(Config)
-
-
 def settings_of(config: Config) -> Settings:
     """All settings, filled in: a flow given these uses them, whatever its preset or the workspace's own file say."""
     return Settings(**asdict(config))
@@ -64,42 +51,82 @@ def settings_of(config: Config) -> Settings:
 
 @contextmanager
 def opened(images: Path | None, workspace: Path, preset: Preset | None, settings: Settings) -> Iterator[Run]:
-    """Checks the settings, then holds the workspace for as long as the flow runs.
+    """Checks the settings, then holds the workspace for as long as the flow runs; waits while another run has it.
 
     Raises:
         ConfigError: A setting is not allowed; nothing was started.
-        WorkspaceBusyError: Another run holds the workspace.
     """
-    own = Workspace(workspace.expanduser()).settings_file
-    base = load_config(preset, own if own.is_file() else None)
-    config = overlay(base, settings.model_dump(exclude_none=True))
+    config = _config(workspace, preset, settings)
     place = open_workspace(workspace)
-    with locked(place):
-        folder = images.expanduser() if images else remembered_images(place)
-        yield Run(place, folder, config)
+    with _when_free(place):
+        yield Run(place, _images(images, place), config)
 
 
-def run_flow(name: str) -> Callable[[Callable[[Run], T]], Flow[..., T]]:
-    """Makes a flow of that name from a function of a run; every flow has the same parameters and describes them."""
+def run_flow(name: str) -> Callable[[Callable[[Run], Outcome]], Flow[..., Outcome | State[Outcome]]]:
+    """Makes the flow of a stage from a function of a run; all have the same parameters and describe them.
 
-    def as_flow(work: Callable[[Run], T]) -> Flow[..., T]:
+    It ends as `Cached` if nothing had to be done, and says in a table what was built and what was reused.
+    """
+
+    def as_flow(work: Callable[[Run], Outcome]) -> Flow[..., Outcome | State[Outcome]]:
         def called(
             images: Path | None = None,
             workspace: Path = Path(),
             preset: Preset | None = None,
             settings: Settings = Settings(),  # noqa: B008 - frozen, and the form's default in Prefect's UI
-        ) -> T:
+        ) -> Outcome | State[Outcome]:
             with opened(images, workspace, preset, settings) as run:
-                return work(run)
+                outcome = work(run)
+            show_outcomes(f"{name}-parts", [outcome])
+            return shown(outcome)
 
         called.__module__, called.__name__, called.__qualname__ = work.__module__, work.__name__, work.__name__
-        called.__doc__ = f"{work.__doc__}\n{_ARGUMENTS}"
-        return flow(name=name, flow_run_name=_run_name, validate_parameters=True)(called)
+        called.__doc__ = f"{work.__doc__}\n{ARGUMENTS}"
+        return named_flow(name)(called)
 
     return as_flow
 
 
+def named_flow(name: str) -> Callable[[Callable[..., T]], Flow[..., T]]:
+    """Makes a flow whose runs are called by their data set and the key of their settings."""
+    return partial(flow, name=name, flow_run_name=_run_name, validate_parameters=True)
+
+
 def _run_name() -> str:
-    """A flow run's name: which stage, on which workspace."""
-    workspace = Path(str(flow_run.parameters.get("workspace", "."))).absolute()
-    return f"{flow_run.flow_name} · {workspace.name}"
+    """A flow run's name, such as `clean · photos · 3f9a12c4`: stage, data set, key of all settings that count."""
+    given: dict[str, Any] = flow_run.parameters
+    workspace = Path(given.get("workspace") or ".")
+    try:
+        images = _images(Path(given["images"]) if given.get("images") else None, Workspace(workspace.absolute()))
+        config = _config(workspace, given.get("preset"), Settings.model_validate(given.get("settings") or {}))
+    except RecolorError:  # it is said when the flow begins
+        return f"{flow_run.flow_name} · {workspace.absolute().name}"
+    key = fingerprint(replace(config, execution=ExecutionConfig()))
+    return f"{flow_run.flow_name} · {images.absolute().name} · {key[:8]}"
+
+
+def _config(workspace: Path, preset: Preset | None, settings: Settings) -> Config:
+    own = Workspace(workspace.expanduser()).settings_file
+    base = load_config(preset, own if own.is_file() else None)
+    return overlay(base, settings.model_dump(exclude_none=True))
+
+
+def _images(images: Path | None, workspace: Workspace) -> Path:
+    return images.expanduser() if images else remembered_images(workspace)
+
+
+@contextmanager
+def _when_free(workspace: Workspace) -> Iterator[None]:
+    """Holds the workspace as soon as no other run does: two that were triggered queue up."""
+    with ExitStack() as held:
+        told = False
+        while True:
+            try:
+                held.enter_context(locked(workspace))
+                break
+            except WorkspaceBusyError as busy:
+                if not told:
+                    get_run_logger().info("%s This run waits for it.", str(busy).partition(" Wait for it")[0])
+                told = True
+                time.sleep(_LOOK_EVERY_S)
+        yield

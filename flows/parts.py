@@ -1,33 +1,22 @@
 """How stages look in Prefect: what is current shows as Cached, parts run in parallel, all end before one fails."""
 
 import errno
-import logging
-import math
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
-from uuid import UUID
 
-import httpx
 from prefect import Flow, Task
-from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.futures import PrefectFuture, as_completed
-from prefect.states import Completed
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.parameters import Run
+from flows.shown import Progress
 from recolor.config import ExecutionConfig
 from recolor.parallel import raise_together, worker_count
 from recolor.stage import Outcome
 
 P = TypeVar("P")
-
-_log = logging.getLogger(__name__)
-
-_SHOW_EVERY_S = 2.0  # each time costs the server as much as a task does
 
 # Errors of a busy disk or network share, that may be gone a moment later. Nothing else is tried again.
 _MENDABLE = {errno.EAGAIN, errno.EBUSY, errno.EINTR, errno.EIO, errno.ESTALE, errno.ETIMEDOUT}
@@ -51,13 +40,6 @@ TASK: dict[str, Any] = {
     "retry_delay_seconds": [2, 10],
     "retry_condition_fn": mendable,
 }
-
-
-def shown(outcome: Outcome) -> Outcome | State[Outcome]:
-    """The outcome as a task or flow should end: `Cached` if nothing had to be done."""
-    if outcome.current:
-        return Completed(name="Cached", message=f"{outcome.stage}: all {outcome.reused} parts reused", data=outcome)
-    return outcome
 
 
 def ran(work: Task[..., Any] | Flow[..., Any], *arguments: object) -> Outcome:
@@ -127,25 +109,11 @@ def _all_finished(futures: Sequence[PrefectFuture[Any]], label: str) -> list[Out
 def _show_progress(
     futures: dict[PrefectFuture[Any], P], images: Callable[[P], int], label: str, tell: Callable[[P], str] | None
 ) -> None:
-    what = f"{label}: images done"
-    artifact = create_progress_artifact(0.0, key=f"{label}-progress", description=what)
-    assert isinstance(artifact, UUID)  # a coroutine only inside an event loop
-    total, done, shown_at_s = sum(images(part) for part in futures.values()), 0, -math.inf
+    progress = Progress(f"{label}-progress", f"{label}: images done")
+    total, done = sum(images(part) for part in futures.values()), 0
     for future in as_completed(list(futures)):
         future.wait()
         part = futures[future]
         done += images(part)
         more = tell(part) if tell and future.state.is_completed() else ""
-        if done == total or time.monotonic() - shown_at_s >= _SHOW_EVERY_S:
-            with _unless_away():
-                update_progress_artifact(artifact, progress=100.0 * done / total, description=f"{what}. {more}".strip())
-            shown_at_s = time.monotonic()
-
-
-@contextmanager
-def _unless_away() -> Iterator[None]:
-    """Does without the server where it is being restarted: what is only shown must not end the work."""
-    try:
-        yield
-    except (httpx.HTTPError, RuntimeError) as error:  # Prefect raises the latter where nothing answers
-        _log.warning("The progress cannot be shown: %s", error)
+        progress.show(done / total, f"{done:,} of {total:,}{', ' if more else ''}{more}", at_once=done == total)

@@ -4,7 +4,8 @@ from prefect import task
 from prefect.client.schemas.objects import State
 
 from flows.parameters import Run, run_flow
-from flows.parts import TASK, ran, run_parts, shown
+from flows.parts import TASK, ran, run_parts
+from flows.shown import shown
 from recolor.pipeline import together
 from recolor.shards import ShardPart, finish_shards, plan_shards, sharding, write_shard
 from recolor.stage import Outcome
@@ -23,10 +24,10 @@ def shard_index(run: Run) -> Outcome | State[Outcome]:
 
 
 @run_flow("shard")
-def shard(run: Run) -> Outcome | State[Outcome]:
+def shard(run: Run) -> Outcome:
     """Writes the kept images as Lab tensor shards; needs `clean`."""
     plan = plan_shards(run.workspace, run.config)
     with sharding(plan, run.config) as execution:
         written = run_parts(shard_some, run, plan.missing, lambda part: part.images, "shard", execution=execution)
     finished = ran(shard_index, run)
-    return shown(together("shard", [*written, finished], finished, plan.reused))
+    return together("shard", [*written, finished], finished, plan.reused)

@@ -1,35 +1,53 @@
 """The flows `train-generator` and `train-refiner`: each one long task that resumes from its last checkpoint."""
 
+from contextlib import ExitStack
+
 from prefect import task
 from prefect.client.schemas.objects import State
 
+from flows.devices import device_held
 from flows.parameters import Run, run_flow
-from flows.parts import TASK, ran, shown
+from flows.parts import TASK, ran
+from flows.shown import shown, training_progress
 from recolor import pipeline
+from recolor.config import TrainConfig
+from recolor.pipeline import DeviceStage
 from recolor.stage import Outcome
 
 
 @task(name="train generator", **TASK)
 def generator(run: Run) -> Outcome | State[Outcome]:
-    """Trains the generator, or goes on where it was."""
-    return shown(pipeline.train_generator(run.workspace, run.images, run.config))
+    """Trains the generator, or goes on where it was, as soon as its device is free."""
+    with ExitStack() as held:
+        _prepare(held, run, "train-generator", run.config.generator.train)
+        return shown(pipeline.train_generator(run.workspace, run.images, run.config))
 
 
 @task(name="train refiner", **TASK)
 def refiner(run: Run) -> Outcome | State[Outcome]:
-    """Trains the refiner, or goes on where it was."""
-    return shown(pipeline.train_refiner(run.workspace, run.images, run.config))
+    """Trains the refiner, or goes on where it was, as soon as its device is free."""
+    with ExitStack() as held:
+        _prepare(held, run, "train-refiner", run.config.refiner.train)
+        return shown(pipeline.train_refiner(run.workspace, run.images, run.config))
 
 
 @run_flow("train-generator")
-def train_generator(run: Run) -> Outcome | State[Outcome]:
+def train_generator(run: Run) -> Outcome:
     """Trains the generator, L to coarse ab; needs `shard`."""
     pipeline.check_can_train({"train-generator"}, run.config)
-    return shown(ran(generator, run))
+    return ran(generator, run)
 
 
 @run_flow("train-refiner")
-def train_refiner(run: Run) -> Outcome | State[Outcome]:
+def train_refiner(run: Run) -> Outcome:
     """Trains the refiner, L and coarse ab to full ab; needs `train-generator`."""
     pipeline.check_can_train({"train-refiner"}, run.config)
-    return shown(ran(refiner, run))
+    return ran(refiner, run)
+
+
+def _prepare(held: ExitStack, run: Run, stage: DeviceStage, train: TrainConfig) -> None:
+    """Waits for the device and shows the progress, if there is anything to train."""
+    if pipeline.is_current(stage, run.workspace, run.config):
+        return
+    held.enter_context(device_held(train.device, train.devices))
+    held.enter_context(training_progress(stage, run.workspace.models / stage.removeprefix("train-")))

@@ -20,6 +20,7 @@ from recolor.invocation import (
     Target,
     describe,
     images_option,
+    preset_option,
     read_settings,
     run_reporting_errors,
     stage_options,
@@ -506,6 +507,25 @@ def demo(folder: Path, prefect: bool) -> None:
 
 
 @cli.command()
+@images_option
+@workspace_option
+@preset_option
+@click.option("--port", type=click.IntRange(1, 65535), default=4200, help="Of the server and its UI.  [4200]")
+def up(images: Path | None, workspace: Path, preset: str | None, port: int) -> None:
+    """Start Prefect's server, a worker and all deployments, on this machine alone, until Ctrl-C.
+
+    What is given here is what deployments start from: `prefect deployment run clean-and-train` needs no parameters
+    then, and others can be given all the same.
+    """
+    _check_flows()
+    arguments = ["--workspace", str(workspace), "--port", str(port)]
+    for option, value in (("--images", images), ("--preset", preset)):
+        arguments += [option, str(value)] if value is not None else []
+    command = [sys.executable, "-m", "flows.up", *arguments]
+    os.execve(sys.executable, command, {**_QUIET, **os.environ})  # noqa: S606 - in this process's place: no one is left
+
+
+@cli.command()
 def schemas() -> None:
     """Print every manifest's columns, as manifests/README.md has them."""
     from recolor.manifest import schema_markdown
@@ -554,8 +574,7 @@ def _suggest_thresholds(target: Target) -> None:
 def _run_flow(target: Target) -> None:
     """Starts the flow as a program of its own: this package knows no Prefect."""
     read_settings(target)
-    if importlib.util.find_spec("flows") is None:
-        raise ConfigError("--prefect: the package `flows` is not installed. Run from the project's folder.")
+    _check_flows()
     arguments = ["--workspace", str(target.workspace)]
     for option, value in (("--images", target.images), ("--preset", target.preset), ("--config", target.file)):
         arguments += [option, str(value)] if value is not None else []
@@ -569,6 +588,11 @@ def _run_flow(target: Target) -> None:
             code = program.wait()
     if code:
         sys.exit(code)
+
+
+def _check_flows() -> None:
+    if importlib.util.find_spec("flows") is None:
+        raise ConfigError("the package `flows` is not installed. Run from the project's folder.")
 
 
 # Prefect without phoning home, and with time enough for its temporary server to start on a slow machine.

@@ -51,6 +51,7 @@ class CorruptConfig:
     """What the strict decode refused, and what was saved again after a decode that broke off.
 
     Attributes:
+        enabled: Whether the issue is looked for at all.
         max_grey_tail: Share of the picture, from an edge inwards, that may be flat mid-grey.
     """
 
@@ -63,6 +64,7 @@ class DuplicateConfig:
     """When two images are the same picture.
 
     Attributes:
+        enabled: Whether the issue is looked for at all.
         max_hamming_distance: pHash-64 distance up to which a pair is a candidate (imagehash's are even).
         max_hamming_distance_turned: The same for flipped and rotated copies: chance has seven more tries there.
         max_hamming_distance_256: pHash-256 distance up to which a candidate is a duplicate.
@@ -86,7 +88,12 @@ class DuplicateConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MonochromeConfig:
-    """Colour as a function of lightness alone. Images scoring under `threshold` are outliers."""
+    """Colour as a function of lightness alone.
+
+    Attributes:
+        enabled: Whether the issue is looked for at all.
+        threshold: Images that score under this are outliers: 0 takes none, 1 nearly all.
+    """
 
     enabled: bool = True
     threshold: Threshold = 0.5
@@ -94,7 +101,12 @@ class MonochromeConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SkewedConfig:
-    """Colour distributions far from the data set's own. Images scoring under `threshold` are outliers."""
+    """Colour distributions far from the data set's own.
+
+    Attributes:
+        enabled: Whether the issue is looked for at all.
+        threshold: Images that score under this are outliers: 0 takes none, 1 nearly all.
+    """
 
     enabled: bool = True
     threshold: Threshold = 0.5
@@ -102,7 +114,12 @@ class SkewedConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BlurryConfig:
-    """Images without fine detail. Images scoring under `threshold` are outliers."""
+    """Images without fine detail.
+
+    Attributes:
+        enabled: Whether the issue is looked for at all.
+        threshold: Images that score under this are outliers: 0 takes none, 1 nearly all.
+    """
 
     enabled: bool = True
     threshold: Threshold = 0.5
@@ -110,7 +127,12 @@ class BlurryConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LowResolutionConfig:
-    """Images whose short side is under `min_side_px`."""
+    """Images that are too small.
+
+    Attributes:
+        enabled: Whether the issue is looked for at all.
+        min_side_px: Images whose short side is under this are outliers.
+    """
 
     enabled: bool = True
     min_side_px: Positive = 256
@@ -118,7 +140,13 @@ class LowResolutionConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ExtremeAspectConfig:
-    """Images narrower than `min_aspect` or wider than `max_aspect` (width over height)."""
+    """Images that are too long.
+
+    Attributes:
+        enabled: Whether the issue is looked for at all.
+        min_aspect: Narrower images are outliers (width over height).
+        max_aspect: Wider images are outliers.
+    """
 
     enabled: bool = True
     min_aspect: Annotated[float, Gt(0.0), Le(1.0)] = 0.5

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 from recolor.config import Config
 from recolor.detect import ISSUES, count_singly, detect_issue
@@ -19,10 +20,11 @@ from recolor.measure import MeasurePart, measure_part, measuring, merge_measurem
 from recolor.parallel import run_parallel, worker_count
 from recolor.select import select
 from recolor.shards import finish_shards, plan_shards, sharding, write_shard
-from recolor.stage import Outcome, require_record
+from recolor.stage import Outcome, current_record, require_record
 from recolor.workspace import Workspace
 
 Stage = Callable[[Workspace, Path, Config], Outcome]
+DeviceStage = Literal["train-generator", "train-refiner", "evaluate"]
 
 
 def measure(workspace: Workspace, images: Path, config: Config) -> Outcome:
@@ -108,6 +110,19 @@ def evaluate(workspace: Workspace, images: Path, config: Config) -> Outcome:
 
     del images
     return measure_models(workspace, config)
+
+
+def is_current(stage: DeviceStage, workspace: Workspace, config: Config) -> bool:
+    """Whether a stage that needs a device would find its work done, and so needs none.
+
+    Raises:
+        MissingStageError: What it starts from has not been made; names the stage to run.
+    """
+    from recolor.evaluate import evaluation_part
+    from recolor.train import GENERATOR, REFINER
+
+    parts = {"train-generator": GENERATOR.part, "train-refiner": REFINER.part, "evaluate": evaluation_part}
+    return current_record(parts[stage](workspace, config)) is not None
 
 
 def _index(workspace: Workspace, images: Path, config: Config) -> Outcome:

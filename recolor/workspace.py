@@ -112,7 +112,10 @@ def remembered_images(workspace: Workspace) -> Path:
     try:
         return Path(os.fsdecode((workspace.internal / "images").read_bytes()))
     except FileNotFoundError as error:
-        raise InputError(f"{workspace.root}: no folder was indexed here yet. Give it with --images.") from error
+        raise InputError(
+            f"{workspace.root}: no folder was indexed here yet. Say which: --images FOLDER, or to a deployment"
+            " -p images=FOLDER."
+        ) from error
 
 
 @contextmanager

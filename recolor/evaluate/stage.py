@@ -40,13 +40,21 @@ def evaluate(workspace: Workspace, config: Config) -> Outcome:
         ConfigError: CUDA was asked for and is not there, or a package that a metric needs is not installed.
         DamagedError: A shard or a model was changed while it was read; names it.
     """
+    return run_part(evaluation_part(workspace, config), partial(_build, workspace, config))
+
+
+def evaluation_part(workspace: Workspace, config: Config) -> Part:
+    """What an evaluation is keyed by and what it makes.
+
+    Raises:
+        MissingStageError: The shards or a model have not been made; names the stage to run.
+    """
     # Where it is computed, and where weights lie, is no part of the key: the weights count by their content.
     settings = replace(config.evaluate, device="auto", lpips_weights="", inception_weights="")
     outputs = tuple(workspace.evaluation / name for name in FILES)
     sources = {"shards": index_path(workspace)}
     sources |= {name: workspace.models / name / MODEL_FILE for name in ("generator", "refiner")}
-    part = Part(workspace, STAGE, VERSION, settings, _inputs(workspace, config.evaluate), outputs, sources)
-    return run_part(part, partial(_build, workspace, config))
+    return Part(workspace, STAGE, VERSION, settings, _inputs(workspace, config.evaluate), outputs, sources)
 
 
 def measure_split(workspace: Workspace, config: Config, models: tuple[Model, ...]) -> Evaluation:

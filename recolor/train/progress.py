@@ -12,9 +12,12 @@ from recolor.errors import TrainingError
 from recolor.train.group import leads
 from recolor.train.metrics import Metric, write_metrics_so_far
 from recolor.train.step import State, Training
+from recolor.training_status import TrainingStatus, drop_status, write_status
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
+
+STATUS_EVERY_S = 1.0
 
 
 class Progress:
@@ -23,8 +26,8 @@ class Progress:
     Of several processes that train together, the first one shows and writes.
 
     Args:
-        training: Writes into its folder: `metrics_so_far.parquet`, and `tensorboard/<start of key>/` if that is
-            asked for.
+        training: Writes into its folder: `metrics_so_far.parquet`, `progress.json` (see `recolor.training_status`),
+            and `tensorboard/<start of key>/` if that is asked for.
         state: Before the first step to show.
     """
 
@@ -34,6 +37,7 @@ class Progress:
         self._bar = self._open.enter_context(_bar(training, state.step))
         self._curves: SummaryWriter | None = None
         self._written_rows, self._told_rows = 0, 0
+        self._status_step, self._status_at_s = state.step, time.monotonic()
         training.folder.mkdir(parents=True, exist_ok=True)
         if training.config.tensorboard and leads():
             folder = training.folder / "tensorboard" / training.key[:16]
@@ -48,18 +52,22 @@ class Progress:
     ) -> None:
         """Closes the bar and TensorBoard's file; where it ends with an error, the metrics show how it came to that."""
         self._open.close()
+        if leads():
+            drop_status(self._training.folder)
         if isinstance(error, TrainingError) and leads():
             write_metrics_so_far(self._training.folder, self._state.metrics, 0)
 
     def advance(self) -> None:
         """Counts a step."""
         self._bar.update(self._training.config.batch_images)
+        passed_s = time.monotonic() - self._status_at_s
+        if passed_s >= STATUS_EVERY_S and leads():
+            self._write_status(passed_s)
 
     def tell(self) -> None:
         """Shows what was measured since it was last called."""
         metrics = self._state.metrics
-        loss = next(loss for _, split, loss, _ in reversed(metrics) if split == "train")
-        self._bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
+        self._bar.set_postfix(loss=f"{_last_loss(metrics):.4f}", refresh=False)
         if self._curves is not None:
             _draw(self._curves, metrics[self._told_rows :])
             self._told_rows = len(metrics)
@@ -73,6 +81,17 @@ class Progress:
         """Has TensorBoard's file hold all that a checkpoint does, so that a resumed training leaves no gap in it."""
         if self._curves is not None:
             self._curves.flush()
+
+    def _write_status(self, passed_s: float) -> None:
+        step, config = self._state.step, self._training.config
+        images_per_s = (step - self._status_step) * config.batch_images / passed_s
+        status = TrainingStatus(step, config.steps, round(images_per_s, 1), _last_loss(self._state.metrics))
+        write_status(self._training.folder, status)
+        self._status_step, self._status_at_s = step, time.monotonic()
+
+
+def _last_loss(metrics: list[Metric]) -> float | None:
+    return next((loss for _, split, loss, _ in reversed(metrics) if split == "train"), None)
 
 
 def _bar(training: Training, start_step: int) -> "tqdm[NoReturn]":

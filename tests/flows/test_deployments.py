@@ -1,167 +1,295 @@
-"""The README's lines for a server, a worker and deployments, typed as they stand there, on loopback."""
+"""`recolor up` on loopback, and what is typed beside it: runs, stages again, faults of the one who types."""
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
 from recolor.frames import read_manifest
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 PROJECT = Path(__file__).parents[2]
 DEPLOYMENTS = {"clean-and-train", "clean", "shard", "train-generator", "train-refiner", "evaluate"}
+ARTIFACTS = {
+    "outliers", "metrics", "report-html", "pictures-png", "pictures", "clean-and-train-parts",
+    "measure-progress", "shard-progress", "train-generator-progress", "train-refiner-progress",
+    *(f"{name}-parts" for name in DEPLOYMENTS),
+}  # fmt: skip
+
+
+def free_port():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
 
 
 class Site:
-    """A server with a worker, and the command line that talks to them."""
+    """`recolor up`, and the command line that talks to it."""
 
-    def __init__(self, home):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        self.port = str(port)
-        self.url = f"http://127.0.0.1:{port}/api"
-        self.home = home
-        self.env = {
-            **os.environ,
-            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
-            "PWD": str(PROJECT),
-            "PREFECT_HOME": str(home),
-            "PREFECT_API_URL": self.url,
-            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-            "DO_NOT_TRACK": "1",
-        }
-        self.services = []
+    def __init__(self, home, *words):
+        self.port, self.home, self.words = free_port(), home, words
+        self.url = f"http://127.0.0.1:{self.port}/api"
+        programs = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+        self.env = {**os.environ, "PATH": programs, "PREFECT_HOME": str(home)}
+        self.process = None
 
-    def start(self, *words):
-        with (self.home / f"{words[0]}.log").open("w") as log:
-            command = ["prefect", *words]
-            self.services.append(
-                subprocess.Popen(command, cwd=PROJECT, env=self.env, stdout=log, stderr=log, start_new_session=True)
+    def start(self):
+        command = ["recolor", "up", "--port", str(self.port), *self.words]
+        with self.log.open("ab") as log:
+            # As a terminal's job: Ctrl-C reaches the process group.
+            self.process = subprocess.Popen(
+                command, cwd=PROJECT, env=self.env, stdout=log, stderr=log, start_new_session=True
             )
 
+    @property
+    def log(self):
+        return self.home / "up.log"
+
+    def wait_for(self, condition):
+        """Waits until it is true, or fails with what `recolor up` has said."""
+        deadline = time.monotonic() + 600
+        while time.monotonic() < deadline and self.process.poll() is None:
+            if found := condition():
+                return found
+            time.sleep(0.5)
+        return pytest.fail(f"it did not come to that: {self.log.read_text()[-3000:]}")
+
     def call(self, *words):
+        """Types a line; Prefect is told of the port and of nothing else."""
+        env = {**self.env, "PREFECT_API_URL": self.url}
         return subprocess.run(
-            ["prefect", "--no-prompt", *words],
+            words,
             cwd=PROJECT,
-            env=self.env,
+            env=env,
             check=False,
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=1000,
+            stdin=subprocess.DEVNULL,
         )
+
+    def run(self, deployment, *words):
+        done = self.call("prefect", "deployment", "run", deployment, "--watch", *words)
+        assert done.returncode == 0, done.stdout + done.stderr + self.log.read_text()[-3000:]
 
     def post(self, path, body):
         reply = httpx.post(f"{self.url}/{path}", json=body, timeout=60)
         reply.raise_for_status()
         return reply.json()
 
-    def wait_until(self, path):
-        deadline = time.monotonic() + 120
-        while time.monotonic() < deadline:
-            try:
-                if httpx.get(f"{self.url}/{path}", timeout=10).is_success:
-                    return
-            except httpx.TransportError:
-                pass
-            time.sleep(0.5)
-        pytest.fail(f"{path} did not answer within 120 s: {(self.home / 'server.log').read_text()[-2000:]}")
+    def create(self, name, parameters):
+        """Triggers a deployment's run, as the UI's form does; its id."""
+        [deployment] = self.post("deployments/filter", {"deployments": {"name": {"any_": [name]}}})
+        return self.post(f"deployments/{deployment['id']}/create_flow_run", {"parameters": parameters})["id"]
 
-    def stop(self):
-        for service in reversed(self.services):
-            os.killpg(service.pid, signal.SIGTERM)
-        for service in self.services:
-            try:
-                service.wait(30)
-            except subprocess.TimeoutExpired:
-                os.killpg(service.pid, signal.SIGKILL)
-                service.wait()
+    def run_of(self, flow_run_id):
+        return self.post("flow_runs/filter", {"flow_runs": {"id": {"any_": [flow_run_id]}}})[0]
+
+    def answers(self):
+        try:
+            return httpx.get(f"{self.url}/health", timeout=10).is_success
+        except httpx.TransportError:
+            return False
+
+    def runs(self, flow):
+        return self.post("flow_runs/filter", {"flows": {"name": {"any_": [flow]}}, "sort": "START_TIME_DESC"})
+
+    def artifacts(self, flow_run):
+        """The artifacts of a run and of its tasks, by key."""
+        found = self.post("artifacts/filter", {"flow_runs": {"id": {"any_": [flow_run["id"]]}}})
+        return {artifact["key"]: artifact for artifact in found}
+
+    def task_states(self, flow_run):
+        """Names and states of a run's tasks; the server has them a moment after the run has ended."""
+        before, found = None, {}
+        while found != before or not found:
+            time.sleep(2)
+            runs = self.post("task_runs/filter", {"flow_runs": {"id": {"any_": [flow_run["id"]]}}})
+            before, found = found, {task["name"]: task["state"]["name"] for task in runs}
+        return found
+
+    def logs(self, flow_run_id):
+        found = self.post("logs/filter", {"logs": {"flow_run_id": {"any_": [flow_run_id]}}})
+        return [line["message"] for line in found]
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory):
-    site = Site(tmp_path_factory.mktemp("prefect"))
-    try:
-        site.start("server", "start", "--port", site.port)
-        site.wait_until("health")
-        site.start("worker", "start", "--pool", "local", "--type", "process")
-        site.wait_until("work_pools/local")
-        deployed = site.call("deploy", "--all")
-        assert deployed.returncode == 0, deployed.stdout + deployed.stderr
+def space(tmp_path_factory, tiny):
+    """A workspace whose own settings are the tiny ones, so that nothing need be said in the command."""
+    space = tmp_path_factory.mktemp("site") / "space"
+    space.mkdir()
+    (space / "recolor.toml").write_text("".join(f"{key} = {json.dumps(value)}\n" for key, value in dotted(tiny)))
+    return space
+
+
+def dotted(settings, at=""):
+    for key, value in settings.items():
+        if isinstance(value, dict):
+            yield from dotted(value, f"{at}{key}.")
+        else:
+            yield at + key, value
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory, images, space):
+    site = Site(tmp_path_factory.mktemp("prefect"), "--images", str(images), "--workspace", str(space))
+    with ended_at_last(site):
+        site.start()
+        site.wait_for(lambda: "prefect deployment run clean-and-train" in site.log.read_text())
         yield site
+
+
+@contextmanager
+def ended_at_last(site):
+    try:
+        yield
     finally:
-        site.stop()
+        if site.process is not None and site.process.poll() is None:
+            site.process.terminate()
+            site.process.wait(60)
 
 
-def run(site, deployment, **parameters):
-    """Runs a deployment as one would by hand, and waits for its end."""
-    given = [word for name, value in parameters.items() for word in ("-p", f"{name}={value}")]
-    return site.call("deployment", "run", deployment, "--watch", *given)
-
-
-def last_flow_run(site, flow):
-    body = {"flows": {"name": {"any_": [flow]}}, "sort": "START_TIME_DESC", "limit": 1}
-    return site.post("flow_runs/filter", body)[0]
-
-
-def task_states(site, flow_run):
-    """Names and states of a run's tasks; the server has them a moment after the run has ended."""
-    before, found = None, {}
-    while found != before or not found:
-        time.sleep(2)
-        runs = site.post("task_runs/filter", {"flow_runs": {"id": {"any_": [flow_run["id"]]}}})
-        before, found = found, {task["name"]: task["state"]["name"] for task in runs}
-    return found
-
-
-def test_every_flow_is_deployed_by_its_name_with_described_parameters(site):
+def test_every_flow_is_deployed_by_its_name_with_described_parameters(site, images, space):
     deployments = {found["name"]: found for found in site.post("deployments/filter", {})}
     assert set(deployments) == DEPLOYMENTS
     for deployment in deployments.values():
         properties = deployment["parameter_openapi_schema"]["properties"]
-        assert set(properties) == {"images", "workspace", "preset", "settings"}
+        more = {"stages"} if deployment["name"] == "clean-and-train" else set()
+        assert set(properties) == {"images", "workspace", "preset", "settings"} | more
         assert all(found.get("description") for found in properties.values())
+        assert deployment["parameters"] == {"images": str(images), "workspace": str(space)}
+        assert deployment["description"]
+    limits = {found["name"]: found["limit"] for found in site.post("v2/concurrency_limits/filter", {})}
+    assert limits["cpu"] == 1
+    assert limits["gpu"] >= 1
 
 
-def test_a_worker_cleans_and_trains_then_redoes_only_what_another_threshold_changes(site, images, tiny, tmp_path):
-    space = tmp_path / "space"
-    settings = json.dumps(tiny)
-    whole = run(site, "clean-and-train/clean-and-train", images=images, workspace=space, settings=settings)
-    assert whole.returncode == 0, whole.stdout + whole.stderr
-    assert last_flow_run(site, "clean-and-train")["state"]["type"] == "COMPLETED"
+def test_everything_runs_by_the_literal_words_and_a_stage_again_redoes_only_what_a_threshold_changes(
+    site, images, space
+):
+    site.run("clean-and-train")
+    whole = site.runs("clean-and-train")[0]
+    assert whole["state"]["type"] == "COMPLETED"
+    name, data_set, key = whole["name"].split(" · ")
+    assert (name, data_set) == ("clean-and-train", images.name)
+    assert int(key, 16) >= 0
     assert (space / "data" / "evaluation" / "report.html").stat().st_size > 10_000
-    keys = {found["key"] for found in site.post("artifacts/filter", {})}
-    assert {"outliers", "metrics", "report-html", "pictures-png", "measure-progress", "shard-progress"} <= keys
+    artifacts = {found["key"]: found for found in site.post("artifacts/filter", {})}
+    assert set(artifacts) >= ARTIFACTS
+    assert artifacts["pictures"]["data"].startswith("data:image/jpeg;base64,")
+    for long in ("measure", "shard", "train-generator", "train-refiner"):
+        assert artifacts[f"{long}-progress"]["data"] == 100
+    rows = {row["issue"]: row["outliers"] for row in json.loads(artifacts["outliers"]["data"])}
+    assert rows["kept"] == len(read_manifest(space / "manifests" / "clean.parquet"))
 
     blurry = len(read_manifest(space / "manifests" / "blurry.parquet"))
-    stricter = json.dumps({**tiny, "blurry": {"threshold": 0.9}})
-    alone = run(site, "clean/clean", workspace=space, settings=stricter)
-    assert alone.returncode == 0, alone.stdout + alone.stderr
-    states = task_states(site, last_flow_run(site, "clean"))
+    assert rows["blurry"] == blurry
+    site.run("clean", "-p", "blurry.threshold=0.9")
+    alone = site.runs("clean")[0]
+    assert alone["parameters"]["settings"] == {"blurry": {"threshold": 0.9}}
+    states = site.task_states(alone)
     assert states.pop("detect blurry") == "Completed"
-    assert {name for name, state in states.items() if state != "Cached"} <= {
-        name for name in states if name.startswith("select")
-    }
+    assert {name.split("-")[0] for name, state in states.items() if state != "Cached"} == {"select"}
+    assert not any(name.startswith("measure ") for name in states), "parts that are done must not be submitted"
     assert len(read_manifest(space / "manifests" / "blurry.parquet")) > blurry
+    [row] = json.loads(site.artifacts(alone)["clean-parts"]["data"])
+    assert (row["state"], row["parts built"]) == ("Completed", 2)
+    assert row["parts reused"] > 5
 
 
-def test_a_bad_parameter_is_refused_when_the_run_is_created(site, tmp_path):
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [("blurry.threshold=3", "settings.blurry.threshold"), ("blury.threshold=0.4", "'blury.threshold'")],
+)
+def test_a_bad_word_is_refused_when_the_run_is_created(site, word, said):
     before = len(site.post("flow_runs/filter", {}))
-    refused = run(site, "clean/clean", workspace=tmp_path, settings=json.dumps({"blurry": {"threshold": 3}}))
+    refused = site.call("prefect", "deployment", "run", "clean-and-train", "-p", word)
     assert refused.returncode != 0
-    assert "threshold" in refused.stdout + refused.stderr
+    assert said in " ".join((refused.stdout + refused.stderr).split())
+    assert len(site.post("flow_runs/filter", {})) == before
+
+
+@pytest.mark.parametrize(
+    ("parameters", "said"),
+    [
+        ({"settings": {"blurry": {"threshold": 3}}}, "settings.blurry.threshold"),
+        ({"settings": {"blury": {"threshold": 0.4}}}, "blury"),
+        ({"stages": ["clean", "polish"]}, "'polish' is not one of"),
+        ({"stages": []}, "stages"),
+        ({"preset": "huge"}, "preset"),
+    ],
+)
+def test_a_bad_parameter_of_the_form_is_refused_by_the_server(site, parameters, said):
+    before = len(site.post("flow_runs/filter", {}))
+    with pytest.raises(httpx.HTTPStatusError) as refused:
+        site.create("clean-and-train", parameters)
+    assert refused.value.response.status_code == 409
+    assert said in refused.value.response.text
     assert len(site.post("flow_runs/filter", {})) == before
 
 
 def test_a_failed_run_says_why(site, tmp_path):
-    failed = run(site, "clean/clean", images=tmp_path / "nowhere", workspace=tmp_path)
-    assert failed.returncode != 0
-    assert "no such folder" in last_flow_run(site, "clean")["state"]["message"]
+    created = site.create("clean", {"images": str(tmp_path / "nowhere")})
+    failed = site.wait_for(lambda: (run := site.run_of(created))["state"]["type"] == "FAILED" and run)
+    assert "no such folder" in failed["state"]["message"]
+
+
+def seconds_of_training(workspace):
+    """When a training began and ended, as its record has it."""
+    record = workspace / "data" / "models" / "generator" / "model.safetensors.record.json"
+    ended = record.stat().st_mtime
+    return ended - json.loads(record.read_text())["seconds_s"], ended
+
+
+def test_two_triggered_trainings_queue_up_for_the_device(site, space, tmp_path):
+    limit = {"names": ["cpu"], "slots": 1, "mode": "concurrency"}
+    spaces = [shutil.copytree(space, tmp_path / name) for name in ("one", "other")]
+    site.post("v2/concurrency_limits/increment", limit)  # a run that is longer than any of these
+    settings = {"generator": {"train": {"seed": 1, "steps": 40}}}
+    created = [site.create("train-generator", {"workspace": str(place), "settings": settings}) for place in spaces]
+    site.wait_for(lambda: all(any("Waits for the CPU" in line for line in site.logs(run)) for run in created))
+    assert list(tmp_path.rglob("progress.json")) == []
+    site.post("v2/concurrency_limits/decrement", {**limit, "occupancy_seconds": 1})
+    site.wait_for(lambda: {site.run_of(run)["state"]["type"] for run in created} == {"COMPLETED"})
+    (_, first_end), (second_start, _) = sorted(map(seconds_of_training, spaces))
+    assert first_end <= second_start + 0.05
+
+
+def test_a_second_one_on_the_same_port_says_so(site):
+    refused = site.call("recolor", "up", "--port", str(site.port))
+    assert refused.returncode == 1
+    assert f"port {site.port} is taken" in refused.stderr
+    assert f"--port {site.port + 1}" in refused.stderr
+
+
+def test_killed_in_the_middle_of_a_run_it_leaves_nothing_and_says_so_when_it_is_started_again(site, space):
+    killed = site.create("train-generator", {"settings": {"generator": {"train": {"seed": 2, "steps": 100_000}}}})
+    status = space / "data" / "models" / "generator" / "progress.json"
+    site.wait_for(status.is_file)
+    started = psutil.Process(site.process.pid).children(recursive=True)
+    assert len(started) >= 3, "server, worker, run"
+    site.process.kill()
+    site.process.wait()
+    _, alive = psutil.wait_procs(started, timeout=30)
+    assert alive == []
+
+    site.start()
+    site.wait_for(site.answers)
+    site.wait_for(lambda: site.run_of(killed)["state"]["type"] == "CRASHED")
+    assert "recolor up" in site.run_of(killed)["state"]["message"]
+    started = psutil.Process(site.process.pid).children(recursive=True)
+    os.killpg(site.process.pid, signal.SIGINT)
+    assert site.process.wait(60) == 130
+    _, alive = psutil.wait_procs(started, timeout=30)
+    assert alive == []

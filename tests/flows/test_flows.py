@@ -2,7 +2,11 @@
 
 import os
 import shutil
+import subprocess
+import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 
 import pytest
 from prefect.client.orchestration import get_client
@@ -73,7 +77,15 @@ def test_clean_and_train_runs_everything_and_then_nothing_again(images, root, tm
     assert {"index", "measurements", "detect duplicate", "detect corrupt"} <= cached
 
     with get_client(sync_client=True) as client:
-        keys = {"outliers", "metrics", "report-html", "pictures-png", "measure-progress", "shard-progress"}
+        keys = {
+            "outliers",
+            "metrics",
+            "report-html",
+            "pictures-png",
+            "measure-progress",
+            "shard-progress",
+            "clean-parts",
+        }
         for key in keys:
             found = client.read_artifacts(artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=[key])))
             assert found, f"no artifact {key!r}"
@@ -133,6 +145,42 @@ def test_a_stage_alone_says_which_stage_it_needs(images, root, tiny):
 def test_errors_of_the_stages_reach_the_caller_as_they_are(tmp_path, root):
     with pytest.raises(RecolorError, match="no such folder"):
         clean(tmp_path / "none", root)
+
+
+HOLDER = """
+import sys
+from pathlib import Path
+from recolor.workspace import locked, open_workspace
+with locked(open_workspace(Path(sys.argv[1]))):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_run_waits_for_a_workspace_that_another_has_and_says_so_once(images, root, tiny, caplog):
+    command = [sys.executable, "-c", HOLDER, str(root)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout.readline() == "held\n"
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(copy_context().run, clean, images, root, None, Settings(**tiny))
+            while not (told := [line for line in caplog.messages if "waits for it" in line]):
+                time.sleep(0.1)
+            time.sleep(3)
+            assert not waiting.done()
+            assert not (root / "manifests").exists()
+            holder.stdin.close()
+            assert waiting.result().counts["images"] > 0
+    assert len([line for line in caplog.messages if "waits for it" in line]) == 1
+    assert f"process {holder.pid}" in told[0]
+
+
+def test_stages_are_chosen_and_a_run_of_none_or_of_an_unknown_one_is_refused(images, root, tiny):
+    [outcome] = clean_and_train(images, root, None, Settings(**tiny), ["clean"])
+    assert outcome.stage == "clean"
+    assert not (root / "data").exists()
+    for wrong in ([], ["polish"]):
+        with pytest.raises(ParameterTypeError):
+            clean_and_train(images, root, None, Settings(**tiny), wrong)
 
 
 def test_the_form_of_settings_has_every_setting_and_changes_none_by_itself():

@@ -11,6 +11,7 @@ from recolor.frames import read_manifest
 from recolor.train import progress as module
 from recolor.train.loop import train
 from recolor.train.metrics import METRICS_SO_FAR
+from recolor.training_status import read_status
 
 
 @pytest.fixture
@@ -47,6 +48,28 @@ def test_the_metrics_so_far_can_be_read_while_it_trains_and_are_gone_at_the_end(
         assert metrics == [metric for metric in trained.metrics if metric[0] <= done // 4 * 4]
     assert len(seen) == 24
     assert {path.name for path in tmp_path.iterdir()} == {"workspace", "checkpoints"}
+
+
+def test_the_status_tells_steps_and_loss_while_it_trains_and_is_gone_however_it_ends(
+    tmp_path, sets, make_training, painter_loss, *, config, monkeypatch
+):
+    monkeypatch.setattr(module, "STATUS_EVERY_S", 0.0)
+    seen = []
+    breaks_off = _interrupted(painter_loss, 15)
+
+    def loss(model, batch):
+        if model.training:
+            seen.append(read_status(tmp_path))
+        return breaks_off(model, batch)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(make_training(config, loss=loss), *sets)
+    assert seen[0] is None
+    assert [(status.step, status.steps) for status in seen[1:]] == [(step, 24) for step in range(1, 15)]
+    assert all(status.images_per_s > 0 for status in seen[1:])
+    assert seen[1].loss is None
+    assert seen[14].loss > 0
+    assert read_status(tmp_path) is None
 
 
 def test_the_bar_shows_loss_rate_and_remaining_time_of_what_is_left(
