@@ -10,10 +10,11 @@ from prefect import Flow, flow
 from prefect.runtime import flow_run
 from pydantic import BaseModel, ConfigDict, create_model
 
+from flows.runners import check_runner
 from recolor.config import Config
 from recolor.presets import Preset
 from recolor.settings import load_config, overlay
-from recolor.workspace import Workspace, locked, open_workspace, remembered_images
+from recolor.workspace import Workspace, locked, open_workspace, refuse_url, remembered_images
 
 T = TypeVar("T")
 
@@ -67,15 +68,19 @@ def opened(images: Path | None, workspace: Path, preset: Preset | None, settings
     """Checks the settings, then holds the workspace for as long as the flow runs.
 
     Raises:
-        ConfigError: A setting is not allowed; nothing was started.
+        ConfigError: A setting is not allowed, or a cluster cannot do the work; nothing was started.
         WorkspaceBusyError: Another run holds the workspace.
     """
+    refuse_url(workspace, "workspace")
+    if images is not None:
+        refuse_url(images, "images")
     own = Workspace(workspace.expanduser()).settings_file
     base = load_config(preset, own if own.is_file() else None)
     config = overlay(base, settings.model_dump(exclude_none=True))
     place = open_workspace(workspace)
     with locked(place):
-        folder = images.expanduser() if images else remembered_images(place)
+        folder = images.expanduser().absolute() if images else remembered_images(place)
+        check_runner(config.execution, place, folder)
         yield Run(place, folder, config)
 
 
