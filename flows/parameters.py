@@ -14,13 +14,14 @@ from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
 from flows.forms import Settings
+from flows.runners import check_runner
 from flows.shown import show_outcomes, shown
 from recolor.config import Config, ExecutionConfig
 from recolor.errors import RecolorError, WorkspaceBusyError
 from recolor.presets import Preset
 from recolor.settings import load_config, overlay
 from recolor.stage import Outcome, fingerprint
-from recolor.workspace import Workspace, locked, open_workspace, remembered_images
+from recolor.workspace import Workspace, locked, open_workspace, refuse_url, remembered_images
 
 T = TypeVar("T")
 
@@ -54,12 +55,17 @@ def opened(images: Path | None, workspace: Path, preset: Preset | None, settings
     """Checks the settings, then holds the workspace for as long as the flow runs; waits while another run has it.
 
     Raises:
-        ConfigError: A setting is not allowed; nothing was started.
+        ConfigError: A setting is not allowed, or a cluster cannot do the work; nothing was started.
     """
+    refuse_url(workspace, "workspace")
+    if images is not None:
+        refuse_url(images, "images")
     config = _config(workspace, preset, settings)
     place = open_workspace(workspace)
     with _when_free(place):
-        yield Run(place, _images(images, place), config)
+        folder = _images(images, place)
+        check_runner(config.execution, place, folder)
+        yield Run(place, folder, config)
 
 
 def run_flow(name: str) -> Callable[[Callable[[Run], Outcome]], Flow[..., Outcome | State[Outcome]]]:
@@ -112,7 +118,7 @@ def _config(workspace: Path, preset: Preset | None, settings: Settings) -> Confi
 
 
 def _images(images: Path | None, workspace: Workspace) -> Path:
-    return images.expanduser() if images else remembered_images(workspace)
+    return images.expanduser().absolute() if images else remembered_images(workspace)
 
 
 @contextmanager

@@ -8,12 +8,12 @@ from prefect import Flow, Task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.futures import PrefectFuture, as_completed
-from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.parameters import Run
+from flows.runners import task_runner
 from flows.shown import Progress
 from recolor.config import ExecutionConfig
-from recolor.parallel import raise_together, worker_count
+from recolor.parallel import raise_together
 from recolor.stage import Outcome
 
 P = TypeVar("P")
@@ -92,8 +92,7 @@ def run_parts(
     """
     if not parts:
         return []
-    pool: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=worker_count(execution or run.config.execution))
-    with pool as runner:
+    with task_runner(execution or run.config.execution) as runner:
         futures: dict[PrefectFuture[Any], P] = {runner.submit(work, {"run": run, "part": part}): part for part in parts}
         _show_progress(futures, images, label, tell)
         return _all_finished(list(futures), label)

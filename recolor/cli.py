@@ -2,6 +2,7 @@
 
 import importlib.util
 import io
+import json
 import logging
 import os
 import subprocess
@@ -9,12 +10,12 @@ import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import click
 
 from recolor import __version__
-from recolor.config import ColorizeDevice
+from recolor.config import ColorizeDevice, Runner
 from recolor.errors import ConfigError, InputError
 from recolor.invocation import (
     Target,
@@ -312,8 +313,16 @@ def evaluate(
 @cli.command()
 @stage_options
 @click.option("--prefect", is_flag=True, help="Run the same stages as a Prefect flow (its own server if none is set).")
-def run(target: Target, prefect: bool) -> None:
-    """Run the whole pipeline, from the folder to the report."""
+@click.option("--runner", type=click.Choice(get_args(Runner)), help="Who decodes; dask needs --prefect.  [auto]")
+@click.option("--dask-address", metavar="ADDRESS", help="The cluster's scheduler, such as tcp://10.0.0.1:8786.")
+def run(target: Target, prefect: bool, runner: str | None, dask_address: str | None) -> None:
+    """Run the whole pipeline, from the folder to the report.
+
+    On a Dask cluster, photographs and workspace are on a file system that every worker sees at the same paths.
+    """
+    given = {"runner": runner, "dask_address": dask_address}
+    words = [f"execution.{name}={json.dumps(value)}" for name, value in given.items() if value is not None]
+    target = replace(target, words=(*target.words, *words))
     if prefect:
         _run_flow(target)
     else:
@@ -539,6 +548,8 @@ def _run_stages(names: list[str] | None, target: Target) -> None:
     from recolor.pipeline import STAGES, check_can_train, run_stages
 
     stages = {name: STAGES[name] for name in names or STAGES}
+    if config.execution.runner == "dask" and {"measure", "shard"} & set(stages):
+        raise ConfigError("execution.runner = 'dask': the flows alone run on a cluster. Use `recolor run --prefect`.")
     check_can_train(stages, config)
     workspace = open_workspace(target.workspace)
     with locked(workspace):

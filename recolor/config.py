@@ -18,6 +18,7 @@ Positive = Annotated[int, Ge(1)]
 Seed = Annotated[int, Ge(0), Lt(2**63)]
 DeviceName = Literal["auto", "cpu", "cuda"]
 ColorizeDevice = Literal["auto", "cpu", "cuda", "mps"]
+Runner = Literal["auto", "threads", "processes", "dask"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -349,12 +350,19 @@ class ExecutionConfig:
     """How the work is done. Nothing here changes a result, so nothing here is part of a key.
 
     Attributes:
-        workers: Parts under way at once; 0 is one for each core.
+        workers: Parts under way at once; 0 is one for each core. With `dask`, what the parts are cut for: give the
+            number of the cluster's threads.
         part_images: Images in one part of measuring.
+        runner: Who decodes: `threads` of this process; `processes` beside it, which a decoder that crashes does not
+            take along; the workers of a `dask` cluster, in the flows alone; `auto` is processes if there are images
+            enough to be worth starting them, else threads.
+        dask_address: The scheduler of the cluster, such as `tcp://10.0.0.1:8786`.
     """
 
     workers: Annotated[int, Ge(0), Le(256)] = 0
     part_images: Annotated[int, Ge(1), Le(8192)] = 512
+    runner: Runner = "auto"
+    dask_address: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -383,6 +391,11 @@ class Config:
 
 
 def _check_together(config: Config) -> None:
+    if config.execution.runner == "dask" and not config.execution.dask_address:
+        raise ConfigError(
+            "execution.runner = 'dask': which cluster? Start one (`dask scheduler`, `dask worker ADDRESS`) and give its"
+            " scheduler's address with --dask-address or execution.dask_address."
+        )
     if config.select.val_fraction == 0:
         raise ConfigError("select.val_fraction = 0: training needs a validation split. Allowed: above 0, below 0.5.")
     if config.select.test_fraction == 0 and config.evaluate.split == "test":

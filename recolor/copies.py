@@ -21,7 +21,8 @@ _TURNS = len(SYMMETRIES) - 1
 _SLICES = 8  # by lightness, from dark to light
 _REACH = 1000  # of a mark: what lightness may differ by
 _MOST_PAIRS = 1 << 20  # looked at in one go, and
-_MOST_PAIRS_EACH = 32  # more for each picture: at most 800 MB among a million pictures
+_MOST_PAIRS_EACH = 32  # more for each picture;
+_WAITING = 1 << 24  # of them wait to be looked at, 400 MB, as often there are too many, and then none is
 _SOME = 1 << 16  # pairs that are lists at a time
 _BEST_FEW = 16  # where there are more, the best of so many is grouped first
 _CROP = RELATIONS.index("crop")
@@ -52,9 +53,9 @@ class Pictures:
     """What is compared, best picture first.
 
     Attributes:
-        hashes_64: uint64 [pictures, 8 symmetries].
-        hashes_256: uint64 [pictures, 8 symmetries, 4].
-        windows_64: uint64 [pictures, 9 windows].
+        hashes_64: uint64 [pictures, 8 symmetries], or 1 if the others are not compared.
+        hashes_256: uint64 [pictures, 8 symmetries, 4], or 1.
+        windows_64: uint64 [pictures, 9 windows]; read for crops alone.
         windows_256: uint64 [pictures, 9 windows, 4].
         colours: float64 [pictures, 5]: mean and spread of L, mean a, b and chroma.
         config: Distances.
@@ -120,13 +121,16 @@ def _kept(rows: Indices, copies: Copies) -> Indices:
 
 def _pairs_among(rows: Indices, pictures: Pictures) -> _Pairs | None:
     """The pairs of copies among these rows, or nothing if there are too many pairs to look at."""
-    proposals, left = [], _MOST_PAIRS + _MOST_PAIRS_EACH * len(rows)
+    found, waiting, looked_at, seen = [], [], 0, 0
     for some in _proposals_among(rows, pictures):
-        proposals.append(some)
-        left -= len(some[0])
-        if left < 0:
+        waiting.append(some)
+        seen += len(some[0])
+        if seen > _MOST_PAIRS + _MOST_PAIRS_EACH * len(rows):
             return None
-    return _joined([_disposed(*some, pictures) for some in proposals])
+        if seen - looked_at > _WAITING:
+            found += [_disposed(*one, pictures) for one in waiting]
+            waiting, looked_at = [], seen
+    return _joined(found + [_disposed(*one, pictures) for one in waiting])
 
 
 def _proposals_among(rows: Indices, pictures: Pictures) -> Iterator[tuple[Indices, Indices, Indices]]:

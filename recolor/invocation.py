@@ -17,11 +17,26 @@ from recolor.errors import ConfigError, RecolorError
 from recolor.presets import PRESETS, Preset
 from recolor.settings import load_config
 from recolor.stage import Outcome
-from recolor.workspace import Workspace
+from recolor.workspace import Workspace, refuse_url
 
-images_option = click.option("--images", type=click.Path(path_type=Path), help="Folder of photographs.")
+
+def _folder(context: click.Context, option: click.Parameter, path: Path | None) -> Path | None:
+    """Stops before any work if it is a URL."""
+    del context
+    if path is not None:
+        refuse_url(path, option.opts[0])
+    return path
+
+
+images_option = click.option(
+    "--images", type=click.Path(path_type=Path), callback=_folder, help="Folder of photographs."
+)
 workspace_option = click.option(
-    "--workspace", type=click.Path(path_type=Path), default=Path(), help="Where manifests/ and data/ go.  [.]"
+    "--workspace",
+    type=click.Path(path_type=Path),
+    default=Path(),
+    callback=_folder,
+    help="Where manifests/ and data/ go.  [.]",
 )
 preset_option = click.option("--preset", type=click.Choice(PRESETS), help="Named settings to start from.  [default]")
 file_option = click.option(

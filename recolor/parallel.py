@@ -27,17 +27,18 @@ def worker_count(config: ExecutionConfig) -> int:
 
 @contextmanager
 def decoding(images: int, execution: ExecutionConfig) -> Iterator[bool]:
-    """While it is open, `in_process` has worker processes, if so many images are worth starting them.
+    """While it is open, `in_process` has worker processes: if they are asked for, or worth starting.
 
     Args:
         images: How many are going to be decoded.
-        execution: How many processes.
+        execution: How many processes, and whether there are any.
 
     Yields:
         Whether there are any.
     """
     workers = worker_count(execution)
-    apart = workers > 1 and images >= PROCESSES_FROM_IMAGES
+    worth = execution.runner == "auto" and workers > 1 and images >= PROCESSES_FROM_IMAGES
+    apart = execution.runner == "processes" or worth
     with worker_processes(workers if apart else 0):
         yield apart
 

@@ -5,11 +5,12 @@ import hashlib
 import io
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -22,6 +23,7 @@ from recolor.workspace import Workspace
 
 SELECT_VERSION = 2
 GROUP_DIGITS = 16
+_SPLITS = ("val", "test", "train")  # from 0 to 1
 
 Split = Literal["train", "val", "test"]
 
@@ -104,11 +106,19 @@ def split_of(group: str, config: SelectConfig) -> Split:
         group: The first 16 hexadecimal digits of the kept copy's SHA-256.
         config: Fractions and seed.
     """
-    digest = hashlib.sha256(f"{config.seed}:{group}".encode()).digest()
-    at = int.from_bytes(digest[:8]) / 2**64
-    if at < config.val_fraction:
-        return "val"
-    return "test" if at < config.val_fraction + config.test_fraction else "train"
+    split: Split = _splits(pa.chunked_array([[group]], pa.string()), config)[0].as_py()
+    return split
+
+
+def _splits(groups: pa.ChunkedArray, config: SelectConfig) -> pa.Array:
+    """The split of each group: where in 0..1 the SHA-256 of seed and group lies."""
+    prefix = f"{config.seed}:".encode()
+    codes = [np.zeros(0, np.int8)]
+    for some in groups.cast(pa.binary()).chunks:
+        digests = b"".join(hashlib.sha256(prefix + group).digest() for group in some.to_pylist())
+        at = np.frombuffer(digests, ">u8")[::4].astype(np.float64) / 2**64
+        codes.append((at >= config.val_fraction).astype(np.int8) + (at >= config.val_fraction + config.test_fraction))
+    return pa.array(_SPLITS, pa.string()).take(pa.array(np.concatenate(codes)))
 
 
 def detected_contents(sources: Mapping[str, Path]) -> dict[str, str]:
@@ -152,8 +162,7 @@ def _select(
     issues = {name: read_table(schema, sources[name]) for name, schema in ISSUES.items()}
     verdicts = _judge(issues, decisions, images)
     _replace_rejected(verdicts, issues["duplicate"], images)
-    rejected = [verdicts.get(path) is not None for path in images["path"].to_pylist()]
-    kept = images.filter(pa.array([not no for no in rejected], pa.bool_()))
+    kept = images.filter(pc.invert(_among(images, verdicts)))
     if not len(kept):
         raise InputError(_nothing_kept(len(images), verdicts))
     clean = _clean_table(kept, issues["duplicate"], config)
@@ -162,13 +171,19 @@ def _select(
     return {"images": len(images), "kept": len(kept), "rejected": len(verdicts), **_split_counts(clean)}
 
 
+def _among(images: pa.Table, paths: Iterable[str]) -> pa.ChunkedArray:
+    """Whether each image is one of these: bool [images]."""
+    return pc.is_in(images["path"], value_set=pa.array(list(paths), pa.string()))
+
+
 def _judge(issues: Mapping[str, pa.Table], decisions: Mapping[str, Decision], images: pa.Table) -> dict[str, _Verdict]:
     """The rejected images: by the detectors, corrected by the decisions."""
     verdicts: dict[str, _Verdict] = {}
     for name, table in issues.items():
         for path, reason, score in zip(*(table[column].to_pylist() for column in ("path", "reason", "score"))):
             verdicts.setdefault(path, _Verdict()).add(name, reason, score)
-    known, undecodable = set(images["path"].to_pylist() if decisions else ()), _undecodable(images)
+    known = set(images["path"].filter(_among(images, decisions)).to_pylist())
+    undecodable = _undecodable(images)
     for path, decision in decisions.items():
         if path not in known:
             _log.warning("decisions.csv, line %d: %r is not among the images; passed over.", decision.line, path)
@@ -206,28 +221,27 @@ def _undecodable(images: pa.Table) -> dict[str, str]:
 
 
 def _clean_table(kept: pa.Table, duplicates: pa.Table, config: SelectConfig) -> pa.Table:
-    group_of = dict(zip(duplicates["path"].to_pylist(), duplicates["group"].to_pylist()))
-    paths, shas = kept["path"].to_pylist(), kept["sha256"].to_pylist()
-    groups = [group_of.get(path, sha[:GROUP_DIGITS]) for path, sha in zip(paths, shas)]
-    columns: dict[str, Sequence[str]] = {"group": groups, "split": [split_of(group, config) for group in groups]}
-    arrays = [
-        pa.array(columns[name], pa.string()) if name in columns else kept[name].combine_chunks()
-        for name in CLEAN.arrow.names
-    ]
-    return pa.table(arrays, names=CLEAN.arrow.names)
+    copy = pc.index_in(kept["path"], value_set=duplicates["path"].combine_chunks())
+    own = pc.utf8_slice_codeunits(kept["sha256"], 0, GROUP_DIGITS)
+    groups = pc.coalesce(duplicates["group"].combine_chunks().take(copy), own)
+    columns = {"group": groups, "split": _splits(groups, config)}
+    return pa.table([columns[name] if name in columns else kept[name] for name in CLEAN.arrow.names], CLEAN.arrow.names)
 
 
 def _outlier_table(verdicts: Mapping[str, _Verdict]) -> pa.Table:
-    rows = [
-        {"path": path, "issues": verdict.issues, "reasons": verdict.reasons, "score": verdict.score}
-        for path, verdict in sorted(verdicts.items(), key=lambda item: item[0].encode("utf-8", "surrogateescape"))
+    rows = sorted(verdicts.items(), key=lambda item: item[0].encode("utf-8", "surrogateescape"))
+    columns = [
+        [path for path, _ in rows],
+        [verdict.issues for _, verdict in rows],
+        [verdict.reasons for _, verdict in rows],
+        [verdict.score for _, verdict in rows],
     ]
-    return pa.Table.from_pylist(rows, schema=OUTLIERS.arrow)
+    arrays = [pa.array(values, field.type) for values, field in zip(columns, OUTLIERS.arrow)]
+    return pa.table(arrays, schema=OUTLIERS.arrow)
 
 
 def _split_counts(clean: pa.Table) -> dict[str, int]:
-    found = Counter(clean["split"].to_pylist())
-    return {split: found[split] for split in ("train", "val", "test")}
+    return {split: pc.sum(pc.equal(clean["split"], split)).as_py() or 0 for split in ("train", "val", "test")}
 
 
 def _nothing_kept(images: int, verdicts: Mapping[str, _Verdict]) -> str:

@@ -1,6 +1,7 @@
 """Where everything of one project lives, and the lock that keeps two runs out of each other's way."""
 
 import os
+import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from recolor.errors import InputError, StorageError, WorkspaceBusyError
+from recolor.errors import ConfigError, InputError, StorageError, WorkspaceBusyError
 from recolor.storage import storage_errors, write_atomically
 
 # Records and checkpoints are written under such names first (see `storage.write_atomically`).
@@ -78,13 +79,37 @@ class Workspace:
         return self.manifests / f"{name}.parquet"
 
 
+def refuse_url(path: Path, option: str) -> None:
+    """Makes sure that a path is one of this machine's file system, before a folder `s3:` is made.
+
+    Args:
+        path: Of the photographs or of the workspace.
+        option: What gave it.
+
+    Raises:
+        ConfigError: It is the URL of an object store or a server.
+    """
+    if match := _URL.match(str(path)):
+        raise ConfigError(
+            f"{option}: a folder is needed here, and this is a URL ({match['scheme']}://). Recolor renames, locks and"
+            " maps files, which object stores cannot do: give a folder of a disk or of a shared file system (NFS,"
+            " Lustre, EFS), or copy the photographs to one. See docs/scale.md."
+        )
+
+
+# `Path` makes one slash of two; a single letter is a drive of Windows.
+_URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]+):/")
+
+
 def open_workspace(path: Path) -> Workspace:
     """Makes the folder if it is not there.
 
     Raises:
+        ConfigError: The path is a URL.
         InputError: The path is a file.
         StorageError: The folder cannot be made or written to.
     """
+    refuse_url(path, "--workspace")
     root = path.expanduser().absolute()
     if root.exists() and not root.is_dir():
         raise InputError(f"{root}: the workspace must be a folder, and this is a file.")

@@ -154,3 +154,11 @@ def test_exported_models_are_the_trained_ones_alone(tmp_path):
     exported = load_generator(out / "generator").model.state_dict()
     for name, tensor in generator.state_dict().items():
         torch.testing.assert_close(exported[name], tensor, rtol=1e-3, atol=1e-6)
+
+
+def test_a_cluster_is_refused_where_no_flow_runs(tmp_path):
+    options = ["--runner", "dask", "--dask-address", "tcp://127.0.0.1:1"]
+    done = recolor("run", *options, "--images", str(tmp_path), "--workspace", str(tmp_path / "space"))
+    assert done.returncode == 2
+    assert "recolor run --prefect" in done.stderr
+    assert not (tmp_path / "space").exists()

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 import recolor
 from recolor.errors import MissingStageError, SchemaError
 from recolor.frames import read_manifest
-from recolor.manifest import read_table, write_manifest
+from recolor.manifest import read_in_groups, read_table, write_manifest
 from recolor.schemas import INDEX, Column, Schema
 
 EVERY_TYPE = Schema(
@@ -130,3 +130,29 @@ def test_a_manifest_that_is_not_there_names_the_stage(tmp_path):
         read_table(INDEX, tmp_path / "index.parquet")
     with pytest.raises(MissingStageError, match="no such manifest"):
         read_manifest(str(tmp_path / "index.parquet"))
+
+
+def test_a_manifest_read_in_row_groups_is_the_same_in_pieces(tmp_path, monkeypatch):
+    monkeypatch.setattr("recolor.manifest.ROW_GROUP_ROWS", 10)
+    table = index_table(*(f"{number:03}" for number in range(25))).cast(INDEX.arrow)
+    write_manifest(INDEX, table, tmp_path / "index.parquet")
+    groups = list(read_in_groups(INDEX, tmp_path / "index.parquet", ["path", "mtime_ns"]))
+    assert [len(group) for group in groups] == [10, 10, 5]
+    assert pa.concat_tables(groups).equals(table.select(["path", "mtime_ns"]))
+    write_manifest(INDEX, table.slice(0, 0), tmp_path / "empty.parquet")
+    assert [len(group) for group in read_in_groups(INDEX, tmp_path / "empty.parquet", ["path"])] == [0]
+    with pytest.raises(MissingStageError, match="recolor index"):
+        next(read_in_groups(INDEX, tmp_path / "none.parquet", ["path"]))
+
+
+def test_a_filter_gives_the_rows_that_pandas_would_and_reads_only_the_columns_asked_for(tmp_path, monkeypatch):
+    monkeypatch.setattr("recolor.manifest.ROW_GROUP_ROWS", 10)
+    table = index_table(*(f"{number:03}" for number in range(95))).cast(INDEX.arrow)
+    write_manifest(INDEX, table, tmp_path / "index.parquet")
+    whole = read_manifest(tmp_path / "index.parquet")
+    some = read_manifest(tmp_path / "index.parquet", ["path"], [("path", ">=", "041"), ("path", "<", "057")])
+    expected = whole[(whole["path"] >= "041") & (whole["path"] < "057")][["path"]].reset_index(drop=True)
+    assert len(expected) == 16
+    pd.testing.assert_frame_equal(some, expected)
+    statistics = [pq.read_metadata(tmp_path / "index.parquet").row_group(at).column(0).statistics for at in range(10)]
+    assert [(one.min, one.max) for one in statistics][4] == ("040", "049")

@@ -1,4 +1,5 @@
 import io
+import os
 import signal
 import threading
 import time
@@ -9,7 +10,8 @@ from tqdm import tqdm
 from recolor import parallel
 from recolor.config import ExecutionConfig
 from recolor.errors import InputError, StorageError
-from recolor.parallel import run_parallel, worker_count
+from recolor.parallel import decoding, run_parallel, worker_count
+from recolor.processes import in_process
 
 
 def images(part):
@@ -117,3 +119,20 @@ def test_the_bar_says_what_it_is_told_after_each_part(monkeypatch):
 
 def test_nothing_is_told_where_no_bar_is_seen():
     assert run_parallel(int, range(3), ExecutionConfig(workers=2), "test", images, tell=lambda part: 1 / 0) == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("runner", "images", "apart"),
+    [
+        ("auto", 1, False),
+        ("auto", 10**6, True),
+        ("threads", 10**6, False),
+        ("processes", 1, True),
+        ("dask", 10**6, False),
+    ],
+)
+def test_the_runner_decides_who_decodes(runner, images, apart):
+    execution = ExecutionConfig(workers=2, runner=runner, dask_address="tcp://127.0.0.1:1")
+    with decoding(images, execution) as said:
+        assert said is apart
+        assert (in_process(os.getpid) != os.getpid()) is apart

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from recolor.errors import InputError, StorageError, WorkspaceBusyError
+from recolor.errors import ConfigError, InputError, StorageError, WorkspaceBusyError
 from recolor.workspace import Workspace, locked, open_workspace, remember_images, remembered_images
 
 HOLD = """
@@ -78,3 +78,31 @@ def test_the_image_folder_is_remembered_whatever_its_name(workspace, tmp_path):
     odd = tmp_path / os.fsdecode(b"caf\xe9 \n\xc3\xbc")
     remember_images(workspace, odd)
     assert remembered_images(Workspace(workspace.root)) == odd
+
+
+@pytest.mark.parametrize("url", ["s3://bucket/space", "gs://bucket/space", "https://example.org/space", "memory://x"])
+def test_a_url_is_refused_before_any_folder_is_made_of_it(url, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=rf"--workspace: .*{url.split(':')[0]}://.*shared file system"):
+        open_workspace(Path(url))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("option", ["--images", "--workspace"])
+def test_every_verb_refuses_a_url_as_a_setting_that_is_not_allowed(option, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "recolor.cli", "clean", option, "s3://bucket/photographs"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert option in done.stderr
+    assert "shared file system" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_names_with_a_colon_that_are_no_urls_are_folders(tmp_path):
+    assert open_workspace(tmp_path / "12:30" / "c:").root == tmp_path / "12:30" / "c:"

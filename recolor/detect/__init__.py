@@ -11,7 +11,7 @@ import pyarrow as pa
 from recolor.config import Config
 from recolor.detect import blurry, corrupt, duplicate, geometry, monochrome, skewed
 from recolor.errors import ConfigError
-from recolor.manifest import read_table, write_manifest
+from recolor.manifest import read_in_groups, write_manifest
 from recolor.schemas import ISSUES as ISSUE_SCHEMAS
 from recolor.schemas import MEASUREMENTS
 from recolor.stage import Outcome, Part, require_record, run_part
@@ -46,7 +46,10 @@ COLUMNS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     }
 )
 ISSUES: tuple[str, ...] = tuple(DETECTORS)
-_JUDGED_TOGETHER = ("duplicate", "skewed")  # images of these are outliers beside the others only
+# Images of these are outliers beside the others only -> what of some rows is kept in memory until all are there.
+_JUDGED_TOGETHER: Mapping[str, Detector] = MappingProxyType(
+    {"duplicate": duplicate.slim_duplicate, "skewed": skewed.slim_skewed}
+)
 
 
 def detect_issue(workspace: Workspace, name: str, config: Config) -> Outcome:
@@ -86,8 +89,20 @@ def count_singly(measurements: pa.Table, config: Config) -> Counter[str]:
 
 
 def _detect(name: str, settings: Any, source: Path, target: Path) -> dict[str, int]:
-    measurements = read_table(MEASUREMENTS, source, COLUMNS[name] if settings.enabled else ["path"])
     schema = ISSUE_SCHEMAS[name]
-    outliers = DETECTORS[name](measurements, settings) if settings.enabled else schema.arrow.empty_table()
+    columns = COLUMNS[name] if settings.enabled else ("path",)
+    groups = read_in_groups(MEASUREMENTS, source, columns)
+    if not settings.enabled:
+        images, outliers = sum(len(group) for group in groups), schema.arrow.empty_table()
+    elif name in _JUDGED_TOGETHER:
+        measurements = _joined([_JUDGED_TOGETHER[name](group, settings) for group in groups])
+        images, outliers = len(measurements), DETECTORS[name](measurements, settings)
+    else:
+        judged = [(len(group), DETECTORS[name](group, settings)) for group in groups]
+        images, outliers = sum(rows for rows, _ in judged), _joined([found for _, found in judged])
     write_manifest(schema, outliers, target)
-    return {"images": len(measurements), "outliers": len(outliers)}
+    return {"images": images, "outliers": len(outliers)}
+
+
+def _joined(tables: list[pa.Table]) -> pa.Table:
+    return tables[0] if len(tables) == 1 else pa.concat_tables(tables)

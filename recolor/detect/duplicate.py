@@ -11,10 +11,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from recolor.config import DuplicateConfig
-from recolor.copies import WINDOWS, Copies, Pictures, group_copies
+from recolor.copies import Copies, Pictures, group_copies
 from recolor.hamming import Hashes, Indices
 from recolor.outliers import THRESHOLD, column, outlier_table
-from recolor.schemas import DUPLICATE, RELATIONS, SYMMETRIES
+from recolor.schemas import DUPLICATE, RELATIONS
 
 _COLOURS = ("L_mean", "contrast", "a_mean", "b_mean", "chroma_mean")
 _FACTS = ("path", "sha256", "width_px", "height_px", "size_bytes")
@@ -56,6 +56,15 @@ def detect_duplicate(measurements: pa.Table, config: DuplicateConfig) -> pa.Tabl
     )
 
 
+def slim_duplicate(measurements: pa.Table, config: DuplicateConfig) -> pa.Table:
+    """The measurements without the hashes that are not compared: 760 bytes an image, or 120 of plain hashes alone."""
+    if not config.symmetries:
+        for name, plain_bytes in (("phash_64", 8), ("phash_256", 32)):
+            plain = pc.binary_slice(measurements[name], 0, plain_bytes).cast(pa.binary(plain_bytes))
+            measurements = measurements.set_column(measurements.column_names.index(name), name, plain)
+    return measurements if config.crops else measurements.drop_columns(["phash_64_windows", "phash_256_windows"])
+
+
 def _find_copies(measurements: pa.Table, config: DuplicateConfig) -> Copies:
     """Equal bytes first, then equal hashes, then near ones; each step goes on with the best of each group."""
     same = np.arange(len(measurements))
@@ -63,17 +72,14 @@ def _find_copies(measurements: pa.Table, config: DuplicateConfig) -> Copies:
     shas = measurements["sha256"].combine_chunks().dictionary_encode().indices
     units = _collapse(same, ranked, shas.take(pa.array(ranked)).to_numpy(zero_copy_only=False)[:, None])
     units = units[column(measurements, "contrast")[units] >= config.min_contrast]
-    whole = [
-        _hashes(measurements, units, "phash_64", 8, 1)[:, 0],
-        _hashes(measurements, units, "phash_256", 8, 4)[:, 0],
-    ]
+    whole = [_hashes(measurements, units, name, words)[:, 0] for name, words in (("phash_64", 1), ("phash_256", 4))]
     units = _collapse(same, units, np.concatenate(whole, axis=1))
     stars = group_copies(
         Pictures(
-            _hashes(measurements, units, "phash_64", len(SYMMETRIES), 1)[..., 0],
-            _hashes(measurements, units, "phash_256", len(SYMMETRIES), 4),
-            _hashes(measurements, units, "phash_64_windows", WINDOWS, 1)[..., 0],
-            _hashes(measurements, units, "phash_256_windows", WINDOWS, 4),
+            _hashes(measurements, units, "phash_64", 1)[..., 0],
+            _hashes(measurements, units, "phash_256", 4),
+            _hashes(measurements, units, "phash_64_windows", 1)[..., 0],
+            _hashes(measurements, units, "phash_256_windows", 4),
             np.stack([column(measurements, name)[units] for name in _COLOURS], axis=1),
             config,
         )
@@ -107,9 +113,12 @@ def _collapse(same: Indices, rows: Indices, keys: NDArray[Any]) -> Indices:
     return firsts
 
 
-def _hashes(measurements: pa.Table, rows: Indices, name: str, each: int, words: int) -> Hashes:
-    """uint64 [rows, hashes each, words]."""
+def _hashes(measurements: pa.Table, rows: Indices, name: str, words: int) -> Hashes:
+    """uint64 [rows, hashes that are kept of each, words]; of none if the column was left out."""
+    if name not in measurements.column_names:
+        return np.empty((len(rows), 0, words), np.uint64)
     stored = measurements[name].combine_chunks().take(pa.array(rows, pa.int64()))
+    each = stored.type.byte_width // (8 * words)
     return np.frombuffer(stored.buffers()[1], np.uint64)[: len(rows) * each * words].reshape(len(rows), each, words)
 
 

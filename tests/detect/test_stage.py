@@ -1,19 +1,22 @@
 from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from PIL import Image
 from skimage import data as photographs
 
-from recolor.config import Config, MonochromeConfig
+from recolor.config import BlurryConfig, Config, DuplicateConfig, MonochromeConfig, SkewedConfig
 from recolor.detect import COLUMNS, DETECTORS, ISSUES, detect_issue
 from recolor.errors import ConfigError, MissingStageError
 from recolor.frames import read_manifest
 from recolor.index import index_images
-from recolor.manifest import read_table
+from recolor.manifest import read_table, write_manifest
 from recolor.measure import measure_part, merge_measurements, plan_measure
 from recolor.schemas import ISSUES as SCHEMAS
 from recolor.schemas import MEASUREMENTS
+from recolor.stage import Part, run_part
 
 
 @pytest.fixture
@@ -98,3 +101,42 @@ def test_manifests_are_the_same_bytes_each_time(measured_workspace):
         measured_workspace.manifest("duplicate").unlink()
     assert written[0] == written[1]
     assert np.all([len(data) for data in written])
+
+
+@pytest.fixture
+def many_measured(workspace, measured_workspace):
+    """Measurements of 600 images, as if the few had been photographed over and over, each time a little otherwise."""
+    few = read_table(MEASUREMENTS, measured_workspace.manifest("measurements"))
+    rng = np.random.default_rng(5)
+    rows = pa.array(np.sort(rng.integers(0, len(few), 600)))
+    table = few.take(rows)
+    for at, field in enumerate(MEASUREMENTS.arrow):
+        if pa.types.is_floating(field.type):
+            noise = pa.array(rng.lognormal(0, 0.3, len(table)))
+            table = table.set_column(at, field, pc.multiply(table[field.name], noise))
+    return table.set_column(0, "path", pa.array([f"{number:04}.jpg" for number in range(len(table))])).combine_chunks()
+
+
+@pytest.mark.parametrize("issue", ISSUES)
+@pytest.mark.parametrize("symmetries_and_crops", [True, False])
+def test_judged_a_row_group_at_a_time_the_outliers_are_the_same(
+    workspace, many_measured, issue, symmetries_and_crops, monkeypatch
+):
+    duplicates = DuplicateConfig(symmetries=symmetries_and_crops, crops=symmetries_and_crops)
+    config = Config(duplicate=duplicates, blurry=BlurryConfig(threshold=0.9), skewed=SkewedConfig(threshold=0.99))
+    target = workspace.manifest("measurements")
+    found = []
+    for rows in (7, 128, 1 << 17):
+        monkeypatch.setattr("recolor.manifest.ROW_GROUP_ROWS", rows)
+        part = Part(workspace, "measure", 0, Config().measure, {"row group": f"{rows}"}, (target,))
+        run_part(part, lambda staging: write_manifest(MEASUREMENTS, many_measured, staging / target.name) or {})
+        monkeypatch.setattr("recolor.manifest.ROW_GROUP_ROWS", 1 << 17)
+        outcome = detect_issue(workspace, issue, config)
+        assert outcome.counts["images"] == len(many_measured)
+        table = read_table(SCHEMAS[issue], workspace.manifest(issue))
+        assert len(table) == outcome.counts["outliers"] > 0
+        found.append(table)
+    score = [table["score"].to_numpy() for table in found]
+    assert np.allclose(score[0], score[2], rtol=1e-12)  # sums of products are not always done in the same order
+    assert np.allclose(score[1], score[2], rtol=1e-12)
+    assert found[0]["path"] == found[1]["path"] == found[2]["path"]

@@ -1,0 +1,122 @@
+"""The flows on a real Dask cluster: a scheduler and two workers, programs with folders of their own, on loopback."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from flows.clean import clean
+from flows.parameters import Settings
+from flows.shard import shard
+from recolor.config import Config
+from recolor.pipeline import CLEANING, run_stages
+from recolor.pipeline import shard as shard_stage
+from recolor.settings import overlay
+from recolor.workspace import open_workspace
+
+pytest.importorskip("prefect_dask", reason="needs the extra `dask`")
+distributed = pytest.importorskip("distributed")
+pytestmark = [pytest.mark.usefixtures("prefect_server"), pytest.mark.timeout(300), pytest.mark.slow]
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="session")
+def single_machine(images, tiny, tmp_path_factory):
+    """What one machine makes of the images."""
+    workspace = open_workspace(tmp_path_factory.mktemp("single"))
+    list(run_stages({**CLEANING, "shard": shard_stage}, workspace, images, overlay(Config(), tiny)))
+    return content(workspace.root)
+
+
+def content(root):
+    """Bytes of the manifests and shards; the parts of measuring are cut differently, and records carry times."""
+    files = [path for folder in ("manifests", "data/shards") for path in (root / folder).iterdir() if path.is_file()]
+    return {path.relative_to(root): path.read_bytes() for path in files if path.suffix in (".parquet", ".npy")}
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    """The scheduler's address and the two workers; each is one process of one thread, in its own folder."""
+    file = tmp_path / "scheduler.json"
+    with (
+        started(tmp_path / "scheduler", "scheduler", "--scheduler-file", file, "--port", "0", "--no-dashboard"),
+        started(tmp_path / "one", "worker", *worker_options(file)) as one,
+        started(tmp_path / "two", "worker", *worker_options(file)) as two,
+    ):
+        with distributed.Client(scheduler_file=str(file), timeout=120, set_as_default=False) as client:
+            client.wait_for_workers(2, timeout=120)
+            address = client.scheduler.address
+        yield address, (one, two)
+
+
+def worker_options(file):
+    return "--scheduler-file", file, "--no-nanny", "--nthreads", "1", "--no-dashboard", "--death-timeout", "120"
+
+
+@contextmanager
+def started(folder, *words):
+    folder.mkdir()
+    command = [sys.executable, "-m", "dask", words[0], "--host", "127.0.0.1", *map(str, words[1:])]
+    with (
+        (folder / "log").open("wb") as log,
+        subprocess.Popen(
+            command, cwd=folder, stdout=log, stderr=log, env=os.environ | {"PYTHONPATH": str(REPOSITORY)}
+        ) as process,
+    ):
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def on_cluster(tiny, address):
+    return Settings(**{**tiny, "execution": {**tiny["execution"], "runner": "dask", "dask_address": address}})
+
+
+@pytest.fixture
+def elsewhere(images, monkeypatch):
+    """The test runs where a path relative to here means nothing to a worker."""
+    monkeypatch.chdir(images.parent)
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_two_workers_make_the_same_bytes_as_one_machine(images, tmp_path, tiny, cluster, single_machine):
+    address, _ = cluster
+    root = tmp_path / "workspace"
+    clean(Path(images.name), root, None, on_cluster(tiny, address))
+    shard(None, root, None, on_cluster(tiny, address))
+    assert content(root) == single_machine
+    assert all(list((tmp_path / name).iterdir()) == [tmp_path / name / "log"] for name in ("one", "two"))
+
+
+def test_a_worker_killed_in_the_middle_of_measuring_costs_nothing_but_its_part(
+    images, tmp_path, tiny, cluster, single_machine
+):
+    address, (victim, _) = cluster
+    workspace = open_workspace(tmp_path / "workspace")
+    finished = lambda: len(list(workspace.measured_parts.glob("*.record.json")))  # noqa: E731 - read twice
+    seen = []
+
+    def kill():
+        while not finished():
+            time.sleep(0.005)
+        os.kill(victim.pid, signal.SIGKILL)
+        victim.wait()
+        seen.append(finished())
+
+    killer = threading.Thread(target=kill, daemon=True)
+    killer.start()
+    clean(images, workspace.root, None, on_cluster(tiny, address))
+    killer.join()
+    assert victim.returncode == -signal.SIGKILL
+    assert 0 < seen[0] < finished(), "it was killed in the middle"
+    shard(images, workspace.root, None, on_cluster(tiny, address))
+    assert content(workspace.root) == single_machine
+    assert list(workspace.staging.iterdir()) == []

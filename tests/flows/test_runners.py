@@ -1,0 +1,100 @@
+"""What is refused before any work when parts are to run on a cluster."""
+
+import importlib
+import socket
+
+import pytest
+
+from flows.parameters import Settings
+from flows.runners import check_runner
+from recolor.config import Config, ExecutionConfig
+from recolor.errors import ConfigError
+from recolor.settings import overlay
+from recolor.stage import fingerprint
+from recolor.workspace import locked
+
+ON_DASK = ExecutionConfig(runner="dask", dask_address="tcp://127.0.0.1:1")
+
+
+@pytest.fixture
+def cluster():
+    pytest.importorskip("prefect_dask", reason="needs the extra `dask`")
+    return importlib.import_module("flows.cluster")
+
+
+class Workers:
+    """Stands for a connection to workers, of which each sees what `sights` makes of what it should."""
+
+    def __init__(self, **sights):
+        self.sights = sights
+
+    def __call__(self, address):
+        return self
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        return None
+
+    def run(self, function, *arguments):
+        return {name: tuple(see(function(*arguments))) for name, see in self.sights.items()}
+
+
+def alike(facts):
+    return facts
+
+
+def test_a_cluster_of_alike_workers_is_taken(cluster, workspace, tmp_path, monkeypatch):
+    monkeypatch.setattr(cluster, "_connected", Workers(one=alike, two=alike))
+    with locked(workspace):
+        check_runner(ON_DASK, workspace, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("sees", "said"),
+    [
+        (lambda facts: ("has Recolor 0.0.1", *facts[1:]), "it has Recolor 0.0.1, and this machine has Recolor"),
+        (lambda facts: (facts[0], "sees the workspace /w held by process 7", facts[2]), "held by process 7"),
+        (lambda facts: (*facts[:2], "does not see the folder /photographs"), "does not see the folder /photographs"),
+    ],
+)
+def test_a_worker_that_sees_something_else_is_named(cluster, workspace, monkeypatch, sees, said):
+    monkeypatch.setattr(cluster, "_connected", Workers(one=alike, two=sees))
+    with locked(workspace), pytest.raises(ConfigError, match=f"(?s)Dask worker two: .*{said}.*shared file system"):
+        check_runner(ON_DASK, workspace, workspace.root)
+
+
+def test_a_cluster_without_workers_is_refused(cluster, workspace, tmp_path, monkeypatch):
+    monkeypatch.setattr(cluster, "_connected", Workers())
+    with pytest.raises(ConfigError, match="no worker is connected"):
+        check_runner(ON_DASK, workspace, tmp_path)
+
+
+def test_an_address_where_no_scheduler_answers_is_refused(cluster, workspace, tmp_path, monkeypatch):
+    monkeypatch.setattr(cluster, "_CONNECT_S", 0.5)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
+        with pytest.raises(ConfigError, match="no Dask scheduler answers"):
+            check_runner(ExecutionConfig(runner="dask", dask_address=address), workspace, tmp_path)
+
+
+def test_without_the_extra_the_error_says_how_to_install_it(workspace, tmp_path, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"pip install '\.\[dask\]'"):
+        check_runner(ON_DASK, workspace, tmp_path)
+
+
+def test_dask_without_an_address_is_refused():
+    with pytest.raises(ConfigError, match="--dask-address"):
+        overlay(Config(), {"execution": {"runner": "dask"}})
+
+
+def test_the_form_offers_the_runners_and_no_stage_is_keyed_by_them():
+    choices = Settings.model_json_schema()["$defs"]["ExecutionSettings"]["properties"]["runner"]["anyOf"][0]["enum"]
+    assert choices == ["auto", "threads", "processes", "dask"]
+    here, there = Config(), overlay(Config(), {"execution": {"runner": "dask", "dask_address": "tcp://10.0.0.1:8786"}})
+    for name in Config.__dataclass_fields__:
+        same = fingerprint(getattr(here, name)) == fingerprint(getattr(there, name))
+        assert same == (name != "execution"), name
