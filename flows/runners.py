@@ -23,8 +23,9 @@ def task_runner(execution: ExecutionConfig) -> Iterator[TaskRunner[Any]]:
         with cluster_runner(execution.dask_address) as cluster:
             yield cluster
     else:
-        with ThreadPoolTaskRunner(max_workers=worker_count(execution)) as threads:
-            yield threads
+        threads: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=worker_count(execution))
+        with threads as started:
+            yield started
 
 
 def check_runner(execution: ExecutionConfig, workspace: Workspace, images: Path) -> None:
