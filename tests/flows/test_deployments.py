@@ -84,7 +84,11 @@ class Site:
         assert done.returncode == 0, done.stdout + done.stderr + self.log.read_text()[-3000:]
 
     def post(self, path, body):
-        reply = httpx.post(f"{self.url}/{path}", json=body, timeout=60)
+        for _ in range(20):
+            reply = httpx.post(f"{self.url}/{path}", json=body, timeout=60)
+            if reply.status_code != 503:  # SQLite is busy: nothing was done, and Prefect's own client tries again too
+                break
+            time.sleep(1)
         reply.raise_for_status()
         return reply.json()
 
