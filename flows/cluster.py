@@ -12,7 +12,7 @@ from typing import Any
 
 from distributed import Client, Worker, WorkerPlugin
 from prefect.task_runners import TaskRunner
-from prefect_dask import DaskTaskRunner
+from prefect_dask.task_runners import DaskTaskRunner
 
 from recolor import __version__
 from recolor.errors import ConfigError
@@ -93,7 +93,7 @@ def _sight(workspace: Workspace, images: Path) -> tuple[str, str, str]:
 @contextmanager
 def _connected(address: str) -> Iterator[Client]:
     try:
-        client = Client(address, timeout=_CONNECT_S, set_as_default=False)
+        client = Client(address, timeout=_CONNECT_S, set_as_default=False)  # type: ignore[no-untyped-call]  # Dask has few types
     except (OSError, ValueError) as error:
         raise ConfigError(f"dask_address = {address!r}: no Dask scheduler answers there ({error}).") from error
     with client:
