@@ -20,7 +20,7 @@ bench: .venv/installed
 	$(BIN)/python -m pytest tests/benchmarks --override-ini python_files='bench_*.py' -s
 
 faults: .venv/installed
-	PYTHONPATH=tests:tests/flows $(BIN)/python tests/faults/kill_moments.py
+	PYTHONPATH=tests $(BIN)/python tests/faults/kill_moments.py
 
 clean:
 	rm -rf .venv data/demo

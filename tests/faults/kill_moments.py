@@ -22,7 +22,7 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # as in the tests, and before torch is loaded
 
 import click
-from test_deployments import Site
+from services import Site
 from test_killed import TINY
 from tqdm import tqdm
 from traces import finished, redone, results, temporary_files

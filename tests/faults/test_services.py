@@ -11,7 +11,7 @@ from contextlib import closing
 
 import psutil
 import pytest
-from test_deployments import PROJECT, Site, last_flow_run
+from services import PROJECT, Site, last_flow_run
 from traces import finished, redone, results, temporary_files
 
 from recolor.workspace import Workspace, open_workspace
