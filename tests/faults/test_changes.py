@@ -25,22 +25,25 @@ def flip_a_byte(path):
 
 
 @pytest.mark.parametrize(
-    "case", [(detect, "detect", "measurements"), (select, "select", "blurry")], ids=lambda case: case[1]
+    "case",
+    [(detect, "read_in_groups", "detect", "measurements"), (select, "read_table", "select", "blurry")],
+    ids=lambda case: case[2],
 )
 def test_a_manifest_changed_while_it_is_read_is_named_and_nothing_is_made_of_it(
     before, undisturbed, run, monkeypatch, case
 ):
-    module, stage, victim = case
+    module, reader, stage, victim = case
     workspace = before(stage)
-    read_table = module.read_table
+    read = getattr(module, reader)
 
     def read_and_spoil(schema, path, *columns):
-        table = read_table(schema, path, *columns)
+        found = read(schema, path, *columns)
+        found = found if reader == "read_table" else list(found)
         if path == workspace.manifest(victim):
             flip_a_byte(path)
-        return table
+        return found
 
-    monkeypatch.setattr(module, "read_table", read_and_spoil)
+    monkeypatch.setattr(module, reader, read_and_spoil)
     with pytest.raises(DamagedError, match=rf"{victim}\.parquet: changed while the stage `{stage}.* was reading it"):
         run([stage], workspace, "execution.workers=1")
     monkeypatch.undo()
