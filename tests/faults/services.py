@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -71,7 +72,8 @@ class Site:
 
     def stop(self):
         for service in reversed(self.services):
-            os.killpg(service.pid, signal.SIGTERM)
+            with suppress(ProcessLookupError):  # a test has killed it
+                os.killpg(service.pid, signal.SIGTERM)
         for service in self.services:
             try:
                 service.wait(30)
