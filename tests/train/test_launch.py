@@ -20,6 +20,9 @@ from recolor.train import launch, loop, train_generator
 from recolor.train.launch import Job, read_job, write_job
 
 PARENT = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in a shell's background would ignore it
+
 from recolor.train import train_generator
 from recolor.train.launch import read_job
 from recolor.workspace import Workspace, locked
