@@ -362,6 +362,8 @@ def test_temporary_files_of_killed_runs_are_removed_and_others_stay(colorizer, p
 
 
 PROGRAM = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in a shell's background would ignore it
 import sys
 from pathlib import Path
 import torch
