@@ -1,6 +1,5 @@
 """The stages one after the other, on real files: what is redone after a change, and what they withstand."""
 
-import contextlib
 import os
 import shutil
 import subprocess
@@ -13,11 +12,10 @@ import torch
 from PIL import Image
 
 from recolor.demo import make_demo_images, render_landscape
-from recolor.errors import ConfigError, InputError, MissingStageError, StorageError, WeightsError
+from recolor.errors import ConfigError, InputError, MissingStageError, WeightsError
 from recolor.frames import read_manifest
 from recolor.pipeline import CLEANING, STAGES, check_can_train, run_stages
 from recolor.settings import load_config
-from recolor.workspace import open_workspace
 
 TRAINING = {
     "steps": 4,
@@ -248,43 +246,6 @@ def test_a_second_run_on_one_workspace_says_that_it_is_busy(images, workspace):
     assert second.returncode == 1
     assert f"another run holds this workspace (process {holder.pid}" in second.stderr
     assert not workspace.manifest("index").exists()
-
-
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of two megabytes."""
-    place = tmp_path / "small"
-    place.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(place)], capture_output=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip(f"a small tmpfs cannot be mounted here: {mounted.stderr.decode().strip()}")
-    yield place
-    subprocess.run(["umount", str(place)], check=True)
-
-
-def fill(disk):
-    filler = disk / "filler"
-    with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
-        while True:
-            file.write(bytes(4096))
-    return filler
-
-
-@pytest.mark.parametrize("stage", ["measure", "shard", "train-generator"])
-def test_a_full_disk_is_said_and_what_was_finished_is_kept(images, small_disk, stage):
-    workspace = open_workspace(small_disk / "workspace")
-    before = list(STAGES)[: list(STAGES).index(stage)]
-    run(before, workspace, images)
-    filler = fill(small_disk)
-    with pytest.raises(StorageError, match=r"No space left on device\. Free some space"):
-        run([stage], workspace, images)
-    assert list(workspace.staging.glob("*/*")) == []
-    filler.unlink()
-    assert [outcome.built for outcome in run(before, workspace, images).values()] == [0] * len(before)
-    if stage == "measure":
-        assert run([stage], workspace, images)[stage].built
 
 
 def test_a_cuda_device_that_is_not_there_is_refused_before_any_work(monkeypatch):

@@ -1,5 +1,6 @@
 """The two trainings with their real models, losses and settings, but fresh weights and nothing kept."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -53,4 +54,4 @@ def _refiner_loss(config: Config, device: torch.device) -> Loss:
     generator = LoadedGenerator(
         fresh, config.generator.model, config.generator.temperature, config.generator.saturation, {}
     )
-    return refiner_loss(generator, config.refiner)
+    return refiner_loss(generator, replace(config.refiner, adversarial_weight=0.0))  # the refiner alone, no critic

@@ -217,7 +217,7 @@ def _read(job: Job, settings: _Settings) -> _Read:
     except ImageError as error:
         return _Read(job, error)
     except MemoryError:
-        return _Read(job, ImageError("too_many_pixels", "there is not enough memory to read it"))
+        return _Read(job, ImageError("unreadable", "there is not enough memory to read it"))
 
 
 def _standard_input(limits: MeasureConfig) -> bytes:
@@ -236,7 +236,7 @@ def _coloured(read: Iterator[_Read], colorizer: Colorizer, look: Look, batch: in
             if not isinstance(one.photo, Photo):
                 yield _Outcome(one.job, one.photo)
             elif (ab := next(colours)) is None:
-                yield _Outcome(one.job, ImageError("too_many_pixels", "there is not enough memory to colour it"))
+                yield _Outcome(one.job, ImageError("unreadable", "there is not enough memory to colour it"))
             else:
                 yield _Coloured(one.job, one.photo, ab)
 
@@ -258,7 +258,7 @@ def _write(one: _Coloured | _Outcome, settings: _Settings) -> _Outcome:
     except ImageError as error:
         return _Outcome(one.job, error)
     except MemoryError:
-        return _Outcome(one.job, ImageError("too_many_pixels", "there is not enough memory to write it"))
+        return _Outcome(one.job, ImageError("unreadable", "there is not enough memory to write it"))
     except OSError as error:
         if error.errno in _NOWHERE_TO_WRITE:
             with storage_errors(one.job.target):

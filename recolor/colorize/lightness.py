@@ -27,9 +27,8 @@ RGB = NDArray[np.uint8]
 RGB16 = NDArray[np.uint16]
 Real = TypeVar("Real", np.float32, np.float64)
 
-BLOCK_PIXELS = (
-    1 << 16
-)  # of what is worth a thread; a block's intermediate arrays, of a megabyte or less each, stay in the cache
+# Of what is worth a thread; a block's intermediate arrays, of a megabyte or less each, stay in the cache.
+BLOCK_PIXELS = 1 << 16
 _GAMUT = (-1e-6, 1 + 2e-5)  # of linear light: what clipping changes in between, by rounding, is below 0.002 L
 _MOST_CHROMA = np.float32(134)  # of the sRGB gamut: that of its blue is 133.8
 _BISECTIONS = 10  # find the chroma to 134/1024: a tenth of a unit or so

@@ -84,12 +84,18 @@ def run_training(stage: TrainingStage, workspace: Workspace, config: Config) -> 
     def build(staging: Path) -> Counts:
         if settings.train.devices == 1:
             return stage.build(part, config, staging)
-        if settings.model.encoder_weights == IMAGENET and not settings.start_from:  # once, not once in each process
+        if _needs_imagenet(settings):  # downloaded once, before several processes ask for it
             load_encoder_weights(Encoder(depth=1), IMAGENET)
         job = Job(stage.name, str(workspace.root), config, logging.getLogger().getEffectiveLevel())
         return _train_in_processes(job, settings.train.devices, staging, stage.checkpoints(part, config))
 
     return run_part(part, build)
+
+
+def _needs_imagenet(settings: GeneratorConfig | RefinerConfig) -> bool:
+    if isinstance(settings, RefinerConfig) and settings.perceptual_weight and settings.perceptual_weights == IMAGENET:
+        return True
+    return settings.model.encoder_weights == IMAGENET and not settings.start_from
 
 
 def write_job(job: Job, folder: Path) -> None:

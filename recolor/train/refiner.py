@@ -132,7 +132,7 @@ def _build(part: Part, settings: Config, staging: Path) -> Counts:
     trained = train(training, train_set, validation_set(part.workspace))
     if leads():
         config_json = _config_json(part, config, weights_sha256, seen_px(stored_px(train_set), config.train))
-        refiner = getattr(trained.model, "refiner", trained.model)  # of a contest only the refiner is kept
+        refiner = trained.model.refiner if isinstance(trained.model, Contest) else trained.model
         write_outputs(staging, replace(trained, model=refiner), config_json, "refiner")
     return {"steps": trained.steps, "images": train_set.rows}
 

@@ -342,9 +342,7 @@ def test_too_little_memory_for_one_photograph_is_reported(colorizer, photos, tmp
     real = files.read_photo
     monkeypatch.setattr(files, "read_photo", read_photo)
     result = colorize_paths([photos], tmp_path / "out", colorizer)
-    assert [(failure.path.name, failure.error.reason) for failure in result.failed] == [
-        ("two words.png", "too_many_pixels")
-    ]
+    assert [(failure.path.name, failure.error.reason) for failure in result.failed] == [("two words.png", "unreadable")]
     assert len(result.done) == 2
 
 
