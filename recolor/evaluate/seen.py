@@ -25,8 +25,8 @@ def seen_in_folder(models: Sequence[Model]) -> tuple[str, ...]:
 def _of_model(model: Model, shards: str, split: Split) -> str:
     if set(model.trained_on) != {shards}:
         return (
-            f"Recolor cannot know whether {model.label} was trained on these images: it comes from other shards, or"
-            " does not say from which."
+            f"Recolor cannot know whether {model.label} was trained on these images: it comes from other shards, does"
+            " not say from which, or started from another model's weights."
         )
     if split == "train":
         return f"{model.label} was trained on these images: its figures say nothing about others."

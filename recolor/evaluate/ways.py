@@ -61,7 +61,10 @@ class Model:
 
     @property
     def trained_on(self) -> tuple[str | None, ...]:
-        """Fingerprints of the shards that its parts were trained on; None for a part that does not say."""
+        """Fingerprints of the shards that its parts were trained on.
+
+        None for a part that does not say, or that started from another model's weights: those may have seen anything.
+        """
         details = [self.generator.details] + ([self.refiner.details] if self.refiner else [])
         return tuple(map(_shards_of, details))
 
@@ -111,8 +114,11 @@ def _load_model(folder: Path, label: str, kind: Kind, device: torch.device) -> M
 
 
 def _shards_of(details: Mapping[str, Any]) -> str | None:
-    """`training.inputs.shards`; a config of other hands may have anything there, or nothing."""
-    inner: Any = details
-    for key in ("training", "inputs", "shards"):
-        inner = inner.get(key) if isinstance(inner, Mapping) else None
-    return inner if isinstance(inner, str) else None
+    """`training.inputs.shards`, if that is all; a config of other hands may have anything there, or nothing."""
+    inputs: Any = details
+    for key in ("training", "inputs"):
+        inputs = inputs.get(key) if isinstance(inputs, Mapping) else None
+    if not isinstance(inputs, Mapping) or "start_from" in inputs:
+        return None
+    shards = inputs.get("shards")
+    return shards if isinstance(shards, str) else None

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -57,3 +58,15 @@ def test_a_refiner_of_other_shards_than_its_generator_counts_too(make_models):
     (model,) = load_models([mixed], [], CPU)
     assert model.trained_on == ("s1", "s2")
     assert "cannot know" in seen_in_split([model], "s1", "test")[0]
+
+
+@pytest.mark.parametrize("part", ["generator", "refiner"])
+def test_a_model_that_started_from_another_s_weights_may_have_seen_anything(make_models, part):
+    folder = make_models("ours", shards="s1")
+    path = folder / part / "config.json"
+    details = json.loads(path.read_text())
+    details["training"]["inputs"]["start_from"] = "file 00"
+    path.write_text(json.dumps(details))
+    (model,) = load_models([folder], [], CPU)
+    for split in ("train", "test"):
+        assert "cannot know whether ours was trained on these images" in seen_in_split([model], "s1", split)[0]
