@@ -400,7 +400,7 @@ def _colorize_video(inputs: tuple[Path, ...], out: Path, colorizer: "Colorizer",
     if result is None:
         click.echo(f"there already: {name}")
         return
-    click.echo(f"{result.frames:,} frames, {result.seconds:.1f} s at {result.fps:g} frames/s: {name}")
+    click.echo(f"{result.frames:,} frames, {result.length_s:.1f} s at {result.fps:g} frames/s: {name}")
     click.echo(
         f"flicker of what stands still: {result.flicker_after:.2f} ab units a frame,"
         f" {result.flicker_before:.2f} without smoothing"

@@ -26,7 +26,7 @@ class VideoResult:
     Attributes:
         frames: Written.
         fps: Frames per second, constant.
-        seconds: Its length.
+        length_s: Its length.
         audio: `kept`; `dropped`, as it could not be copied; `none`, as the source has none; `unknown`, and then left
             out if there is any, as no `ffmpeg` is on the PATH to tell and to copy it.
         flicker_before: Mean |Δab| of what stands still between frames, at the models' size, as predicted.
@@ -37,7 +37,7 @@ class VideoResult:
 
     frames: int
     fps: float
-    seconds: float
+    length_s: float
     audio: Sound
     flicker_before: float
     flicker_after: float
@@ -99,7 +99,7 @@ def colorize_video(
     return VideoResult(
         frames=written,
         fps=clip.fps,
-        seconds=written / clip.fps,
+        length_s=written / clip.fps,
         audio=audio,
         flicker_before=measured.before.mean,
         flicker_after=measured.after.mean,

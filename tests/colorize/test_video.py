@@ -85,7 +85,7 @@ def test_every_container_keeps_frames_size_and_rate(colorizer, clip, tmp_path, s
     written = look_through(tmp_path / f"out{suffix}")
     assert (written.frames, written.width_px, written.height_px) == (FRAMES, WIDTH, HEIGHT)
     assert written.fps == result.fps == 25
-    assert (result.frames, result.seconds, result.missing, result.drift_s) == (FRAMES, FRAMES / 25, 0, 0)
+    assert (result.frames, result.length_s, result.missing, result.drift_s) == (FRAMES, FRAMES / 25, 0, 0)
     assert _names(tmp_path) == ["clip.avi", f"out{suffix}"]
 
 
