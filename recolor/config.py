@@ -39,11 +39,13 @@ class MeasureConfig:
     Attributes:
         max_pixels: A larger image gets the reason `too_many_pixels` and is not decoded.
         max_file_bytes: A larger file gets the reason `too_many_pixels` and is not read.
+        max_decode_s: An image that takes longer, where worker processes decode, gets the reason `too_slow`.
         measure_px: Short side, in pixels, that the decoder may scale an image down to.
     """
 
     max_pixels: Annotated[int, Ge(1), Le(178_956_970)] = 100_000_000  # Pillow refuses more, whatever is set here
     max_file_bytes: Positive = 512 * 1024 * 1024
+    max_decode_s: Annotated[float, Gt(0.0)] = 120.0
     measure_px: Annotated[int, Ge(64), Le(4096)] = 288
 
 
@@ -354,8 +356,8 @@ class ExecutionConfig:
             number of the cluster's threads.
         part_images: Images in one part of measuring.
         runner: Who decodes: `threads` of this process; `processes` beside it, which a decoder that crashes does not
-            take along; the workers of a `dask` cluster, in the flows alone; `auto` is processes if there are images
-            enough to be worth starting them, else threads.
+            take along; the workers of a `dask` cluster, in the flows alone; `auto` is processes to measure, where files
+            are decoded for the first time, and to write shards if there are images enough to be worth starting them.
         dask_address: The scheduler of the cluster, such as `tcp://10.0.0.1:8786`.
     """
 

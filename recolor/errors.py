@@ -30,6 +30,7 @@ DecodeReason = Literal[
     "unsupported",
     "unreadable",
     "decoder_crashed",
+    "too_slow",
 ]
 DECODE_REASONS: tuple[DecodeReason, ...] = get_args(DecodeReason)
 
@@ -83,12 +84,14 @@ class ProcessDiedError(RecolorError):
 
     Attributes:
         killed: It was killed from outside, by the system for want of memory or by a person, and did not crash.
+        timed_out: It ended itself, as its work took longer than was allowed.
     """
 
-    def __init__(self, *, killed: bool) -> None:
-        how = "was killed" if killed else "died"
+    def __init__(self, *, killed: bool = False, timed_out: bool = False) -> None:
+        how = "was killed" if killed else "took too long" if timed_out else "died"
         super().__init__(f"a worker process {how} in the middle of its work")
         self.killed = killed
+        self.timed_out = timed_out
 
 
 class OutOfMemoryError(RecolorError):

@@ -12,8 +12,6 @@ from recolor.config import ExecutionConfig
 from recolor.errors import RecolorError, StorageError
 from recolor.processes import worker_processes
 
-PROCESSES_FROM_IMAGES = 2000  # they take half a second to start, and are a tenth faster than threads on two cores
-
 P = TypeVar("P")
 R = TypeVar("R")
 
@@ -26,18 +24,19 @@ def worker_count(config: ExecutionConfig) -> int:
 
 
 @contextmanager
-def decoding(images: int, execution: ExecutionConfig) -> Iterator[bool]:
+def decoding(images: int, execution: ExecutionConfig, worth_from: int) -> Iterator[bool]:
     """While it is open, `in_process` has worker processes: if they are asked for, or worth starting.
 
     Args:
         images: How many are going to be decoded.
         execution: How many processes, and whether there are any.
+        worth_from: With so many images, `auto` starts them: it takes half a second.
 
     Yields:
         Whether there are any.
     """
     workers = worker_count(execution)
-    worth = execution.runner == "auto" and workers > 1 and images >= PROCESSES_FROM_IMAGES
+    worth = execution.runner == "auto" and images >= worth_from
     apart = execution.runner == "processes" or worth
     with worker_processes(workers if apart else 0):
         yield apart

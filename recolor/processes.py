@@ -30,12 +30,13 @@ class _Worker:
     process: subprocess.Popen[bytes]
     connection: Connection
 
-    def was_killed(self) -> bool:
-        """Whether it has ended by SIGKILL, which no program sends itself; waits for its end."""
+    def died_of(self) -> ProcessDiedError:
+        """Why it has ended; waits for its end. No program sends itself SIGKILL; `time_limit` sends SIGALRM."""
         try:
-            return self.process.wait(_LAST_MOMENTS_S) == -signal.SIGKILL
+            ended_by = -self.process.wait(_LAST_MOMENTS_S)
         except subprocess.TimeoutExpired:
-            return False
+            return ProcessDiedError()
+        return ProcessDiedError(killed=ended_by == signal.SIGKILL, timed_out=ended_by == signal.SIGALRM)
 
     def end(self) -> None:
         """At once: it keeps nothing that would be lost."""
@@ -89,11 +90,35 @@ def in_process(function: Callable[P, R], *arguments: P.args, **named: P.kwargs) 
             worker.connection.send((function, arguments, named))
             result, error = worker.connection.recv()
         except (EOFError, OSError) as died:
-            raise ProcessDiedError(killed=worker.was_killed()) from died
+            raise worker.died_of() from died
     if error is not None:
         raise error
     value: R = result
     return value
+
+
+@contextmanager
+def time_limit(limit_s: float) -> Iterator[None]:
+    """Ends this process, if it is a worker, unless the block ends in time; the call has a `ProcessDiedError` then.
+
+    The system does it, so that it also reaches a decoder that never returns to Python.
+
+    Args:
+        limit_s: Seconds, above 0.
+    """
+    if not _is_worker():
+        yield
+        return
+    signal.setitimer(signal.ITIMER_REAL, limit_s)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+
+
+def _is_worker() -> bool:
+    program = sys.modules["__main__"].__spec__
+    return program is not None and program.name == __name__
 
 
 @contextmanager

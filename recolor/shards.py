@@ -57,6 +57,7 @@ __all__ = [
     "write_shard",
 ]
 
+PROCESSES_FROM_IMAGES = 2000  # they are a tenth faster than threads on two cores
 _SHARDS_AT_ONCE = 2  # one is hashed and flushed while the next is decoded
 _IMAGES_AT_A_TIME = 8  # of one thread
 
@@ -127,7 +128,7 @@ def sharding(plan: ShardPlan, config: Config) -> Iterator[ExecutionConfig]:
     Yields:
         How many shards to write at once: at most two, since each of them is decoded by all workers.
     """
-    with decoding(sum(part.images for part in plan.missing), config.execution):
+    with decoding(sum(part.images for part in plan.missing), config.execution, PROCESSES_FROM_IMAGES):
         yield replace(config.execution, workers=min(_SHARDS_AT_ONCE, worker_count(config.execution)))
 
 

@@ -1,3 +1,4 @@
+import importlib
 import os
 import signal
 import subprocess
@@ -15,14 +16,22 @@ from recolor.processes import in_process, worker_processes
 
 PARENT = """
 import os, time
-from recolor.processes import in_process, worker_processes
+from recolor.processes import in_process, time_limit, worker_processes
 with worker_processes(2):
     print(*{in_process(os.getpid) for _ in range(50)}, flush=True)
     time.sleep(600)
 """
+LIMITED = """
+import time
+from recolor.processes import time_limit
+def sleep(limit_s, seconds_s):
+    with time_limit(limit_s):
+        time.sleep(seconds_s)
+    return seconds_s
+"""
 UNGUARDED = """
 import os
-from recolor.processes import in_process, worker_processes
+from recolor.processes import in_process, time_limit, worker_processes
 print("begun")
 with worker_processes(2):
     print("called in", "this" if in_process(os.getpid) == os.getpid() else "another")
@@ -85,6 +94,28 @@ def test_after_a_process_has_died_others_do_the_calls():
             with pytest.raises(ProcessDiedError):
                 in_process(os._exit, 1)
             assert in_process(int, "17") == 17
+
+
+@pytest.fixture
+def limited_sleep(tmp_path, monkeypatch):
+    """Sleeps under a limit, in a module that worker processes find too."""
+    (tmp_path / "limited.py").write_text(LIMITED)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield importlib.import_module("limited").sleep
+    del sys.modules["limited"]
+
+
+def test_a_call_that_takes_longer_than_its_limit_has_an_error_that_says_so(limited_sleep):
+    with worker_processes(1):
+        with pytest.raises(ProcessDiedError, match="took too long") as caught:
+            in_process(limited_sleep, 0.2, 600)
+        assert (caught.value.timed_out, caught.value.killed) == (True, False)
+        assert in_process(limited_sleep, 0.2, 0) == 0
+        assert in_process(time.sleep, 0.4) is None  # the limit of the call before is over
+
+
+def test_there_is_no_limit_where_the_caller_itself_would_be_ended(limited_sleep):
+    assert limited_sleep(0.01, 0.1) == 0.1
 
 
 def test_a_process_that_dies_takes_no_other_call_along():

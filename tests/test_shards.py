@@ -21,7 +21,7 @@ from PIL import Image
 from skimage import data
 from skimage.color import rgb2lab
 
-from recolor import parallel, pipeline, processes, shard_rows, shards
+from recolor import pipeline, processes, shard_rows, shards
 from recolor.config import Config, ExecutionConfig, GeneratorConfig, RefinerConfig, ShardConfig, TrainConfig
 from recolor.errors import DamagedError, InputError, MissingStageError
 from recolor.lab import CODE_HIGH, CODE_LOW, decode_lab
@@ -325,7 +325,7 @@ def test_worker_processes_write_the_same_bytes(copied, monkeypatch):
     workspace, images = copied
     before = contents(workspace.shards)
     shutil.rmtree(workspace.shards)
-    monkeypatch.setattr(parallel, "PROCESSES_FROM_IMAGES", 1)
+    monkeypatch.setattr(shards, "PROCESSES_FROM_IMAGES", 1)
     pipeline.shard(workspace, images, replace(CONFIG, execution=ExecutionConfig(workers=2)))
     assert contents(workspace.shards) == before
 
@@ -333,7 +333,7 @@ def test_worker_processes_write_the_same_bytes(copied, monkeypatch):
 def test_a_worker_that_dies_is_an_error_that_names_the_image(copied, monkeypatch):
     workspace, images = copied
     shutil.rmtree(workspace.shards)
-    monkeypatch.setattr(parallel, "PROCESSES_FROM_IMAGES", 1)
+    monkeypatch.setattr(shards, "PROCESSES_FROM_IMAGES", 1)
     monkeypatch.setattr(shards, "in_process", lambda *_: processes.in_process(os._exit, 1))
     with pytest.raises(InputError, match=r"photo 1-\d+\.png: a worker process died.*decisions\.csv"):
         pipeline.shard(workspace, images, replace(CONFIG, execution=ExecutionConfig(workers=2)))

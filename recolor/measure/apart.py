@@ -23,7 +23,8 @@ def measure_apart(images: Path, identities: pa.Table, config: MeasureConfig) -> 
 
     If it dies or memory runs out, halves of the files are measured again, down to the one file that it dies of: that
     has the reason `decoder_crashed`. One that there is no memory for says nothing about the file: it has the reason
-    `unreadable`, with which the next run tries again, and is named in the log.
+    `unreadable`, with which the next run tries again, and is named in the log. If some file takes too long, each is
+    measured by itself, so that the limit is waited for once more and not in every half; it has the reason `too_slow`.
 
     Args:
         images: The folder that they are in.
@@ -33,30 +34,34 @@ def measure_apart(images: Path, identities: pa.Table, config: MeasureConfig) -> 
     Returns:
         A row for each: the columns of `schemas.MEASUREMENTS` but for the identity.
     """
-    rows = _halved(images, identities, config)
+    rows = _measured(images, identities, config)
     for path, detail in zip(identities["path"].to_pylist(), rows["detail"].to_pylist()):
         if detail in (NO_MEMORY, _KILLED):
             _log.warning("%s: %s. It is left out for now; the next run measures it again.", images / path, detail)
     return rows
 
 
-def _halved(images: Path, identities: pa.Table, config: MeasureConfig) -> pa.Table:
+def _measured(images: Path, identities: pa.Table, config: MeasureConfig) -> pa.Table:
     try:
         return in_process(_measure, images, identities, config)
     except (ProcessDiedError, MemoryError) as error:
         if len(identities) == 1:
-            return _table([_not_measured(error)])
+            return _table([_not_measured(error, config)])
         what = str(error) if isinstance(error, ProcessDiedError) else "there is not enough memory"
-    _log.warning("%s: %d images are measured again, in halves.", what, len(identities))
-    half = len(identities) // 2
-    return pa.concat_tables([_halved(images, some, config) for some in (identities[:half], identities[half:])])
+        too_slow = isinstance(error, ProcessDiedError) and error.timed_out
+    size = 1 if too_slow else len(identities) // 2
+    _log.warning("%s: %d images are measured again, %s.", what, len(identities), "singly" if too_slow else "in halves")
+    pieces = [identities[start : start + size] for start in range(0, len(identities), size)]
+    return pa.concat_tables([_measured(images, some, config) for some in pieces])
 
 
-def _not_measured(error: ProcessDiedError | MemoryError) -> Row:
+def _not_measured(error: ProcessDiedError | MemoryError, config: MeasureConfig) -> Row:
     if isinstance(error, MemoryError):
         return {"reason": "unreadable", "detail": NO_MEMORY}
     if error.killed:
         return {"reason": "unreadable", "detail": _KILLED}
+    if error.timed_out:
+        return {"reason": "too_slow", "detail": f"not decoded within {config.max_decode_s:g} s"}
     return {"reason": "decoder_crashed", "detail": "the process that decoded it died, of a defect of the decoder"}
 
 

@@ -20,6 +20,7 @@ from recolor.measure.colour import COLOUR_PX, measure_colours
 from recolor.measure.hashes import HASH_PX, hash_squares, hash_windows
 from recolor.measure.octaves import halve, octaves, square_copy
 from recolor.measure.sharpness import measure_sharpness
+from recolor.processes import time_limit
 
 TOGETHER = 16  # images decoded in a row; numpy is called once for all of them where that saves time
 HASHES = ("phash_64", "phash_256", "phash_64_windows", "phash_256_windows")
@@ -68,7 +69,8 @@ def _decode(file: IndexedFile, config: MeasureConfig) -> tuple[Row, _Copies | No
         try:
             data = _read(file, config)
             row["sha256"] = hashlib.sha256(data).hexdigest()
-            numbers, copies = _measure_decoded(decode(data, config, config.measure_px), config)
+            with time_limit(config.max_decode_s):
+                numbers, copies = _measure_decoded(decode(data, config, config.measure_px), config)
             return row | numbers, copies
         except ImageError as error:
             return row | {"reason": error.reason, "detail": error.detail}, None

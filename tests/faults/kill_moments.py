@@ -29,8 +29,9 @@ from traces import finished, redone, results, temporary_files
 
 import recolor.evaluate
 import recolor.train  # noqa: F401 - what the stages would import
-from recolor import cli, parallel
+from recolor import cli, shards
 from recolor.demo import make_demo_images
+from recolor.measure import stage as measure_stage
 from recolor.settings import load_config
 
 SETTINGS = {**TINY, "evaluate.pictures": 2, "evaluate.device": "cpu"}
@@ -55,7 +56,7 @@ class Scene:
         with log.open("wb") as file:
             os.dup2(file.fileno(), 1)
             os.dup2(file.fileno(), 2)
-        parallel.PROCESSES_FROM_IMAGES = processes_from
+        measure_stage.PROCESSES_FROM_IMAGES = shards.PROCESSES_FROM_IMAGES = processes_from
         code = 1
         try:
             self.work(root)

@@ -14,7 +14,7 @@ from PIL import Image
 from test_killed import command
 from traces import finished, redone, results, temporary_files
 
-from recolor import parallel, shards
+from recolor import shards
 from recolor.config import MeasureConfig
 from recolor.errors import OutOfMemoryError
 from recolor.manifest import read_table
@@ -99,7 +99,7 @@ def test_a_part_that_memory_ran_out_in_is_named_and_the_others_are_done(before, 
 
 @pytest.mark.parametrize("stage", ["measure", "shard"])
 def test_a_worker_process_killed_in_the_middle_costs_its_part_nothing(before, undisturbed, run, monkeypatch, stage):
-    monkeypatch.setattr(parallel, "PROCESSES_FROM_IMAGES", 1)
+    monkeypatch.setattr(shards, "PROCESSES_FROM_IMAGES", 1)
     workspace = before(stage)
     killed = []
 

@@ -6,39 +6,45 @@ import pytest
 from PIL import Image
 from skimage import data as photographs
 
-from recolor import parallel
 from recolor.config import Config, ExecutionConfig, MeasureConfig
 from recolor.index import index_images
 from recolor.manifest import read_table
-from recolor.measure import measure_part, measuring, merge_measurements, plan_measure
+from recolor.measure import measure_part, measuring, merge_measurements, plan_measure, stage
 from recolor.measure.apart import measure_apart
 from recolor.processes import in_process, worker_processes
 from recolor.schemas import INDEX, MEASUREMENTS
 
-# Python runs a module of this name as it starts: the workers' decoder, and theirs alone, dies of some files.
+# Python runs a module of this name as it starts: the workers' decoder, and theirs alone, dies of some files, or never
+# returns from them, with Python's lock in its hands.
 SITE = """
-import os
+import os, re
 import simplejpeg
 decode = simplejpeg.decode_jpeg
-simplejpeg.decode_jpeg = lambda data, *rest, **named: os._exit(1) if b"deadly" in data else decode(data, *rest, **named)
+def decode_jpeg(data, *rest, **named):
+    if b"deadly" in data:
+        os._exit(1)
+    if b"endless" in data:
+        re.fullmatch("(a+)+", "a" * 100 + "b")
+    return decode(data, *rest, **named)
+simplejpeg.decode_jpeg = decode_jpeg
 """
 
 
 @pytest.fixture
 def deadly(tmp_path, monkeypatch):
-    """Makes a folder of seven photographs, of which these are deadly."""
+    """Makes a folder of seven photographs, of which these are deadly, or what else the comment says."""
     site = tmp_path / "site"
     site.mkdir()
     (site / "sitecustomize.py").write_text(SITE)
     monkeypatch.syspath_prepend(site)
 
-    def make(numbers):
+    def make(numbers, comment=b"deadly"):
         images = tmp_path / "images"
         images.mkdir()
         for number in range(7):
             buffer = io.BytesIO()
             crop = photographs.coffee()[10 * number : 10 * number + 200, :200]
-            Image.fromarray(crop).save(buffer, "JPEG", comment=b"deadly" if number in numbers else b"")
+            Image.fromarray(crop).save(buffer, "JPEG", comment=comment if number in numbers else b"")
             (images / f"{number}.jpg").write_bytes(buffer.getvalue())
         return images
 
@@ -64,8 +70,19 @@ def test_files_that_a_process_dies_of_have_their_reason_and_the_others_are_measu
     assert healthy.equals(expected)
 
 
+@pytest.mark.parametrize("numbers", [{4}, {0, 6}])
+def test_files_that_no_decoder_returns_from_have_their_reason_and_the_others_are_measured(deadly, numbers):
+    images = deadly(numbers, b"endless")
+    identities = index_of(images)
+    with worker_processes(2):
+        rows = measure_apart(images, identities, MeasureConfig(max_decode_s=1.0))
+    assert rows["reason"].to_pylist() == ["too_slow" if number in numbers else None for number in range(7)]
+    assert {rows["detail"][number].as_py() for number in numbers} == {"not decoded within 1 s"}
+    healthy = rows["reason"].is_null()
+    assert rows.filter(healthy).equals(measure_apart(images, identities.filter(healthy), MeasureConfig()))
+
+
 def test_a_run_goes_on_without_the_image_that_crashes_the_decoder(deadly, workspace, monkeypatch):
-    monkeypatch.setattr(parallel, "PROCESSES_FROM_IMAGES", 1)
     images, config = deadly({2}), Config(execution=ExecutionConfig(workers=2))
     index_images(workspace, images, config)
     plan = plan_measure(workspace, images, config)
@@ -78,9 +95,9 @@ def test_a_run_goes_on_without_the_image_that_crashes_the_decoder(deadly, worksp
     assert plan_measure(workspace, images, config).missing == ()  # it is not tried again in every run
 
 
-@pytest.mark.parametrize(("enough", "apart"), [(7, True), (8, False)])
-def test_processes_are_started_for_many_images_only(deadly, workspace, monkeypatch, enough, apart):
-    monkeypatch.setattr(parallel, "PROCESSES_FROM_IMAGES", enough)
+@pytest.mark.parametrize(("enough", "apart"), [(1, True), (7, True), (8, False)])
+def test_processes_are_started_for_images_enough_only(deadly, workspace, monkeypatch, enough, apart):
+    monkeypatch.setattr(stage, "PROCESSES_FROM_IMAGES", enough)
     images, config = deadly(set()), Config(execution=ExecutionConfig(workers=2))
     index_images(workspace, images, config)
     plan = plan_measure(workspace, images, config)
