@@ -7,13 +7,19 @@ neighbours runs through memory in order, which is many times faster than looking
 smaller is sorted, and a table says where each key begins.
 """
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import combinations, pairwise
+from functools import partial
+from itertools import chain, combinations, pairwise
 from math import comb
 
 import numpy as np
 from numpy.typing import NDArray
+
+from recolor.config import ExecutionConfig
+from recolor.parallel import worker_count
 
 Hashes = NDArray[np.uint64]
 Indices = NDArray[np.int64]
@@ -27,6 +33,8 @@ _LOOKUP_COST = 2.0  # of one query, in comparisons of two that are gathered: mea
 _TABLE_BITS = (8, 20)  # of a key that is looked up: at most 8 MB of table, which the cache holds
 _TILE = 1 << 16  # hashes compared at once: 1 MB with what is computed of them, so that it stays in the L2 cache
 _SAMPLE = 1000  # hashes, of which is known how many others they are compared with
+_WORTH_THREADS = 1 << 17  # hashes
+_AHEAD = 1 << 20  # pairs that each thread may be ahead, 16 MB
 _FEW = 8  # neighbours are compared one by one once fewer than one in so many still agree
 
 
@@ -59,7 +67,8 @@ def near_pairs(hashes: Hashes, distance: int, marks: Hashes | None = None, reach
         Indices of both, int64 [pairs] each, the smaller index first; each pair once, in no order.
     """
     plan = _plan(len(hashes), distance, _KEY_BITS, _SORT_COST)
-    for chosen in plan.choices:
+
+    def search(chosen: tuple[int, ...]) -> Iterator[Pairs]:
         keys, order = _sorted_keys(hashes, chosen, plan)
         keys <<= np.uint64(_MARK_BITS)
         if marks is not None:
@@ -69,6 +78,8 @@ def near_pairs(hashes: Hashes, distance: int, marks: Hashes | None = None, reach
             one, other = order[left], order[right]
             own = _found_first_by(chosen, plan, hashes[one] ^ hashes[other])
             yield np.minimum(one, other)[own], np.maximum(one, other)[own]
+
+    return _on_all_cores([partial(search, chosen) for chosen in plan.choices], len(hashes))
 
 
 def pairs_within(queries: Hashes, hashes: Hashes, distance: int) -> Iterator[Pairs]:
@@ -85,7 +96,8 @@ def pairs_within(queries: Hashes, hashes: Hashes, distance: int) -> Iterator[Pai
     table_bits = min(max(_TABLE_BITS[0], len(hashes).bit_length() + 1), _TABLE_BITS[1])
     plan = _plan(len(hashes), distance, table_bits, _LOOKUP_COST)
     blocks = [_keys(queries, (block,), plan).astype(np.uint32) for block in range(len(plan.edges) - 1)]
-    for chosen in plan.choices:
+
+    def search(chosen: tuple[int, ...]) -> Iterator[Pairs]:
         keys, order = _sorted_keys(hashes, chosen, plan)
         ordered, begin = hashes[order], _begins(keys)
         for start in range(0, len(queries), _TILE):
@@ -95,6 +107,42 @@ def pairs_within(queries: Hashes, hashes: Hashes, distance: int) -> Iterator[Pai
             for query, place in _gathered(_near_places(some, ordered, first, end, distance)):
                 own = _found_first_by(chosen, plan, some[query] ^ ordered[place])
                 yield query[own] + start, order[place[own]]
+
+    return _on_all_cores([partial(search, chosen) for chosen in plan.choices], len(queries) + len(hashes))
+
+
+def _on_all_cores(searches: Sequence[Callable[[], Iterator[Pairs]]], hashes: int) -> Iterator[Pairs]:
+    """What the searches find, in their order; of many hashes, some are under way at once.
+
+    Each is ahead by a bounded number of pairs: whoever finds that there are too many can stop.
+    """
+    threads = worker_count(ExecutionConfig()) if hashes >= _WORTH_THREADS else 1
+    if threads == 1:
+        for search in searches:
+            yield from search()
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        begun: deque[Future[tuple[list[Pairs], Iterator[Pairs]]]] = deque()
+        try:
+            for search in searches:
+                begun.append(pool.submit(_begin, search))
+                if len(begun) > threads:
+                    yield from chain(*begun.popleft().result())
+            while begun:
+                yield from chain(*begun.popleft().result())
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _begin(search: Callable[[], Iterator[Pairs]]) -> tuple[list[Pairs], Iterator[Pairs]]:
+    """The first pairs that a search finds, and where it goes on."""
+    pairs, found, count = search(), [], 0
+    for some in pairs:
+        found.append(some)
+        count += len(some[0])
+        if count > _AHEAD:
+            break
+    return found, pairs
 
 
 def _begins(keys: Hashes) -> Indices:
