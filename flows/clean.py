@@ -1,5 +1,6 @@
 """The flow `clean`: which images there are, what they measure, which are outliers, which are kept."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from prefect import task
@@ -9,7 +10,7 @@ from prefect.client.schemas.objects import State
 from flows.parameters import Run, run_flow
 from flows.parts import TASK, ran, ran_all, run_parts
 from flows.shown import shown
-from recolor.detect import ISSUES, detect_issue
+from recolor.detect import ISSUES, LONGEST_FIRST, detect_issue
 from recolor.index import index_images
 from recolor.measure import MeasurePart, MeasurePlan, measure_part, measuring, merge_measurements, plan_measure
 from recolor.pipeline import tally, together
@@ -60,22 +61,22 @@ def clean(run: Run) -> Outcome:
             measure_some, replace(run, config=config), plan.missing, lambda part: len(part.rows), "measure", tell=tell
         )
     merged = ran(measurements, run)
-    detected = ran_all(detect, run, ISSUES)
+    detected = dict(zip(LONGEST_FIRST, ran_all(detect, run, LONGEST_FIRST), strict=True))
     selected = ran(select_kept, run)
     _show_outliers(run, plan, detected, selected)
-    return together("clean", [indexed, *measured, merged, *detected, selected], selected)
+    return together("clean", [indexed, *measured, merged, *detected.values(), selected], selected)
 
 
-def _show_outliers(run: Run, plan: MeasurePlan, detected: list[Outcome], selected: Outcome) -> None:
+def _show_outliers(run: Run, plan: MeasurePlan, detected: Mapping[str, Outcome], selected: Outcome) -> None:
     measured = sum(len(part.rows) for part in plan.missing)
     images = plan.reused + measured
     rows = [
-        {"issue": issue, "outliers": outcome.counts["outliers"], "share": f"{outcome.counts['outliers'] / images:.1%}"}
-        for issue, outcome in zip(ISSUES, detected, strict=True)
+        {"issue": name, "outliers": count, "share": f"{count / images:.1%}"}
+        for name, count in [
+            *((issue, detected[issue].counts["outliers"]) for issue in ISSUES),
+            ("kept", selected.counts["kept"]),
+        ]
     ]
-    rows.append(
-        {"issue": "kept", "outliers": selected.counts["kept"], "share": f"{selected.counts['kept'] / images:.1%}"}
-    )
     create_table_artifact(
         table=rows,
         key="outliers",

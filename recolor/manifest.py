@@ -1,6 +1,6 @@
 """The only code that reads and writes manifests: Parquet files with the columns that `schemas` states."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -22,9 +22,22 @@ def write_manifest(schema: Schema, table: pa.Table, path: Path) -> None:
     Raises:
         SchemaError: Column names, types or nulls are not those of the schema.
     """
-    pq.write_table(
-        _conform(schema, table), path, row_group_size=ROW_GROUP_ROWS, compression="zstd", write_statistics=True
-    )
+    conforming = _conform(schema, table)
+    with manifest_writer(schema, path) as write:
+        write(conforming)
+
+
+@contextmanager
+def manifest_writer(schema: Schema, path: Path) -> Iterator[Callable[[pa.Table], None]]:
+    """Writes a manifest some rows at a time: best `ROW_GROUP_ROWS` of them, or else there are more and smaller groups.
+
+    Yields:
+        What writes the next rows; it raises a `SchemaError` if they are not those of the schema.
+    """
+    # A dictionary of what hardly repeats costs time, and is given up in the middle of each row group.
+    named = [column.name for column in schema.columns if column.type == pa.string() and not column.is_unique]
+    with pq.ParquetWriter(path, schema.arrow, compression="zstd", use_dictionary=named, write_statistics=True) as file:
+        yield lambda table: file.write_table(_conform(schema, table), row_group_size=ROW_GROUP_ROWS)
 
 
 def read_table(schema: Schema, path: Path, columns: Sequence[str] | None = None) -> pa.Table:

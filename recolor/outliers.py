@@ -15,7 +15,7 @@ THRESHOLD = 0.5  # of detectors whose limit is set in the measurement's own unit
 
 def column(measurements: pa.Table, name: str) -> Floats:
     """A measurement as float64 [rows]; NaN where an image was not decoded."""
-    values: Floats = measurements[name].to_numpy(zero_copy_only=False).astype(np.float64)
+    values: Floats = measurements[name].to_numpy(zero_copy_only=False).astype(np.float64, copy=False)
     return values
 
 

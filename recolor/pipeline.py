@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from recolor.config import Config
-from recolor.detect import ISSUES, count_singly, detect_issue
+from recolor.detect import ISSUES, LONGEST_FIRST, count_singly, detect_issue
 from recolor.errors import InputError
 from recolor.index import index_images
 from recolor.measure import MeasurePart, measure_part, measuring, merge_measurements, part_rows, plan_measure
@@ -60,14 +60,15 @@ def detect(workspace: Workspace, images: Path, config: Config) -> Outcome:
     """Runs every detector, some at once; writes a manifest for each issue."""
     del images  # judged by their measurements alone
     with ThreadPoolExecutor(worker_count(config.execution)) as pool:
-        outcomes = list(pool.map(lambda issue: detect_issue(workspace, issue, config), ISSUES))
-    counts = {issue: outcome.counts["outliers"] for issue, outcome in zip(ISSUES, outcomes, strict=True)}
+        done = pool.map(lambda issue: detect_issue(workspace, issue, config), LONGEST_FIRST)
+        outcomes = dict(zip(LONGEST_FIRST, done, strict=True))
+    counts = {issue: outcomes[issue].counts["outliers"] for issue in ISSUES}
     return Outcome(
         "detect",
-        sum(outcome.built for outcome in outcomes),
-        sum(outcome.reused for outcome in outcomes),
+        sum(outcome.built for outcome in outcomes.values()),
+        sum(outcome.reused for outcome in outcomes.values()),
         counts,
-        sum(outcome.seconds_s for outcome in outcomes),
+        sum(outcome.seconds_s for outcome in outcomes.values()),
     )
 
 

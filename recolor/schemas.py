@@ -21,6 +21,7 @@ class Column:
         meaning: What it is.
         nullable: Whether a value may be missing.
         is_path: Whether it names a file below a folder: a name that leads out of that folder is refused.
+        is_unique: Whether values hardly repeat.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Column:
     meaning: str
     nullable: bool = False
     is_path: bool = False
+    is_unique: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +49,26 @@ class Schema:
         return pa.schema([pa.field(column.name, column.type, column.nullable) for column in self.columns])
 
 
-PATH = Column("path", pa.string(), "-", "-", "Path relative to the image folder, with forward slashes.", is_path=True)
+PATH = Column(
+    "path",
+    pa.string(),
+    "-",
+    "-",
+    "Path relative to the image folder, with forward slashes.",
+    is_path=True,
+    is_unique=True,
+)
 SIZE = Column("size_bytes", pa.int64(), "bytes", "≥ 0", "File size.")
 MTIME = Column("mtime_ns", pa.int64(), "ns since 1970", "-", "Time of the last change; part of the image's identity.")
-SHA256 = Column("sha256", pa.string(), "-", "64 hex digits", "SHA-256 of the file's bytes; null if unreadable.", True)
+SHA256 = Column(
+    "sha256",
+    pa.string(),
+    "-",
+    "64 hex digits",
+    "SHA-256 of the file's bytes; null if unreadable.",
+    nullable=True,
+    is_unique=True,
+)
 
 INDEX = Schema("index", "index", "an image file that was found", (PATH, SIZE, MTIME))
 
@@ -148,10 +166,10 @@ MEASUREMENTS = Schema(
         *COLOUR,
         Column(
             "colour_layout",
-            pa.list_(pa.float32(), COLOUR_LAYOUT),
+            pa.binary(4 * COLOUR_LAYOUT),  # a list of numbers takes four times as long to read
             "Lab",
-            "-",
-            "Where in the picture and at which lightness which colours are: see `recolor.measure.colour.colour_layout`."
+            "90 x float32",
+            "Where in the picture and at which lightness which colours are: see `recolor.measure.colour`."
             " Null if not decoded.",
             True,
         ),
@@ -261,10 +279,12 @@ CLEAN = Schema(
     "an image that is kept",
     (
         PATH,
-        Column("sha256", pa.string(), "-", "64 hex digits", "SHA-256 of the file's bytes."),
+        Column("sha256", pa.string(), "-", "64 hex digits", "SHA-256 of the file's bytes.", is_unique=True),
         Column("width_px", pa.int32(), "px", "≥ 1", "Width of the upright image."),
         Column("height_px", pa.int32(), "px", "≥ 1", "Height of the upright image."),
-        Column("group", pa.string(), "-", "16 hex digits", "Copies of one picture share it, and its split."),
+        Column(
+            "group", pa.string(), "-", "16 hex digits", "Copies of one picture share it, and its split.", is_unique=True
+        ),
         Column("split", pa.string(), "-", "train, val, test", "By the group's content and the seed alone."),
     ),
 )
@@ -381,7 +401,14 @@ SHARD_INDEX = Schema(
     "an image stored in a Lab shard, in the order of the shards",
     (
         PATH,
-        Column("sha256", pa.string(), "-", "64 hex digits", "SHA-256 of the image file's bytes; the rows' order."),
+        Column(
+            "sha256",
+            pa.string(),
+            "-",
+            "64 hex digits",
+            "SHA-256 of the image file's bytes; the rows' order.",
+            is_unique=True,
+        ),
         Column("shard", pa.string(), "-", "-", "File name of the shard, in the folder of this index.", is_path=True),
         Column("row", pa.int32(), "-", "≥ 0", "Row of the image in its shard."),
         Column("split", pa.string(), "-", "train, val, test", "Split of the image."),

@@ -6,6 +6,7 @@ import io
 import logging
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -16,7 +17,7 @@ import pyarrow.compute as pc
 
 from recolor.config import Config, SelectConfig
 from recolor.errors import ConfigError, InputError, MissingStageError
-from recolor.manifest import read_table, write_manifest
+from recolor.manifest import ROW_GROUP_ROWS, manifest_writer, read_table, write_manifest
 from recolor.schemas import CLEAN, ISSUES, MEASUREMENTS, OUTLIERS
 from recolor.stage import Counts, Outcome, Part, require_record, run_part
 from recolor.workspace import Workspace
@@ -115,7 +116,7 @@ def _splits(groups: pa.ChunkedArray, config: SelectConfig) -> pa.Array:
     prefix = f"{config.seed}:".encode()
     codes = [np.zeros(0, np.int8)]
     for some in groups.cast(pa.binary()).chunks:
-        digests = b"".join(hashlib.sha256(prefix + group).digest() for group in some.to_pylist())
+        digests = b"".join([hashlib.sha256(prefix + group).digest() for group in some.to_pylist()])
         at = np.frombuffer(digests, ">u8")[::4].astype(np.float64) / 2**64
         codes.append((at >= config.val_fraction).astype(np.int8) + (at >= config.val_fraction + config.test_fraction))
     return pa.array(_SPLITS, pa.string()).take(pa.array(np.concatenate(codes)))
@@ -162,13 +163,27 @@ def _select(
     issues = {name: read_table(schema, sources[name]) for name, schema in ISSUES.items()}
     verdicts = _judge(issues, decisions, images)
     _replace_rejected(verdicts, issues["duplicate"], images)
-    kept = images.filter(pc.invert(_among(images, verdicts)))
-    if not len(kept):
+    rejected = _among(images, verdicts)
+    if pc.all(rejected).as_py():
         raise InputError(_nothing_kept(len(images), verdicts))
-    clean = _clean_table(kept, issues["duplicate"], config)
-    write_manifest(CLEAN, clean, staging / "clean.parquet")
+    splits = _write_clean(images, rejected, issues["duplicate"], config, staging / "clean.parquet")
     write_manifest(OUTLIERS, _outlier_table(verdicts), staging / "outliers.parquet")
-    return {"images": len(images), "kept": len(kept), "rejected": len(verdicts), **_split_counts(clean)}
+    return {"images": len(images), "kept": sum(splits.values()), "rejected": len(verdicts), **splits}
+
+
+def _write_clean(
+    images: pa.Table, rejected: pa.ChunkedArray, duplicates: pa.Table, config: SelectConfig, target: Path
+) -> dict[str, int]:
+    """Writes the kept images, some at a time while the next are made; returns how many are in each split."""
+    copy = pc.index_in(images["path"], value_set=duplicates["path"].combine_chunks())
+    marked = images.append_column("rejected", rejected).append_column("copy", copy)
+    stretches = [marked.slice(start, ROW_GROUP_ROWS) for start in range(0, len(marked), ROW_GROUP_ROWS)]
+    counts: Counter[str] = Counter(train=0, val=0, test=0)
+    with manifest_writer(CLEAN, target) as write, ThreadPoolExecutor(2) as pool:
+        for clean in pool.map(lambda some: _clean_table(some, duplicates, config), stretches):
+            write(clean)
+            counts.update(clean["split"].to_pylist())
+    return dict(counts)
 
 
 def _among(images: pa.Table, paths: Iterable[str]) -> pa.ChunkedArray:
@@ -220,10 +235,11 @@ def _undecodable(images: pa.Table) -> dict[str, str]:
     return dict(zip(images["path"].to_pylist(), images["reason"].to_pylist()))
 
 
-def _clean_table(kept: pa.Table, duplicates: pa.Table, config: SelectConfig) -> pa.Table:
-    copy = pc.index_in(kept["path"], value_set=duplicates["path"].combine_chunks())
+def _clean_table(marked: pa.Table, duplicates: pa.Table, config: SelectConfig) -> pa.Table:
+    """The images that are not `rejected`, with their split: `copy` is their row among the duplicates, or null."""
+    kept = marked.filter(pc.invert(marked["rejected"]))
     own = pc.utf8_slice_codeunits(kept["sha256"], 0, GROUP_DIGITS)
-    groups = pc.coalesce(duplicates["group"].combine_chunks().take(copy), own)
+    groups = pc.coalesce(duplicates["group"].combine_chunks().take(kept["copy"]), own)
     columns = {"group": groups, "split": _splits(groups, config)}
     return pa.table([columns[name] if name in columns else kept[name] for name in CLEAN.arrow.names], CLEAN.arrow.names)
 
@@ -238,10 +254,6 @@ def _outlier_table(verdicts: Mapping[str, _Verdict]) -> pa.Table:
     ]
     arrays = [pa.array(values, field.type) for values, field in zip(columns, OUTLIERS.arrow)]
     return pa.table(arrays, schema=OUTLIERS.arrow)
-
-
-def _split_counts(clean: pa.Table) -> dict[str, int]:
-    return {split: pc.sum(pc.equal(clean["split"], split)).as_py() or 0 for split in ("train", "val", "test")}
 
 
 def _nothing_kept(images: int, verdicts: Mapping[str, _Verdict]) -> str:

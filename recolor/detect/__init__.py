@@ -17,7 +17,7 @@ from recolor.schemas import MEASUREMENTS
 from recolor.stage import Outcome, Part, require_record, run_part
 from recolor.workspace import Workspace
 
-DETECT_VERSION = 6
+DETECT_VERSION = 7
 
 Detector = Callable[[pa.Table, Any], pa.Table]
 
@@ -50,6 +50,7 @@ ISSUES: tuple[str, ...] = tuple(DETECTORS)
 _JUDGED_TOGETHER: Mapping[str, Detector] = MappingProxyType(
     {"duplicate": duplicate.slim_duplicate, "skewed": skewed.slim_skewed}
 )
+LONGEST_FIRST = sorted(ISSUES, key=lambda name: name not in _JUDGED_TOGETHER)  # so that all end at about the same time
 
 
 def detect_issue(workspace: Workspace, name: str, config: Config) -> Outcome:
@@ -88,9 +89,14 @@ def count_singly(measurements: pa.Table, config: Config) -> Counter[str]:
     return Counter({name: len(DETECTORS[name](measurements, getattr(config, name))) for name in issues})
 
 
+def columns_of(name: str, settings: Any) -> tuple[str, ...]:
+    """Columns of the measurements that a detector looks at with these settings; the others are not even read."""
+    return duplicate.columns(settings) if name == "duplicate" else COLUMNS[name]
+
+
 def _detect(name: str, settings: Any, source: Path, target: Path) -> dict[str, int]:
     schema = ISSUE_SCHEMAS[name]
-    columns = COLUMNS[name] if settings.enabled else ("path",)
+    columns = columns_of(name, settings) if settings.enabled else ("path",)
     groups = read_in_groups(MEASUREMENTS, source, columns)
     if not settings.enabled:
         images, outliers = sum(len(group) for group in groups), schema.arrow.empty_table()

@@ -33,13 +33,12 @@ def octave_ratios(measurements: pa.Table) -> Floats:
     Returns:
         float64 [rows, 3 octaves, 4 lines]; NaN where not decoded.
     """
-    energy = _energies(measurements)
-    return energy[:, :-1] - energy[:, 1:]
+    return np.moveaxis(_ratios(_energies(measurements)), 2, 0)
 
 
 def anisotropy(measurements: pa.Table) -> Floats:
     """Energy along the richest line over that along the poorest, log2, ≥ 0: float64 [rows, 4 octaves]."""
-    return np.asarray(np.ptp(_energies(measurements), axis=2))
+    return np.asarray(np.ptp(_energies(measurements), axis=1).T)
 
 
 def block_detail(measurements: pa.Table) -> Floats:
@@ -50,12 +49,13 @@ def block_detail(measurements: pa.Table) -> Floats:
 
 def score_blurry(measurements: pa.Table) -> Floats:
     """Scores fine detail: 0 has none; float64 [rows], 1 where not decoded."""
-    ratios = octave_ratios(measurements)
+    energies = _energies(measurements)
+    ratios = _ratios(energies)
     return logistic(
-        ratios.min(axis=2) @ _LEAST_RATIO_WEIGHTS
-        + ratios.mean(axis=2) @ _MEAN_RATIO_WEIGHTS
-        + anisotropy(measurements) @ _ANISOTROPY_WEIGHTS
-        + block_detail(measurements) @ _BLOCK_WEIGHTS
+        _weighted(ratios.min(axis=1), _LEAST_RATIO_WEIGHTS)
+        + _weighted(ratios.mean(axis=1), _MEAN_RATIO_WEIGHTS)
+        + _weighted(np.ptp(energies, axis=1), _ANISOTROPY_WEIGHTS)
+        + _weighted(block_detail(measurements).T, _BLOCK_WEIGHTS)
         + _OFFSET
     )
 
@@ -80,6 +80,16 @@ def detect_blurry(measurements: pa.Table, config: BlurryConfig) -> pa.Table:
 
 
 def _energies(measurements: pa.Table) -> Floats:
-    """Log2 of the energies: float64 [rows, 4 octaves, 4 lines]."""
-    energies = [[np.log2(column(measurements, name) + _NOISE) for name in names] for names in _DETAIL]
-    return np.moveaxis(np.array(energies), 2, 0)
+    """Log2 of the energies: float64 [4 octaves, 4 lines, rows]."""
+    return np.array([[np.log2(column(measurements, name) + _NOISE) for name in names] for names in _DETAIL])
+
+
+def _ratios(energies: Floats) -> Floats:
+    """Of each octave's energy and the next coarser one's, log2: float64 [3 octaves, 4 lines, rows]."""
+    return energies[:-1] - energies[1:]
+
+
+def _weighted(values: Floats, weights: Floats) -> Floats:
+    """The sum of float64 [octaves, rows]; not by BLAS, whose threads cost more here than they gain."""
+    total: Floats = sum((weight * value for weight, value in zip(weights[1:], values[1:])), weights[0] * values[0])
+    return total

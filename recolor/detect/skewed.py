@@ -5,14 +5,14 @@ set itself: an image's colour statistics are far from the set's own distribution
 needs enough images to know that distribution, and says nothing with fewer.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from recolor.config import SkewedConfig
 from recolor.outliers import Floats, column, logistic, outlier_table, score_below
@@ -25,6 +25,7 @@ DISTANCE_LIMIT = 5.0  # times the median distance, of the score 0.5
 CLIP = 6.0  # standard deviations of the network's inputs
 _NETWORK_OFFSET = 3.0  # nats; moved so that about one of a hundred clean photographs is flagged
 _AT_ONCE = 1 << 11  # layouts for the network: what is computed of them stays in the cache
+_TILE = 1 << 14  # rows of the data set's own judge
 _SHRINKAGE = 0.3
 _CLIP_DISTANCE = 4.0  # a z-score beyond this adds no more to the correlations
 _SPREADS = ("a_std", "b_std", "chroma_mean", "chroma_p95")
@@ -86,11 +87,12 @@ def score_layout(measurements: pa.Table) -> Floats:
         return column(measurements, "layout_score")
     layouts = measurements["colour_layout"].combine_chunks()
     decoded = np.flatnonzero(layouts.is_valid().to_numpy(zero_copy_only=False))
-    values = pc.list_flatten(layouts).to_numpy(zero_copy_only=False).reshape(-1, COLOUR_LAYOUT)
+    values = np.frombuffer(layouts.buffers()[1], "<f4")[layouts.offset * COLOUR_LAYOUT :].reshape(-1, COLOUR_LAYOUT)
     evidence = np.full(len(layouts), np.nan)
-    for start in range(0, len(decoded), _AT_ONCE):
-        some = slice(start, start + _AT_ONCE)
-        evidence[decoded[some]] = network_evidence(values[some], _network()) + _NETWORK_OFFSET
+    with threadpool_limits(1, user_api="blas"):  # for products as small as these, threads cost more than they gain
+        for start in range(0, len(decoded), _AT_ONCE):
+            some = decoded[start : start + _AT_ONCE]
+            evidence[some] = network_evidence(values[some], _network()) + _NETWORK_OFFSET
     return logistic(evidence)
 
 
@@ -98,28 +100,28 @@ def network_evidence(layouts: NDArray[np.float32], network: Network) -> Floats:
     """Log-odds that colours are those of a photograph.
 
     Args:
-        layouts: float32 [rows, 90], as `recolor.measure.colour.colour_layout` makes them.
+        layouts: float32 [rows, 90], as `recolor.measure.colour` makes them.
         network: Arrays of `NETWORK_FILE`: one hidden layer of ReLUs on standardised inputs.
     """
-    z = np.clip((prepare_layout(layouts) - network["mean"]) / network["std"], -CLIP, CLIP).astype(np.float32)
-    hidden = np.maximum(z @ network["weight_1"].T + network["bias_1"], 0)
+    z = prepare_layout(layouts)
+    z -= network["mean"]
+    z /= network["std"]
+    np.clip(z, -CLIP, CLIP, out=z)
+    hidden = z @ network["weight_1"].T
+    hidden += network["bias_1"]
+    np.maximum(hidden, 0, out=hidden)
     return np.asarray(hidden @ network["weight_2"] + network["bias_2"], np.float64)
 
 
-def prepare_layout(layouts: NDArray[np.float32]) -> Floats:
+def prepare_layout(layouts: NDArray[np.float32]) -> NDArray[np.float32]:
     """Brings the numbers of a layout to like spreads: variances and chromas as logarithms, empty cells to zero."""
-    share, means, variances, covariances, hues = np.split(layouts.astype(np.float64), [9, 27, 45, 54], axis=1)
-    filled = np.minimum(1.0, share / 0.05)
-    return np.concatenate(
-        [
-            share,
-            means * np.tile(filled, (1, 2)),
-            np.log(np.maximum(variances, 0) + 4.0),
-            np.sign(covariances) * np.log1p(np.abs(covariances) / 4.0),
-            np.log(hues + 0.3),
-        ],
-        axis=1,
-    )
+    prepared = layouts.astype(np.float32)  # a copy
+    share, means, variances, covariances, hues = np.split(prepared, [9, 27, 45, 54], axis=1)  # views
+    means *= np.tile(np.minimum(np.float32(1), share / np.float32(0.05)), (1, 2))
+    variances[:] = np.log(np.maximum(variances, 0) + np.float32(4))
+    covariances[:] = np.copysign(np.log1p(np.abs(covariances) / np.float32(4)), covariances)
+    hues[:] = np.log(hues + np.float32(0.3))
+    return prepared
 
 
 @cache
@@ -138,22 +140,38 @@ def colour_distance(measurements: pa.Table) -> Floats:
     Returns:
         float64 [rows]; NaN where not decoded, or everywhere if there are fewer than `MIN_IMAGES` images.
     """
-    values = _features(measurements)
-    judged = ~np.isnan(values).any(axis=1)
-    distance = np.full(len(values), np.nan)
+    z = _features(measurements)
+    judged = ~np.isnan(z).any(axis=1)
+    distance = np.full(len(z), np.nan)
     if judged.sum() >= MIN_IMAGES:
-        z = values[judged]
+        z = z if judged.all() else z[judged]
         _standardise(z)
-        clipped = np.clip(z, -_CLIP_DISTANCE, _CLIP_DISTANCE)
-        spread = (1 - _SHRINKAGE) * np.cov(clipped.T) + _SHRINKAGE * np.eye(z.shape[1])
-        length = np.sqrt(np.einsum("ij,jk,ik->i", z, np.linalg.inv(spread), z))
+        inverse = np.linalg.inv(_spread(z))
+        length = np.concatenate([np.sqrt(np.sum(some @ inverse * some, axis=1)) for some in _tiles(z)])
         distance[judged] = length / max(float(np.median(length)), 1e-9)
     return distance
 
 
+def _spread(z: Floats) -> Floats:
+    """Correlations of the clipped z-scores, drawn towards none: float64 [columns, columns]."""
+    total, products = np.zeros(z.shape[1]), np.zeros((z.shape[1], z.shape[1]))
+    for some in _tiles(z):
+        clipped = np.clip(some, -_CLIP_DISTANCE, _CLIP_DISTANCE)
+        total += clipped.sum(axis=0)
+        products += clipped.T @ clipped
+    covariance = (products - np.outer(total, total) / len(z)) / (len(z) - 1)
+    return (1 - _SHRINKAGE) * covariance + _SHRINKAGE * np.eye(z.shape[1])
+
+
+def _tiles(rows: Floats) -> Iterator[Floats]:
+    """Some rows after the other: what is computed of them stays in the cache, and memory small."""
+    return (rows[start : start + _TILE] for start in range(0, len(rows), _TILE))
+
+
 def _features(measurements: pa.Table) -> Floats:
     """Mean colours by height, logarithms of the spreads, correlation of a and b, hue entropy: float64 [rows, 12]."""
-    features = np.empty((len(measurements), len(_MEANS) + len(_SPREADS) + 2))
+    columns = len(_MEANS) + len(_SPREADS) + 2
+    features = np.empty((columns, len(measurements))).T  # each column in one piece: most is done column by column
     for at, name in enumerate(_MEANS):
         features[:, at] = column(measurements, name)
     for at, name in enumerate(_SPREADS, len(_MEANS)):
@@ -168,10 +186,9 @@ def _standardise(values: Floats) -> None:
     """Turns each column, in place, into robust z-scores."""
     for at in range(values.shape[1]):
         values[:, at] -= np.median(values[:, at])
-        distance = np.abs(values[:, at])
+        half, most = np.percentile(np.abs(values[:, at]), [50, 90], overwrite_input=True)
         # Where over half of the set is alike (all images grey, say) the median says nothing of the spread of the rest.
-        scale = np.maximum(1.4826 * np.median(distance), 0.3 * np.percentile(distance, 90))
-        values[:, at] /= np.maximum(scale, 1e-6)
+        values[:, at] /= max(1.4826 * half, 0.3 * most, 1e-6)
 
 
 def _reason(by_layout: bool, distance: float, cast: float, hue_entropy: float) -> str:

@@ -25,14 +25,15 @@ Planes = NDArray[np.float32]
 Floats = NDArray[np.float64]
 
 
-def measure_colours(squares: NDArray[np.uint8]) -> dict[str, list[float] | list[list[float]]]:
+def measure_colours(squares: NDArray[np.uint8]) -> dict[str, list[float] | list[bytes]]:
     """Measures colour on small copies of pictures.
 
     Args:
         squares: uint8 [N, 48, 48, 3], sRGB.
 
     Returns:
-        The columns `schemas.COLOUR`, and `colour_layout`; N values each, that do not depend on the other pictures.
+        The columns `schemas.COLOUR`, and `colour_layout` as the bytes of float32 [90]; N values each, that do not
+        depend on the other pictures.
     """
     L, a, b = np.moveaxis(rgb_to_lab(squares), -1, 0)
     chroma = np.sqrt(a * a + b * b)
@@ -54,9 +55,12 @@ def measure_colours(squares: NDArray[np.uint8]) -> dict[str, list[float] | list[
         "grey_tail": _grey_tail(squares),
         **_ab_residual(L, a, b),
         **_band_means(cells),
-        "colour_layout": _layout(cells, hues),
     }
-    return {name: values.tolist() for name, values in columns.items()}
+    layouts = _layout(cells, hues).astype("<f4")
+    return {
+        **{name: values.tolist() for name, values in columns.items()},
+        "colour_layout": [layout.tobytes() for layout in layouts],
+    }
 
 
 def _lights(L: Planes) -> NDArray[np.int64]:

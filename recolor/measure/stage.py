@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from recolor.config import Config, ExecutionConfig, MeasureConfig
 from recolor.errors import InputError, MissingStageError, SchemaError
-from recolor.manifest import read_table, write_manifest
+from recolor.manifest import ROW_GROUP_ROWS, manifest_writer, read_table, write_manifest
 from recolor.measure.apart import measure_apart
 from recolor.parallel import decoding, worker_count
 from recolor.schemas import INDEX, MEASUREMENTS
@@ -39,8 +39,9 @@ from recolor.storage import storage_errors
 from recolor.workspace import Workspace
 
 STAGE = "measure"
-MEASURE_VERSION = 6
+MEASURE_VERSION = 7
 MAX_PARTS = 300  # in one plan: Prefect's server on SQLite stalls with more tasks in a run
+PROCESSES_FROM_IMAGES = 1  # a file that ends its decoder, or that none returns from, must not end the smallest run
 _MIN_PART_IMAGES = 16
 _PARTS_PER_WORKER = 8  # so that the last ones end at about the same time
 
@@ -119,7 +120,7 @@ def _part_images(missing: int, execution: ExecutionConfig) -> int:
 
 @contextmanager
 def measuring(plan: MeasurePlan, config: Config) -> Iterator[Config]:
-    """While it is open, parts are measured in worker processes, if there are images enough to be worth starting them.
+    """While it is open, parts are measured in worker processes, unless there is nothing to measure.
 
     Args:
         plan: What is going to be measured.
@@ -129,7 +130,8 @@ def measuring(plan: MeasurePlan, config: Config) -> Iterator[Config]:
         The configuration to measure with: with one part more under way than there are processes, so that none has
         nothing to do while a part is written.
     """
-    with decoding(sum(len(part.rows) for part in plan.missing), config.execution) as apart:
+    images = sum(len(part.rows) for part in plan.missing)
+    with decoding(images, config.execution, PROCESSES_FROM_IMAGES) as apart:
         workers = worker_count(config.execution) + apart
         yield replace(config, execution=replace(config.execution, workers=workers))
 
@@ -193,7 +195,7 @@ def merge_measurements(workspace: Workspace, config: Config) -> Outcome:
     target = workspace.manifest("measurements")
     sources = {"index": workspace.manifest("index")}
     merged = Part(workspace, STAGE, MEASURE_VERSION, config.measure, inputs, (target,), sources)
-    outcome = run_part(merged, lambda staging: _merge(needed, staging / target.name))
+    outcome = run_part(merged, lambda staging: _merge(needed, len(index), staging / target.name))
     with storage_errors(workspace.measured_parts):
         _delete_parts(workspace, {part.path for part in finished} - {found.part.path for found in needed})
     return outcome
@@ -277,12 +279,26 @@ def _find(index: pa.Table, stored: pa.Table) -> NDArray[np.int64]:
     return np.where(same, at, -1)
 
 
-def _merge(needed: list[_Needed], target: Path) -> dict[str, int]:
-    tables = [read_table(MEASUREMENTS, found.part.path).take(pa.array(found.rows)) for found in needed]
-    table = pa.concat_tables(tables) if tables else MEASUREMENTS.arrow.empty_table()
-    table = table.take(pc.sort_indices(table, sort_keys=[("path", "ascending")])).combine_chunks()
-    write_manifest(MEASUREMENTS, table, target)
-    return {"images": len(table), "not_decoded": len(table) - table["reason"].null_count}
+def _merge(needed: list[_Needed], images: int, target: Path) -> dict[str, int]:
+    """Writes the rows in the order of the index, some at a time: memory holds those, and a part."""
+    not_decoded = 0
+    with manifest_writer(MEASUREMENTS, target) as write:
+        for start in range(0, images, ROW_GROUP_ROWS):
+            some = _rows_from(needed, start, min(start + ROW_GROUP_ROWS, images))
+            not_decoded += len(some) - some["reason"].null_count
+            write(some)
+    return {"images": images, "not_decoded": not_decoded}
+
+
+def _rows_from(needed: list[_Needed], start: int, end: int) -> pa.Table:
+    """These rows of the index, of whichever parts they are in: a table of `schemas.MEASUREMENTS`."""
+    tables, places = [], []
+    for found in needed:
+        within = (start <= found.index_rows) & (found.index_rows < end)
+        if within.any():
+            tables.append(read_table(MEASUREMENTS, found.part.path).take(pa.array(found.rows[within])))
+            places.append(found.index_rows[within])
+    return pa.concat_tables(tables).take(pa.array(np.argsort(np.concatenate(places)))).combine_chunks()
 
 
 def _delete_parts(workspace: Workspace, needless: set[Path]) -> None:

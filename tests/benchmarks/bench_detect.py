@@ -32,7 +32,7 @@ from recolor.demo import make_demo_images
 from recolor.detect import ISSUES, detect_issue
 from recolor.manifest import read_table, write_manifest
 from recolor.pipeline import CLEANING, run_stages
-from recolor.schemas import MEASUREMENTS
+from recolor.schemas import COLOUR_LAYOUT, MEASUREMENTS
 from recolor.select import select
 from recolor.stage import Outcome, Part, run_part
 from recolor.workspace import Workspace, open_workspace
@@ -43,6 +43,7 @@ Rows = NDArray[np.int64]
 SHARES = {"exact": 0.01, "near": 0.01, "turned": 0.005, "cropped": 0.005, "broken": 0.002}  # of the rows
 TURNED = [3, 2, 1, 0, 7, 6, 5, 4]  # the symmetries, if the picture is turned upside down
 HASHES = {"phash_64": (8, 1), "phash_256": (8, 4), "phash_64_windows": (9, 1), "phash_256_windows": (9, 4)}
+LAYOUT = MEASUREMENTS.arrow.field("colour_layout").type
 NOWHERE = Path("/there/are/no/images/here")
 
 
@@ -109,11 +110,10 @@ def column(values: pa.Array, rows: Rows, rng: np.random.Generator) -> pa.Array:
     values = values.take(pa.array(rows))
     if pa.types.is_floating(values.type):
         return pa.array(values.to_numpy() * rng.lognormal(0.0, 0.02, len(values)))
-    if pa.types.is_fixed_size_list(values.type):
-        flat = values.flatten().to_numpy()
-        return pa.FixedSizeListArray.from_arrays(
-            flat * rng.lognormal(0.0, 0.02, len(flat)).astype(np.float32), type=values.type
-        )
+    if values.type == LAYOUT:
+        numbers = np.frombuffer(values.buffers()[1], np.float32)[: len(rows) * COLOUR_LAYOUT]
+        varied = numbers * rng.lognormal(0.0, 0.02, len(numbers)).astype(np.float32)
+        return pa.FixedSizeBinaryArray.from_buffers(values.type, len(rows), [None, pa.py_buffer(varied)])
     return values
 
 

@@ -1,8 +1,10 @@
 """Judging ten million measured images: `python tests/benchmarks/bench_scale.py --rows 10000000`.
 
-Rendered landscapes are measured and their rows multiplied (see `bench_detect.py`) to a block of rows, and the block to
-as many as are asked for: each time with other hashes, of the same distances to each other, other SHA-256, other paths.
-Then every stage that judges runs in a process of its own, for its own peak of memory, and subsets are read in pandas.
+Photographs (or rendered landscapes) are measured and their rows multiplied (see `bench_detect.py`) to a block of rows,
+and the block to as many as are asked for: each time with other hashes, of the same distances to each other, other
+SHA-256, other paths.
+Then every stage that judges runs in a process of its own, for its own peak of memory, subsets are read in pandas, and
+at last all of it runs again in one process, as the pipeline does it.
 
 The machine may be busy: wall time stands beside processor time. The search for near copies grows with the square of
 the images, so that it is left out unless `--near` is given; copies of the same bytes are always found.
@@ -18,13 +20,13 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from bench_detect import HASHES, measured, multiply
 
 from recolor.config import Config, DuplicateConfig
 from recolor.detect import ISSUES, detect_issue
 from recolor.frames import read_manifest
-from recolor.manifest import ROW_GROUP_ROWS
+from recolor.manifest import ROW_GROUP_ROWS, manifest_writer
+from recolor.pipeline import CLEANING
 from recolor.schemas import MEASUREMENTS
 from recolor.select import select
 from recolor.stage import Part, run_part
@@ -35,8 +37,9 @@ WITHOUT_NEAR = DuplicateConfig(
     min_contrast=100.0, symmetries=False, crops=False
 )  # every image is flat: its hash means nothing
 NARROW = DuplicateConfig(max_hamming_distance=2, symmetries=False, crops=False)
+TOGETHER = "detect + select, as they run"  # detectors side by side
 SUBSETS = {
-    "the worst 0.1% of the blurry": ("blurry", ["path", "score", "reason"], [("score", "<", 0.02)]),
+    "the worst of the blurry": ("blurry", ["path", "score", "reason"], [("score", "<", 0.05)]),
     "one folder of the measurements": ("measurements", ["path", "L_mean", "contrast"], [("path", "<", "000001")]),
     "dark images of the measurements": ("measurements", ["path", "L_mean"], [("L_mean", "<", 12.0)]),
     "the test split of the kept": ("clean", ["path", "split"], [("split", "==", "test")]),
@@ -47,6 +50,7 @@ def main() -> None:
     """Makes the rows if they are not there, and runs every stage in a process of its own."""
     words = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     words.add_argument("--rows", type=int, default=10_000_000)
+    words.add_argument("--images", type=Path, help="folder of photographs to measure; without it, rendered landscapes")
     words.add_argument("--out", type=Path, default=Path("data/benchmarks/scale"))
     words.add_argument("--near", choices=["none", "narrow", "default"], default="none")
     words.add_argument("--only", help="one stage, in this process")
@@ -57,16 +61,22 @@ def main() -> None:
         run_one(given.only, workspace, config)
         return
     if not workspace.manifest("measurements").is_file():
-        make(workspace, given.rows, given.out)
+        make(workspace, given.rows, given.images, given.out)
     print(f"{given.rows} rows, {workspace.manifest('measurements').stat().st_size / 1e9:.2f} GB of measurements")
-    for stage in (*ISSUES, "select", *SUBSETS):
+    for stage in (*ISSUES, "select", *SUBSETS, TOGETHER):
         subprocess.run([sys.executable, __file__, *sys.argv[1:], "--only", stage], check=True)
 
 
 def run_one(stage: str, workspace: Workspace, config: Config) -> None:
     """Runs a stage, or reads a subset, and prints what it took."""
     started_s, started_cpu_s = time.perf_counter(), time.process_time()
-    if stage in SUBSETS:
+    if stage == TOGETHER:
+        for name in (*ISSUES, "clean", "outliers"):
+            workspace.manifest(name).unlink()
+        started_s, started_cpu_s = time.perf_counter(), time.process_time()
+        done = [CLEANING[name](workspace, Path(), config) for name in ("detect", "select")]
+        found = json.dumps([dict(outcome.counts) for outcome in done])
+    elif stage in SUBSETS:
         manifest, columns, filters = SUBSETS[stage]
         found = f"{len(read_manifest(workspace.manifest(manifest), columns, filters))} rows"
     else:
@@ -78,20 +88,16 @@ def run_one(stage: str, workspace: Workspace, config: Config) -> None:
     print(f"{stage:<32} {took_s:7.2f} s  processor {cpu_s:7.2f} s  peak {peak_gb:5.2f} GB  {found}", flush=True)
 
 
-def make(workspace: Workspace, rows: int, out: Path) -> None:
+def make(workspace: Workspace, rows: int, images: Path | None, out: Path) -> None:
     """Writes the measurements as `measure` would, a block at a time."""
     rng = np.random.default_rng(0)
-    block = multiply(measured(None, out), min(rows, BLOCK_ROWS), rng)
+    block = multiply(measured(images, out), min(rows, BLOCK_ROWS), rng)
     target = workspace.manifest("measurements")
 
     def write(staging: Path) -> dict[str, int]:
-        named = ["path", "format", "mode"]  # nothing else repeats or, but for the layouts, can be compressed
-        with pq.ParquetWriter(
-            staging / target.name, MEASUREMENTS.arrow, compression="none", use_dictionary=named
-        ) as file:
+        with manifest_writer(MEASUREMENTS, staging / target.name) as write_rows:
             for start in range(0, rows, len(block)):
-                some = varied(block, start, rng).slice(0, rows - start)
-                file.write_table(some, row_group_size=ROW_GROUP_ROWS)
+                write_rows(varied(block, start, rng).slice(0, rows - start))
         return {}
 
     run_part(Part(workspace, "measure", 0, Config().measure, {"rows": f"{rows}"}, (target,)), write)

@@ -72,7 +72,7 @@ def layouts(images: Path, path: str) -> NDArray[np.float32]:
     bases = [rgb if rng.random() < 0.85 else disguised[1] for _ in SPOILT]
     pictures = [*disguised, *(change(base, rng) for change, base in zip(SPOILT.values(), bases, strict=True))]
     squares = np.stack([square_copy(octaves(picture), COLOUR_PX) for picture in pictures])
-    return np.array(measure_colours(squares)["colour_layout"], np.float32)
+    return np.frombuffer(b"".join(measure_colours(squares)["colour_layout"]), "<f4").reshape(len(squares), -1)
 
 
 def fit(layout: NDArray[np.float32], spoilt: NDArray[np.bool_], seed: int) -> dict[str, NDArray[np.float32]]:

@@ -8,7 +8,8 @@ from PIL import Image
 from skimage import data as photographs
 
 from recolor.config import BlurryConfig, Config, DuplicateConfig, MonochromeConfig, SkewedConfig
-from recolor.detect import COLUMNS, DETECTORS, ISSUES, detect_issue
+from recolor.detect import COLUMNS, DETECTORS, ISSUES, columns_of, detect_issue
+from recolor.detect.duplicate import detect_duplicate
 from recolor.errors import ConfigError, MissingStageError
 from recolor.frames import read_manifest
 from recolor.index import index_images
@@ -61,6 +62,14 @@ def test_a_detector_reads_all_the_columns_it_looks_at(measured_workspace, issue)
     settings = getattr(Config(), issue)
     few = DETECTORS[issue](whole.select(COLUMNS[issue]), settings)
     assert few.equals(DETECTORS[issue](whole, settings))
+
+
+def test_windows_are_not_read_where_no_crops_are_looked_for(measured_workspace):
+    settings = DuplicateConfig(crops=False)
+    few = columns_of("duplicate", settings)
+    assert set(COLUMNS["duplicate"]) - set(few) == {"phash_64_windows", "phash_256_windows"}
+    whole = read_table(MEASUREMENTS, measured_workspace.manifest("measurements"))
+    assert detect_duplicate(whole.select(few), settings).equals(detect_duplicate(whole, settings))
 
 
 def test_another_threshold_redoes_its_own_detector_alone(measured_workspace):

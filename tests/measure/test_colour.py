@@ -90,7 +90,7 @@ def test_one_hue_has_no_entropy_and_all_hues_have_much():
 def test_every_picture_has_finite_numbers(height, width, seed, flat):
     rgb = np.random.default_rng(seed).integers(0, 256, (1 if flat else height, 1 if flat else width, 3), dtype=np.uint8)
     numbers = measure_colour(np.broadcast_to(rgb, (height, width, 3)).copy())
-    layout = numbers.pop("colour_layout")
+    layout = np.frombuffer(numbers.pop("colour_layout"), "<f4")
     assert list(numbers) == [column.name for column in COLOUR]
     assert np.isfinite(list(numbers.values())).all()
     assert len(layout) == COLOUR_LAYOUT
@@ -126,7 +126,7 @@ def test_the_layout_of_colours_agrees_with_counting_pixel_by_pixel():
             expected[:, at] = (
                 3 * len(cell) / L.size, *ab.mean(axis=0), covariance[0, 0], covariance[1, 1], covariance[0, 1]
             )  # fmt: skip
-    layout = np.array(measure_colours(rgb[None])["colour_layout"][0])
+    layout = np.frombuffer(measure_colours(rgb[None])["colour_layout"][0], "<f4")
     np.testing.assert_allclose(layout[:54].reshape(6, 9), expected, rtol=1e-3, atol=1e-2)
     # The angles are OpenCV's, good to a hundredth of a degree: a pixel at an edge may be counted on its other side.
     np.testing.assert_allclose(layout[54:].reshape(3, 12), hues, atol=0.05)

@@ -4,6 +4,7 @@ import pickle
 from dataclasses import replace
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 from skimage import data as photographs
@@ -13,7 +14,7 @@ from recolor.errors import MissingStageError
 from recolor.frames import read_manifest
 from recolor.images import decode
 from recolor.index import index_images
-from recolor.measure import measure_part, merge_measurements, plan_measure, rows
+from recolor.measure import measure_part, merge_measurements, plan_measure, rows, stage
 from recolor.measure.stage import MEASURE_VERSION
 from recolor.stage import read_record, record_path
 from recolor.workspace import open_workspace
@@ -84,6 +85,22 @@ def test_a_folder_that_grew_gives_the_same_bytes_as_one_measured_at_once(tmp_pat
     assert measured == 3
     run(whole, images, config())
     assert grown.manifest("measurements").read_bytes() == whole.manifest("measurements").read_bytes()
+
+
+@pytest.mark.parametrize("part_images", [2, 4, 100])
+def test_the_rows_that_are_merged_at_a_time_do_not_show_in_the_result(workspace, images, monkeypatch, part_images):
+    run(workspace, images, config())
+    whole = table(workspace)
+    add(images, 1, "00b.jpg")  # in a part of its own, between the others
+    run(workspace, images, config(part_images=part_images))
+    monkeypatch.setattr(stage, "ROW_GROUP_ROWS", 3)
+    grown = table(workspace)
+    workspace.manifest("measurements").unlink()
+    run(workspace, images, config(part_images=part_images))
+    assert table(workspace).equals(grown)
+    assert pq.ParquetFile(workspace.manifest("measurements")).num_row_groups == 4
+    assert grown.index.is_monotonic_increasing
+    assert grown.drop("00b.jpg").equals(whole)
 
 
 def test_nothing_is_done_twice(workspace, images):
