@@ -7,14 +7,14 @@ from flows.parameters import Run, run_flow
 from flows.parts import TASK, ran, run_parts
 from flows.shown import shown
 from recolor.pipeline import together
-from recolor.shards import ShardPart, finish_shards, plan_shards, sharding, write_shard
+from recolor.shards import ShardPart, finish_shards, plan_shards, sharding, write_shards
 from recolor.stage import Outcome
 
 
 @task(name="shard part", task_run_name="shard {part}", **TASK)
 def shard_some(run: Run, part: ShardPart) -> Outcome:
-    """Writes one shard."""
-    return write_shard(run.workspace, run.images, part, run.config)
+    """Writes one shard, or, of very many, some."""
+    return write_shards(run.workspace, run.images, part, run.config)
 
 
 @task(name="shard index", **TASK)

@@ -19,7 +19,7 @@ from recolor.index import index_images
 from recolor.measure import MeasurePart, measure_part, measuring, merge_measurements, part_rows, plan_measure
 from recolor.parallel import run_parallel, worker_count
 from recolor.select import select
-from recolor.shards import finish_shards, plan_shards, sharding, write_shard
+from recolor.shards import finish_shards, plan_shards, sharding, write_shards
 from recolor.stage import Outcome, current_record, require_record
 from recolor.workspace import Workspace
 
@@ -75,7 +75,7 @@ def detect(workspace: Workspace, images: Path, config: Config) -> Outcome:
 def shard(workspace: Workspace, images: Path, config: Config) -> Outcome:
     """Writes every shard that is missing, then `data/shards/index.parquet`."""
     plan = plan_shards(workspace, config)
-    write_one = partial(write_shard, workspace, images, config=config)
+    write_one = partial(write_shards, workspace, images, config=config)
     with sharding(plan, config) as execution:
         outcomes = run_parallel(write_one, plan.missing, execution, "shard", lambda part: part.images)
     finished = finish_shards(workspace, config)

@@ -12,18 +12,18 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from recolor.config import Config, ExecutionConfig, ShardConfig
 from recolor.errors import InputError, MissingStageError, OutOfMemoryError, ProcessDiedError
 from recolor.manifest import read_table, write_manifest
-from recolor.parallel import decoding, worker_count
+from recolor.parallel import decoding, raise_together, worker_count
 from recolor.processes import in_process
 from recolor.schemas import CLEAN, MEASUREMENTS, SHARD_INDEX
 from recolor.shard_format import STAGE, VERSION, drop_damaged, index_path, read_shard, verify_shards
@@ -54,9 +54,10 @@ __all__ = [
     "read_shard",
     "sharding",
     "verify_shards",
-    "write_shard",
+    "write_shards",
 ]
 
+MAX_PARTS = 300  # in one plan: Prefect's server on SQLite stalls with more tasks in a run
 PROCESSES_FROM_IMAGES = 2000  # they are a tenth faster than threads on two cores
 _SHARDS_AT_ONCE = 2  # one is hashed and flushed while the next is decoded
 _IMAGES_AT_A_TIME = 8  # of one thread
@@ -64,19 +65,21 @@ _IMAGES_AT_A_TIME = 8  # of one thread
 
 @dataclass(frozen=True, slots=True)
 class ShardPart:
-    """One shard to write: bucket number `bucket` of `buckets`, and how many images it has."""
+    """Shards to write together, mostly one: the numbers of their buckets, of how many there are, and their images."""
 
-    bucket: int
-    buckets: int
+    buckets: tuple[int, ...]
+    of: int
     images: int
 
     def __str__(self) -> str:
-        return f"{self.images} images, bucket {self.bucket + 1} of {self.buckets}"
+        first, last = self.buckets[0] + 1, self.buckets[-1] + 1
+        which = f"bucket {first}" if first == last else f"buckets {first} to {last}"
+        return f"{self.images} images, {which} of {self.of}"
 
 
 @dataclass(frozen=True, slots=True)
 class ShardPlan:
-    """What there is to do: the shards to write, how many are there already, and the images of both."""
+    """What there is to do: the shards to write, in parts, how many are there already, and the images of both."""
 
     missing: tuple[ShardPart, ...]
     reused: int
@@ -89,6 +92,14 @@ class _Contents:
 
     config: ShardConfig
     resizing: str = "DCT scaling, centre square, INTER_AREA down, INTER_CUBIC up"
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """The kept images, by sha256, then path, and where in them the buckets begin and end: int64 [buckets + 1]."""
+
+    images: pa.Table
+    edges: NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,15 +117,19 @@ def plan_shards(workspace: Workspace, config: Config) -> ShardPlan:
         MissingStageError: Cleaning has not been done.
         InputError: No image was kept.
     """
-    kept = _kept_images(workspace)
-    buckets = bucket_count(kept.num_rows, config.shard.max_shard_images)
-    shards = list(_shards(kept, buckets))
-    missing = tuple(
-        ShardPart(shard.bucket, buckets, shard.images.num_rows)
-        for shard in shards
-        if current_record(_stage_part(workspace, shard, config.shard)) is None
+    kept = _kept_images(workspace, config)
+    shards = _shards(kept)
+    missing = [shard for shard in shards if current_record(_stage_part(workspace, shard, config.shard)) is None]
+    size = math.ceil(len(missing) / MAX_PARTS)
+    parts = (missing[start : start + size] for start in range(0, len(missing), max(1, size)))
+    return ShardPlan(
+        tuple(_part_of(some, len(kept.edges) - 1) for some in parts), len(shards) - len(missing), kept.images.num_rows
     )
-    return ShardPlan(missing, len(shards) - len(missing), kept.num_rows)
+
+
+def _part_of(shards: list[_Shard], buckets: int) -> ShardPart:
+    images = sum(shard.images.num_rows for shard in shards)
+    return ShardPart(tuple(shard.bucket for shard in shards), buckets, images)
 
 
 @contextmanager
@@ -132,13 +147,15 @@ def sharding(plan: ShardPlan, config: Config) -> Iterator[ExecutionConfig]:
         yield replace(config.execution, workers=min(_SHARDS_AT_ONCE, worker_count(config.execution)))
 
 
-def write_shard(workspace: Workspace, images: Path, part: ShardPart, config: Config) -> Outcome:
-    """Decodes the images of one shard and writes it, some images at a time: memory does not grow with the shard.
+def write_shards(workspace: Workspace, images: Path, part: ShardPart, config: Config) -> Outcome:
+    """Decodes the images of each shard and writes it, some images at a time: memory does not grow with the shard.
+
+    Each is finished by itself, and one that fails does not stop the others.
 
     Args:
-        workspace: Where `manifests/clean.parquet` is and the shard goes.
+        workspace: Where `manifests/clean.parquet` is and the shards go.
         images: The image folder.
-        part: Which shard, from `plan_shards`.
+        part: Which shards, from `plan_shards`.
         config: Settings; its `execution` says how many threads decode.
 
     Raises:
@@ -146,10 +163,22 @@ def write_shard(workspace: Workspace, images: Path, part: ShardPart, config: Con
         OutOfMemoryError: There is not enough memory for an image by itself; names it.
         StorageError: The disk is full or failing.
     """
-    shard = next(shard for shard in _shards(_kept_images(workspace), part.buckets) if shard.bucket == part.bucket)
-    stage_part = _stage_part(workspace, shard, config.shard)
-    name = stage_part.outputs[0].name
-    return run_part(stage_part, lambda staging: _build_shard(staging / name, shard.images, images, config))
+    kept, outcomes, failures = _kept_images(workspace, config), [], []
+    for bucket in part.buckets:
+        shard = _shard(kept, bucket)
+        try:
+            outcomes.append(_write_shard(_stage_part(workspace, shard, config.shard), shard.images, images, config))
+        except (InputError, OutOfMemoryError) as error:
+            failures.append(error)
+    if len(part.buckets) == len(failures) == 1:
+        raise failures[0]
+    raise_together(failures, len(part.buckets), "shard")
+    built, reused = (sum(getattr(outcome, name) for outcome in outcomes) for name in ("built", "reused"))
+    return Outcome(STAGE, built, reused, {"images": part.images}, sum(outcome.seconds_s for outcome in outcomes))
+
+
+def _write_shard(part: Part, rows: pa.Table, images: Path, config: Config) -> Outcome:
+    return run_part(part, lambda staging: _build_shard(staging / part.outputs[0].name, rows, images, config))
 
 
 def finish_shards(workspace: Workspace, config: Config) -> Outcome:
@@ -161,8 +190,7 @@ def finish_shards(workspace: Workspace, config: Config) -> Outcome:
     Raises:
         MissingStageError: A shard is missing.
     """
-    kept = _kept_images(workspace)
-    shards = list(_shards(kept, bucket_count(kept.num_rows, config.shard.max_shard_images)))
+    shards = _shards(_kept_images(workspace, config))
     parts = [_stage_part(workspace, shard, config.shard) for shard in shards]
     inputs = {part.outputs[0].name: _require_current(part).content for part in parts}
     inputs["clean"] = require_record(workspace.manifest("clean"), "clean").content
@@ -183,17 +211,20 @@ def bucket_count(images: int, max_shard_images: int) -> int:
     return buckets
 
 
-def _kept_images(workspace: Workspace) -> pa.Table:
-    """The kept images, by sha256, then path, with the size and time of the files that were measured."""
+def _kept_images(workspace: Workspace, config: Config) -> _Kept:
+    """The kept images in their buckets, with the size and time of the files that were measured."""
     clean = workspace.manifest("clean")
     measurements = workspace.manifest("measurements")
     measured = read_record(record_path(measurements))
     intact = measured if measured and outputs_present(workspace, measured) else None
-    return _joined(clean, require_record(clean, "clean").content, measurements, intact and intact.content)
+    content = require_record(clean, "clean").content
+    return _joined(clean, content, measurements, intact and intact.content, config.shard.max_shard_images)
 
 
-@lru_cache(maxsize=1)  # every shard asks
-def _joined(clean: Path, _clean_content: str, measurements: Path, measured_content: str | None) -> pa.Table:
+@lru_cache(maxsize=1)  # every part asks
+def _joined(
+    clean: Path, _clean_content: str, measurements: Path, measured_content: str | None, max_shard_images: int
+) -> _Kept:
     """A pure function of the contents: the paths say where they are.
 
     Columns `size_bytes` and `mtime_ns` are null where no measurement of that content is at hand.
@@ -208,16 +239,25 @@ def _joined(clean: Path, _clean_content: str, measurements: Path, measured_conte
     same = pc.equal(found["sha256"], kept["sha256"])
     for name in ("size_bytes", "mtime_ns"):
         kept = kept.append_column(name, pc.if_else(same, found[name], None))
-    return kept.sort_by([("sha256", "ascending"), ("path", "ascending")])
+    kept = kept.sort_by([("sha256", "ascending"), ("path", "ascending")])
+    return _Kept(kept, _edges(kept["sha256"], bucket_count(kept.num_rows, max_shard_images)))
 
 
-def _shards(kept: pa.Table, buckets: int) -> Iterator[_Shard]:
-    """Cuts the images, sorted by content hash, at the buckets' edges: the first bits are the bucket's number."""
-    numbers = [int(sha256[:8], 16) * buckets >> 32 for sha256 in kept["sha256"].to_pylist()]
-    edges = np.searchsorted(numbers, np.arange(buckets + 1))
-    for bucket, (first, last) in enumerate(pairwise(edges.tolist())):
-        if last > first:
-            yield _Shard(bucket, kept.slice(first, last - first))
+def _edges(sha256: pa.ChunkedArray, buckets: int) -> NDArray[np.int64]:
+    """Where each bucket begins among these, which ascend, and the last one ends: the first bits are its number."""
+    digits = "".join(pc.utf8_slice_codeunits(sha256, 0, 8).to_pylist())
+    numbers = np.frombuffer(bytes.fromhex(digits), ">u4").astype(np.uint64) * np.uint64(buckets) >> np.uint64(32)
+    return np.searchsorted(numbers, np.arange(buckets + 1, dtype=np.uint64)).astype(np.int64)
+
+
+def _shards(kept: _Kept) -> list[_Shard]:
+    """The shards in the order of their buckets; a bucket without images is none."""
+    return [_shard(kept, bucket) for bucket in np.flatnonzero(np.diff(kept.edges)).tolist()]
+
+
+def _shard(kept: _Kept, bucket: int) -> _Shard:
+    first, last = kept.edges[bucket : bucket + 2].tolist()
+    return _Shard(bucket, kept.images.slice(first, last - first))
 
 
 def _stage_part(workspace: Workspace, shard: _Shard, config: ShardConfig) -> Part:

@@ -35,7 +35,7 @@ from recolor.shards import (
     plan_shards,
     read_shard,
     verify_shards,
-    write_shard,
+    write_shards,
 )
 from recolor.stage import Part, record_path, run_part, sha256_file
 from recolor.workspace import locked, open_workspace
@@ -87,7 +87,7 @@ def shard_all(workspace, images, config=CONFIG):
     """Shards what is missing; returns how many shards were written."""
     plan = plan_shards(workspace, config)
     for part in plan.missing:
-        write_shard(workspace, images, part, config)
+        write_shards(workspace, images, part, config)
     finish_shards(workspace, config)
     return len(plan.missing)
 
@@ -246,18 +246,18 @@ def test_other_settings_leave_no_old_shard_behind(copied):
 def test_old_shards_stay_until_the_index_is_replaced(copied):
     workspace, images = copied
     larger = replace(CONFIG, shard=replace(CONFIG.shard, size_px=72))
-    write_shard(workspace, images, plan_shards(workspace, larger).missing[0], larger)
+    write_shards(workspace, images, plan_shards(workspace, larger).missing[0], larger)
     verify_shards(workspace)
 
 
 SHARD_AND_KILL = """
 import os, pickle, signal, sys, time
-from recolor.shards import finish_shards, plan_shards, write_shard
+from recolor.shards import finish_shards, plan_shards, write_shards
 images, config, moments = pickle.loads(bytes.fromhex(sys.argv[1]))
 for workspace, after_s in moments:
     if (child := os.fork()) == 0:
         for part in plan_shards(workspace, config).missing:
-            write_shard(workspace, images, part, config)
+            write_shards(workspace, images, part, config)
         finish_shards(workspace, config)
         os._exit(0)
     time.sleep(after_s)
@@ -366,9 +366,37 @@ def test_an_image_that_changed_since_cleaning_is_named(copied, change):
         finish_shards(workspace, CONFIG)
 
 
+def test_very_many_shards_are_written_some_in_a_part_to_the_same_bytes(copied, monkeypatch):
+    workspace, images = copied
+    before = contents(workspace.shards)
+    shutil.rmtree(workspace.shards)
+    monkeypatch.setattr(shards, "MAX_PARTS", 3)
+    plan = plan_shards(workspace, CONFIG)
+    assert [len(part.buckets) for part in plan.missing] == [3, 3, 2]
+    assert sum(part.images for part in plan.missing) == plan.images
+    assert str(plan.missing[-1]) == f"{plan.missing[-1].images} images, buckets 7 to 8 of 8"
+    built = [write_shards(workspace, images, part, CONFIG).built for part in plan.missing]
+    finish_shards(workspace, CONFIG)
+    assert built == [3, 3, 2]
+    assert contents(workspace.shards) == before
+
+
+def test_shards_beside_one_that_fails_in_the_same_part_are_finished(copied, monkeypatch):
+    workspace, images = copied
+    shutil.rmtree(workspace.shards)
+    monkeypatch.setattr(shards, "MAX_PARTS", 1)
+    victim = next(images.rglob("*.png"))
+    victim.write_bytes(b"another file")
+    (part,) = plan_shards(workspace, CONFIG).missing
+    with pytest.raises(InputError, match=rf"shard: 1 of 8 parts failed.*\n  .*{re.escape(victim.name)}"):
+        write_shards(workspace, images, part, CONFIG)
+    (left,) = plan_shards(workspace, CONFIG).missing
+    assert len(left.buckets) == 1
+
+
 def failure_of(workspace, images, part):
     try:
-        write_shard(workspace, images, part, CONFIG)
+        write_shards(workspace, images, part, CONFIG)
     except InputError as error:
         return str(error)
     return None
