@@ -24,12 +24,10 @@ GATHERED_S = 3e-9  # of two hashes that are looked up (2 to 4.5 ns)
 FALSE_PAIRS = 4e-6  # of pairs of photographs whose pHash-64 differ in at most 10 bits: 16,000 among 90,000
 DISPOSED_S = 150e-9  # of such a pair, by 256 bits and colours
 IMAGE_BYTES, STORED_BYTES = 133_000, 3 * 256 * 256
-# Judging 90,000 rows takes 2.5 core s, 1.7 of them for copies (detectors.md); copies of the same bytes 4 µs a row.
-JUDGE_CORE_S = (2.5 - 1.7) / 90_000 + 4.0e-6
-MANIFEST_BYTES = {"measurements": 1250, "clean": 46}  # a row, zstd, beside its path; `bench_scale.py`
-# A row, at the peak. Measured: 200,000 files listed and fingerprinted. Reckoned: the parts' tables, what is taken of
-# them, and all in one; all columns of `skewed` but the layouts, with its 12 features three times; the hashes, twice.
-MEMORY_BYTES = {"index": 550, "merging the parts": 3 * 1250, "skewed": 500, "near copies": 2 * 750}
+JUDGE_CORE_S = 93 / 10_000_000  # `bench_scale.py`, with copies of the same bytes alone
+MANIFEST_BYTES = {"measurements": 1285, "clean": 35}  # a row, zstd; `bench_scale.py`
+# A row, at the peak: 200,000 files listed and fingerprinted; ten million rows judged, all detectors and near copies.
+MEMORY_BYTES = {"index": 550, "detect (without near copies) + select": 730, "near copies": 2080}
 TRAINED_PER_S = 6000  # images, generator at 224 px on one H200: a third of what its memory's bandwidth allows
 
 # Assumed, in US dollars: a core of an on-demand general-purpose machine, a GPU, a shared file system.
