@@ -1,5 +1,6 @@
 """The flow `evaluate`: both models against their controls, with pictures and a report."""
 
+from collections.abc import Callable
 from contextlib import ExitStack
 
 from prefect import task
@@ -9,7 +10,7 @@ from prefect.client.schemas.objects import State
 from flows.devices import device_held
 from flows.parameters import Run, run_flow
 from flows.parts import TASK, ran
-from flows.shown import show_picture, shown
+from flows.shown import Progress, show_picture, shown
 from recolor import pipeline, read_manifest
 from recolor.stage import Outcome
 
@@ -18,9 +19,11 @@ from recolor.stage import Outcome
 def measure_models(run: Run) -> Outcome | State[Outcome]:
     """Colours the held-out images and compares, as soon as the device is free."""
     with ExitStack() as held:
+        tell = None
         if not pipeline.is_current("evaluate", run.workspace, run.config):
             held.enter_context(device_held(run.config.evaluate.device))
-        return shown(pipeline.evaluate(run.workspace, run.images, run.config))
+            tell = _progress()
+        return shown(pipeline.evaluate(run.workspace, run.images, run.config, tell))
 
 
 @run_flow("evaluate")
@@ -29,6 +32,15 @@ def evaluate(run: Run) -> Outcome:
     outcome = ran(measure_models, run)
     _show_results(run)
     return outcome
+
+
+def _progress() -> Callable[[int, int], None]:
+    progress = Progress("evaluate-progress", "evaluate: images done")
+
+    def tell(done: int, total: int) -> None:
+        progress.show(done / total, f"{done:,} of {total:,}", at_once=done == total)
+
+    return tell
 
 
 def _show_results(run: Run) -> None:

@@ -105,12 +105,14 @@ def train_refiner(workspace: Workspace, images: Path, config: Config) -> Outcome
     return train(workspace, config)
 
 
-def evaluate(workspace: Workspace, images: Path, config: Config) -> Outcome:
-    """Measures both models against their controls and writes the report."""
+def evaluate(
+    workspace: Workspace, images: Path, config: Config, tell: Callable[[int, int], None] | None = None
+) -> Outcome:
+    """Measures both models against their controls, telling how many images are done of how many; writes the report."""
     from recolor.evaluate import evaluate as measure_models
 
     del images
-    return measure_models(workspace, config)
+    return measure_models(workspace, config, tell)
 
 
 def is_current(stage: DeviceStage, workspace: Workspace, config: Config) -> bool:

@@ -38,6 +38,9 @@ class Sample:
     ways: tuple[tuple[Way, Float32Array], ...]
 
 
+Tell = Callable[[int, int], None]
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """Images to measure on, in a fixed order, whatever their sizes.
@@ -69,13 +72,14 @@ class ImageScores:
     truth_features: Float32Array | None
 
 
-def measure(source: Source, networks: Networks, workers: int) -> list[ImageScores]:
+def measure(source: Source, networks: Networks, workers: int, tell: Tell | None = None) -> list[ImageScores]:
     """Scores of every image in every way, in the order of the images.
 
     Args:
         source: The images.
         networks: For LPIPS, FID and KID.
         workers: Threads that measure what was coloured.
+        tell: Told after each batch how many images are done, and of how many.
     """
     scored: list[ImageScores] = []
     rows = np.arange(len(source.paths), dtype=np.int64)
@@ -84,6 +88,8 @@ def measure(source: Source, networks: Networks, workers: int) -> list[ImageScore
         for batch in source.samples(rows):
             scored += pool.map(partial(_score, networks=networks), batch)
             bar.update(len(batch))
+            if tell:
+                tell(len(scored), len(rows))
     return scored
 
 

@@ -10,7 +10,7 @@ from recolor.dataset import ShardDataset
 from recolor.errors import MissingStageError
 from recolor.evaluate.facts import outlier_counts, split_counts
 from recolor.evaluate.figures import photographs
-from recolor.evaluate.measure import measure
+from recolor.evaluate.measure import Tell, measure
 from recolor.evaluate.networks import load_networks
 from recolor.evaluate.outputs import FILES, Evaluation, write_evaluation
 from recolor.evaluate.seen import seen_in_split
@@ -27,11 +27,16 @@ STAGE = "evaluate"
 VERSION = 2
 
 
-def evaluate(workspace: Workspace, config: Config) -> Outcome:
+def evaluate(workspace: Workspace, config: Config, tell: Tell | None = None) -> Outcome:
     """Measures both models against their controls on a split of the shards.
 
     Writes `data/evaluation/`: `metrics.parquet`, `per_image.parquet`, `pictures.png` and `report.html`. On a CPU the
     same shards and models give the same bytes.
+
+    Args:
+        workspace: Where the shards and the models are.
+        config: Its `evaluate` says on what, and its `execution` how many threads measure.
+        tell: Told after each batch how many images are done, and of how many.
 
     Raises:
         MissingStageError: The shards or a model have not been made; names the stage to run.
@@ -40,7 +45,7 @@ def evaluate(workspace: Workspace, config: Config) -> Outcome:
         ConfigError: CUDA was asked for and is not there, or a package that a metric needs is not installed.
         DamagedError: A shard or a model was changed while it was read; names it.
     """
-    return run_part(evaluation_part(workspace, config), partial(_build, workspace, config))
+    return run_part(evaluation_part(workspace, config), partial(_build, workspace, config, tell))
 
 
 def evaluation_part(workspace: Workspace, config: Config) -> Part:
@@ -57,7 +62,9 @@ def evaluation_part(workspace: Workspace, config: Config) -> Part:
     return Part(workspace, STAGE, VERSION, settings, _inputs(workspace, config.evaluate), outputs, sources)
 
 
-def measure_split(workspace: Workspace, config: Config, models: tuple[Model, ...]) -> Evaluation:
+def measure_split(
+    workspace: Workspace, config: Config, models: tuple[Model, ...], tell: Tell | None = None
+) -> Evaluation:
     """Measures models on a split of the shards, whether they were trained on these or not.
 
     Raises:
@@ -71,7 +78,7 @@ def measure_split(workspace: Workspace, config: Config, models: tuple[Model, ...
     return Evaluation(
         source=source,
         models=models,
-        images=measure(source, networks, worker_count(config.execution)),
+        images=measure(source, networks, worker_count(config.execution), tell),
         measured_on=f"{photographs(len(source.paths))} of the {config.evaluate.split} split",
         notes=seen_in_split(models, require_record(index_path(workspace), "shard").content, config.evaluate.split),
         mean_of="the training photographs",
@@ -104,10 +111,10 @@ def _model_record(workspace: Workspace, name: str, inputs: Mapping[str, str]) ->
     return record
 
 
-def _build(workspace: Workspace, config: Config, staging: Path) -> dict[str, int]:
+def _build(workspace: Workspace, config: Config, tell: Tell | None, staging: Path) -> dict[str, int]:
     models = load_models([workspace.models], [], resolve_device(config.evaluate.device))
     read = [ShardDataset.open(workspace, split) for split in ("train", config.evaluate.split)]
-    evaluation = measure_split(workspace, config, models)
+    evaluation = measure_split(workspace, config, models, tell)
     for dataset in read:
         dataset.check_unchanged()
     write_evaluation(evaluation, staging, config.evaluate.pictures)

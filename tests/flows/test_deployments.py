@@ -24,6 +24,7 @@ DEPLOYMENTS = {"clean-and-train", "clean", "shard", "train-generator", "train-re
 ARTIFACTS = {
     "outliers", "metrics", "report-html", "pictures-png", "pictures", "clean-and-train-parts",
     "measure-progress", "shard-progress", "train-generator-progress", "train-refiner-progress",
+    "evaluate-progress",
     *(f"{name}-parts" for name in DEPLOYMENTS),
 }  # fmt: skip
 
@@ -192,7 +193,7 @@ def test_everything_runs_by_the_literal_words_and_a_stage_again_redoes_only_what
     artifacts = {found["key"]: found for found in site.post("artifacts/filter", {})}
     assert set(artifacts) >= ARTIFACTS
     assert artifacts["pictures"]["data"].startswith("data:image/jpeg;base64,")
-    for long in ("measure", "shard", "train-generator", "train-refiner"):
+    for long in ("measure", "shard", "train-generator", "train-refiner", "evaluate"):
         assert artifacts[f"{long}-progress"]["data"] == 100
     rows = {row["issue"]: row["outliers"] for row in json.loads(artifacts["outliers"]["data"])}
     assert rows["kept"] == len(read_manifest(space / "manifests" / "clean.parquet"))

@@ -84,6 +84,7 @@ def test_clean_and_train_runs_everything_and_then_nothing_again(images, root, tm
             "pictures-png",
             "measure-progress",
             "shard-progress",
+            "evaluate-progress",
             "clean-parts",
         }
         for key in keys:
