@@ -36,7 +36,7 @@ BLOCK_ROWS = ROW_GROUP_ROWS
 WITHOUT_NEAR = DuplicateConfig(
     min_contrast=100.0, symmetries=False, crops=False
 )  # every image is flat: its hash means nothing
-NARROW = DuplicateConfig(max_hamming_distance=2, symmetries=False, crops=False)
+NARROW = DuplicateConfig(max_hamming_distance=4, symmetries=False, crops=False)
 TOGETHER = "detect + select, as they run"  # detectors side by side
 SUBSETS = {
     "the worst of the blurry": ("blurry", ["path", "score", "reason"], [("score", "<", 0.05)]),

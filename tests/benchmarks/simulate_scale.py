@@ -23,6 +23,7 @@ COMPARISON_S = 0.65e-9  # of two neighbouring hashes; docs/decisions/2026-11-det
 GATHERED_S = 3e-9  # of two hashes that are looked up (2 to 4.5 ns)
 FALSE_PAIRS = 4e-6  # of pairs of photographs whose pHash-64 differ in at most 10 bits: 16,000 among 90,000
 DISPOSED_S = 150e-9  # of such a pair, by 256 bits and colours
+LIKE_PHOTOGRAPHS = 3.3  # times what hashes of independent bits take: three million rows, 466 core s (`bench_scale.py`)
 IMAGE_BYTES, STORED_BYTES = 133_000, 3 * 256 * 256
 JUDGE_CORE_S = 93 / 10_000_000  # `bench_scale.py`, with copies of the same bytes alone
 MANIFEST_BYTES = {"measurements": 1285, "clean": 35}  # a row, zstd; `bench_scale.py`
@@ -83,14 +84,15 @@ def costs() -> list[list[str]]:
 def upright_s(images: int) -> float:
     """Core seconds of the search among plain hashes: what the planner expects, and the false pairs."""
     found = FALSE_PAIRS * images * images / 2
-    return images * _cost(images, _plan(images, 10, 32, 30.0), 30.0) * COMPARISON_S + found * DISPOSED_S
+    compared_s = images * _cost(images, _plan(images, 10, 32, 30.0), 30.0) * COMPARISON_S
+    return LIKE_PHOTOGRAPHS * (compared_s + found * DISPOSED_S)
 
 
 def turned_s(images: int) -> float:
     """Core seconds of looking up 7 turned hashes and 9 windows of each image among those that are as light."""
     alike = int(images * 0.3)
     plan = _plan(alike, 6, 20, 2.0)
-    return 16 * images * _cost(alike, plan, 2.0) * GATHERED_S
+    return LIKE_PHOTOGRAPHS * 16 * images * _cost(alike, plan, 2.0) * GATHERED_S
 
 
 def near() -> list[list[str]]:
