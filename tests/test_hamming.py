@@ -1,3 +1,4 @@
+import threading
 import tracemalloc
 
 import numpy as np
@@ -52,6 +53,32 @@ def test_every_pair_of_a_query_and_a_hash_is_found_once_and_no_other(distance, s
     hashes = clustered(count + queries, seed)
     found = listed(pairs_within(hashes[:queries], hashes[queries:], distance))
     assert found == brute_force(hashes[:queries], hashes[queries:], distance)
+
+
+def in_order(pairs):
+    return [(a, b) for left, right in pairs for a, b in zip(left.tolist(), right.tolist(), strict=True)]
+
+
+@pytest.mark.parametrize("ahead", [0, 50, 1 << 20])
+@pytest.mark.parametrize("distance", [2, 10])
+def test_on_several_cores_the_same_pairs_come_in_the_same_order(monkeypatch, distance, ahead):
+    hashes = np.concatenate([clustered(900, 1), burst(100, 2)])
+    queries = hashes[::3]
+    alone = in_order(near_pairs(hashes, distance)), in_order(pairs_within(queries, hashes, distance))
+    monkeypatch.setattr(hamming, "worker_count", lambda _: 3)
+    monkeypatch.setattr(hamming, "_WORTH_THREADS", 0)
+    monkeypatch.setattr(hamming, "_AHEAD", ahead)
+    assert (in_order(near_pairs(hashes, distance)), in_order(pairs_within(queries, hashes, distance))) == alone
+
+
+def test_a_search_on_several_cores_can_be_given_up(monkeypatch):
+    monkeypatch.setattr(hamming, "worker_count", lambda _: 3)
+    monkeypatch.setattr(hamming, "_WORTH_THREADS", 0)
+    before = threading.active_count()
+    pairs = near_pairs(burst(2000, 3), 8)
+    next(pairs)
+    pairs.close()
+    assert threading.active_count() == before
 
 
 @pytest.mark.parametrize("distance", [0, 3, 8, 16])
