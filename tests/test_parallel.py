@@ -133,6 +133,6 @@ def test_nothing_is_told_where_no_bar_is_seen():
 )
 def test_the_runner_decides_who_decodes(runner, images, apart):
     execution = ExecutionConfig(workers=2, runner=runner, dask_address="tcp://127.0.0.1:1")
-    with decoding(images, execution) as said:
+    with decoding(images, execution, worth_from=2000) as said:
         assert said is apart
         assert (in_process(os.getpid) != os.getpid()) is apart

@@ -79,7 +79,7 @@ def test_a_workspace_made_read_only_in_the_middle_keeps_what_was_finished(before
 
     monkeypatch.setattr(pipeline, "measure_part", third_finds_it_read_only)
     with pytest.raises(StorageError, match=r"Read-only file system\. The file system is read-only\."):
-        run(["measure"], workspace, "execution.workers=1")
+        run(["measure"], workspace, "execution.workers=1", "execution.runner=threads")  # one part after the other
     for folder in folders:
         subprocess.run(["umount", folder], check=True)
     done = finished(workspace.root)
