@@ -12,6 +12,8 @@ from recolor.config import ExecutionConfig
 from recolor.errors import RecolorError, StorageError
 from recolor.processes import worker_processes
 
+MAX_PARTS = 300  # in one plan: Prefect's server on SQLite stalls with more tasks in a run
+
 P = TypeVar("P")
 R = TypeVar("R")
 

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from recolor.config import Config, ExecutionConfig, ShardConfig
 from recolor.errors import InputError, MissingStageError, OutOfMemoryError, ProcessDiedError
 from recolor.manifest import read_table, write_manifest
-from recolor.parallel import decoding, raise_together, worker_count
+from recolor.parallel import MAX_PARTS, decoding, raise_together, worker_count
 from recolor.processes import in_process
 from recolor.schemas import CLEAN, MEASUREMENTS, SHARD_INDEX
 from recolor.shard_format import STAGE, VERSION, drop_damaged, index_path, read_shard, verify_shards
@@ -57,7 +57,6 @@ __all__ = [
     "write_shards",
 ]
 
-MAX_PARTS = 300  # in one plan: Prefect's server on SQLite stalls with more tasks in a run
 PROCESSES_FROM_IMAGES = 2000  # they are a tenth faster than threads on two cores
 _SHARDS_AT_ONCE = 2  # one is hashed and flushed while the next is decoded
 _IMAGES_AT_A_TIME = 8  # of one thread

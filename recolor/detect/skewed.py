@@ -144,7 +144,7 @@ def colour_distance(measurements: pa.Table) -> Floats:
     judged = ~np.isnan(z).any(axis=1)
     distance = np.full(len(z), np.nan)
     if judged.sum() >= MIN_IMAGES:
-        z = z if judged.all() else z[judged]
+        z = z.T[:, judged].T  # each column in one piece still
         _standardise(z)
         inverse = np.linalg.inv(_spread(z))
         length = np.concatenate([np.sqrt(np.sum(some @ inverse * some, axis=1)) for some in _tiles(z)])

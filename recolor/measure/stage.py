@@ -22,7 +22,7 @@ from recolor.config import Config, ExecutionConfig, MeasureConfig
 from recolor.errors import InputError, MissingStageError, SchemaError
 from recolor.manifest import ROW_GROUP_ROWS, manifest_writer, read_table, write_manifest
 from recolor.measure.apart import measure_apart
-from recolor.parallel import decoding, worker_count
+from recolor.parallel import MAX_PARTS, decoding, worker_count
 from recolor.schemas import INDEX, MEASUREMENTS
 from recolor.stage import (
     Outcome,
@@ -40,7 +40,6 @@ from recolor.workspace import Workspace
 
 STAGE = "measure"
 MEASURE_VERSION = 7
-MAX_PARTS = 300  # in one plan: Prefect's server on SQLite stalls with more tasks in a run
 PROCESSES_FROM_IMAGES = 1  # a file that ends its decoder, or that none returns from, must not end the smallest run
 _MIN_PART_IMAGES = 16
 _PARTS_PER_WORKER = 8  # so that the last ones end at about the same time
