@@ -29,5 +29,5 @@ def _of_model(model: Model, shards: str, split: Split) -> str:
             " not say from which, or started from another model's weights."
         )
     if split == "train":
-        return f"{model.label} was trained on these images: its figures say nothing about others."
-    return f"{model.label} was trained on the train split of these shards, on none of the images measured."
+        return f"The model {model.label} was trained on these images: its figures say nothing about others."
+    return f"The model {model.label} was trained on the train split of these shards, on none of the images measured."

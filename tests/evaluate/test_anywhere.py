@@ -207,7 +207,9 @@ def test_any_model_is_measured_on_the_workspaces_split(evaluable, make_models, o
     table = metrics(out)
     assert set(table["images"]) == {6}
     assert ("stranger", "oracle_refined") in table.index
-    assert "models was trained on the train split of these shards, on none of the images measured." in found.text
+    assert (
+        "The model models was trained on the train split of these shards, on none of the images measured." in found.text
+    )
     assert "cannot know whether stranger was trained on these images" in found.text
     assert not (evaluable.evaluation / "metrics.parquet").exists()
 
