@@ -11,16 +11,16 @@ test: .venv/installed
 	$(BIN)/python -m pytest
 
 lint: .venv/installed
-	$(BIN)/ruff format --check recolor flows tests
-	$(BIN)/ruff check recolor flows tests
+	$(BIN)/ruff format --check recolor flows tests tools
+	$(BIN)/ruff check recolor flows tests tools
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
 bench: .venv/installed
-	$(BIN)/python -m pytest tests/benchmarks --override-ini python_files='bench_*.py' -s
+	$(BIN)/python -m pytest tools --override-ini python_files='bench_*.py' -s
 
 faults: .venv/installed
-	PYTHONPATH=tests $(BIN)/python tests/faults/kill_moments.py
+	PYTHONPATH=tests/faults $(BIN)/python tests/faults/kill_moments.py
 
 clean:
 	rm -rf .venv data/demo

@@ -10,13 +10,13 @@ from prefect.client.schemas.objects import State
 from flows.parameters import Run, run_flow
 from flows.parts import TASK, ran, ran_all, run_parts
 from flows.shown import shown
-from recolor.detect import ISSUES, LONGEST_FIRST, detect_issue
-from recolor.index import index_images
-from recolor.measure import MeasurePart, MeasurePlan, measure_part, measuring, merge_measurements, plan_measure
-from recolor.pipeline import tally, together
-from recolor.select import select
-from recolor.stage import Outcome
-from recolor.workspace import remember_images
+from recolor.cleaning.detect import ISSUES, LONGEST_FIRST, detect_issue
+from recolor.cleaning.index import index_images
+from recolor.cleaning.measure import MeasurePart, MeasurePlan, measure_part, measuring, merge_measurements, plan_measure
+from recolor.cleaning.select import select
+from recolor.pipeline.cache import Outcome
+from recolor.pipeline.workspace import remember_images
+from recolor.stages import tally, together
 
 
 @task(name="index", **TASK)

@@ -20,10 +20,10 @@ from flows.parts import ran
 from flows.shard import shard
 from flows.shown import show_outcomes, shown_together
 from flows.train import train_generator, train_refiner
-from recolor.invocation import Target, describe, read_settings, run_reporting_errors, stage_options
-from recolor.pipeline import check_can_evaluate, check_can_train
-from recolor.presets import Preset
-from recolor.stage import Outcome
+from recolor.cli.options import Target, describe, read_settings, run_reporting_errors, stage_options
+from recolor.config.presets import Preset
+from recolor.pipeline.cache import Outcome
+from recolor.stages import check_can_evaluate, check_can_train
 
 Stage = Literal["clean", "shard", "train-generator", "train-refiner", "evaluate"]
 STAGES: tuple[Stage, ...] = get_args(Stage)

@@ -16,8 +16,8 @@ from prefect_dask.task_runners import DaskTaskRunner
 
 from recolor import __version__
 from recolor.errors import ConfigError
-from recolor.processes import worker_processes
-from recolor.workspace import Workspace
+from recolor.pipeline.workers import worker_processes
+from recolor.pipeline.workspace import Workspace
 
 _DECODERS = "recolor-decoders"
 _CONNECT_S = 10.0

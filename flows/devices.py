@@ -13,7 +13,7 @@ from prefect.concurrency.sync import concurrency
 from prefect.exceptions import ObjectNotFound
 from prefect.logging import get_run_logger
 
-from recolor.config import DeviceName
+from recolor.config.settings import DeviceName
 from recolor.errors import ConfigError
 
 _LEASE_S = 60  # what a killed run held is free again after this

@@ -11,8 +11,9 @@ from flows.devices import device_held
 from flows.parameters import Run, run_flow
 from flows.parts import TASK, ran
 from flows.shown import Progress, show_picture, shown
-from recolor import pipeline, read_manifest
-from recolor.stage import Outcome
+from recolor import read_manifest
+from recolor import stages as pipeline
+from recolor.pipeline.cache import Outcome
 
 
 @task(name="evaluate", **TASK)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 from griffe import Docstring, DocstringSectionAttributes, DocstringSectionText, Parser, parse
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from recolor.config import Config
+from recolor.config.settings import Config
 
 
 def _changes_of(config: type) -> type[BaseModel]:

@@ -16,12 +16,12 @@ from prefect.runtime import flow_run
 from flows.forms import Settings
 from flows.runners import check_runner
 from flows.shown import show_outcomes, shown
-from recolor.config import Config, ExecutionConfig
+from recolor.config.loading import load_config, overlay
+from recolor.config.presets import Preset
+from recolor.config.settings import Config, ExecutionConfig
 from recolor.errors import RecolorError, WorkspaceBusyError
-from recolor.presets import Preset
-from recolor.settings import load_config, overlay
-from recolor.stage import Outcome, fingerprint
-from recolor.workspace import Workspace, locked, open_workspace, refuse_url, remembered_images
+from recolor.pipeline.cache import Outcome, fingerprint
+from recolor.pipeline.workspace import Workspace, locked, open_workspace, refuse_url, remembered_images
 
 T = TypeVar("T")
 

@@ -12,9 +12,9 @@ from prefect.futures import PrefectFuture, as_completed
 from flows.parameters import Run
 from flows.runners import task_runner
 from flows.shown import Progress
-from recolor.config import ExecutionConfig
-from recolor.parallel import raise_together
-from recolor.stage import Outcome
+from recolor.config.settings import ExecutionConfig
+from recolor.pipeline.cache import Outcome
+from recolor.pipeline.parallel import raise_together
 
 P = TypeVar("P")
 
@@ -33,7 +33,7 @@ def mendable(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool
     return False
 
 
-# Records decide what is done (see `recolor.stage`), so Prefect's own cache is off.
+# Records decide what is done (see `recolor.pipeline.cache`), so Prefect's own cache is off.
 TASK: dict[str, Any] = {
     "cache_policy": NO_CACHE,
     "retries": 2,

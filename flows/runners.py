@@ -8,10 +8,10 @@ from typing import Any
 
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
-from recolor.config import ExecutionConfig
+from recolor.config.settings import ExecutionConfig
 from recolor.errors import ConfigError
-from recolor.parallel import worker_count
-from recolor.workspace import Workspace
+from recolor.pipeline.parallel import worker_count
+from recolor.pipeline.workspace import Workspace
 
 
 @contextmanager

@@ -6,9 +6,9 @@ from prefect.client.schemas.objects import State
 from flows.parameters import Run, run_flow
 from flows.parts import TASK, ran, run_parts
 from flows.shown import shown
-from recolor.pipeline import together
-from recolor.shards import ShardPart, finish_shards, plan_shards, sharding, write_shards
-from recolor.stage import Outcome
+from recolor.pipeline.cache import Outcome
+from recolor.shards.writer import ShardPart, finish_shards, plan_shards, sharding, write_shards
+from recolor.stages import together
 
 
 @task(name="shard part", task_run_name="shard {part}", **TASK)

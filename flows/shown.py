@@ -23,8 +23,8 @@ from prefect.exceptions import PrefectException
 from prefect.logging import get_run_logger
 from prefect.states import Completed
 
-from recolor.stage import Outcome
-from recolor.training_status import TrainingStatus, drop_status, read_status
+from recolor.pipeline.cache import Outcome
+from recolor.training.status import TrainingStatus, drop_status, read_status
 
 SHOW_EVERY_S = 3.0  # each time costs the server as much as a task does
 _PICTURE_BYTES = 400_000  # the server keeps it in its database

@@ -9,10 +9,10 @@ from flows.devices import device_held
 from flows.parameters import Run, run_flow
 from flows.parts import TASK, ran
 from flows.shown import shown, training_progress
-from recolor import pipeline
-from recolor.config import TrainConfig
-from recolor.pipeline import DeviceStage
-from recolor.stage import Outcome
+from recolor import stages as pipeline
+from recolor.config.settings import TrainConfig
+from recolor.pipeline.cache import Outcome
+from recolor.stages import DeviceStage
 
 
 @task(name="train generator", **TASK)

@@ -34,9 +34,9 @@ from prefect.states import Crashed
 
 from flows.devices import limits_of_this_machine
 from flows.plugin import PARENT
+from recolor.cli.options import images_option, preset_option, run_reporting_errors, workspace_option
+from recolor.config.presets import Preset
 from recolor.errors import ConfigError, InputError, RecolorError
-from recolor.invocation import images_option, preset_option, run_reporting_errors, workspace_option
-from recolor.presets import Preset
 
 PROJECT = Path(__file__).resolve().parents[1]
 _HOST = "127.0.0.1"

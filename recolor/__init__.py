@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from recolor.frames import read_manifest as read_manifest
+    from recolor.manifests.pandas import read_manifest as read_manifest
 
 __all__ = ["__version__", "read_manifest"]
 
@@ -13,7 +13,7 @@ __all__ = ["__version__", "read_manifest"]
 def __getattr__(name: str) -> Any:
     """Loads `read_manifest` when it is asked for: `import recolor` alone stays light."""
     if name == "read_manifest":
-        from recolor.frames import read_manifest
+        from recolor.manifests.pandas import read_manifest
 
         return read_manifest
     raise AttributeError(f"module 'recolor' has no attribute {name!r}")

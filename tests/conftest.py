@@ -12,7 +12,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import hypothesis
 import pytest
 
-from recolor.workspace import open_workspace
+from recolor.pipeline.workspace import open_workspace
 
 # How long an example takes is no fact of the code: machines are shared, and the first example imports.
 hypothesis.settings.register_profile("recolor", deadline=None)

@@ -8,12 +8,12 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pyarrow as pa
 
-from recolor.dataset import ShardDataset
-from recolor.manifest import write_manifest
-from recolor.schemas import SHARD_INDEX
-from recolor.shard_format import STAGE, VERSION, index_path
-from recolor.stage import Counts, Part, run_part
-from recolor.workspace import Workspace, open_workspace
+from recolor.dataset.dataset import ShardDataset
+from recolor.manifests.io import write_manifest
+from recolor.manifests.schemas import SHARD_INDEX
+from recolor.pipeline.cache import Counts, Part, run_part
+from recolor.pipeline.workspace import Workspace, open_workspace
+from recolor.shards.format import STAGE, VERSION, index_path
 
 _SHARD = "random.npy"
 

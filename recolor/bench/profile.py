@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from recolor.augment import Batch, make_batch
 from recolor.bench.feed import training_set
 from recolor.bench.hot import HOT_STEPS, HotOperation, hottest
 from recolor.bench.limits import Limits, measure_limits
@@ -17,14 +16,15 @@ from recolor.bench.report import Mode, ModelName, Profile, Report
 from recolor.bench.timing import Timing, mark, seconds_between, synchronize, time_steps
 from recolor.bench.trainings import MODELS, fresh_training, train_config
 from recolor.bench.work import Work, count_work
-from recolor.config import Config, DeviceName, TrainConfig
-from recolor.dataset import ShardDataset
-from recolor.feeding import batches
+from recolor.config.settings import Config, DeviceName, TrainConfig
+from recolor.dataset.augment import Batch, make_batch
+from recolor.dataset.dataset import ShardDataset
+from recolor.dataset.loader import batches
 from recolor.models.device import resolve_device
-from recolor.train.checks import check_compiler
-from recolor.train.determinism import chosen_algorithms, prepare_cublas
-from recolor.train.step import fresh_state, one_step, uses_bfloat16
-from recolor.workspace import Workspace
+from recolor.pipeline.workspace import Workspace
+from recolor.training.checks import check_compiler
+from recolor.training.determinism import chosen_algorithms, prepare_cublas
+from recolor.training.step import fresh_state, one_step, uses_bfloat16
 
 RANDOM_IMAGES = 512
 CPU_BATCH_IMAGES = 8  # at most so many, unless asked for: enough to tell the rate, in seconds a step

@@ -7,13 +7,13 @@ import torch
 from torch import nn
 
 from recolor.bench.report import ModelName
-from recolor.config import Config, TrainConfig
+from recolor.config.settings import Config, TrainConfig
 from recolor.models.files import LoadedGenerator
 from recolor.models.generator import Generator
 from recolor.models.refiner import Refiner
-from recolor.train.generator import generator_loss
-from recolor.train.refiner import refiner_loss
-from recolor.train.step import Loss, Training
+from recolor.training.generator import generator_loss
+from recolor.training.refiner import refiner_loss
+from recolor.training.step import Loss, Training
 
 MODELS: dict[ModelName, type[nn.Module]] = {"generator": Generator, "refiner": Refiner}
 

@@ -11,16 +11,16 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from recolor.colorize.cores import on_all_cores
-from recolor.colorize.lightness import BLOCK_PIXELS, grey_of, join, lightness_of, lightness_of_grey
+from recolor.color.gamut import BLOCK_PIXELS, grey_of, join, lightness_of, lightness_of_grey
 from recolor.colorize.upsample import resize, upsample
-from recolor.config import ColorizeDevice
+from recolor.config.settings import ColorizeDevice
 from recolor.errors import ConfigError, MissingStageError
 from recolor.images import from_picture
 from recolor.images.pillow import PILLOW_ERRORS
 from recolor.models.device import resolve_device
 from recolor.models.files import CONFIG_FILE, LoadedGenerator, LoadedRefiner, load_generator, load_refiner
-from recolor.pretrained import models_folder
+from recolor.models.pretrained import models_folder
+from recolor.pipeline.cores import on_all_cores
 
 RGB = NDArray[np.uint8]
 Float32Array = NDArray[np.float32]
@@ -124,7 +124,7 @@ class Colorizer:
             look: Saturation and temperature.
 
         Returns:
-            uint8 sRGB [H, W, 3] with the lightness of `rgb`, see `recolor.colorize.lightness.join`.
+            uint8 sRGB [H, W, 3] with the lightness of `rgb`, see `recolor.color.gamut.join`.
         """
         L = lightness_of(rgb)
         return join(L, self.predict_colour(L, look))

@@ -3,8 +3,8 @@
 import cv2
 import numpy as np
 
-from recolor.colorize.depth import Uint8, on_white, to_8_bits
-from recolor.colorize.lightness import join
+from recolor.color.depth import Uint8, on_white, to_8_bits
+from recolor.color.gamut import join
 from recolor.colorize.photo import Photo
 
 _LINE_PX = 2

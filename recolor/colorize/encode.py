@@ -7,8 +7,8 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image
 
-from recolor.colorize.depth import Pixels, on_white, to_8_bits, to_16_bits
-from recolor.colorize.kept import Kept
+from recolor.color.depth import Pixels, on_white, to_8_bits, to_16_bits
+from recolor.colorize.metadata import Kept
 from recolor.colorize.png import encode_png
 from recolor.colorize.tiff import encode_tiff
 from recolor.errors import ImageError

@@ -12,21 +12,21 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from recolor.color.depth import Pixels, to_8_bits
+from recolor.color.gamut import join, join16
 from recolor.colorize.colorizer import Colorizer, Look
 from recolor.colorize.compare import side_by_side
-from recolor.colorize.depth import Pixels, to_8_bits
 from recolor.colorize.encode import DEEP_FORMATS, Format, encode
-from recolor.colorize.kept import Kept
-from recolor.colorize.lightness import join, join16
+from recolor.colorize.metadata import Kept
 from recolor.colorize.outputs import check_writable, deliver, is_done, remove_stray
 from recolor.colorize.photo import Photo, read_photo
 from recolor.colorize.plan import FORMATS, STANDARD, Job, make_plan
-from recolor.colorize.threads import in_threads, torch_threads
-from recolor.config import ExecutionConfig, MeasureConfig
+from recolor.config.settings import ExecutionConfig, MeasureConfig
 from recolor.errors import ConfigError, ImageError, InputError, RecolorError, StorageError
 from recolor.images import read_bytes
-from recolor.parallel import worker_count
-from recolor.storage import storage_errors
+from recolor.pipeline.parallel import worker_count
+from recolor.pipeline.storage import storage_errors
+from recolor.pipeline.threads import in_threads, torch_threads
 
 _BATCH_ON_CUDA = 16
 _MOST_WORKERS = 4  # photographs under way at once, if they go one by one: each takes up to 50 bytes a pixel

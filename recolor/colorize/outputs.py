@@ -9,7 +9,7 @@ from pathlib import Path
 
 from recolor.colorize.plan import STANDARD, Job
 from recolor.errors import StorageError
-from recolor.storage import write_atomically
+from recolor.pipeline.storage import write_atomically
 
 _TEMPORARY = re.compile(r"\.(?P<name>.+)\.(?P<pid>\d+)\.tmp", re.DOTALL)  # as `write_atomically` names them
 

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from recolor.colorize.deep import is_deep, read_deep
-from recolor.colorize.depth import Pixels, Uint8, to_8_bits
-from recolor.colorize.kept import Kept, read_kept
-from recolor.colorize.lightness import lightness_of
-from recolor.config import MeasureConfig
+from recolor.color.depth import Pixels, Uint8, to_8_bits
+from recolor.color.gamut import lightness_of
+from recolor.colorize.metadata import Kept, read_kept
+from recolor.colorize.sixteen_bit import is_deep, read_deep
+from recolor.config.settings import MeasureConfig
 from recolor.errors import ImageError
 from recolor.images import Decoded, decode
 from recolor.images.icc import to_srgb

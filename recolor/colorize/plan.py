@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
+from recolor.cleaning.index import scan_folder
 from recolor.colorize.encode import Format
-from recolor.config import IndexConfig
+from recolor.config.settings import IndexConfig
 from recolor.errors import InputError
-from recolor.index import scan_folder
 
 STANDARD = Path("-")  # standard input, or standard output
 FORMATS: Mapping[str, Format] = {

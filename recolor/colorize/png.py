@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import cv2
 
-from recolor.colorize.depth import Pixels
-from recolor.colorize.kept import Kept
+from recolor.color.depth import Pixels
+from recolor.colorize.metadata import Kept
 from recolor.errors import ImageError
 from recolor.images.png import SIGNATURE
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-from recolor.colorize.depth import Uint16, to_8_bits, to_16_bits
+from recolor.color.depth import Uint16, to_8_bits, to_16_bits
 from recolor.images.icc import to_srgb
 
 Float64Array = NDArray[np.float64]

@@ -8,8 +8,8 @@ import numpy as np
 from PIL import ExifTags, Image
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
-from recolor.colorize.depth import Pixels
-from recolor.colorize.kept import Kept
+from recolor.color.depth import Pixels
+from recolor.colorize.metadata import Kept
 from recolor.errors import ImageError
 from recolor.images.pillow import PILLOW_ERRORS, one_line
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from recolor.colorize.outputs import is_running
-from recolor.storage import storage_errors, sync_folder
+from recolor.pipeline.storage import storage_errors, sync_folder
 
 
 @contextmanager

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from recolor.color.gamut import join, lightness_of
 from recolor.colorize.clip import RGB, check_codec, look_through, read_frames, write_frames
 from recolor.colorize.colorizer import Colorizer, Look
-from recolor.colorize.lightness import join, lightness_of
 from recolor.colorize.smoothing import Colours, Flicker, smoothed
 from recolor.colorize.sound import Sound, add_sound
 from recolor.colorize.unfinished import publish, temporary_beside

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from recolor.lab import lab_to_rgb, rgb_to_lab
+from recolor.color.lab import lab_to_rgb, rgb_to_lab
 
 Rgb = NDArray[np.uint8]
 Defect = Callable[[Rgb, np.random.Generator], Rgb]

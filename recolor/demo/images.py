@@ -6,13 +6,13 @@ from pathlib import Path, PurePosixPath
 
 import cv2
 
-from recolor.config import ExecutionConfig
+from recolor.cleaning.detect import ISSUES
+from recolor.config.settings import ExecutionConfig
 from recolor.demo.plan import Planned, plan_images
 from recolor.demo.truth import format_truth, read_truth
-from recolor.detect import ISSUES
 from recolor.errors import InputError
-from recolor.parallel import run_parallel
-from recolor.storage import storage_errors, write_atomically
+from recolor.pipeline.parallel import run_parallel
+from recolor.pipeline.storage import storage_errors, write_atomically
 
 TRUTH_NAME = "truth.csv"
 _PARTIAL_NAME = "truth.csv.partial"
@@ -34,7 +34,7 @@ def make_demo_images(
     Args:
         folder: The image folder; made if it is not there.
         landscapes: Number of clean landscapes, besides the originals of the duplicates.
-        issues: Faults to plant, of `recolor.detect.ISSUES`.
+        issues: Faults to plant, of `recolor.cleaning.detect.ISSUES`.
         each: How many images of each kind of fault.
         photographs: Whether the photographs that come with scikit-image are among the images.
 

@@ -6,13 +6,13 @@ from functools import partial
 
 import numpy as np
 
+from recolor.cleaning.detect import ISSUES
 from recolor.demo.copies import COPIES, ORIGINAL_QUALITY, Copy, jpeg
 from recolor.demo.damage import DAMAGES, Damage
 from recolor.demo.defects import DEFECTS, SHAPES_PX, Defect
 from recolor.demo.landscape import render_landscape
 from recolor.demo.photographs import COLOUR_CROPS, GREY_PHOTOGRAPHS, Crop, cut_photograph, photograph_path
 from recolor.demo.truth import CLEAN, Truth
-from recolor.detect import ISSUES
 
 SIZES_PX = ((384, 288), (400, 300), (416, 280), (360, 270), (288, 384), (448, 300), (384, 256), (320, 320), (300, 400))
 _ORIGINAL_SIZE_PX = (480, 360)
@@ -67,7 +67,7 @@ def plan_images(landscapes: int, issues: Collection[str], each: int, photographs
 
     Args:
         landscapes: Number of clean landscapes, besides the originals of the duplicates.
-        issues: Faults to plant, of `recolor.detect.ISSUES`.
+        issues: Faults to plant, of `recolor.cleaning.detect.ISSUES`.
         each: How many images of each kind of fault.
         photographs: Whether scikit-image's photographs are among the images.
     """

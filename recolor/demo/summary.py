@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from recolor.cleaning.detect import ISSUES
 from recolor.demo.truth import CLEAN, Truth, read_truth
-from recolor.detect import ISSUES
-from recolor.frames import read_manifest
-from recolor.workspace import Workspace
+from recolor.manifests.pandas import read_manifest
+from recolor.pipeline.workspace import Workspace
 
 _SHOWN_METRICS = ("psnr_db", "ssim", "delta_e_2000", "ab_rmse", "colourfulness", "truth_colourfulness", "delta_cf_set")
 _SHOWN_MISSES = 12

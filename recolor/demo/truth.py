@@ -18,7 +18,7 @@ class Truth:
 
     Attributes:
         path: Path relative to the image folder, with forward slashes.
-        issue: One of `recolor.detect.ISSUES`, or `clean`.
+        issue: One of `recolor.cleaning.detect.ISSUES`, or `clean`.
         kind: How the fault was made; of a clean image, `landscape` or `photograph`.
         original: Of a duplicate, the path of what it was copied from; else empty.
         version: Version of the demo that made the image.

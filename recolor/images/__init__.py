@@ -4,7 +4,7 @@ import os
 import stat
 from pathlib import Path
 
-from recolor.config import MeasureConfig
+from recolor.config.settings import MeasureConfig
 from recolor.errors import ImageError
 from recolor.images import jpeg, raster
 from recolor.images.decoded import Decoded

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from recolor.lab import rgb_to_lab
+from recolor.color.lab import rgb_to_lab
 
 BIN_UNITS = 10
 SIGMA_UNITS = 5.0

@@ -2,7 +2,7 @@
 
 import torch
 
-from recolor.config import ColorizeDevice
+from recolor.config.settings import ColorizeDevice
 from recolor.errors import ConfigError
 
 

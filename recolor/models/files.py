@@ -12,15 +12,15 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from recolor.config import GeneratorModelConfig, RefinerModelConfig, ShardConfig
+from recolor.config.loading import overlay
+from recolor.config.settings import GeneratorModelConfig, RefinerModelConfig, ShardConfig
 from recolor.errors import ConfigError, WeightsError
 from recolor.models.ab_bins import ab_bin_centres
 from recolor.models.generator import Generator
+from recolor.models.pretrained import models_folder
 from recolor.models.refiner import Refiner
-from recolor.pretrained import models_folder
-from recolor.settings import overlay
-from recolor.stage import Record, fingerprint, sha256_file
-from recolor.storage import write_atomically
+from recolor.pipeline.cache import Record, fingerprint, sha256_file
+from recolor.pipeline.storage import write_atomically
 
 FORMAT_VERSION = 1
 MODEL_FILE = "model.safetensors"

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from recolor.config import GeneratorModelConfig
+from recolor.config.settings import GeneratorModelConfig
 from recolor.models.ab_bins import AbBins
 from recolor.models.blocks import ResidualBlock, zeroed
 from recolor.models.encoder import CHANNELS, Encoder

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from skimage import data
 from torch import Tensor, nn
 
+from recolor.color.lab import rgb_to_lab
 from recolor.errors import ConfigError, WeightsError
-from recolor.lab import rgb_to_lab
 from recolor.models.files import LoadedGenerator, LoadedRefiner, load_generator, load_refiner
-from recolor.storage import storage_errors, write_atomically
+from recolor.pipeline.storage import storage_errors, write_atomically
 
 if TYPE_CHECKING:
     from onnx import ModelProto

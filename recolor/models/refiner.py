@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from recolor.config import RefinerModelConfig
+from recolor.config.settings import RefinerModelConfig
 from recolor.models.blocks import ResidualBlock, zeroed
 from recolor.models.encoder import CHANNELS, Encoder
 

@@ -15,7 +15,7 @@ from torchvision.models import ResNet101_Weights
 
 from recolor.errors import WeightsError
 from recolor.models.encoder import Encoder
-from recolor.stage import sha256_file
+from recolor.pipeline.cache import sha256_file
 
 IMAGENET = "imagenet"
 NONE = "none"

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from recolor.bench import limits
-from recolor.config import (
+from recolor.config.settings import (
     Config,
     GeneratorConfig,
     GeneratorModelConfig,

@@ -1,7 +1,7 @@
 import numpy as np
 
 from recolor.bench.feed import training_set, write_random_shards
-from recolor.workspace import Workspace
+from recolor.pipeline.workspace import Workspace
 
 
 def test_without_shards_random_codes_are_read_and_then_gone(tmp_path):

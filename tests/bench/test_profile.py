@@ -8,10 +8,10 @@ from click.testing import CliRunner
 from recolor.bench import Options, bench_training, report_json, report_text
 from recolor.bench import profile as profile_module
 from recolor.bench.feed import write_random_shards
-from recolor.cli import cli
+from recolor.cli.main import cli
 from recolor.errors import ConfigError
-from recolor.train.step import fresh_state
-from recolor.workspace import Workspace
+from recolor.pipeline.workspace import Workspace
+from recolor.training.step import fresh_state
 
 OPTIONS = Options(device="cpu", batch_images=2, warmup_steps=1, steps=2)
 

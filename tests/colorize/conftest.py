@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from recolor.colorize import Colorizer
-from recolor.config import GeneratorModelConfig, RefinerModelConfig
+from recolor.config.settings import GeneratorModelConfig, RefinerModelConfig
 from recolor.models.files import bins_json, save_model
 from recolor.models.generator import Generator
 from recolor.models.refiner import Refiner

@@ -11,12 +11,12 @@ from PIL import Image
 from skimage import data
 from skimage.color import deltaE_ciede2000, rgb2lab
 
+from recolor.color.gamut import grey_of, lightness_of
+from recolor.color.lab import lab_to_rgb, rgb_to_lab
 from recolor.colorize import Colorizer, Look
 from recolor.colorize.colorizer import model_size
-from recolor.colorize.lightness import grey_of, lightness_of
 from recolor.errors import ConfigError, ImageError, MissingStageError, WeightsError
-from recolor.lab import lab_to_rgb, rgb_to_lab
-from recolor.shard_rows import to_square
+from recolor.shards.rows import to_square
 
 
 @pytest.fixture(scope="module")

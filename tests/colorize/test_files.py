@@ -12,9 +12,9 @@ from PIL import Image
 from skimage import data
 
 from recolor.colorize import Look, colorize_paths, files, outputs
-from recolor.config import MeasureConfig
+from recolor.config.settings import MeasureConfig
 from recolor.errors import ConfigError, InputError, StorageError
-from recolor.storage import write_atomically
+from recolor.pipeline.storage import write_atomically
 
 GREY = data.camera()[::8, ::8]
 

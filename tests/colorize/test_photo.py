@@ -12,10 +12,10 @@ from PIL import ExifTags, Image
 from skimage import data
 from skimage.color import rgb2lab
 
+from recolor.color.gamut import join, join16
 from recolor.colorize.encode import DEEP_FORMATS, encode
-from recolor.colorize.lightness import join, join16
 from recolor.colorize.photo import has_colour, read_photo
-from recolor.config import MeasureConfig
+from recolor.config.settings import MeasureConfig
 from recolor.errors import ImageError
 from recolor.images import decode, read_bytes
 

@@ -9,11 +9,11 @@ from PIL import Image, ImageCms
 from skimage import data
 from skimage.color import rgb2lab
 
+from recolor.color.gamut import join
 from recolor.colorize.encode import encode
-from recolor.colorize.lightness import join
 from recolor.colorize.photo import read_photo
 from recolor.colorize.profiles import srgb_profile, to_srgb16
-from recolor.config import MeasureConfig
+from recolor.config.settings import MeasureConfig
 
 LIMITS = MeasureConfig()
 GREY = data.camera()[100:160, 200:290]  # 60 x 90

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from skimage import data
 
+from recolor.color.lab import rgb_to_lab
 from recolor.colorize.smoothing import Colours, flicker, is_cut, smoothed
-from recolor.lab import rgb_to_lab
 
 HEIGHT, WIDTH = 96, 160
 

@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 from skimage import data
 
+from recolor.color.lab import rgb_to_lab
 from recolor.colorize.upsample import resize, upsample
-from recolor.lab import rgb_to_lab
 
 PHOTOGRAPHS = Path("../shared/data/photos_full/files")
 

@@ -17,10 +17,10 @@ import pytest
 from click.testing import CliRunner
 from skimage import data
 
-from recolor.cli import cli
+from recolor.cli.main import cli
+from recolor.color.gamut import join, lightness_of
 from recolor.colorize import Look
 from recolor.colorize.clip import look_through
-from recolor.colorize.lightness import join, lightness_of
 from recolor.colorize.video import colorize_video
 from recolor.errors import ConfigError, InputError, StorageError
 

@@ -2,9 +2,9 @@ import cv2
 import numpy as np
 import pytest
 
+from recolor.color.lab import rgb_to_lab
 from recolor.demo.defects import DEFECTS, SHAPES_PX
 from recolor.demo.landscape import render_landscape
-from recolor.lab import rgb_to_lab
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ from pathlib import PurePosixPath
 import pytest
 from PIL import Image
 
+from recolor.cleaning.detect import ISSUES
 from recolor.demo import images as demo_images
 from recolor.demo import make_demo_images
 from recolor.demo.copies import COPIES
@@ -11,7 +12,6 @@ from recolor.demo.damage import DAMAGES
 from recolor.demo.defects import DEFECTS
 from recolor.demo.plan import plan_images
 from recolor.demo.truth import CLEAN, read_truth
-from recolor.detect import ISSUES
 from recolor.errors import InputError, SchemaError
 
 

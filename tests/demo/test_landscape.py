@@ -4,11 +4,11 @@ import cv2
 import numpy as np
 import pytest
 
+from recolor.color.lab import rgb_to_lab
 from recolor.demo.landscape import render_landscape
 from recolor.demo.noise import Fractal, fractal_noise, linear
 from recolor.demo.scene import BIOMES, draw_scene
 from recolor.demo.terrain import Camera, look
-from recolor.lab import rgb_to_lab
 
 
 def _generator(seed):

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from recolor.cleaning.detect import ISSUES
 from recolor.demo.photographs import COLOUR_CROPS, GREY_PHOTOGRAPHS, cut_photograph, photograph_path
-from recolor.detect import ISSUES
 from recolor.errors import InputError
 
 

@@ -1,11 +1,11 @@
 import pandas as pd
 import pytest
 
+from recolor.cleaning.detect import ISSUES
 from recolor.demo.summary import count_found, demo_summary
 from recolor.demo.truth import Truth, format_truth
-from recolor.detect import ISSUES
 from recolor.errors import InputError, MissingStageError
-from recolor.workspace import Workspace
+from recolor.pipeline.workspace import Workspace
 
 ROWS = (
     Truth("a.jpg", "clean", "landscape"),

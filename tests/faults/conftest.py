@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from test_killed import TINY
 
+from recolor.config.loading import load_config
 from recolor.demo import make_demo_images
-from recolor.pipeline import STAGES, run_stages
-from recolor.settings import load_config
-from recolor.workspace import Workspace, locked, open_workspace
+from recolor.pipeline.workspace import Workspace, locked, open_workspace
+from recolor.stages import STAGES, run_stages
 
 
 @pytest.fixture(scope="session")

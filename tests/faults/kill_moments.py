@@ -27,12 +27,13 @@ from test_killed import TINY
 from tqdm import tqdm
 from traces import finished, redone, results, temporary_files
 
-import recolor.evaluate
-import recolor.train  # noqa: F401 - what the stages would import
-from recolor import cli, shards
+import recolor.evaluation
+import recolor.training  # noqa: F401 - what the stages would import
+from recolor.cleaning.measure import plan as measure_stage
+from recolor.cli import main as cli
+from recolor.config.loading import load_config
 from recolor.demo import make_demo_images
-from recolor.measure import stage as measure_stage
-from recolor.settings import load_config
+from recolor.shards import writer as shards
 
 SETTINGS = {**TINY, "evaluate.pictures": 2, "evaluate.device": "cpu"}
 STAGES = ("index", "measure", "detect", "select", "shard", "train generator", "train refiner", "evaluate")

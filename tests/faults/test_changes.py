@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from traces import finished, redone, results
 
-from recolor import detect, select
+from recolor.cleaning import detect, select
 from recolor.errors import DamagedError, InputError
-from recolor.manifest import read_table
-from recolor.schemas import CLEAN
-from recolor.train import loop
+from recolor.manifests.io import read_table
+from recolor.manifests.schemas import CLEAN
+from recolor.training import loop
 
 _DAY_NS = 86_400 * 10**9
 

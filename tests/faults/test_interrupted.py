@@ -30,7 +30,7 @@ def slow_measure(before, images, tmp_path):
     env = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
     # A shell starts background programs with SIGINT ignored, tests among them.
     words = ["-c", "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"]
-    words[1] += "from recolor.cli import main\nmain()"
+    words[1] += "from recolor.cli.main import main\nmain()"
     program = [sys.executable, *words, *command("measure", images, workspace.root)[3:]]
     with subprocess.Popen(program, env=env, stderr=subprocess.PIPE, text=True) as process:
         while not any(workspace.measured_parts.glob("*.record.json")):

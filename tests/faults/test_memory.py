@@ -14,21 +14,21 @@ from PIL import Image
 from test_killed import command
 from traces import finished, redone, results, temporary_files
 
-from recolor import shards
-from recolor.config import MeasureConfig
+from recolor.cleaning.measure.isolation import measure_apart
+from recolor.config.settings import MeasureConfig
 from recolor.errors import OutOfMemoryError
-from recolor.manifest import read_table
-from recolor.measure.apart import measure_apart
-from recolor.processes import worker_processes
-from recolor.schemas import INDEX, MEASUREMENTS
-from recolor.workspace import open_workspace
+from recolor.manifests.io import read_table
+from recolor.manifests.schemas import INDEX, MEASUREMENTS
+from recolor.pipeline.workers import worker_processes
+from recolor.pipeline.workspace import open_workspace
+from recolor.shards import writer as shards
 
 # The command, with so much more memory than its imports take.
 WITH_LITTLE_MEMORY = """
 import resource, sys
-import recolor.measure, recolor.shards, recolor.pipeline
+import recolor.cleaning.measure, recolor.shards.writer, recolor.stages
 from PIL import Image
-from recolor.cli import main
+from recolor.cli.main import main
 Image.init()
 with open("/proc/self/statm") as file:
     now = int(file.read().split()[0]) * resource.getpagesize()
@@ -105,7 +105,7 @@ def test_a_worker_process_killed_in_the_middle_costs_its_part_nothing(before, un
 
     def kill_two():
         while len(killed) < 2:
-            workers = [child for child in psutil.Process().children() if "recolor.processes" in child.cmdline()]
+            workers = [child for child in psutil.Process().children() if "recolor.pipeline.workers" in child.cmdline()]
             if workers and sum(child.cpu_times().user for child in workers) > 0:
                 workers[0].kill()
                 killed.append(workers[0].pid)

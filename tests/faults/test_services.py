@@ -14,10 +14,10 @@ import pytest
 from services import PROJECT, Site, last_flow_run
 from traces import finished, redone, results, temporary_files
 
-from recolor.config import Config
-from recolor.pipeline import CLEANING, run_stages
-from recolor.settings import overlay
-from recolor.workspace import Workspace, open_workspace
+from recolor.config.loading import overlay
+from recolor.config.settings import Config
+from recolor.pipeline.workspace import Workspace, open_workspace
+from recolor.stages import CLEANING, run_stages
 
 pytestmark = pytest.mark.slow
 
@@ -36,9 +36,9 @@ from pathlib import Path
 from prefect import flow, task
 from flows.parameters import Run
 from flows.parts import TASK, run_parts
-from recolor.config import Config
-from recolor.stage import Part, run_part
-from recolor.workspace import locked, open_workspace
+from recolor.config.settings import Config
+from recolor.pipeline.cache import Part, run_part
+from recolor.pipeline.workspace import locked, open_workspace
 
 @task(name="part", **TASK)
 def write(run, part):

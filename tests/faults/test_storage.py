@@ -7,7 +7,7 @@ import subprocess
 import pytest
 from traces import finished, redone, results, temporary_files
 
-from recolor import pipeline
+from recolor import stages as pipeline
 from recolor.errors import StorageError
 
 _ROOM_BYTES = {  # less than the stage writes, its temporary files included

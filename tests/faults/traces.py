@@ -2,8 +2,8 @@
 
 from test_killed import content
 
-from recolor.stage import outputs_present, read_record
-from recolor.workspace import Workspace
+from recolor.pipeline.cache import outputs_present, read_record
+from recolor.pipeline.workspace import Workspace
 
 
 def results(root):

@@ -14,11 +14,11 @@ import pytest
 from flows.clean import clean
 from flows.parameters import Settings
 from flows.shard import shard
-from recolor.config import Config
-from recolor.pipeline import CLEANING, run_stages
-from recolor.pipeline import shard as shard_stage
-from recolor.settings import overlay
-from recolor.workspace import open_workspace
+from recolor.config.loading import overlay
+from recolor.config.settings import Config
+from recolor.pipeline.workspace import open_workspace
+from recolor.stages import CLEANING, run_stages
+from recolor.stages import shard as shard_stage
 
 pytest.importorskip("prefect_dask", reason="needs the extra `dask`")
 distributed = pytest.importorskip("distributed")

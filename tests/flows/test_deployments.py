@@ -15,7 +15,7 @@ import httpx
 import psutil
 import pytest
 
-from recolor.frames import read_manifest
+from recolor.manifests.pandas import read_manifest
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 

@@ -17,9 +17,9 @@ from flows.clean import clean
 from flows.clean_and_train import clean_and_train
 from flows.parameters import Settings
 from flows.shard import shard
-from recolor.config import Config
+from recolor.config.settings import Config
 from recolor.errors import ConfigError, InputError, MissingStageError, RecolorError, WeightsError
-from recolor.frames import read_manifest
+from recolor.manifests.pandas import read_manifest
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -151,7 +151,7 @@ def test_errors_of_the_stages_reach_the_caller_as_they_are(tmp_path, root):
 HOLDER = """
 import sys
 from pathlib import Path
-from recolor.workspace import locked, open_workspace
+from recolor.pipeline.workspace import locked, open_workspace
 with locked(open_workspace(Path(sys.argv[1]))):
     print("held", flush=True)
     sys.stdin.read()

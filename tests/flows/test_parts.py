@@ -6,7 +6,7 @@ from prefect.client.schemas.objects import State, StateType
 from flows.parts import mendable
 from flows.shown import shown
 from recolor.errors import ImageError, InputError, StorageError
-from recolor.stage import Outcome
+from recolor.pipeline.cache import Outcome
 
 
 class Failed:

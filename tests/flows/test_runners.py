@@ -7,11 +7,11 @@ import pytest
 
 from flows.parameters import Settings
 from flows.runners import check_runner
-from recolor.config import Config, ExecutionConfig
+from recolor.config.loading import overlay
+from recolor.config.settings import Config, ExecutionConfig
 from recolor.errors import ConfigError
-from recolor.settings import overlay
-from recolor.stage import fingerprint
-from recolor.workspace import locked
+from recolor.pipeline.cache import fingerprint
+from recolor.pipeline.workspace import locked
 
 ON_DASK = ExecutionConfig(runner="dask", dask_address="tcp://127.0.0.1:1")
 

@@ -4,11 +4,11 @@ import pytest
 
 from flows.parameters import Settings
 from flows.train import train_generator
-from recolor.config import Config
+from recolor.config.loading import overlay
+from recolor.config.settings import Config
 from recolor.errors import ConfigError
-from recolor.pipeline import CLEANING, run_stages, shard
-from recolor.settings import overlay
-from recolor.workspace import open_workspace
+from recolor.pipeline.workspace import open_workspace
+from recolor.stages import CLEANING, run_stages, shard
 
 pytestmark = [pytest.mark.usefixtures("prefect_server"), pytest.mark.timeout(300)]
 

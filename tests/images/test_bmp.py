@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from recolor.config import MeasureConfig
+from recolor.config.settings import MeasureConfig
 from recolor.errors import ImageError
 from recolor.images import decode
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from recolor.config import MeasureConfig
+from recolor.config.settings import MeasureConfig
 from recolor.errors import ImageError
 from recolor.images import decode
 
@@ -96,8 +96,8 @@ def test_refusing_it_takes_little_memory(tmp_path):
     for bomb in BOMBS:
         (tmp_path / bomb.__name__).write_bytes(bomb())
     program = (
-        "import sys; from pathlib import Path; from recolor.config import MeasureConfig;"
-        "from recolor.measure.rows import IndexedFile, measure_files;"
+        "import sys; from pathlib import Path; from recolor.config.settings import MeasureConfig;"
+        "from recolor.cleaning.measure.rows import IndexedFile, measure_files;"
         "peak = lambda: next(int(w.split()[1]) for w in open('/proc/self/status') if w.startswith('VmHWM'));"
         "before = peak();"
         "files = [IndexedFile(file, file.stat().st_size) for file in Path(sys.argv[1]).iterdir()];"

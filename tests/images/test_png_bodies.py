@@ -5,7 +5,7 @@ import zlib
 
 import pytest
 
-from recolor.config import MeasureConfig
+from recolor.config.settings import MeasureConfig
 from recolor.errors import ImageError
 from recolor.images import decode
 

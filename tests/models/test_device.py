@@ -1,9 +1,9 @@
 import pytest
 import torch
 
+from recolor.config.loading import load_config
 from recolor.errors import ConfigError
 from recolor.models.device import resolve_device
-from recolor.settings import load_config
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@ import json
 import pytest
 import torch
 
-from recolor.config import GeneratorModelConfig, RefinerModelConfig
+from recolor.config.settings import GeneratorModelConfig, RefinerModelConfig
 from recolor.errors import WeightsError
 from recolor.models.files import (
     bins_json,

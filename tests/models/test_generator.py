@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from recolor.config import GeneratorModelConfig
+from recolor.config.settings import GeneratorModelConfig
 from recolor.models.generator import Generator
 
 

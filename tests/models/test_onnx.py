@@ -7,10 +7,10 @@ import torch
 from click.testing import CliRunner
 from skimage import data
 
-from recolor.cli import cli
-from recolor.config import GeneratorModelConfig, RefinerModelConfig
+from recolor.cli.main import cli
+from recolor.color.lab import rgb_to_lab
+from recolor.config.settings import GeneratorModelConfig, RefinerModelConfig
 from recolor.errors import ConfigError, WeightsError
-from recolor.lab import rgb_to_lab
 from recolor.models import encoder
 from recolor.models import onnx as ours
 from recolor.models.files import bins_json, load_generator, load_refiner, save_model

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from recolor.config import RefinerModelConfig
+from recolor.config.settings import RefinerModelConfig
 from recolor.models.refiner import Refiner, upsample_ab
 
 

@@ -1,0 +1,49 @@
+"""Images that the strict decode refused, and those that were saved again after a decode that broke off half-way."""
+
+import numpy as np
+import pyarrow as pa
+
+from recolor.cleaning.detect.outlier_table import THRESHOLD, Floats, column, outlier_table, score_below
+from recolor.config.settings import CorruptConfig
+from recolor.manifests.schemas import CORRUPT
+
+COLUMNS = ("path", "reason", "detail", "grey_tail")  # of the measurements
+
+
+def score_corrupt(measurements: pa.Table, config: CorruptConfig) -> Floats:
+    """Scores 0 what could not be decoded, and the others by the grey at an edge: 0.5 at `max_grey_tail`.
+
+    Returns:
+        float64 [rows].
+    """
+    refused = measurements["reason"].is_valid().to_numpy()
+    return np.where(refused, 0.0, score_below(column(measurements, "grey_tail"), config.max_grey_tail))
+
+
+def detect_corrupt(measurements: pa.Table, config: CorruptConfig) -> pa.Table:
+    """Lists the images with a decode reason, which no other detector judges, and those that end in flat mid-grey.
+
+    Args:
+        measurements: A table of `schemas.MEASUREMENTS`.
+        config: How much grey is allowed.
+
+    Returns:
+        A table of `schemas.CORRUPT`.
+    """
+    score = score_corrupt(measurements, config)
+    rows = np.flatnonzero(score < THRESHOLD)
+    taken = measurements.take(pa.array(rows, pa.int64()))
+    reasons = [reason or "grey_tail" for reason in taken["reason"].to_pylist()]
+    details = [
+        detail or f"{share:.0%} of it is flat mid-grey: it was saved after a decode that broke off"
+        for detail, share in zip(taken["detail"].to_pylist(), taken["grey_tail"].to_pylist())
+    ]
+    return outlier_table(
+        CORRUPT,
+        measurements,
+        rows=rows,
+        score=score[rows],
+        threshold=THRESHOLD,
+        reasons=[f"{reason}: {detail}" for reason, detail in zip(reasons, details)],
+        numbers={"decode_reason": pa.array(reasons, pa.string())},
+    )

@@ -1,0 +1,173 @@
+"""Copies of the same picture: same bytes, alike to the eye under any flip or rotation, or the greater part of it.
+
+64-bit hashes propose, 256-bit hashes and mean colours dispose: see `recolor.cleaning.detect.duplicate_groups`.
+"""
+
+import binascii
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from recolor.cleaning.detect.duplicate_groups import Copies, Pictures, group_copies
+from recolor.cleaning.detect.hamming import Hashes, Indices
+from recolor.cleaning.detect.outlier_table import THRESHOLD, column, outlier_table
+from recolor.config.settings import DuplicateConfig
+from recolor.manifests.schemas import DUPLICATE, RELATIONS
+
+_COLOURS = ("L_mean", "contrast", "a_mean", "b_mean", "chroma_mean")
+_FACTS = ("path", "sha256", "width_px", "height_px", "size_bytes")
+_HASHES = ("phash_64", "phash_256", "phash_64_windows", "phash_256_windows")
+_PIXELS_BITS, _SIZE_BITS = 28, 34  # of one number that pictures are ranked by: 268 million pixels, 17 GB
+COLUMNS = (*_FACTS, *_COLOURS, *_HASHES)  # of the measurements
+
+
+def detect_duplicate(measurements: pa.Table, config: DuplicateConfig) -> pa.Table:
+    """Lists the copies that another image makes needless; the best copy of each group is not in the list.
+
+    The best copy has the most pixels, then the most bytes (the least compressed), then the first path.
+
+    Args:
+        measurements: A table of `schemas.MEASUREMENTS`.
+        config: Distances, the contrast under which hashes mean nothing, whether flips and rotations count.
+
+    Returns:
+        A table of `schemas.DUPLICATE`.
+    """
+    copies = _find_copies(measurements, config)
+    rows = np.flatnonzero(copies.kept != np.arange(len(measurements)))
+    best = measurements.select(["path", "sha256"]).take(pa.array(copies.kept[rows], pa.int64()))
+    distance_256 = copies.distance_256[rows]
+    numbers = {
+        "group": pa.array([sha[:16] for sha in best["sha256"].to_pylist()], pa.string()),
+        "kept_path": best["path"],
+        "exact": pc.equal(measurements["sha256"].take(pa.array(rows, pa.int64())), best["sha256"]),
+        "hamming_distance": pa.array(copies.distance_64[rows], pa.int32()),
+        "hamming_distance_256": pa.array(distance_256, pa.int32()),
+        "relation": pa.array([RELATIONS[relation] for relation in copies.relation[rows]], pa.string()),
+    }
+    cropped = copies.relation[rows] == RELATIONS.index("crop")
+    limit = np.where(cropped, config.max_hamming_distance_256_crop, config.max_hamming_distance_256)
+    score = distance_256 / (2.0 * (limit + 1))
+    reasons = _reasons(measurements, rows, copies)
+    paths = measurements.select(["path"])
+    return outlier_table(
+        DUPLICATE, paths, rows=rows, score=score, threshold=THRESHOLD, reasons=reasons, numbers=numbers
+    )
+
+
+def slim_duplicate(measurements: pa.Table, config: DuplicateConfig) -> pa.Table:
+    """The measurements without the turned hashes, if they are not compared: 280 bytes an image less."""
+    if not config.symmetries:
+        for name, plain_bytes in (("phash_64", 8), ("phash_256", 32)):
+            plain = pc.binary_slice(measurements[name], 0, plain_bytes).cast(pa.binary(plain_bytes))
+            measurements = measurements.set_column(measurements.column_names.index(name), name, plain)
+    return measurements
+
+
+def columns(config: DuplicateConfig) -> tuple[str, ...]:
+    """The columns of the measurements that are looked at with these settings."""
+    return COLUMNS if config.crops else tuple(name for name in COLUMNS if not name.endswith("_windows"))
+
+
+def _find_copies(measurements: pa.Table, config: DuplicateConfig) -> Copies:
+    """Equal bytes first, then equal hashes, then near ones; each step goes on with the best of each group."""
+    same = np.arange(len(measurements))
+    ranked = _rank(measurements)
+    units = _collapse(same, ranked, _digests(measurements, ranked))
+    units = units[column(measurements, "contrast")[units] >= config.min_contrast]
+    whole = [_hashes(measurements, units, name, words)[:, 0] for name, words in (("phash_64", 1), ("phash_256", 4))]
+    units = _collapse(same, units, np.concatenate(whole, axis=1))
+    stars = group_copies(
+        Pictures(
+            _hashes(measurements, units, "phash_64", 1)[..., 0],
+            _hashes(measurements, units, "phash_256", 4),
+            _hashes(measurements, units, "phash_64_windows", 1)[..., 0],
+            _hashes(measurements, units, "phash_256_windows", 4),
+            np.stack([column(measurements, name)[units] for name in _COLOURS], axis=1),
+            config,
+        )
+    )
+    kept, distances = np.arange(len(measurements)), np.zeros((3, len(measurements)), np.int64)
+    kept[units] = units[stars.kept]
+    distances[:, units] = stars.distance_64, stars.distance_256, stars.relation
+    return Copies(kept[same], *distances[:, same])
+
+
+def _rank(measurements: pa.Table) -> Indices:
+    """Rows of the decoded images, best copy first: int64 [decoded]."""
+    pixels = column(measurements, "width_px") * column(measurements, "height_px")
+    size_bytes = column(measurements, "size_bytes")
+    decoded = np.flatnonzero(~np.isnan(pixels))
+    fewer_pixels = np.uint64(1 << _PIXELS_BITS) - pixels[decoded].astype(np.uint64)
+    fewer_bytes = np.uint64(1 << _SIZE_BITS) - np.minimum(size_bytes[decoded], 2**_SIZE_BITS).astype(np.uint64)
+    worse = fewer_pixels << np.uint64(_SIZE_BITS + 1) | fewer_bytes
+    order: Indices = decoded[np.argsort(worse, kind="stable")]  # the table is sorted by path
+    return order
+
+
+def _digests(measurements: pa.Table, rows: Indices) -> Hashes:
+    """The SHA-256 of these rows, of which none is null: uint64 [rows, 4 words]."""
+    digits = [chunk.fill_null("0" * 64) for chunk in measurements["sha256"].chunks]
+    words = [np.frombuffer(binascii.unhexlify(_characters(some)), np.uint64) for some in digits if len(some)]
+    return np.concatenate([np.zeros(0, np.uint64), *words]).reshape(-1, 4)[rows]
+
+
+def _characters(strings: pa.Array) -> memoryview:
+    """All the characters of an array of strings, one after the other."""
+    _, offsets, characters = strings.buffers()
+    starts = np.frombuffer(offsets, np.int32)[strings.offset : strings.offset + len(strings) + 1]
+    return memoryview(characters)[int(starts[0]) : int(starts[-1])]
+
+
+def _collapse(same: Indices, rows: Indices, keys: NDArray[Any]) -> Indices:
+    """Points rows of equal keys [rows, words] to the first of them; returns the firsts, in the order of `rows`."""
+    words = np.sort(keys[:, 0])  # by their first word already, most rows are alone
+    repeated = pa.array(words[1:][words[1:] == words[:-1]])
+    alike = pc.is_in(pa.array(keys[:, 0]), value_set=repeated).to_numpy(zero_copy_only=False)
+    others = rows[alike]
+    if not len(others):
+        return rows
+    _, first, inverse = np.unique(keys[alike], axis=0, return_index=True, return_inverse=True)
+    leader = np.arange(len(same))
+    leader[others] = others[first[inverse.reshape(-1)]]
+    same[:] = leader[same]
+    firsts: Indices = rows[leader[rows] == rows]
+    return firsts
+
+
+def _hashes(measurements: pa.Table, rows: Indices, name: str, words: int) -> Hashes:
+    """uint64 [rows, hashes that are kept of each, words]; of none if the column was left out."""
+    if name not in measurements.column_names:
+        return np.empty((len(rows), 0, words), np.uint64)
+    stored = measurements[name].combine_chunks().take(pa.array(rows, pa.int64()))
+    each = stored.type.byte_width // (8 * words)
+    return np.frombuffer(stored.buffers()[1], np.uint64)[: len(rows) * each * words].reshape(len(rows), each, words)
+
+
+def _reasons(measurements: pa.Table, rows: Indices, copies: Copies) -> list[str]:
+    both = pa.array(np.concatenate([rows, copies.kept[rows]]))
+    facts = measurements.select(_FACTS).take(both).to_pylist()
+    return [_reason(facts[at], facts[at + len(rows)], int(row), copies) for at, row in enumerate(rows)]
+
+
+def _reason(copy: dict[str, Any], kept: dict[str, Any], row: int, copies: Copies) -> str:
+    if copy["sha256"] == kept["sha256"]:
+        return f"same bytes as {kept['path']}, whose path comes first"
+    relation = RELATIONS[int(copies.relation[row])]
+    turned = "" if relation in ("identity", "crop") else f" after {relation.replace('_', ' ')}"
+    alike = f"{int(copies.distance_256[row])} of 256 hash bits differ{turned}"
+    what = "part" if relation == "crop" else "copy"
+    return f"{what} of {kept['path']} ({alike}), which has {_advantage(kept, copy)}"
+
+
+def _advantage(kept: dict[str, Any], copy: dict[str, Any]) -> str:
+    pixels = [facts["width_px"] * facts["height_px"] for facts in (kept, copy)]
+    if pixels[0] != pixels[1]:
+        return f"more pixels ({pixels[0]} to {pixels[1]})"
+    sizes = [facts["size_bytes"] for facts in (kept, copy)]
+    if sizes[0] != sizes[1]:
+        return f"as many pixels and more bytes ({sizes[0]} to {sizes[1]})"
+    return "as many pixels and bytes and the first path"

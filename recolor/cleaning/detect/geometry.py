@@ -1,0 +1,56 @@
+"""Images too small, too narrow or too wide."""
+
+import numpy as np
+import pyarrow as pa
+
+from recolor.cleaning.detect.outlier_table import THRESHOLD, Floats, column, outlier_table, score_above, score_below
+from recolor.config.settings import ExtremeAspectConfig, LowResolutionConfig
+from recolor.manifests.schemas import EXTREME_ASPECT, LOW_RESOLUTION
+
+COLUMNS = ("path", "width_px", "height_px")  # of the measurements
+
+
+def score_low_resolution(measurements: pa.Table, config: LowResolutionConfig) -> Floats:
+    """Scores the short side: 0.5 at `min_side_px`; float64 [rows], 1 where not decoded."""
+    return score_above(np.fmin(column(measurements, "width_px"), column(measurements, "height_px")), config.min_side_px)
+
+
+def detect_low_resolution(measurements: pa.Table, config: LowResolutionConfig) -> pa.Table:
+    """Lists the images whose short side is under `min_side_px`, as a table of `schemas.LOW_RESOLUTION`."""
+    score = score_low_resolution(measurements, config)
+    rows = np.flatnonzero(score < THRESHOLD)
+    sides = np.fmin(column(measurements, "width_px"), column(measurements, "height_px"))[rows]
+    reasons = [f"short side {side:.0f} px, at least {config.min_side_px} px are asked for" for side in sides]
+    return outlier_table(
+        LOW_RESOLUTION, measurements, rows=rows, score=score[rows], threshold=THRESHOLD, reasons=reasons
+    )
+
+
+def score_extreme_aspect(measurements: pa.Table, config: ExtremeAspectConfig) -> Floats:
+    """Scores width over height: 0.5 at either limit; float64 [rows], 1 where not decoded."""
+    aspect = _aspect(measurements)
+    narrow, wide = score_above(aspect, config.min_aspect), score_below(aspect, config.max_aspect)
+    return np.minimum(narrow, wide)
+
+
+def detect_extreme_aspect(measurements: pa.Table, config: ExtremeAspectConfig) -> pa.Table:
+    """Lists the images outside of `min_aspect` to `max_aspect`, as a table of `schemas.EXTREME_ASPECT`."""
+    score = score_extreme_aspect(measurements, config)
+    rows = np.flatnonzero(score < THRESHOLD)
+    aspects = _aspect(measurements)[rows]
+    allowed = f"{config.min_aspect:g} to {config.max_aspect:g}"
+    reasons = [f"width is {aspect:.2f} times height, allowed are {allowed}" for aspect in aspects]
+    numbers = {"aspect": pa.array(aspects, pa.float64())}
+    return outlier_table(
+        EXTREME_ASPECT,
+        measurements,
+        rows=rows,
+        score=score[rows],
+        threshold=THRESHOLD,
+        reasons=reasons,
+        numbers=numbers,
+    )
+
+
+def _aspect(measurements: pa.Table) -> Floats:
+    return column(measurements, "width_px") / column(measurements, "height_px")

@@ -1,0 +1,77 @@
+"""Makes the gallery: manifests in, one HTML file out. Images are opened for their thumbnails alone."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from recolor.cleaning.gallery.cards import Section
+from recolor.cleaning.gallery.page import render_gallery
+from recolor.cleaning.gallery.sections import make_sections
+from recolor.cleaning.gallery.thumbnails import Thumbnail, make_thumbnail
+from recolor.cleaning.select import parse_decisions, read_decisions
+from recolor.config.settings import Config
+from recolor.errors import InputError
+from recolor.pipeline.parallel import run_parallel
+from recolor.pipeline.storage import storage_errors, write_atomically
+from recolor.pipeline.workspace import Workspace
+
+MAX_OUTLIERS = 5000
+
+
+@dataclass(frozen=True, slots=True)
+class Gallery:
+    """What was made.
+
+    Attributes:
+        path: The page.
+        images: Images on it.
+        without_picture: How many of them could not be opened; the page says why.
+        size_bytes: Size of the page.
+    """
+
+    path: Path
+    images: int
+    without_picture: int
+    size_bytes: int
+
+
+def make_gallery(
+    workspace: Workspace, images: Path, config: Config, *, out: Path | None = None, max_outliers: int = MAX_OUTLIERS
+) -> Gallery:
+    """Writes one self-contained HTML file that shows the outliers of each issue.
+
+    Args:
+        workspace: Cleaned: measured, detected and selected.
+        images: The folder that was cleaned.
+        config: The detectors' settings, which say what else is near a threshold; limits of decoding.
+        out: Where the page goes; `manifests/gallery.html` in the workspace if not given.
+        max_outliers: At most so many outliers of each issue: the worst, and those nearest to the threshold.
+
+    Raises:
+        InputError: The image folder is not there.
+        MissingStageError: A manifest is not there, or was made from other measurements.
+        ConfigError: `decisions.csv` is malformed; names the line.
+        StorageError: The page cannot be written.
+    """
+    if not images.is_dir():
+        raise InputError(f"{images}: there is no such folder. Give the folder of photographs with --images.")
+    page = (out or workspace.manifests / "gallery.html").expanduser().absolute()
+    decisions_file = workspace.manifests / "decisions.csv"
+    decisions = parse_decisions(read_decisions(decisions_file), decisions_file)
+    sections = make_sections(workspace, config, max_outliers)
+    thumbnails = _thumbnails(images, sections, config)
+    kept = {path: decision.keep for path, decision in decisions.items()}
+    data = render_gallery(sections, thumbnails, kept, images.absolute(), page.parent).encode()
+    with storage_errors(page):
+        page.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(page, data)
+    without = sum(thumbnail.uri is None for thumbnail in thumbnails.values())
+    return Gallery(page, len(thumbnails), without, len(data))
+
+
+def _thumbnails(images: Path, sections: Sequence[Section], config: Config) -> dict[str, Thumbnail]:
+    """A thumbnail of every image shown, each made once."""
+    paths = list(dict.fromkeys(card.path for section in sections for card in section.cards))
+    make = partial(make_thumbnail, images, limits=config.measure)
+    return dict(zip(paths, run_parallel(make, paths, config.execution, "gallery", lambda _: 1), strict=True))

@@ -1,0 +1,87 @@
+"""Images that an issue nearly lists: judged again, from the measurements in memory, with a looser limit."""
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from recolor.cleaning.detect import DETECTORS
+from recolor.cleaning.detect.geometry import score_extreme_aspect, score_low_resolution
+from recolor.cleaning.detect.outlier_table import THRESHOLD, Floats
+from recolor.config.settings import Config, DuplicateConfig, ExtremeAspectConfig, LowResolutionConfig
+
+NEAR_IMAGES = 24
+_MARGIN = 0.2  # of the score above the threshold
+_SIZE_MARGIN = 0.05  # of scores of a size: sides up to 1.2 times the limit
+_MARGIN_BITS = 16  # of 256: pictures that are nearly copies
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An image as an issue judges it; `kept_path` is the better copy that a duplicate has."""
+
+    path: str
+    score: float
+    reason: str
+    kept_path: str | None = None
+
+
+def near_misses(
+    issue: str, measurements: pa.Table, config: Config, listed: Collection[str], threshold: float
+) -> list[Found]:
+    """The images that an issue does not list and that score least above its threshold, least first.
+
+    Args:
+        issue: One of `detect.ISSUES`.
+        measurements: A table of `schemas.MEASUREMENTS`.
+        config: The settings of the detectors.
+        listed: Paths that the issue lists.
+        threshold: What it compared scores with.
+    """
+    settings = getattr(config, issue)
+    if not settings.enabled:
+        return []
+    if isinstance(settings, DuplicateConfig):
+        found = _nearly_copies(measurements, settings)
+    elif isinstance(settings, LowResolutionConfig):
+        found = _nearly_ill_sized(measurements, score_low_resolution(measurements, settings))
+    elif isinstance(settings, ExtremeAspectConfig):
+        found = _nearly_ill_sized(measurements, score_extreme_aspect(measurements, settings))
+    elif hasattr(settings, "threshold"):
+        looser = replace(settings, threshold=min(1.0, threshold + _MARGIN))
+        found = found_in(DETECTORS[issue](measurements, looser))
+    else:
+        return []
+    return sorted((item for item in found if item.path not in listed), key=_by_score)[:NEAR_IMAGES]
+
+
+def found_in(table: pa.Table) -> list[Found]:
+    """The rows of an issue's table."""
+    columns: list[list[Any]] = [table[name].to_pylist() for name in ("path", "score", "reason")]
+    kept_paths = table["kept_path"].to_pylist() if "kept_path" in table.column_names else [None] * len(table)
+    return [Found(*row) for row in zip(*columns, kept_paths)]
+
+
+def _by_score(found: Found) -> tuple[float, str]:
+    return found.score, found.path
+
+
+def _nearly_copies(measurements: pa.Table, settings: DuplicateConfig) -> list[Found]:
+    """Pairs whose 256-bit distance is little over the limit, scored as if it were not."""
+    limit = settings.max_hamming_distance_256
+    looser = replace(settings, crops=False, max_hamming_distance_256=min(128, limit + _MARGIN_BITS))
+    table = DETECTORS["duplicate"](measurements, looser)
+    distances = table["hamming_distance_256"].to_pylist()
+    near = zip(found_in(table), distances)
+    return [replace(found, score=THRESHOLD * bits / (limit + 1)) for found, bits in near if bits > limit]
+
+
+def _nearly_ill_sized(measurements: pa.Table, score: Floats) -> list[Found]:
+    rows = np.flatnonzero(score < THRESHOLD + _SIZE_MARGIN)
+    taken = measurements.select(["path", "width_px", "height_px"]).take(pa.array(rows, pa.int64())).to_pylist()
+    return [
+        Found(row["path"], float(score[at]), f"{row['width_px']} × {row['height_px']} px: within the limit")
+        for at, row in zip(rows, taken)
+    ]

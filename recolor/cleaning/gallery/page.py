@@ -1,0 +1,55 @@
+"""The gallery as HTML: nothing is loaded from anywhere, and no name of a file can become markup or script."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from urllib.parse import quote
+
+from recolor.cleaning.gallery.cards import Section
+from recolor.cleaning.gallery.thumbnails import Thumbnail
+from recolor.pages.html import inline_script, page_environment, printable
+
+
+def render_gallery(
+    sections: Sequence[Section],
+    thumbnails: Mapping[str, Thumbnail],
+    decisions: Mapping[str, bool],
+    images: Path,
+    folder: Path,
+) -> str:
+    """Renders the page.
+
+    Args:
+        sections: What to show.
+        thumbnails: Of every image shown, by path.
+        decisions: Made before, by path: True is keep.
+        images: The image folder, absolute; thumbnails link to the originals.
+        folder: Where the page will lie, absolute.
+    """
+    script = inline_script("gallery.js")
+    environment = page_environment()
+    environment.filters.update(printable=printable, link=lambda path: _link(images / path, folder), size=_size)
+    numbers = {path: number for number, path in enumerate(thumbnails)}
+    return environment.get_template("gallery.html").render(
+        sections=sections,
+        thumbnails=thumbnails,
+        numbers=numbers,
+        data={
+            "paths": list(numbers),
+            "decisions": [[path, "keep" if keep else "reject"] for path, keep in decisions.items()],
+        },
+        script=script.text,
+        script_hash=script.sha256,
+    )
+
+
+def _link(image: Path, folder: Path) -> str:
+    """A relative address, so that it holds where page and images move together; a colon in a name is no scheme."""
+    return quote(os.fsencode(os.path.relpath(image, folder)))
+
+
+def _size(size_bytes: int) -> str:
+    """The size as a reader takes it in: `912 B`, `34 kB`, `1.2 MB`."""
+    if size_bytes < 1000:
+        return f"{size_bytes} B"
+    return f"{size_bytes / 1000:.0f} kB" if size_bytes < 1_000_000 else f"{size_bytes / 1_000_000:.1f} MB"

@@ -1,0 +1,82 @@
+"""What the cleaning found, for the page: for each issue its outliers, worst first, then what it nearly lists."""
+
+from collections.abc import Mapping, Sequence
+
+import pyarrow as pa
+
+from recolor.cleaning.detect.outlier_table import THRESHOLD
+from recolor.cleaning.gallery.cards import Facts, Section, make_cards, make_groups
+from recolor.cleaning.gallery.near import NEAR_IMAGES, Found, found_in, near_misses
+from recolor.cleaning.select import detected_contents
+from recolor.config.settings import Config
+from recolor.manifests.io import read_table
+from recolor.manifests.schemas import ISSUES, MEASUREMENTS, OUTLIERS
+from recolor.pipeline.cache import require_record
+from recolor.pipeline.workspace import Workspace
+
+
+def make_sections(workspace: Workspace, config: Config, max_outliers: int) -> tuple[Section, ...]:
+    """Reads what the cleaning found; no image is opened.
+
+    Args:
+        workspace: Measured, detected and selected.
+        config: The settings of the detectors.
+        max_outliers: At most so many outliers an issue.
+
+    Returns:
+        A section for each issue that lists an image, or nearly does; corrupt images, which have no picture, last.
+
+    Raises:
+        MissingStageError: A manifest is not there, or was made from other measurements.
+    """
+    sources = {name: workspace.manifest(name) for name in ("measurements", *ISSUES)}
+    detected_contents(sources)
+    require_record(workspace.manifest("clean"), "select")  # written together with the outliers
+    measurements = read_table(MEASUREMENTS, sources["measurements"])
+    facts = _facts(measurements, read_table(OUTLIERS, workspace.manifest("outliers")))
+    tables = {issue: read_table(schema, sources[issue]) for issue, schema in ISSUES.items()}
+    sections = [
+        _section(issue, table, measurements, facts, config=config, most=max_outliers) for issue, table in tables.items()
+    ]
+    shown = [section for section in sections if any(section.cards)]
+    return tuple(sorted(shown, key=lambda section: section.issue == "corrupt"))
+
+
+def worst_and_borderline(found: Sequence[Found], most: int) -> list[Found]:
+    """At most `most` outliers, worst first: the worst, and (a quarter at most) those nearest to the threshold."""
+    ordered = sorted(found, key=lambda item: (item.score, item.path))
+    if len(ordered) <= most:
+        return ordered
+    borderline = min(NEAR_IMAGES, most // 4)
+    return ordered[: most - borderline] + ordered[len(ordered) - borderline :]
+
+
+def _facts(measurements: pa.Table, outliers: pa.Table) -> dict[str, Facts]:
+    rejected = dict(zip(outliers["path"].to_pylist(), map(tuple, outliers["issues"].to_pylist())))
+    rows = measurements.select(["path", "width_px", "height_px", "size_bytes"]).to_pylist()
+    return {
+        row["path"]: Facts(row["width_px"], row["height_px"], row["size_bytes"], rejected.get(row["path"], ()))
+        for row in rows
+    }
+
+
+def _section(
+    issue: str, table: pa.Table, measurements: pa.Table, facts: Mapping[str, Facts], *, config: Config, most: int
+) -> Section:
+    found = found_in(table)
+    # What it was compared with stands in the manifest, whatever the settings say now.
+    threshold = table["threshold"][0].as_py() if found else getattr(getattr(config, issue), "threshold", THRESHOLD)
+    near = near_misses(issue, measurements, config, {item.path for item in found}, threshold)
+    shown = worst_and_borderline(found, most)
+    copies = issue == "duplicate"
+    return Section(
+        issue=issue,
+        meaning=ISSUES[issue].row,
+        threshold=threshold,
+        count=len(found),
+        left_out=len(found) - len(shown),
+        outliers=() if copies else make_cards(issue, shown, facts),
+        near=() if copies else make_cards(issue, near, facts),
+        groups=make_groups(shown, found, facts) if copies else (),
+        near_groups=make_groups(near, near, facts) if copies else (),
+    )

@@ -1,0 +1,54 @@
+"""Small pictures that travel inside the page."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from recolor.config.settings import MeasureConfig
+from recolor.errors import ImageError
+from recolor.images import decode, read_bytes
+from recolor.pages.html import data_uri
+
+THUMBNAIL_PX = 192  # long side
+_QUALITY = 72
+
+
+@dataclass(frozen=True, slots=True)
+class Thumbnail:
+    """A picture as a data URI, or why there is none."""
+
+    uri: str | None
+    problem: str = ""
+
+
+def make_thumbnail(images: Path, path: str, limits: MeasureConfig) -> Thumbnail:
+    """Decodes an image, at a scale where its format allows, and shrinks it; never raises for a bad image.
+
+    Args:
+        images: The image folder.
+        path: The image's path in it.
+        limits: How large a file may be.
+    """
+    try:
+        rgb = decode(read_bytes(images / path, limits), limits, THUMBNAIL_PX).rgb
+    except ImageError as error:
+        return Thumbnail(None, str(error))
+    return Thumbnail(data_uri("image/jpeg", _jpeg(_shrunk(rgb))))
+
+
+def _shrunk(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Area-averaged to a long side of `THUMBNAIL_PX`; smaller images stay as they are."""
+    height_px, width_px = rgb.shape[:2]
+    scale = THUMBNAIL_PX / max(width_px, height_px)
+    if scale >= 1:
+        return rgb
+    size = max(1, round(width_px * scale)), max(1, round(height_px * scale))
+    return np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _jpeg(rgb: NDArray[np.uint8]) -> bytes:
+    _, data = cv2.imencode(".jpg", rgb[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
+    return data.tobytes()

@@ -1,0 +1,310 @@
+"""Parts of measuring: which images lack a measurement, measure some of them, put all together.
+
+A part is a Parquet file named by its key in `manifests/parts`. An image's identity is its path, size and time of
+change; a measurement is reused wherever it stands, so that neither the size of the parts nor the order in which a
+folder grew shows in `measurements.parquet`. What could not be read counts for as long as it cannot be opened.
+"""
+
+import logging
+import math
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from recolor.cleaning.measure.isolation import measure_apart
+from recolor.config.settings import Config, ExecutionConfig, MeasureConfig
+from recolor.errors import InputError, MissingStageError, SchemaError
+from recolor.manifests.io import ROW_GROUP_ROWS, manifest_writer, read_table, write_manifest
+from recolor.manifests.schemas import INDEX, MEASUREMENTS
+from recolor.pipeline.cache import (
+    Outcome,
+    Part,
+    current_record,
+    fingerprint,
+    outputs_present,
+    read_record,
+    record_path,
+    require_record,
+    run_part,
+)
+from recolor.pipeline.parallel import MAX_PARTS, decoding, worker_count
+from recolor.pipeline.storage import storage_errors
+from recolor.pipeline.workspace import Workspace
+
+STAGE = "measure"
+MEASURE_VERSION = 7
+PROCESSES_FROM_IMAGES = 1  # a file that ends its decoder, or that none returns from, must not end the smallest run
+_MIN_PART_IMAGES = 16
+_PARTS_PER_WORKER = 8  # so that the last ones end at about the same time
+
+_IDENTITY = [column.name for column in INDEX.columns]
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class MeasurePart:
+    """Images to measure together: their row numbers in `index.parquet`."""
+
+    rows: tuple[int, ...]
+
+    def __str__(self) -> str:
+        return f"{len(self.rows)} images from row {self.rows[0]}"
+
+
+@dataclass(frozen=True, slots=True)
+class MeasurePlan:
+    """What is left to measure, and how many images have a measurement already."""
+
+    missing: tuple[MeasurePart, ...]
+    reused: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Finished:
+    """A finished part: its file, its content's fingerprint, when it was written, its rows' identities and reasons."""
+
+    path: Path
+    content: str
+    mtime_ns: int
+    rows: pa.Table
+
+
+@dataclass(frozen=True, slots=True)
+class _Needed:
+    """The rows of a finished part that the index needs: int64 row numbers in the part, and in the index."""
+
+    part: _Finished
+    rows: NDArray[np.int64]
+    index_rows: NDArray[np.int64]
+
+
+def plan_measure(workspace: Workspace, images: Path, config: Config) -> MeasurePlan:
+    """Finds the images of the index that no finished part has measured with these settings.
+
+    An image that could not be read is measured again as soon as it can be opened: permissions and disks change without
+    a trace in its size or time.
+
+    Args:
+        workspace: Where the index and the parts are.
+        images: The folder that the index was made of.
+        config: Its `measure` decides what counts, its `execution` how many images a part has: fewer than configured
+            if some worker would have no part, more if there would be more than `MAX_PARTS` parts.
+
+    Raises:
+        MissingStageError: There is no index yet.
+    """
+    index = read_table(INDEX, workspace.manifest("index"))
+    needed = _needed_rows(index, list(_finished_parts(workspace, config.measure)))
+    measured = np.zeros(len(index), bool)
+    for found in needed:
+        measured[found.index_rows] = ~_readable_again(images, found)
+    missing = np.flatnonzero(~measured).tolist()
+    size = _part_images(len(missing), config.execution)
+    parts = tuple(MeasurePart(tuple(missing[start : start + size])) for start in range(0, len(missing), size))
+    return MeasurePlan(parts, int(measured.sum()))
+
+
+def _part_images(missing: int, execution: ExecutionConfig) -> int:
+    """As configured; fewer where some worker would have nothing to do, more where there would be too many parts."""
+    enough = max(_MIN_PART_IMAGES, math.ceil(missing / (_PARTS_PER_WORKER * worker_count(execution))))
+    return max(min(execution.part_images, enough), math.ceil(missing / MAX_PARTS))
+
+
+@contextmanager
+def measuring(plan: MeasurePlan, config: Config) -> Iterator[Config]:
+    """While it is open, parts are measured in worker processes, unless there is nothing to measure.
+
+    Args:
+        plan: What is going to be measured.
+        config: Its `execution` says how many processes.
+
+    Yields:
+        The configuration to measure with: with one part more under way than there are processes, so that none has
+        nothing to do while a part is written.
+    """
+    images = sum(len(part.rows) for part in plan.missing)
+    with decoding(images, config.execution, PROCESSES_FROM_IMAGES) as apart:
+        workers = worker_count(config.execution) + apart
+        yield replace(config, execution=replace(config.execution, workers=workers))
+
+
+def measure_part(workspace: Workspace, images: Path, part: MeasurePart, config: Config) -> Outcome:
+    """Measures the images of one part, each read and decoded once, whether or not they were measured before.
+
+    Args:
+        workspace: Where the part goes.
+        images: The folder that the index was made of.
+        part: Which rows of the index.
+        config: Its `measure` alone matters.
+
+    Raises:
+        MissingStageError: There is no index.
+        InputError: The index is another by now; plan again.
+        StorageError: The part could not be written.
+    """
+    index = read_table(INDEX, workspace.manifest("index"))
+    if max(part.rows, default=-1) >= len(index):
+        raise InputError(f"{workspace.manifest('index')}: changed since this part was planned. Run `recolor measure`.")
+    identities = index.take(pa.array(part.rows, pa.int64()))
+    made = _part(workspace, identities, config.measure)
+    name = made.outputs[0].name
+    # A planned part is missing by definition. If the same images are a finished part, they could not be read then: it
+    # has this part's key, and would be taken for it.
+    with storage_errors(made.outputs[0]):
+        made.record_path.unlink(missing_ok=True)
+    return run_part(made, lambda staging: _measure(images, identities, config.measure, staging / name))
+
+
+def part_rows(workspace: Workspace, part: MeasurePart, config: Config) -> pa.Table:
+    """The rows of a part that has been measured, a table of `schemas.MEASUREMENTS`.
+
+    Raises:
+        MissingStageError: It has not been.
+    """
+    identities = read_table(INDEX, workspace.manifest("index")).take(pa.array(part.rows, pa.int64()))
+    return read_table(MEASUREMENTS, _part(workspace, identities, config.measure).outputs[0])
+
+
+def merge_measurements(workspace: Workspace, config: Config) -> Outcome:
+    """Writes `manifests/measurements.parquet`: one row for each image of the index, in its order.
+
+    Parts of these settings without a row that is still needed are deleted afterwards, and damaged ones. Those of other
+    settings stay: going back to them measures nothing again.
+
+    Raises:
+        MissingStageError: There is no index, or images are left to measure.
+        StorageError: The manifest could not be written.
+    """
+    index = read_table(INDEX, workspace.manifest("index"))
+    finished = list(_finished_parts(workspace, config.measure))
+    needed = _needed_rows(index, finished)
+    if missing := len(index) - sum(len(found.rows) for found in needed):
+        raise MissingStageError(f"{missing} of {len(index)} images are not measured. Run `recolor measure` first.")
+    inputs = {
+        "index": require_record(workspace.manifest("index"), "index").content,
+        "parts": fingerprint(sorted(found.part.content for found in needed)),
+    }
+    target = workspace.manifest("measurements")
+    sources = {"index": workspace.manifest("index")}
+    merged = Part(workspace, STAGE, MEASURE_VERSION, config.measure, inputs, (target,), sources)
+    outcome = run_part(merged, lambda staging: _merge(needed, len(index), staging / target.name))
+    with storage_errors(workspace.measured_parts):
+        _delete_parts(workspace, {part.path for part in finished} - {found.part.path for found in needed})
+    return outcome
+
+
+def _part(workspace: Workspace, identities: pa.Table, config: MeasureConfig) -> Part:
+    """The part that holds these images; the file is named by the key, so that parts never collide."""
+    inputs = {"images": fingerprint([list(row) for row in zip(*identities.to_pydict().values())])}
+    unnamed = Part(workspace, STAGE, MEASURE_VERSION, config, inputs, ())
+    path = workspace.measured_parts / f"{unnamed.key[:16]}.parquet"
+    return Part(workspace, STAGE, MEASURE_VERSION, config, inputs, (path,))
+
+
+def _measure(images: Path, identities: pa.Table, config: MeasureConfig, target: Path) -> dict[str, int]:
+    numbers = measure_apart(images, identities, config)
+    columns = [(identities if name in _IDENTITY else numbers)[name] for name in MEASUREMENTS.arrow.names]
+    write_manifest(MEASUREMENTS, pa.table(columns, schema=MEASUREMENTS.arrow), target)
+    return {"images": len(numbers), "not_decoded": len(numbers) - numbers["reason"].null_count}
+
+
+def _finished_parts(workspace: Workspace, config: MeasureConfig) -> Iterator[_Finished]:
+    """The parts on disk that are what their name says, made by this version with these settings."""
+    for path in sorted(workspace.measured_parts.glob("*.parquet")):
+        try:
+            rows = read_table(MEASUREMENTS, path, [*_IDENTITY, "reason"])
+        except (SchemaError, pa.ArrowInvalid, KeyError) as error:
+            _log.warning("%s: not a readable part; its images are measured again (%s).", path, error)
+            continue
+        part = _part(workspace, rows.select(_IDENTITY), config)
+        record = current_record(part)
+        if part.outputs[0] == path and record is not None:
+            yield _Finished(path, record.content, record.outputs[0].mtime_ns, rows)
+
+
+def _readable_again(images: Path, found: _Needed) -> NDArray[np.bool_]:
+    """Which of these rows say `unreadable` of a file that can be opened by now: bool [rows]."""
+    rows = found.part.rows.take(pa.array(found.rows))
+    pairs = zip(rows["path"].to_pylist(), rows["reason"].to_pylist(), strict=True)
+    return np.array([reason == "unreadable" and _opens(images / path) for path, reason in pairs])
+
+
+def _opens(file: Path) -> bool:
+    try:
+        os.close(os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _needed_rows(index: pa.Table, finished: list[_Finished]) -> list[_Needed]:
+    """For each part with at least one row that the index needs, these rows; each row of the index once.
+
+    An image in several parts is taken from one that could read it, or else from the newest.
+    """
+    if not finished:
+        return []
+    finished = sorted(finished, key=lambda part: part.mtime_ns, reverse=True)
+    stored = pa.concat_tables([part.rows for part in finished])
+    at = _find(index, stored)
+    order = np.argsort([reason == "unreadable" for reason in stored["reason"].to_pylist()], kind="stable")
+    chosen = np.zeros(len(at), bool)
+    chosen[order[np.unique(at[order], return_index=True)[1]]] = True
+    chosen &= at >= 0
+    ends = np.cumsum([len(part.rows) for part in finished])
+    needed = []
+    for part, end in zip(finished, ends.tolist()):
+        start = end - len(part.rows)
+        rows = np.flatnonzero(chosen[start:end])
+        if rows.size:
+            needed.append(_Needed(part, rows, at[start + rows]))
+    return needed
+
+
+def _find(index: pa.Table, stored: pa.Table) -> NDArray[np.int64]:
+    """Row of the index with the same path, size and time for each stored row, or -1: int64 [stored rows]."""
+    at = pc.index_in(stored["path"], value_set=index["path"].combine_chunks()).to_numpy(zero_copy_only=False)
+    at = np.where(np.isnan(at), -1, at).astype(np.int64)
+    same = at >= 0
+    for name in ("size_bytes", "mtime_ns"):
+        same &= index[name].to_numpy()[at] == stored[name].to_numpy()
+    return np.where(same, at, -1)
+
+
+def _merge(needed: list[_Needed], images: int, target: Path) -> dict[str, int]:
+    """Writes the rows in the order of the index, some at a time: memory holds those, and a part."""
+    not_decoded = 0
+    with manifest_writer(MEASUREMENTS, target) as write:
+        for start in range(0, images, ROW_GROUP_ROWS):
+            some = _rows_from(needed, start, min(start + ROW_GROUP_ROWS, images))
+            not_decoded += len(some) - some["reason"].null_count
+            write(some)
+    return {"images": images, "not_decoded": not_decoded}
+
+
+def _rows_from(needed: list[_Needed], start: int, end: int) -> pa.Table:
+    """These rows of the index, of whichever parts they are in: a table of `schemas.MEASUREMENTS`."""
+    tables, places = [], []
+    for found in needed:
+        within = (start <= found.index_rows) & (found.index_rows < end)
+        if within.any():
+            tables.append(read_table(MEASUREMENTS, found.part.path).take(pa.array(found.rows[within])))
+            places.append(found.index_rows[within])
+    return pa.concat_tables(tables).take(pa.array(np.argsort(np.concatenate(places)))).combine_chunks()
+
+
+def _delete_parts(workspace: Workspace, needless: set[Path]) -> None:
+    """Deletes these parts, and all that no settings could use again: damaged ones, and those of another version."""
+    for path in workspace.measured_parts.glob("*.parquet"):
+        record = read_record(record_path(path))
+        intact = record is not None and record.version == MEASURE_VERSION and outputs_present(workspace, record)
+        if path in needless or not intact:
+            path.unlink(missing_ok=True)
+            record_path(path).unlink(missing_ok=True)

@@ -1,0 +1,134 @@
+"""One image, one row: read once, decoded once, everything measured on that."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from recolor.cleaning.measure.colour import COLOUR_PX, measure_colours
+from recolor.cleaning.measure.hashes import HASH_PX, hash_squares, hash_windows
+from recolor.cleaning.measure.octaves import halve, octaves, square_copy
+from recolor.cleaning.measure.sharpness import measure_sharpness
+from recolor.config.settings import MeasureConfig
+from recolor.errors import ImageError
+from recolor.images import Decoded, decode, read_bytes
+from recolor.pipeline.workers import time_limit
+
+TOGETHER = 16  # images decoded in a row; numpy is called once for all of them where that saves time
+HASHES = ("phash_64", "phash_256", "phash_64_windows", "phash_256_windows")
+
+Row = dict[str, Any]  # a line of the table, on its way into Arrow columns
+
+
+@dataclass(frozen=True, slots=True)
+class IndexedFile:
+    """An image file, and its size when it was indexed."""
+
+    path: Path
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Copies:
+    """Small copies of a decoded image, on which the rest is measured: uint8 [64, 64] and uint8 [48, 48, 3]."""
+
+    grey: NDArray[np.uint8]
+    rgb: NDArray[np.uint8]
+
+
+def measure_files(files: Sequence[IndexedFile], config: MeasureConfig) -> Iterator[Row]:
+    """Measures files. There is a row for each; an image that cannot be decoded has its reason in it.
+
+    Args:
+        files: Which files.
+        config: Limits and sizes.
+
+    Yields:
+        Values for the columns of `schemas.MEASUREMENTS`, without the identity; missing ones are null.
+    """
+    for start in range(0, len(files), TOGETHER):
+        decoded = [_decode(file, config) for file in files[start : start + TOGETHER]]
+        numbers = _measure_copies([copies for _, copies in decoded if copies])
+        for row, copies in decoded:
+            yield row | next(numbers) if copies else row
+
+
+def _decode(file: IndexedFile, config: MeasureConfig) -> tuple[Row, _Copies | None]:
+    """What is known once a file is decoded, and its copies; or why it cannot be."""
+    row: Row = {}
+    with ExitStack() as stack:
+        stack.push(partial(_name_file, file.path))
+        try:
+            data = _read(file, config)
+            row["sha256"] = hashlib.sha256(data).hexdigest()
+            with time_limit(config.max_decode_s):
+                numbers, copies = _measure_decoded(decode(data, config, config.measure_px), config)
+            return row | numbers, copies
+        except ImageError as error:
+            return row | {"reason": error.reason, "detail": error.detail}, None
+
+
+def _name_file(
+    file: Path, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+) -> None:
+    """Lets an error that nobody expects, and that ends the run, say which file it was."""
+    del kind, trace
+    if error is not None:
+        error.add_note(str(file))
+
+
+def _measure_decoded(decoded: Decoded, config: MeasureConfig) -> tuple[Row, _Copies]:
+    """Measures sharpness, and keeps the small copies for colour and hashes.
+
+    Sharpness is measured as decoded: with the short side at `measure_px` or more, half a 1024 px photograph. A blur of
+    under a pixel there was under two pixels in the file and is gone in the 256 px that the shards keep. For colour and
+    hashes the scale of the decode makes no difference.
+    """
+    pictures = octaves(_bounded(decoded.rgb, config.measure_px))
+    greys = [np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), np.uint8) for picture in pictures]
+    numbers = {
+        "width_px": decoded.width_px,
+        "height_px": decoded.height_px,
+        "format": decoded.format,
+        "mode": decoded.mode,
+        "frames": decoded.frames,
+        "orientation": decoded.orientation,
+        "icc": decoded.icc,
+        **measure_sharpness(greys),
+    }
+    return numbers, _Copies(square_copy(greys, HASH_PX), square_copy(pictures, COLOUR_PX))
+
+
+def _measure_copies(copies: list[_Copies]) -> Iterator[Row]:
+    """Colour and hashes of some images, a row for each."""
+    if not copies:
+        return
+    greys = np.stack([image.grey for image in copies])
+    hashes = (*hash_squares(greys), *hash_windows(greys))
+    colours = measure_colours(np.stack([image.rgb for image in copies]))
+    columns = dict(zip(HASHES, ([row.tobytes() for row in values] for values in hashes), strict=True)) | colours
+    for values in zip(*columns.values(), strict=True):
+        yield dict(zip(columns, values, strict=True))
+
+
+def _bounded(rgb: NDArray[np.uint8], side_px: int) -> NDArray[np.uint8]:
+    """Halves a picture that came unscaled (PNG) while its short side stays at `side_px`, as the JPEG decoder does."""
+    while min(rgb.shape[:2]) >= 2 * side_px:
+        rgb = halve(rgb)
+    return rgb
+
+
+def _read(file: IndexedFile, config: MeasureConfig) -> bytes:
+    data = read_bytes(file.path, config)
+    if len(data) != file.size_bytes:
+        changing = f"{len(data)} bytes now, {file.size_bytes} when it was indexed: it is changing"
+        raise ImageError("unreadable", changing)
+    return data

@@ -1,0 +1,266 @@
+"""The stage `select`: outliers and human decisions in, the kept images and their split out. Nothing is deleted."""
+
+import csv
+import hashlib
+import io
+import logging
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from recolor.config.settings import Config, SelectConfig
+from recolor.errors import ConfigError, InputError, MissingStageError
+from recolor.manifests.io import ROW_GROUP_ROWS, manifest_writer, read_table, write_manifest
+from recolor.manifests.schemas import CLEAN, ISSUES, MEASUREMENTS, OUTLIERS
+from recolor.pipeline.cache import Counts, Outcome, Part, require_record, run_part
+from recolor.pipeline.workspace import Workspace
+
+SELECT_VERSION = 2
+GROUP_DIGITS = 16
+_SPLITS = ("val", "test", "train")  # from 0 to 1
+
+Split = Literal["train", "val", "test"]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a person decided about an image, and on which line of `decisions.csv`."""
+
+    keep: bool
+    line: int
+
+
+@dataclass(slots=True)
+class _Verdict:
+    """What speaks against one image."""
+
+    issues: list[str] = field(default_factory=list)
+    reasons: list[str] = field(default_factory=list)
+    score: float = 1.0
+
+    def add(self, issue: str, reason: str, score: float) -> None:
+        self.issues.append(issue)
+        self.reasons.append(reason)
+        self.score = min(self.score, score)
+
+
+def select(workspace: Workspace, config: Config) -> Outcome:
+    """Writes `clean.parquet` (kept images and their split) and `outliers.parquet` (rejected ones, all their reasons).
+
+    Decisions in `manifests/decisions.csv` win over the detectors, except that what cannot be decoded cannot be kept.
+    Where every copy of a picture is rejected, be it by a detector or by a decision, the copy with the most pixels (then
+    the first path) that is rejected for being a copy alone is kept: a blurry enlargement doesn't cost its original.
+
+    Raises:
+        MissingStageError: A detector's manifest is not there, or was made from other measurements.
+        ConfigError: `decisions.csv` is malformed; names the line.
+        InputError: No image is left; says what took them.
+    """
+    decisions_file = workspace.manifests / "decisions.csv"
+    decisions_text = read_decisions(decisions_file)
+    decisions = parse_decisions(decisions_text, decisions_file)
+    sources = {name: workspace.manifest(name) for name in ("measurements", *ISSUES)}
+    inputs = detected_contents(sources) | {"decisions": hashlib.sha256(decisions_text.encode()).hexdigest()}
+    outputs = (workspace.manifest("clean"), workspace.manifest("outliers"))
+    part = Part(workspace, "select", SELECT_VERSION, config.select, inputs, outputs, sources)
+    return run_part(part, lambda staging: _select(sources, decisions, config.select, staging))
+
+
+def parse_decisions(text: str, file: Path) -> dict[str, Decision]:
+    """Reads decisions: a header `path,decision`, then `keep` or `reject` for a path a line; its last line wins.
+
+    Args:
+        text: The content of the file.
+        file: Its path, for the message.
+
+    Raises:
+        ConfigError: A line is malformed; names it.
+    """
+    rows = csv.reader(io.StringIO(text, newline=""), strict=True)
+    decisions: dict[str, Decision] = {}
+    try:
+        for row in rows:
+            cells = [cell.strip() for cell in row]
+            if not any(cells) or (not decisions and cells == ["path", "decision"]):
+                continue
+            if len(row) != 2 or cells[1] not in ("keep", "reject"):
+                raise ConfigError(f"{file}, line {rows.line_num}: {row!r} is not PATH,keep or PATH,reject. Mend it.")
+            decisions[row[0]] = Decision(cells[1] == "keep", rows.line_num)
+    except csv.Error as error:
+        raise ConfigError(f"{file}, line {rows.line_num}: not CSV ({error}). Mend it.") from error
+    return decisions
+
+
+def split_of(group: str, config: SelectConfig) -> Split:
+    """The split of a group of copies: a function of its content and the seed, whatever else is in the folder.
+
+    Args:
+        group: The first 16 hexadecimal digits of the kept copy's SHA-256.
+        config: Fractions and seed.
+    """
+    split: Split = _splits(pa.chunked_array([[group]], pa.string()), config)[0].as_py()
+    return split
+
+
+def _splits(groups: pa.ChunkedArray, config: SelectConfig) -> pa.Array:
+    """The split of each group: where in 0..1 the SHA-256 of seed and group lies."""
+    prefix = f"{config.seed}:".encode()
+    codes = [np.zeros(0, np.int8)]
+    for some in groups.cast(pa.binary()).chunks:
+        digests = b"".join([hashlib.sha256(prefix + group).digest() for group in some.to_pylist()])
+        at = np.frombuffer(digests, ">u8")[::4].astype(np.float64) / 2**64
+        codes.append((at >= config.val_fraction).astype(np.int8) + (at >= config.val_fraction + config.test_fraction))
+    return pa.array(_SPLITS, pa.string()).take(pa.array(np.concatenate(codes)))
+
+
+def detected_contents(sources: Mapping[str, Path]) -> dict[str, str]:
+    """The content of each manifest; an image that no detector has seen would be kept, so all must have seen these.
+
+    Args:
+        sources: The paths of `measurements` and of every issue's manifest.
+
+    Raises:
+        MissingStageError: One is not there, or an issue's was made from other measurements.
+    """
+    measured = require_record(sources["measurements"], "measure").content
+    contents = {"measurements": measured}
+    for issue in ISSUES:
+        record = require_record(sources[issue], "detect")
+        if record.inputs.get("measurements") != measured:
+            raise MissingStageError(f"{sources[issue]}: made from other measurements. Run `recolor detect` first.")
+        contents[issue] = record.content
+    return contents
+
+
+def read_decisions(file: Path) -> str:
+    """The text of `decisions.csv`; empty if there is none.
+
+    Raises:
+        ConfigError: It is no UTF-8 text.
+    """
+    try:
+        return file.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        return ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file}: cannot be read as UTF-8 text ({error}). Mend or remove it.") from error
+
+
+def _select(
+    sources: Mapping[str, Path], decisions: Mapping[str, Decision], config: SelectConfig, staging: Path
+) -> Counts:
+    columns = ["path", "reason", *CLEAN.arrow.names[1:4]]
+    images = read_table(MEASUREMENTS, sources["measurements"], columns)
+    issues = {name: read_table(schema, sources[name]) for name, schema in ISSUES.items()}
+    verdicts = _judge(issues, decisions, images)
+    _replace_rejected(verdicts, issues["duplicate"], images)
+    rejected = _among(images, verdicts)
+    if pc.all(rejected).as_py():
+        raise InputError(_nothing_kept(len(images), verdicts))
+    splits = _write_clean(images, rejected, issues["duplicate"], config, staging / "clean.parquet")
+    write_manifest(OUTLIERS, _outlier_table(verdicts), staging / "outliers.parquet")
+    return {"images": len(images), "kept": sum(splits.values()), "rejected": len(verdicts), **splits}
+
+
+def _write_clean(
+    images: pa.Table, rejected: pa.ChunkedArray, duplicates: pa.Table, config: SelectConfig, target: Path
+) -> dict[str, int]:
+    """Writes the kept images, some at a time while the next are made; returns how many are in each split."""
+    copy = pc.index_in(images["path"], value_set=duplicates["path"].combine_chunks())
+    marked = images.append_column("rejected", rejected).append_column("copy", copy)
+    stretches = [marked.slice(start, ROW_GROUP_ROWS) for start in range(0, len(marked), ROW_GROUP_ROWS)]
+    counts: Counter[str] = Counter(train=0, val=0, test=0)
+    with manifest_writer(CLEAN, target) as write, ThreadPoolExecutor(2) as pool:
+        for clean in pool.map(lambda some: _clean_table(some, duplicates, config), stretches):
+            write(clean)
+            counts.update(clean["split"].to_pylist())
+    return dict(counts)
+
+
+def _among(images: pa.Table, paths: Iterable[str]) -> pa.ChunkedArray:
+    """Whether each image is one of these: bool [images]."""
+    return pc.is_in(images["path"], value_set=pa.array(list(paths), pa.string()))
+
+
+def _judge(issues: Mapping[str, pa.Table], decisions: Mapping[str, Decision], images: pa.Table) -> dict[str, _Verdict]:
+    """The rejected images: by the detectors, corrected by the decisions."""
+    verdicts: dict[str, _Verdict] = {}
+    for name, table in issues.items():
+        for path, reason, score in zip(*(table[column].to_pylist() for column in ("path", "reason", "score"))):
+            verdicts.setdefault(path, _Verdict()).add(name, reason, score)
+    known = set(images["path"].filter(_among(images, decisions)).to_pylist())
+    undecodable = _undecodable(images)
+    for path, decision in decisions.items():
+        if path not in known:
+            _log.warning("decisions.csv, line %d: %r is not among the images; passed over.", decision.line, path)
+        elif not decision.keep:
+            verdicts.setdefault(path, _Verdict()).add(
+                "decision", f"rejected in decisions.csv, line {decision.line}", 0.0
+            )
+        elif path in undecodable:
+            _log.warning("decisions.csv, line %d: %r cannot be decoded, so it cannot be kept.", decision.line, path)
+        else:
+            verdicts.pop(path, None)
+    # Images that cannot be decoded are never kept, even if `corrupt` is switched off.
+    for path, reason in undecodable.items():
+        if path not in verdicts:
+            verdicts[path] = _Verdict(["corrupt"], [reason], 0.0)
+    return verdicts
+
+
+def _replace_rejected(verdicts: dict[str, _Verdict], duplicates: pa.Table, images: pa.Table) -> None:
+    """Where no copy of a picture is kept, takes back the verdict on the best that is rejected as a copy alone."""
+    images = images.filter(pc.is_in(images["path"], value_set=duplicates["path"].combine_chunks()))
+    pixels = dict(zip(images["path"].to_pylist(), pc.multiply(images["width_px"], images["height_px"]).to_pylist()))
+    copies: dict[str, list[str]] = defaultdict(list)
+    for path, kept_path in zip(duplicates["path"].to_pylist(), duplicates["kept_path"].to_pylist()):
+        copies[kept_path].append(path)
+    for kept_path, paths in copies.items():
+        spare = [path for path in paths if path in verdicts and verdicts[path].issues == ["duplicate"]]
+        if spare and all(path in verdicts for path in (kept_path, *paths)):
+            del verdicts[min(spare, key=lambda path: (-pixels[path], path))]
+
+
+def _undecodable(images: pa.Table) -> dict[str, str]:
+    images = images.filter(pc.is_valid(images["reason"]))
+    return dict(zip(images["path"].to_pylist(), images["reason"].to_pylist()))
+
+
+def _clean_table(marked: pa.Table, duplicates: pa.Table, config: SelectConfig) -> pa.Table:
+    """The images that are not `rejected`, with their split: `copy` is their row among the duplicates, or null."""
+    kept = marked.filter(pc.invert(marked["rejected"]))
+    own = pc.utf8_slice_codeunits(kept["sha256"], 0, GROUP_DIGITS)
+    groups = pc.coalesce(duplicates["group"].combine_chunks().take(kept["copy"]), own)
+    columns = {"group": groups, "split": _splits(groups, config)}
+    return pa.table([columns[name] if name in columns else kept[name] for name in CLEAN.arrow.names], CLEAN.arrow.names)
+
+
+def _outlier_table(verdicts: Mapping[str, _Verdict]) -> pa.Table:
+    rows = sorted(verdicts.items(), key=lambda item: item[0].encode("utf-8", "surrogateescape"))
+    columns = [
+        [path for path, _ in rows],
+        [verdict.issues for _, verdict in rows],
+        [verdict.reasons for _, verdict in rows],
+        [verdict.score for _, verdict in rows],
+    ]
+    arrays = [pa.array(values, field.type) for values, field in zip(columns, OUTLIERS.arrow)]
+    return pa.table(arrays, schema=OUTLIERS.arrow)
+
+
+def _nothing_kept(images: int, verdicts: Mapping[str, _Verdict]) -> str:
+    counts = Counter(issue for verdict in verdicts.values() for issue in verdict.issues)
+    listed = ", ".join(f"{issue} {count}" for issue, count in counts.most_common())
+    return (
+        f"none of the {images} images is kept (rejected as {listed}). Look at manifests/<issue>.parquet, then change a"
+        f" threshold (such as low_resolution.min_side_px=64), switch a detector off (blurry.enabled=false), or list"
+        f" images to keep in manifests/decisions.csv."
+    )

@@ -1,0 +1,7 @@
+"""Suggested thresholds, from the data set's own distribution of scores. No image is opened."""
+
+from recolor.cleaning.thresholds.mixture import suggest_threshold
+from recolor.cleaning.thresholds.survey import Suggestion, suggest
+from recolor.cleaning.thresholds.text import suggestion_text
+
+__all__ = ["Suggestion", "suggest", "suggest_threshold", "suggestion_text"]

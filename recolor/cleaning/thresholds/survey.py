@@ -1,0 +1,154 @@
+"""What each limit of the detectors does to a data set: how many images it takes, and how many others would."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from recolor.cleaning.detect.blurry import score_blurry
+from recolor.cleaning.detect.monochrome import score_monochrome
+from recolor.cleaning.detect.outlier_table import Floats, column
+from recolor.cleaning.detect.skewed import score_skewed
+from recolor.cleaning.thresholds.mixture import log_odds, suggest_threshold
+from recolor.config.settings import Config
+from recolor.manifests.io import read_table
+from recolor.manifests.schemas import MEASUREMENTS
+from recolor.pipeline.cache import require_record
+from recolor.pipeline.workspace import Workspace
+
+LEAST_LOG_ODDS, MOST_LOG_ODDS = 6.0, 18.0  # where the histogram of scores ends, on either side: with the scores
+COLUMNS = 64  # of a histogram
+_SCORES = (0.05, 0.1, 0.3, 0.5, 0.7, 0.9)
+_FACTORS = (0.5, 0.75, 1.0, 4 / 3, 2.0)
+
+Axis = Literal["score", "ratio"]
+
+SCORERS: Mapping[str, Callable[[pa.Table], Floats]] = MappingProxyType(
+    {"monochrome": score_monochrome, "skewed": score_skewed, "blurry": score_blurry}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """How many images one limit would take."""
+
+    limit: float
+    images: int
+
+
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """Counts of values in `COLUMNS` equal steps along an axis.
+
+    Attributes:
+        axis: `score`: log-odds of scores; `ratio`: logarithms.
+        low: Where the first step begins, on that axis.
+        high: Where the last ends; what lies beyond either is counted in the outermost step.
+        counts: Images a step.
+    """
+
+    axis: Axis
+    low: float
+    high: float
+    counts: tuple[int, ...]
+
+    def at(self, value: float) -> int:
+        """The step that a value falls into."""
+        return int(_steps(np.array([value]), self.axis, self.low, self.high)[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """What one setting does to this data set.
+
+    Attributes:
+        setting: Such as `blurry.threshold`.
+        judged: Images that the detector judges: all that can be decoded.
+        present: The value of the setting.
+        suggested: A better one; None where the data suggest none.
+        steps: How many images would go at these values, ascending; the present and the suggested one among them.
+        histogram: Of what is compared with the setting.
+    """
+
+    setting: str
+    judged: int
+    present: float
+    suggested: float | None
+    steps: tuple[Step, ...]
+    histogram: Histogram
+
+
+def suggest(workspace: Workspace, config: Config) -> tuple[Suggestion, ...]:
+    """Looks at what the limits of the detectors that are switched on would take.
+
+    Thresholds on scores get a suggestion. The limits of size and shape get counts alone: what is too small is a matter
+    of use, not of distribution.
+
+    Raises:
+        MissingStageError: The measurements are not there.
+    """
+    source = workspace.manifest("measurements")
+    require_record(source, "measure")
+    table = read_table(MEASUREMENTS, source)
+    table = table.filter(table["reason"].is_null())
+    return (*_of_scores(table, config), *_of_shape(table, config))
+
+
+def _of_scores(table: pa.Table, config: Config) -> list[Suggestion]:
+    suggestions = []
+    for issue, score in SCORERS.items():
+        settings = getattr(config, issue)
+        if settings.enabled and len(table):
+            scores, present = score(table), settings.threshold
+            suggested = suggest_threshold(scores)
+            limits = {*_SCORES, present} | ({suggested} if suggested is not None else set())
+            along = log_odds(scores)
+            low, high = np.clip([-along.min(), along.max()], LEAST_LOG_ODDS, MOST_LOG_ODDS)
+            histogram = _histogram(scores, "score", -float(low), float(high))
+            steps = _count(scores, limits, below=True)
+            suggestions.append(Suggestion(f"{issue}.threshold", len(table), present, suggested, steps, histogram))
+    return suggestions
+
+
+def _of_shape(table: pa.Table, config: Config) -> list[Suggestion]:
+    width, height = column(table, "width_px"), column(table, "height_px")
+    small, shape, suggestions = config.low_resolution, config.extreme_aspect, []
+    if small.enabled and len(table):
+        limits = {float(round(small.min_side_px * factor)) for factor in _FACTORS}
+        suggestions.append(
+            _limit("low_resolution.min_side_px", np.fmin(width, height), small.min_side_px, limits, True)
+        )
+    if shape.enabled and len(table):
+        narrow = {round(min(shape.min_aspect * factor, 1.0), 2) for factor in _FACTORS} | {shape.min_aspect}
+        wide = {round(max(shape.max_aspect * factor, 1.0), 2) for factor in _FACTORS} | {shape.max_aspect}
+        aspect = width / height
+        suggestions.append(_limit("extreme_aspect.min_aspect", aspect, shape.min_aspect, narrow, True))
+        suggestions.append(_limit("extreme_aspect.max_aspect", aspect, shape.max_aspect, wide, False))
+    return suggestions
+
+
+def _limit(setting: str, values: Floats, present: float, limits: set[float], below: bool) -> Suggestion:
+    ends = np.log([min(values.min(), *limits), max(values.max(), *limits)])
+    histogram = _histogram(values, "ratio", float(ends[0]), float(ends[1]))
+    return Suggestion(setting, len(values), present, None, _count(values, limits, below=below), histogram)
+
+
+def _count(values: Floats, limits: set[float], *, below: bool) -> tuple[Step, ...]:
+    return tuple(
+        Step(limit, int(np.count_nonzero(values < limit if below else values > limit))) for limit in sorted(limits)
+    )
+
+
+def _histogram(values: Floats, axis: Axis, low: float, high: float) -> Histogram:
+    counts = np.bincount(_steps(values, axis, low, high), minlength=COLUMNS)
+    return Histogram(axis, low, high, tuple(counts.tolist()))
+
+
+def _steps(values: Floats, axis: Axis, low: float, high: float) -> NDArray[np.int64]:
+    along = log_odds(values) if axis == "score" else np.log(values)
+    share = (along - low) / max(high - low, 1e-9)
+    return np.asarray(np.clip(np.floor(share * COLUMNS), 0, COLUMNS - 1), np.int64)

@@ -1,0 +1,68 @@
+"""The survey for a terminal: histograms of blocks and tables of counts."""
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+import numpy as np
+
+from recolor.cleaning.thresholds.mixture import log_odds
+from recolor.cleaning.thresholds.survey import COLUMNS, Axis, Histogram, Suggestion
+
+_BLOCKS = " ▁▂▃▄▅▆▇█"
+_ROWS = 3
+_TICKS: Mapping[Axis, Sequence[float]] = MappingProxyType(
+    {
+        "score": (1e-6, 1e-4, 0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999, 0.9999, 0.999999),
+        "ratio": tuple(base * 10.0**power for power in range(-2, 5) for base in (1, 2, 5)),
+    }
+)
+
+
+def suggestion_text(suggestions: Sequence[Suggestion]) -> str:
+    """All of it for a terminal: for each setting a histogram and a table; then how to use what is suggested."""
+    parts = [_text_of(suggestion) for suggestion in suggestions]
+    words = " ".join(f"--set {one.setting}={one.suggested:g}" for one in suggestions if one.suggested is not None)
+    return "\n\n".join([*parts, f"To use what is suggested: {words}"] if words else parts)
+
+
+def _text_of(suggestion: Suggestion) -> str:
+    went = "over it" if suggestion.setting.endswith("max_aspect") else "under it"
+    title = f"{suggestion.setting} = {suggestion.present:g}, {suggestion.judged:,} images"
+    lines = [title, *_bars(suggestion.histogram), _axis_line(suggestion.histogram), _marks(suggestion)]
+    lines += [f"{'value':>9} {went:>12}"]
+    for step in suggestion.steps:
+        share = step.images / max(suggestion.judged, 1)
+        note = {suggestion.suggested: "  suggested", suggestion.present: "  now"}
+        both = "  now, and suggested" if suggestion.suggested == suggestion.present else note.get(step.limit, "")
+        lines.append(f"{step.limit:>9g} {step.images:>12,} {share:>7.2%}{both if step.limit in note else ''}")
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _bars(histogram: Histogram) -> list[str]:
+    """Three lines of blocks, as high as the square root of the counts, so that few images are still seen."""
+    heights = np.sqrt(histogram.counts)
+    levels = np.ceil(heights / max(heights.max(), 1.0) * 8 * _ROWS).astype(int)
+    return [
+        "  " + "".join(_BLOCKS[int(np.clip(level - 8 * row, 0, 8))] for level in levels)
+        for row in reversed(range(_ROWS))
+    ]
+
+
+def _axis_line(histogram: Histogram) -> str:
+    """The values of some columns, each label beginning at its column, where there is room."""
+    line = ""
+    for tick in _TICKS[histogram.axis]:
+        along = float(log_odds(np.array([tick]))[0]) if histogram.axis == "score" else float(np.log(tick))
+        start = histogram.at(tick) + 2
+        if histogram.low <= along <= histogram.high and start >= len(line) + (1 if line else 0):
+            line = f"{line:<{start}}{tick:.6g}"
+    return line
+
+
+def _marks(suggestion: Suggestion) -> str:
+    """`▲` under the present value, `△` under the suggested one."""
+    marks = [" "] * COLUMNS
+    marks[suggestion.histogram.at(suggestion.present)] = "▲"
+    if suggestion.suggested is not None and suggestion.suggested != suggestion.present:
+        marks[suggestion.histogram.at(suggestion.suggested)] = "△"
+    return "  " + "".join(marks) + ("   ▲ now  △ suggested" if "△" in marks else "   ▲ now")

@@ -1,0 +1,1 @@
+"""sRGB, CIELAB, gamut and the stored codes: each formula once."""

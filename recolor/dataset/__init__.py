@@ -1,0 +1,1 @@
+"""Shards as training data: dataset, sampler, loader, augmentation."""

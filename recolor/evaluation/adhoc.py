@@ -1,0 +1,122 @@
+"""Any model on any images: on a folder of photographs, or on a split that it need not have been trained from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from recolor.config.settings import Config
+from recolor.errors import InputError
+from recolor.evaluation.figures import photographs
+from recolor.evaluation.measure import measure
+from recolor.evaluation.methods import load_models
+from recolor.evaluation.networks import load_networks
+from recolor.evaluation.outputs import COMPARISON_FILE, FILES, Evaluation, write_evaluation
+from recolor.evaluation.photos import SIZE_PX, Unreadable, find_photos, photo_source
+from recolor.evaluation.run import measure_split
+from recolor.evaluation.seen import seen_in_folder
+from recolor.evaluation.text import evaluation_text
+from recolor.models.device import resolve_device
+from recolor.models.pretrained import models_folder
+from recolor.pipeline.parallel import worker_count
+from recolor.pipeline.storage import storage_errors, write_atomically
+from recolor.pipeline.workspace import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """What an evaluation found.
+
+    Attributes:
+        text: Its tables, for a terminal.
+        report: The page.
+        unreadable: Photographs that were left out.
+    """
+
+    text: str
+    report: Path
+    unreadable: tuple[Unreadable, ...]
+
+
+def evaluate_photos(
+    folder: Path,
+    out: Path,
+    config: Config,
+    *,
+    models: Sequence[Path] = (),
+    controls: Sequence[Path] = (),
+    size_px: int = SIZE_PX,
+) -> Evaluated:
+    """Measures models on a folder of colour photographs, coloured as `recolor colorize` colours them.
+
+    Args:
+        folder: Searched with the folders in it; at most `evaluate.max_images`, evenly spaced over the sorted paths.
+        out: Folder for the files; made if it is not there.
+        config: `evaluate`, `measure` and `execution` count here.
+        models: Folders of models; by default the one that comes with Recolor.
+        controls: Folders of models to compare them with.
+        size_px: Photographs with a longer short side are first reduced to it by an area filter.
+
+    Raises:
+        InputError: The folder has no image that can be read, or `out` is a file.
+        MissingStageError, WeightsError, ConfigError: A model, or what a metric needs, is not there.
+        StorageError: The files cannot be written.
+    """
+    _check_out(out)
+    device = resolve_device(config.evaluate.device)
+    networks = load_networks(config.evaluate, device)
+    loaded = load_models(models or [models_folder()], controls, device)
+    workers = worker_count(config.execution)
+    photos = find_photos(
+        folder, size_px, config.measure, max_images=config.evaluate.max_images, workers=workers, skip=(out,)
+    )
+    source = photo_source(photos, loaded)
+    evaluation = Evaluation(
+        source=source,
+        models=loaded,
+        images=measure(source, networks, workers),
+        measured_on=f"{photographs(len(photos.paths))} of {folder}",
+        notes=(*photos.notes, *seen_in_folder(loaded)),
+        mean_of="these photographs",
+    )
+    return _publish(evaluation, out, config, photos.unreadable)
+
+
+def evaluate_split(
+    workspace: Workspace, out: Path, config: Config, *, models: Sequence[Path] = (), controls: Sequence[Path] = ()
+) -> Evaluated:
+    """Measures models on the split `evaluate.split` of a workspace's shards, whatever they were trained on.
+
+    Args:
+        workspace: Of the shards.
+        out: Folder for the files; made if it is not there.
+        config: `evaluate` and `execution` count here.
+        models: Folders of models; by default the workspace's own.
+        controls: Folders of models to compare them with.
+
+    Raises:
+        InputError: The split has no images, or `out` is a file.
+        MissingStageError, WeightsError, ConfigError: Shards, a model, or what a metric needs, are not there.
+        StorageError: The files cannot be written.
+    """
+    _check_out(out)
+    loaded = load_models(models or [workspace.models], controls, resolve_device(config.evaluate.device))
+    return _publish(measure_split(workspace, config, loaded), out, config, ())
+
+
+def _check_out(out: Path) -> None:
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out}: the output must be a folder, and this is a file.")
+
+
+def _publish(evaluation: Evaluation, out: Path, config: Config, unreadable: tuple[Unreadable, ...]) -> Evaluated:
+    """Writes each file whole or not at all; a comparison of an earlier run does not stay beside another's tables."""
+    with storage_errors(out), TemporaryDirectory() as staging:
+        write_evaluation(evaluation, Path(staging), config.evaluate.pictures)
+        out.mkdir(parents=True, exist_ok=True)
+        (out / COMPARISON_FILE).unlink(missing_ok=True)
+        for name in (*FILES, COMPARISON_FILE):
+            written = Path(staging) / name
+            if written.exists():
+                write_atomically(out / name, written.read_bytes())
+    return Evaluated(evaluation_text(evaluation), out / "report.html", unreadable)

@@ -1,0 +1,114 @@
+"""Colouring images in every way, a few at a time, and measuring each against the photograph."""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from recolor.color.gamut import join
+from recolor.dataset.sampler import Int64Array
+from recolor.evaluation.methods import Way
+from recolor.evaluation.metrics import ImageMetrics, image_metrics
+from recolor.evaluation.networks import Networks, inception_features, lpips_distance
+
+RGB = NDArray[np.uint8]
+Float32Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One image and what every way makes of it.
+
+    Attributes:
+        path: Of the photograph, relative to its folder.
+        truth: The photograph, uint8 sRGB [H, W, 3].
+        L: Its lightness, float32 [H, W], 0..100.
+        truth_ab: Its a and b, float32 [H, W, 2], in Lab units.
+        ways: Each way with its a and b, likewise.
+    """
+
+    path: str
+    truth: RGB
+    L: Float32Array
+    truth_ab: Float32Array
+    ways: tuple[tuple[Way, Float32Array], ...]
+
+
+Tell = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Images to measure on, in a fixed order, whatever their sizes.
+
+    Attributes:
+        paths: Of all of them.
+        samples: Colours the images of some rows: batches of a few, so that memory does not grow with their number.
+    """
+
+    paths: tuple[str, ...]
+    samples: Callable[[Int64Array], Iterator[Sequence[Sample]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """One image, coloured in one way, measured; the features are Inception's, where there are weights for them."""
+
+    way: Way
+    metrics: ImageMetrics
+    features: Float32Array | None
+
+
+@dataclass(frozen=True, slots=True)
+class ImageScores:
+    """One image, measured in every way, and Inception's features of the photograph itself."""
+
+    path: str
+    scores: tuple[Score, ...]
+    truth_features: Float32Array | None
+
+
+def measure(source: Source, networks: Networks, workers: int, tell: Tell | None = None) -> list[ImageScores]:
+    """Scores of every image in every way, in the order of the images.
+
+    Args:
+        source: The images.
+        networks: For LPIPS, FID and KID.
+        workers: Threads that measure what was coloured.
+        tell: Told after each batch how many images are done, and of how many.
+    """
+    scored: list[ImageScores] = []
+    rows = np.arange(len(source.paths), dtype=np.int64)
+    bar = tqdm(total=len(rows), desc="evaluate", unit=" images", disable=None, delay=1)
+    with ThreadPoolExecutor(workers) as pool, bar:
+        for batch in source.samples(rows):
+            scored += pool.map(partial(_score, networks=networks), batch)
+            bar.update(len(batch))
+            if tell:
+                tell(len(scored), len(rows))
+    return scored
+
+
+def draw(source: Source, rows: Int64Array, shown: Sequence[Way]) -> Iterator[tuple[RGB, ...]]:
+    """Colours a few rows again, to be looked at: grey, the ways to be shown, and the photograph; uint8 [H, W, 3]."""
+    for batch in source.samples(rows):
+        for sample in batch:
+            ab = dict(sample.ways)
+            coloured = (join(sample.L, ab[way]) for way in shown)
+            yield join(sample.L, np.zeros_like(sample.truth_ab)), *coloured, sample.truth
+
+
+def _score(sample: Sample, networks: Networks) -> ImageScores:
+    scores = tuple(_score_way(sample, way, ab, networks) for way, ab in sample.ways)
+    return ImageScores(sample.path, scores, inception_features(networks, sample.truth))
+
+
+def _score_way(sample: Sample, way: Way, ab: Float32Array, networks: Networks) -> Score:
+    rgb = join(sample.L, ab)
+    lpips = lpips_distance(networks, rgb, sample.truth)
+    metrics = image_metrics(rgb, sample.truth, ab, sample.truth_ab, lpips)
+    return Score(way, metrics, inception_features(networks, rgb))

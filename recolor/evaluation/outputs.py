@@ -1,0 +1,183 @@
+"""What an evaluation leaves: its tables as Parquet and as text, pictures, and the report."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from recolor.dataset.sampler import Int64Array
+from recolor.evaluation.comparison import Comparison, compare
+from recolor.evaluation.facts import model_facts
+from recolor.evaluation.measure import ImageScores, Source, draw
+from recolor.evaluation.methods import Model, Way
+from recolor.evaluation.pictures import Picture, picture_grid
+from recolor.evaluation.report import (
+    Count,
+    OutlierCounts,
+    PictureGroup,
+    Report,
+    metric_rows,
+    render_report,
+    worst_median_best,
+)
+from recolor.evaluation.split import spaced_rows
+from recolor.evaluation.summary import METRICS, Resampled, Summary, resample, summarise
+from recolor.manifests.io import write_manifest
+from recolor.manifests.schemas import COMPARISON, PER_IMAGE_METRICS, Schema
+from recolor.manifests.schemas import METRICS as METRICS_SCHEMA
+
+FILES = ("metrics.parquet", "per_image.parquet", "pictures.png", "report.html")
+COMPARISON_FILE = "comparison.parquet"  # where there are two models
+
+_EXTREMES = 3
+
+
+@dataclass(frozen=True, kw_only=True)  # no slots: what is computed once is kept
+class Evaluation:
+    """What was measured on, by which models, and what came of it.
+
+    Attributes:
+        source: The images.
+        models: Models, and controls that are models.
+        images: The scores, image by image.
+        measured_on: In words, such as `276 photographs of the test split`.
+        notes: Sentences about it, for people.
+        mean_of: What the mean colour is the mean of.
+        splits: Images of each split, where it is one of shards.
+        outliers: What the cleaning rejected.
+    """
+
+    source: Source
+    models: tuple[Model, ...]
+    images: Sequence[ImageScores]
+    measured_on: str
+    notes: tuple[str, ...]
+    mean_of: str
+    splits: tuple[Count, ...] = ()
+    outliers: OutlierCounts = field(default_factory=lambda: OutlierCounts((), 0))
+
+    @cached_property
+    def resampled(self) -> list[Resampled]:
+        """Every way over all images, and over their resamples."""
+        return resample(self.images)
+
+    @cached_property
+    def summaries(self) -> list[Summary]:
+        """Every way's metrics, with their intervals."""
+        return [summarise(resampled) for resampled in self.resampled]
+
+    @cached_property
+    def comparisons(self) -> tuple[Comparison, ...]:
+        """The first model with each of the others, as wholes."""
+        of_way = {resampled.way: resampled for resampled in self.resampled}
+        first, *others = [of_way[model.whole] for model in self.models if model.kind == "model"]
+        return tuple(compare(first, other) for other in others)
+
+    @property
+    def delta_e_2000(self) -> list[float]:
+        """Of the first model's images, in their order: what pictures are chosen by."""
+        number = [score.way for score in self.images[0].scores].index(self.models[0].whole)
+        return [image.scores[number].metrics.delta_e_2000 for image in self.images]
+
+
+def write_evaluation(evaluation: Evaluation, folder: Path, pictures: int) -> None:
+    """Writes the files into a folder that exists.
+
+    Args:
+        evaluation: What was measured.
+        folder: Gets `FILES` and, where there are two models, `COMPARISON_FILE`.
+        pictures: Rows of the picture grid.
+    """
+    _write(PER_IMAGE_METRICS, _image_rows(evaluation.images), folder)
+    _write(METRICS_SCHEMA, [_metrics_row(summary) for summary in evaluation.summaries], folder)
+    if evaluation.comparisons:
+        _write(COMPARISON, _comparison_rows(evaluation.comparisons), folder)
+    headings = _headings(evaluation.models)
+    grid = _pictures(evaluation, spaced_rows(len(evaluation.images), pictures))
+    picture_grid(grid, headings).save(folder / "pictures.png")
+    (folder / "report.html").write_text(render_report(_report(evaluation, grid, headings)), encoding="utf-8")
+
+
+def _image_rows(images: Sequence[ImageScores]) -> list[Mapping[str, object]]:
+    return [
+        {"path": image.path, **asdict(score.way), **asdict(score.metrics)} for image in images for score in image.scores
+    ]
+
+
+def _metrics_row(summary: Summary) -> Mapping[str, object]:
+    ends = {
+        f"{metric}_{end}": getattr(metrics, metric)
+        for metric in METRICS
+        for end, metrics in (("low", summary.low), ("high", summary.high))
+    }
+    return {**asdict(summary.way), "images": summary.images, **asdict(summary.metrics), **ends}
+
+
+def _comparison_rows(comparisons: Sequence[Comparison]) -> list[Mapping[str, object]]:
+    return [
+        {
+            "first": comparison.first.model,
+            "second": comparison.second.model,
+            "metric": item.metric,
+            "first_value": item.first,
+            "second_value": item.second,
+            "difference": item.difference,
+            "difference_low": item.low,
+            "difference_high": item.high,
+            "better": item.better,
+        }
+        for comparison in comparisons
+        for item in comparison.differences
+    ]
+
+
+def _write(schema: Schema, rows: Sequence[Mapping[str, object]], folder: Path) -> None:
+    path = folder / f"{schema.name.rpartition('/')[2]}.parquet"
+    write_manifest(schema, pa.Table.from_pylist(list(rows), schema=schema.arrow), path)
+
+
+def _shown(models: Sequence[Model]) -> tuple[Way, ...]:
+    """The ways in pictures: the parts of a single model, or several models as wholes."""
+    measured = [model for model in models if model.kind == "model"]
+    if len(measured) == 1 and measured[0].refiner:
+        return Way(measured[0].label, "generator", "model"), measured[0].whole
+    return tuple(model.whole for model in measured)
+
+
+def _headings(models: Sequence[Model]) -> tuple[str, ...]:
+    shown = _shown(models)
+    one = len({way.model for way in shown}) == 1
+    return "Greyscale", *(way.name.capitalize() if one else way.model for way in shown), "Photograph"
+
+
+def _pictures(evaluation: Evaluation, rows: Int64Array) -> tuple[Picture, ...]:
+    errors, paths = evaluation.delta_e_2000, evaluation.source.paths
+    drawn = draw(evaluation.source, rows, _shown(evaluation.models))
+    return tuple(Picture(paths[row], errors[row], tiles) for row, tiles in zip(rows, drawn, strict=True))
+
+
+def _report(evaluation: Evaluation, grid: tuple[Picture, ...], headings: tuple[str, ...]) -> Report:
+    evenly = PictureGroup("Pictures", "Evenly spaced over the images measured; nobody chose them.", grid)
+    return Report(
+        measured_on=evaluation.measured_on,
+        notes=evaluation.notes,
+        rows=metric_rows(evaluation.summaries, evaluation.mean_of),
+        comparisons=evaluation.comparisons,
+        headings=headings,
+        groups=(evenly, *_extremes(evaluation)),
+        models=model_facts(evaluation.models),
+        splits=evaluation.splits,
+        outliers=evaluation.outliers,
+    )
+
+
+def _extremes(evaluation: Evaluation) -> Iterator[PictureGroup]:
+    measured = [model for model in evaluation.models if model.kind == "model"]
+    by = f"ΔE2000 of {measured[0].label}" if len(measured) > 1 else "the model's ΔE2000"
+    kinds = ("Worst", "Median", "Best")
+    for kind, rows in zip(kinds, worst_median_best(evaluation.delta_e_2000, _EXTREMES), strict=True):
+        explanation = f"The {kind.lower()} images by {by}, from worse to better."
+        yield PictureGroup(kind, explanation, _pictures(evaluation, np.array(rows, np.int64)))

@@ -1,0 +1,130 @@
+"""The stage `evaluate`: colours a split, measures it, and writes tables, pictures and the report."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from recolor.config.settings import Config, EvaluateConfig
+from recolor.dataset.dataset import ShardDataset
+from recolor.errors import MissingStageError
+from recolor.evaluation.facts import outlier_counts, split_counts
+from recolor.evaluation.figures import photographs
+from recolor.evaluation.measure import Tell, measure
+from recolor.evaluation.methods import Model, load_models
+from recolor.evaluation.networks import load_networks
+from recolor.evaluation.outputs import FILES, Evaluation, write_evaluation
+from recolor.evaluation.seen import seen_in_split
+from recolor.evaluation.split import split_source
+from recolor.models.device import resolve_device
+from recolor.models.files import MODEL_FILE, model_content
+from recolor.pipeline.cache import (
+    Outcome,
+    Part,
+    Record,
+    read_record,
+    record_path,
+    require_record,
+    run_part,
+    sha256_file,
+)
+from recolor.pipeline.parallel import worker_count
+from recolor.pipeline.workspace import Workspace
+from recolor.shards.format import index_path
+
+STAGE = "evaluate"
+VERSION = 2
+
+
+def evaluate(workspace: Workspace, config: Config, tell: Tell | None = None) -> Outcome:
+    """Measures both models against their controls on a split of the shards.
+
+    Writes `data/evaluation/`: `metrics.parquet`, `per_image.parquet`, `pictures.png` and `report.html`. On a CPU the
+    same shards and models give the same bytes.
+
+    Args:
+        workspace: Where the shards and the models are.
+        config: Its `evaluate` says on what, and its `execution` how many threads measure.
+        tell: Told after each batch how many images are done, and of how many.
+
+    Raises:
+        MissingStageError: The shards or a model have not been made; names the stage to run.
+        InputError: The split has no images.
+        WeightsError: A model's files, or those of a metric, are missing, damaged or of another version.
+        ConfigError: CUDA was asked for and is not there, or a package that a metric needs is not installed.
+        DamagedError: A shard or a model was changed while it was read; names it.
+    """
+    return run_part(evaluation_part(workspace, config), partial(_build, workspace, config, tell))
+
+
+def evaluation_part(workspace: Workspace, config: Config) -> Part:
+    """What an evaluation is keyed by and what it makes.
+
+    Raises:
+        MissingStageError: The shards or a model have not been made; names the stage to run.
+    """
+    # Where it is computed, and where weights lie, is no part of the key: the weights count by their content.
+    settings = replace(config.evaluate, device="auto", lpips_weights="", inception_weights="")
+    outputs = tuple(workspace.evaluation / name for name in FILES)
+    sources = {"shards": index_path(workspace)}
+    sources |= {name: workspace.models / name / MODEL_FILE for name in ("generator", "refiner")}
+    return Part(workspace, STAGE, VERSION, settings, _inputs(workspace, config.evaluate), outputs, sources)
+
+
+def measure_split(
+    workspace: Workspace, config: Config, models: tuple[Model, ...], tell: Tell | None = None
+) -> Evaluation:
+    """Measures models on a split of the shards, whether they were trained on these or not.
+
+    Raises:
+        MissingStageError: There are no shards.
+        InputError: The split has no images.
+        WeightsError: The file of a metric's weights is missing or damaged.
+        ConfigError: A package that a metric needs is not installed.
+    """
+    networks = load_networks(config.evaluate, models[0].device)
+    source = split_source(workspace, config.evaluate, models)
+    return Evaluation(
+        source=source,
+        models=models,
+        images=measure(source, networks, worker_count(config.execution), tell),
+        measured_on=f"{photographs(len(source.paths))} of the {config.evaluate.split} split",
+        notes=seen_in_split(models, require_record(index_path(workspace), "shard").content, config.evaluate.split),
+        mean_of="the training photographs",
+        splits=split_counts(workspace),
+        outliers=outlier_counts(workspace),
+    )
+
+
+def _inputs(workspace: Workspace, config: EvaluateConfig) -> Mapping[str, str]:
+    """What the result depends on. The models must be of these shards: or what they trained on might be tested on."""
+    shards = require_record(index_path(workspace), "shard").content
+    generator = _model_record(workspace, "generator", {"shards": shards})
+    refiner = _model_record(workspace, "refiner", {"shards": shards, "generator": model_content(generator)})
+    inputs = {"shards": shards, "generator": generator.content, "refiner": refiner.content}
+    for name in ("lpips_weights", "inception_weights"):
+        file = Path(getattr(config, name)).expanduser()
+        if file.is_file():  # one that is missing is refused when it is loaded
+            inputs[name] = sha256_file(file)
+    cleaned = read_record(record_path(workspace.manifest("clean")))  # the outliers stand in the same record
+    return inputs if cleaned is None else {**inputs, "outliers": cleaned.content}
+
+
+def _model_record(workspace: Workspace, name: str, inputs: Mapping[str, str]) -> Record:
+    record = require_record(workspace.models / name / MODEL_FILE, f"train {name}")
+    for what, content in inputs.items():
+        if record.inputs.get(what) != content:
+            raise MissingStageError(
+                f"{workspace.models / name}: not trained with the present {what}. Run `recolor train {name}` first."
+            )
+    return record
+
+
+def _build(workspace: Workspace, config: Config, tell: Tell | None, staging: Path) -> dict[str, int]:
+    models = load_models([workspace.models], [], resolve_device(config.evaluate.device))
+    read = [ShardDataset.open(workspace, split) for split in ("train", config.evaluate.split)]
+    evaluation = measure_split(workspace, config, models, tell)
+    for dataset in read:
+        dataset.check_unchanged()
+    write_evaluation(evaluation, staging, config.evaluate.pictures)
+    return {"images": len(evaluation.images)}

@@ -1,0 +1,119 @@
+"""Images of a split of the shards, coloured in every way: the models as they are, at the size they trained at."""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from recolor.color.gamut import join
+from recolor.config.settings import EvaluateConfig, TrainConfig
+from recolor.dataset.augment import Batch, make_batch
+from recolor.dataset.dataset import ShardDataset
+from recolor.dataset.sampler import Int64Array
+from recolor.evaluation.measure import Sample, Source
+from recolor.evaluation.methods import SATURATED, Model, Way
+from recolor.models.refiner import upsample_ab
+from recolor.pipeline.workspace import Workspace
+
+Float32Array = NDArray[np.float32]
+
+EVALUATION_PX = 224
+_MEAN_AB_IMAGES = 2048
+_BATCH_IMAGES = 8
+_MULTIPLE_PX = 8
+
+
+def split_source(workspace: Workspace, config: EvaluateConfig, models: Sequence[Model]) -> Source:
+    """The first `max_images` images of the split.
+
+    Raises:
+        MissingStageError: There are no shards.
+        InputError: The split, or the train split that the mean colour is taken from, has no images.
+    """
+    dataset = ShardDataset.open(workspace, config.split)
+    rows = np.arange(min(dataset.rows, config.max_images), dtype=np.int64)
+    mean_ab = train_mean_ab(ShardDataset.open(workspace, "train"))
+    return Source(tuple(dataset.paths(rows)), partial(_samples, dataset, models, mean_ab))
+
+
+@torch.inference_mode()
+def colour(batch: Batch, models: Sequence[Model], mean_ab: Tensor) -> Iterator[tuple[Way, Tensor]]:
+    """Colours a batch in every way.
+
+    Args:
+        batch: Images on the models' device.
+        models: The models and those that are their controls.
+        mean_ab: [2], the mean a and b of the training images.
+
+    Yields:
+        Way and float32 ab [N, 2, C, C] in Lab units:
+        `grey` no colour; `mean_ab` the same colour everywhere; `generator` a model's low-resolution ab, upsampled;
+        `refined` its refiner on that; `saturated` a control model's ab times 1.5; `oracle` the true low-resolution
+        ab, upsampled: the most that any generator can reach without a refiner; `oracle_refined` a model's refiner on
+        the true low-resolution ab. A control is coloured as a whole only.
+    """
+    yield Way("", "grey", "control"), torch.zeros_like(batch.ab)
+    yield Way("", "mean_ab", "control"), mean_ab.to(batch.ab).view(1, 2, 1, 1).expand_as(batch.ab)
+    for model in models:
+        yield from _by_model(batch, model)
+    yield Way("", "oracle", "control"), upsample_ab(batch.ab_small)
+    for model in models:
+        if model.refiner and model.kind == "model":
+            yield Way(model.label, "oracle_refined", "control"), model.refiner.refine_ab(batch.L, batch.ab_small)
+
+
+def train_mean_ab(dataset: ShardDataset) -> Tensor:
+    """The mean a and b, float32 [2] in Lab units, of up to 2,048 evenly spaced images of a data set."""
+    rows = spaced_rows(dataset.rows, _MEAN_AB_IMAGES)
+    total = torch.zeros(2, dtype=torch.float64)
+    for _, batch in crops(dataset, rows, torch.device("cpu"), _MULTIPLE_PX):
+        total += batch.ab.double().mean(dim=(2, 3)).sum(dim=0)
+    return (total / len(rows)).float()
+
+
+def spaced_rows(rows: int, count: int) -> Int64Array:
+    """At most `count` row numbers of `rows`, evenly spaced from the first to the last."""
+    return np.unique(np.linspace(0, rows - 1, min(rows, count)).round().astype(np.int64))
+
+
+def _by_model(batch: Batch, model: Model) -> Iterator[tuple[Way, Tensor]]:
+    ab_small = model.generator.predict_ab(batch.L)
+    whole = model.refiner.refine_ab(batch.L, ab_small) if model.refiner else upsample_ab(ab_small)
+    if model.refiner and model.kind == "model":
+        yield Way(model.label, "generator", "model"), upsample_ab(ab_small)
+    yield model.whole, whole
+    if model.kind == "control":
+        yield Way(model.label, "saturated", "control"), SATURATED * whole
+
+
+def _samples(
+    dataset: ShardDataset, models: Sequence[Model], mean_ab: Tensor, rows: Int64Array
+) -> Iterator[list[Sample]]:
+    multiple_px = max(model.generator.multiple_px for model in models)  # each is 8 times a power of two
+    for paths, batch in crops(dataset, rows, models[0].device, multiple_px):
+        ways = [(way, pixels(ab)) for way, ab in colour(batch, models, mean_ab)]
+        L, truth_ab = pixels(batch.L)[..., 0], pixels(batch.ab)
+        yield [
+            Sample(path, join(L[i], truth_ab[i]), L[i], truth_ab[i], tuple((way, ab[i]) for way, ab in ways))
+            for i, path in enumerate(paths)
+        ]
+
+
+def crops(
+    dataset: ShardDataset, rows: Int64Array, device: torch.device, multiple_px: int
+) -> Iterator[tuple[list[str], Batch]]:
+    """Paths and batches of a few images each: the centre of the stored squares, 224 px (or all of it, if smaller)."""
+    stored_px = dataset.codes(rows[:1]).shape[-1]
+    crop = TrainConfig(crop_px=min(EVALUATION_PX, stored_px) // multiple_px * multiple_px)
+    for start in range(0, len(rows), _BATCH_IMAGES):
+        chunk = rows[start : start + _BATCH_IMAGES]
+        codes = torch.from_numpy(dataset.codes(chunk)).to(device)
+        yield dataset.paths(chunk), make_batch(codes, train=crop, step=0, augment=False)
+
+
+def pixels(tensor: Tensor) -> Float32Array:
+    """[N, C, H, W] on any device to [N, H, W, C]."""
+    return tensor.permute(0, 2, 3, 1).cpu().numpy()

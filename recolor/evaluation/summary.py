@@ -1,0 +1,172 @@
+"""Many images together: the mean of each metric, how colourful the set is, and how sure both are."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recolor.evaluation.bootstrap import (
+    Bounds,
+    magnitude_interval,
+    normal_interval,
+    percentile_interval,
+    resample_counts,
+)
+from recolor.evaluation.distributions import MIN_IMAGES, fid, kid, kid_terms
+from recolor.evaluation.measure import ImageScores, Score
+from recolor.evaluation.methods import Way
+from recolor.evaluation.metrics import MAX_PSNR_DB
+
+Float64Array = NDArray[np.float64]
+T = TypeVar("T", float, Float64Array)
+
+FID_RESAMPLES = 100  # each takes a singular value decomposition: a standard error is had from fewer than percentiles
+_MAGNITUDES = {"delta_cf_set": "colourfulness", "delta_cf_set_abs": "colourfulness_abs"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SetMetrics(Generic[T]):
+    """Many coloured images against the truth; of one set, or arrays [B] of its resamples.
+
+    Attributes:
+        psnr_db, ssim, delta_e_2000, ab_mse, ab_psnr_db, ab_distance: Means over the images, as of `ImageMetrics`.
+        ab_rmse: Of all pixels together.
+        ab_psnr_db_set: Of all pixels together: of the mean ab_mse.
+        colourfulness, colourfulness_abs, truth_colourfulness, truth_colourfulness_abs: Means over the images.
+        delta_cf_set: |mean colourfulness - mean colourfulness of the truth|: the papers' ΔCF.
+        delta_cf_set_abs: The same of `colourfulness_abs`.
+        delta_cf_image: Mean over images of |colourfulness - colourfulness of the truth|: too vivid here does not make
+            up for too grey there.
+        lpips: Mean over the images; None without its weights.
+        fid, kid: Of the set; None without Inception's weights.
+    """
+
+    psnr_db: T
+    ssim: T
+    delta_e_2000: T
+    ab_mse: T
+    ab_rmse: T
+    ab_psnr_db: T
+    ab_psnr_db_set: T
+    ab_distance: T
+    colourfulness: T
+    colourfulness_abs: T
+    truth_colourfulness: T
+    truth_colourfulness_abs: T
+    delta_cf_set: T
+    delta_cf_set_abs: T
+    delta_cf_image: T
+    lpips: T | None = None
+    fid: T | None = None
+    kid: T | None = None
+
+
+METRICS = tuple(item.name for item in fields(SetMetrics) if not item.name.startswith("truth_"))
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """One way over all images: how many, its metrics, and the ends of their 95% intervals."""
+
+    way: Way
+    images: int
+    metrics: SetMetrics[float]
+    low: SetMetrics[float]
+    high: SetMetrics[float]
+
+
+@dataclass(frozen=True, slots=True)
+class Resampled:
+    """One way over all images, and over each of its resamples; `drawn.fid` has but `FID_RESAMPLES` of them."""
+
+    way: Way
+    images: int
+    metrics: SetMetrics[float]
+    drawn: SetMetrics[Float64Array]
+
+
+def resample(images: Sequence[ImageScores]) -> list[Resampled]:
+    """The metrics of every way over at least one image, in the order of the ways.
+
+    All ways see the same resamples: the same rows of their `drawn` are of the same images.
+    """
+    return [_resample_way(images, number) for number in range(len(images[0].scores))]
+
+
+def summarise(resampled: Resampled) -> Summary:
+    """The metrics and their intervals: percentiles, but for FID (see `bootstrap`)."""
+    bounds = {metric: _interval(resampled, metric) for metric in METRICS}
+    low, high = (replace(resampled.metrics, **_ends(bounds, end)) for end in (0, 1))
+    return Summary(resampled.way, resampled.images, resampled.metrics, low, high)
+
+
+def metric_interval(metric: str, value: float, drawn: Float64Array) -> Bounds:
+    """The interval of a metric, or of a difference of it, from its resamples."""
+    return normal_interval(value, drawn) if metric == "fid" else percentile_interval(drawn)
+
+
+def _interval(resampled: Resampled, metric: str) -> Bounds | None:
+    value, drawn = getattr(resampled.metrics, metric), getattr(resampled.drawn, metric)
+    if value is None:
+        return None
+    if metric not in _MAGNITUDES:
+        return metric_interval(metric, value, drawn)
+    of = _MAGNITUDES[metric]
+    signed = getattr(resampled.drawn, of) - getattr(resampled.drawn, f"truth_{of}")
+    return magnitude_interval(percentile_interval(signed))
+
+
+def _ends(bounds: Mapping[str, Bounds | None], end: int) -> dict[str, float]:
+    return {metric: both[end] for metric, both in bounds.items() if both is not None}
+
+
+def _resample_way(images: Sequence[ImageScores], number: int) -> Resampled:
+    scores = [image.scores[number] for image in images]
+    measured = {name: np.array([getattr(score.metrics, name) for score in scores]) for name in _measured(scores[0])}
+    everything = _set_metrics(measured, np.ones((1, len(images))))
+    metrics: SetMetrics[float] = SetMetrics(**{name: float(array[0]) for name, array in everything.items()})
+    blocks = [_set_metrics(measured, counts) for counts in resample_counts(len(images))]
+    drawn: SetMetrics[Float64Array] = SetMetrics(
+        **{name: np.concatenate([b[name] for b in blocks]) for name in everything}
+    )
+    if scores[0].features is not None and len(images) >= MIN_IMAGES:
+        metrics, drawn = _with_distances(metrics, drawn, _features(images, scores))
+    return Resampled(scores[0].way, len(images), metrics, drawn)
+
+
+def _measured(score: Score) -> list[str]:
+    """The metrics that each image has."""
+    names = [item.name for item in fields(score.metrics)]
+    return names if score.metrics.lpips is not None else [name for name in names if name != "lpips"]
+
+
+def _set_metrics(measured: Mapping[str, Float64Array], counts: Float64Array) -> dict[str, Float64Array]:
+    """The fields of `SetMetrics`, [B] each, of metrics [N] each and how often each image counts, [B, N]."""
+    means = {name: counts @ values / counts.sum(axis=1) for name, values in measured.items()}
+    means["delta_cf_image"] = means.pop("delta_cf")
+    for magnitude, of in _MAGNITUDES.items():
+        means[magnitude] = np.abs(means[of] - means[f"truth_{of}"])
+    means["ab_rmse"] = 255.0 * np.sqrt(means["ab_mse"])
+    means["ab_psnr_db_set"] = np.minimum(MAX_PSNR_DB, -10.0 * np.log10(np.maximum(means["ab_mse"], 1e-300)))
+    return means
+
+
+def _features(images: Sequence[ImageScores], scores: Sequence[Score]) -> tuple[Float64Array, Float64Array]:
+    """Inception's features [N, D] of the coloured images, and of the photographs."""
+    coloured = np.stack([score.features for score in scores if score.features is not None])
+    truth = np.stack([image.truth_features for image in images if image.truth_features is not None])
+    return coloured.astype(np.float64), truth.astype(np.float64)
+
+
+def _with_distances(
+    metrics: SetMetrics[float], drawn: SetMetrics[Float64Array], features: tuple[Float64Array, Float64Array]
+) -> tuple[SetMetrics[float], SetMetrics[Float64Array]]:
+    images = len(features[0])
+    everything = np.ones(images)
+    terms = kid_terms(*features)
+    drawn_fid = [fid(*features, counts) for block in resample_counts(images, FID_RESAMPLES) for counts in block]
+    drawn_kid = [kid(terms, counts) for counts in resample_counts(images)]
+    metrics = replace(metrics, fid=fid(*features, everything), kid=float(kid(terms, everything[None])[0]))
+    return metrics, replace(drawn, fid=np.array(drawn_fid), kid=np.concatenate(drawn_kid))

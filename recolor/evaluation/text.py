@@ -1,0 +1,94 @@
+"""The tables of an evaluation for a terminal."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from recolor.evaluation.comparison import Comparison
+from recolor.evaluation.figures import FIGURES, Figure, photographs
+from recolor.evaluation.methods import Way
+from recolor.evaluation.outputs import Evaluation
+from recolor.evaluation.summary import SetMetrics, Summary
+from recolor.manifests.io import read_table
+from recolor.manifests.schemas import METRICS
+
+
+def evaluation_text(evaluation: Evaluation) -> str:
+    """What was measured on, the ways with their intervals, and each comparison."""
+    lines = [evaluation.measured_on, *evaluation.notes, "", metrics_text(evaluation.summaries)]
+    for comparison in evaluation.comparisons:
+        lines += ["", comparison_text(comparison)]
+    return "\n".join(lines)
+
+
+def stored_text(folder: Path) -> str:
+    """The table of `metrics.parquet` of an evaluation's folder.
+
+    Raises:
+        MissingStageError: It is not there.
+    """
+    summaries = [_read_summary(row) for row in read_table(METRICS, folder / "metrics.parquet").to_pylist()]
+    return f"{photographs(summaries[0].images)}\n\n{metrics_text(summaries)}"
+
+
+def metrics_text(summaries: Sequence[Summary]) -> str:
+    """A row for each way, a column for each metric, its 95% interval's half-width behind a ±; controls marked."""
+    shown = [figure for figure in FIGURES if figure.short and getattr(summaries[0].metrics, figure.metric) is not None]
+    titles = ("", *(figure.heading for figure in shown))
+    units = ("", *(figure.unit for figure in shown))
+    rows = [(_name(summary.way), *(_with_half_width(figure, summary) for figure in shown)) for summary in summaries]
+    truth = ("photographs", *(_of_truth(figure, summaries[0]) for figure in shown))
+    return aligned([titles, units, *rows, truth]) + "\n±: half of the 95% interval over the images. *: a control."
+
+
+def comparison_text(comparison: Comparison) -> str:
+    """A row for each metric of two models: both values, the difference with its interval, and who wins."""
+    of_metric = {item.metric: item for item in comparison.differences}
+    first, second = comparison.first.model, comparison.second.model
+    rows = [("", first, second, "difference", "95% interval", "better")]
+    for figure in (figure for figure in FIGURES if figure.metric in of_metric):
+        item = of_metric[figure.metric]
+        interval = f"{figure.change(item.low)} .. {figure.change(item.high)}"
+        name = f"{figure.heading} {figure.unit}"
+        values = (figure.text(item.first), figure.text(item.second), figure.change(item.difference), interval)
+        rows.append((name, *values, item.better or "-"))
+    return aligned(rows)
+
+
+def aligned(rows: Sequence[tuple[str, ...]]) -> str:
+    """Columns of equal width: the first to the left, the others to the right."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if column else cell.ljust(width) for column, (cell, width) in enumerate(zip(row, widths))
+        ).rstrip()
+        for row in rows
+    )
+
+
+def _read_summary(row: Mapping[str, Any]) -> Summary:
+    """One row of `metrics.parquet`, as it was before it was written."""
+    value, low, high = (_read_metrics(row, end) for end in ("", "_low", "_high"))
+    return Summary(Way(row["model"], row["name"], row["kind"]), row["images"], value, low, high)
+
+
+def _read_metrics(row: Mapping[str, Any], end: str) -> SetMetrics[float]:
+    """The figures, or an end of their intervals; the photographs' own have none."""
+    names = [item.name for item in fields(SetMetrics)]
+    return SetMetrics(**{name: row.get(name + end, row[name]) for name in names})
+
+
+def _name(way: Way) -> str:
+    name = f"{way.model}: {way.name}" if way.model else way.name
+    return f"{name} *" if way.kind == "control" else name
+
+
+def _with_half_width(figure: Figure, summary: Summary) -> str:
+    value, low, high = (getattr(of, figure.metric) for of in (summary.metrics, summary.low, summary.high))
+    return f"{figure.text(value)} ±{figure.text((high - low) / 2)}"
+
+
+def _of_truth(figure: Figure, summary: Summary) -> str:
+    truth = getattr(summary.metrics, f"truth_{figure.metric}", None)
+    return "-" if truth is None else figure.text(truth)

@@ -1,0 +1,119 @@
+"""Pairs that nothing but colour tells apart: a photograph, and its lightness coloured by a model."""
+
+import io
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from tqdm import tqdm
+
+from recolor.color.gamut import join
+from recolor.color.lab import rgb_to_lab
+from recolor.colorize import Colorizer
+from recolor.config.settings import MeasureConfig
+from recolor.errors import ImageError
+from recolor.images import decode, read_bytes
+
+RGB = NDArray[np.uint8]
+
+_GREY_SPREAD = 8  # R, G and B of a greyscale JPEG stored as colour differ by less
+_JPEG = {"quality": 95, "subsampling": 0}  # 4:4:4: colour is what is judged
+
+
+@dataclass(frozen=True, slots=True)
+class Photograph:
+    """A file, and what a reader calls it."""
+
+    path: Path
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two JPEG files of one size in pixels: the photograph, and its lightness coloured by the model."""
+
+    name: str
+    photograph: bytes
+    coloured: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A photograph that cannot be used, and why."""
+
+    name: str
+    why: str
+
+
+def make_pairs(
+    photographs: Iterable[Photograph], colorizer: Colorizer, count: int, size_px: int
+) -> tuple[tuple[Pair, ...], tuple[Skipped, ...]]:
+    """Makes at most `count` pairs, passing over photographs that cannot be read or have no colour.
+
+    Args:
+        photographs: In the order in which they are tried.
+        colorizer: The model.
+        count: How many pairs are enough.
+        size_px: Long side of the pictures; smaller photographs stay as they are.
+    """
+    pairs: list[Pair] = []
+    skipped: list[Skipped] = []
+    with tqdm(total=count, desc="turing", unit=" pairs", disable=None, delay=1) as bar:
+        for photograph in photographs:
+            if len(pairs) == count:
+                break
+            rgb = _read(photograph.path, size_px)
+            if isinstance(rgb, str):
+                skipped.append(Skipped(photograph.name, rgb))
+                continue
+            pairs.append(Pair(photograph.name, encode(rejoined(rgb)), encode(colorizer.colorize_rgb(rgb))))
+            bar.update()
+    return tuple(pairs), tuple(skipped)
+
+
+def rejoined(rgb: RGB) -> RGB:
+    """A photograph on the way that its coloured version goes: to Lab, and back by the same gamut and rounding.
+
+    Args:
+        rgb: uint8 sRGB [H, W, 3].
+
+    Returns:
+        uint8 sRGB [H, W, 3], the same but for rounding.
+    """
+    lab = rgb_to_lab(rgb)
+    return join(lab[..., 0], lab[..., 1:])
+
+
+def encode(rgb: RGB) -> bytes:
+    """A picture as a JPEG without metadata."""
+    buffer = io.BytesIO()
+    Image.fromarray(rgb).save(buffer, "JPEG", **_JPEG)
+    return buffer.getvalue()
+
+
+def _read(path: Path, size_px: int) -> RGB | str:
+    """The photograph, upright and shrunk, or why it cannot be used."""
+    limits = MeasureConfig()
+    try:
+        rgb = _shrunk(decode(read_bytes(path, limits), limits, size_px).rgb, size_px)
+    except ImageError as error:
+        return str(error)
+    return rgb if _has_colour(rgb) else "it has no colour to be told from"
+
+
+def _shrunk(rgb: RGB, size_px: int) -> RGB:
+    height_px, width_px = rgb.shape[:2]
+    scale = size_px / max(width_px, height_px)
+    if scale >= 1:
+        return rgb
+    size = max(1, round(width_px * scale)), max(1, round(height_px * scale))
+    return np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _has_colour(rgb: RGB) -> bool:
+    """Whether at least one pixel in a hundred is not grey: a grey photograph beside colour is no test."""
+    return float(np.quantile(np.ptp(rgb, axis=2), 0.99)) >= _GREY_SPREAD

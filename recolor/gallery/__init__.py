@@ -1,5 +1,0 @@
-"""A page to look at the outliers: pictures, scores, reasons, and decisions that the next run obeys."""
-
-from recolor.gallery.gallery import Gallery, make_gallery
-
-__all__ = ["Gallery", "make_gallery"]

@@ -1,0 +1,1 @@
+"""Manifests: their schemas, reading and writing, and pandas."""

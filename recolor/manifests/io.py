@@ -1,0 +1,134 @@
+"""The only code that reads and writes manifests: Parquet files with the columns that `schemas` states."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from recolor.errors import MissingStageError, SchemaError
+from recolor.manifests.schemas import SCHEMAS, Schema
+
+_LEADS_OUT = r"^/|(^|/)\.\.(/|$)"  # an absolute path, or one that climbs
+ROW_GROUP_ROWS = 1 << 17  # what is read and judged at a time, and what a filter skips if none of it can be meant
+
+
+def write_manifest(schema: Schema, table: pa.Table, path: Path) -> None:
+    """Writes a table as a manifest. The same rows give the same bytes.
+
+    Raises:
+        SchemaError: Column names, types or nulls are not those of the schema.
+    """
+    conforming = _conform(schema, table)
+    with manifest_writer(schema, path) as write:
+        write(conforming)
+
+
+@contextmanager
+def manifest_writer(schema: Schema, path: Path) -> Iterator[Callable[[pa.Table], None]]:
+    """Writes a manifest some rows at a time: best `ROW_GROUP_ROWS` of them, or else there are more and smaller groups.
+
+    Yields:
+        What writes the next rows; it raises a `SchemaError` if they are not those of the schema.
+    """
+    # A dictionary of what hardly repeats costs time, and is given up in the middle of each row group.
+    named = [column.name for column in schema.columns if column.type == pa.string() and not column.is_unique]
+    with pq.ParquetWriter(path, schema.arrow, compression="zstd", use_dictionary=named, write_statistics=True) as file:
+        yield lambda table: file.write_table(_conform(schema, table), row_group_size=ROW_GROUP_ROWS)
+
+
+def read_table(schema: Schema, path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """Reads a manifest, or some of its columns, as an Arrow table.
+
+    Raises:
+        MissingStageError: It is not there; names the stage to run.
+        SchemaError: It is not such a manifest, a column is missing, or a path leads out of its folder.
+    """
+    with _opened(schema, path) as file:  # half the time of `pq.read_table` for the small ones
+        table = file.read(columns=None if columns is None else list(columns))
+    return _checked(schema if columns is None else _part_of(schema, columns), table, path)
+
+
+def read_in_groups(schema: Schema, path: Path, columns: Sequence[str]) -> Iterator[pa.Table]:
+    """Reads some columns of a manifest, a row group at a time: memory does not grow with the manifest.
+
+    Raises:
+        MissingStageError: It is not there; names the stage to run.
+        SchemaError: It is not such a manifest, a column is missing, or a path leads out of its folder.
+    """
+    part = _part_of(schema, columns)
+    with _opened(schema, path) as file:
+        for group in range(file.num_row_groups):
+            yield _checked(part, file.read_row_group(group, columns=list(columns)), path)
+        if not file.num_row_groups:
+            yield part.arrow.empty_table()
+
+
+@contextmanager
+def _opened(schema: Schema, path: Path) -> Iterator[pq.ParquetFile]:
+    if not path.is_file():
+        raise MissingStageError(f"{path}: not there yet. Run `recolor {schema.stage}` first.")
+    try:
+        with pq.ParquetFile(path) as file:
+            yield file
+    except (pa.ArrowInvalid, OSError) as error:
+        raise SchemaError(f"{path}: not a readable Parquet file ({error}). Delete it and run again.") from error
+
+
+def schema_markdown() -> str:
+    """The tables of `manifests/README.md`: every schema, column by column."""
+    return "\n".join(_schema_section(schema) for schema in SCHEMAS)
+
+
+def _schema_section(schema: Schema) -> str:
+    lines = [
+        f"## `{schema.name}.parquet`",
+        "",
+        f"A row is {schema.row}. Written by `recolor {schema.stage}`.",
+        "",
+        "| column | type | unit | range | meaning |",
+        "|---|---|---|---|---|",
+    ]
+    for column in schema.columns:
+        kind = f"{column.type}{', may be null' if column.nullable else ''}"
+        lines.append(f"| `{column.name}` | {kind} | {column.unit} | {column.range} | {column.meaning} |")
+    return "\n".join([*lines, ""])
+
+
+def _part_of(schema: Schema, columns: Sequence[str]) -> Schema:
+    of_name = {column.name: column for column in schema.columns}
+    return replace(schema, columns=tuple(of_name[name] for name in columns))
+
+
+def _checked(schema: Schema, table: pa.Table, path: Path) -> pa.Table:
+    """What was read, if it is as its schema says and its paths stay inside."""
+    conforming = _conform(schema, table, path)
+    for column in schema.columns:
+        if column.is_path:
+            _check_inside(path, column.name, conforming[column.name])
+    return conforming
+
+
+def _check_inside(file: Path, column: str, names: pa.ChunkedArray) -> None:
+    """Refuses names that would make a stage read or write elsewhere: a manifest may come from other hands."""
+    leads_out = pc.match_substring_regex(names, _LEADS_OUT)
+    if pc.any(leads_out).as_py():
+        name = names.filter(leads_out)[0].as_py()
+        raise SchemaError(f"{file}: {column} = {name!r} leads out of its folder. Delete the file and run again.")
+
+
+def _conform(schema: Schema, table: pa.Table, path: Path | None = None) -> pa.Table:
+    where = f"{path}: " if path else ""
+    names = [column.name for column in schema.columns]
+    if table.column_names != names:
+        raise SchemaError(f"{where}{schema.name} has columns {table.column_names}, and its schema says {names}.")
+    for column in schema.columns:
+        values = table.column(column.name)
+        if values.type != column.type:
+            raise SchemaError(f"{where}{schema.name}.{column.name} is {values.type}, not {column.type}.")
+        if values.null_count and not column.nullable:
+            raise SchemaError(f"{where}{schema.name}.{column.name} has {values.null_count} nulls and may have none.")
+    return table.cast(schema.arrow).replace_schema_metadata(None)

@@ -1,0 +1,1 @@
+"""What makes a stage cached and resumable: records, the workspace, storage, workers."""

@@ -1,0 +1,1 @@
+"""Lab tensor shards: the file format, writing, verifying, and contact sheets."""

@@ -1,0 +1,168 @@
+"""Training the generator: from the shards to `data/models/generator/`."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from recolor.config.settings import Config, GeneratorConfig, TrainConfig
+from recolor.dataset.augment import Batch, make_batch, seen_px
+from recolor.dataset.dataset import ShardDataset
+from recolor.models.ab_bins import AbBins, class_weights
+from recolor.models.files import bins_json
+from recolor.models.generator import Generator
+from recolor.pipeline.cache import Counts, Outcome, Part, stage_key
+from recolor.pipeline.workspace import Workspace
+from recolor.shards.format import index_path
+from recolor.training.checks import check_training
+from recolor.training.distributed import leads, own_device
+from recolor.training.first_weights import first_weights, fresh_model
+from recolor.training.launch import TrainingStage, run_training
+from recolor.training.loop import train
+from recolor.training.losses import distribution_loss, regression_loss
+from recolor.training.outputs import (
+    keyed,
+    model_outputs,
+    named_settings,
+    settings_that_count,
+    shards_record,
+    stored_px,
+    validation_set,
+    write_outputs,
+)
+from recolor.training.step import Loss, Training
+
+STAGE = "train-generator"
+VERSION = 1
+DISTRIBUTION_IMAGES = 2048  # at most so many tell how often each colour occurs
+_CHUNK_IMAGES = 64
+
+_log = logging.getLogger(__name__)
+
+
+def train_generator(workspace: Workspace, config: Config) -> Outcome:
+    """Trains the generator, unless it is there already; goes on where a killed training stopped.
+
+    Args:
+        workspace: With finished shards; `data/models/generator/` and its checkpoints are written.
+        config: `config.generator` counts.
+
+    Raises:
+        ConfigError: CUDA, or more devices than there are, was asked for.
+        MissingStageError: There are no finished shards.
+        InputError: The train split is empty.
+        WeightsError: The encoder's first weights cannot be had.
+        TrainingError: The loss is no longer finite, or one of several processes has died.
+        StorageError: The disk is full or failing.
+    """
+    return run_training(GENERATOR, workspace, config)
+
+
+def colour_distribution(dataset: ShardDataset, config: TrainConfig) -> Tensor:
+    """How often each ab bin occurs in evenly spaced images of a data set: [Q] float64, summing to 1."""
+    bins = AbBins()
+    count = min(dataset.rows, DISTRIBUTION_IMAGES)
+    rows = np.linspace(0, dataset.rows - 1, count).round().astype(np.int64)
+    total = torch.zeros(bins.count, dtype=torch.float64)
+    for start in range(0, count, _CHUNK_IMAGES):
+        codes = torch.from_numpy(dataset.codes(rows[start : start + _CHUNK_IMAGES]))
+        ab = make_batch(codes, train=config, step=0, augment=False).ab_small
+        total += len(codes) * bins.distribution(ab.permute(0, 2, 3, 1))
+    return total / count
+
+
+def generator_loss(config: GeneratorConfig, bins: AbBins, weights: Tensor) -> Loss:
+    """What a generator's training minimises, as its head is.
+
+    Args:
+        config: Its settings.
+        bins: The ab bins.
+        weights: Weight of each bin, float32 [Q]; a regression has no use for them.
+    """
+    scale = config.model.scale
+
+    def distribution(model: nn.Module, batch: Batch) -> Tensor:
+        return distribution_loss(model(batch.L), functional.avg_pool2d(batch.ab_small, scale), bins, weights)
+
+    def regression(model: nn.Module, batch: Batch) -> Tensor:
+        return regression_loss(model(batch.L), functional.avg_pool2d(batch.ab_small, scale))
+
+    return distribution if config.model.head == "distribution" else regression
+
+
+def _part(workspace: Workspace, config: Config) -> Part:
+    inputs = {
+        "shards": shards_record(workspace).content,
+        **first_weights("generator", config.generator, workspace.models),
+    }
+    outputs, sources = model_outputs(workspace.models / "generator"), {"shards": index_path(workspace)}
+    return Part(workspace, STAGE, VERSION, keyed(config.generator), inputs, outputs, sources)
+
+
+def _build(part: Part, settings: Config, staging: Path) -> Counts:
+    config = settings.generator
+    device = own_device(config.train)
+    check_training("generator", config.train, device, shards_record(part.workspace).counts["val"])
+    model, weights_sha256 = fresh_model(Generator, "generator", config)
+    train_set = ShardDataset.open(part.workspace, "train")
+    colours = colour_distribution(train_set, config.train)
+    training = Training(
+        name="generator",
+        model=model.to(device),
+        loss=generator_loss(config, model.bins, class_weights(colours, config.rebalance).to(device)),
+        config=config.train,
+        checkpoints=_checkpoints(part, settings),
+        key=_checkpoint_key(part, config),
+        settings=named_settings(part, _checkpoint_settings(config)),
+    )
+    trained = train(training, train_set, validation_set(part.workspace))
+    if leads():
+        config_json = _config_json(part, config, colours, weights_sha256, seen_px(stored_px(train_set), config.train))
+        write_outputs(staging, trained, config_json, "generator")
+    return {"steps": trained.steps, "images": train_set.rows}
+
+
+def _checkpoint_key(part: Part, config: GeneratorConfig) -> str:
+    return stage_key(STAGE, VERSION, _checkpoint_settings(config), part.inputs)
+
+
+def _checkpoint_settings(config: GeneratorConfig) -> GeneratorConfig:
+    """Those of the part without T and saturation, which only read what was learnt: others train nothing again."""
+    return replace(keyed(config), temperature=1.0, saturation=1.0)
+
+
+def _checkpoints(part: Part, settings: Config) -> Path:
+    return part.outputs[0].parent / "checkpoints" / _checkpoint_key(part, settings.generator)[:16]
+
+
+def _config_json(
+    part: Part, config: GeneratorConfig, colours: Tensor, weights_sha256: str, image_px: int
+) -> Mapping[str, Any]:
+    settings = settings_that_count(config)
+    return {
+        "kind": "generator",
+        "image_px": image_px,
+        "key": part.key,
+        "model": settings["model"],
+        "temperature": config.temperature,
+        "saturation": config.saturation,
+        "ab_bins": bins_json(),
+        "ab_distribution": colours.tolist(),
+        "encoder": {"weights": part.inputs["encoder"], "tensors_sha256": weights_sha256},
+        "training": {"train": settings["train"], "rebalance": config.rebalance, "inputs": dict(part.inputs)},
+    }
+
+
+GENERATOR = TrainingStage(
+    name="generator",
+    settings=lambda config: config.generator,
+    part=_part,
+    build=_build,
+    checkpoints=_checkpoints,
+)

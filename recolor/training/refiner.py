@@ -1,0 +1,182 @@
+"""Training the refiner: from the shards and the generator to `data/models/refiner/`."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from recolor.config.settings import Config, RefinerConfig
+from recolor.dataset.augment import Batch, seen_px
+from recolor.dataset.dataset import ShardDataset
+from recolor.models.files import MODEL_FILE, LoadedGenerator, load_generator, model_content
+from recolor.models.refiner import Refiner
+from recolor.models.weights import encoder_identity
+from recolor.pipeline.cache import Counts, Outcome, Part, require_record
+from recolor.pipeline.workspace import Workspace
+from recolor.shards.format import index_path
+from recolor.training.checks import check_training
+from recolor.training.discriminator import Contest, critic_loss, deceit_loss
+from recolor.training.distributed import leads, own_device
+from recolor.training.first_weights import first_weights, fresh_model
+from recolor.training.launch import TrainingStage, run_training
+from recolor.training.loop import train
+from recolor.training.losses import refinement_loss
+from recolor.training.outputs import (
+    keyed,
+    model_outputs,
+    named_settings,
+    settings_that_count,
+    shards_record,
+    stored_px,
+    validation_set,
+    write_outputs,
+)
+from recolor.training.perceptual import PhotographFeatures, perceptual_loss
+from recolor.training.step import Loss, Training
+
+STAGE = "train-refiner"
+VERSION = 1
+
+
+def train_refiner(workspace: Workspace, config: Config) -> Outcome:
+    """Trains the refiner, unless it is there already; goes on where a killed training stopped.
+
+    Args:
+        workspace: With finished shards and generator; `data/models/refiner/` and its checkpoints are written.
+        config: `config.refiner` counts.
+
+    Raises:
+        ConfigError: CUDA, or more devices than there are, was asked for.
+        MissingStageError: There are no finished shards, or there is no generator.
+        InputError: The train split is empty.
+        WeightsError: The encoder's first weights cannot be had, or the generator cannot be read.
+        TrainingError: The loss is no longer finite, or one of several processes has died.
+        StorageError: The disk is full or failing.
+    """
+    return run_training(REFINER, workspace, config)
+
+
+def mixed_ab(generator: LoadedGenerator, batch: Batch, predicted_fraction: float) -> Tensor:
+    """Low-resolution ab to refine: the generator's for the first images of a batch, the truth for the others.
+
+    The order of a batch is random already, so that no further chance is needed. In a process's share, the first
+    images are those that are among the first of the whole batch.
+    """
+    count = int((batch.positions < round(predicted_fraction * batch.images)).sum())
+    if count == 0:
+        return batch.ab_small
+    return torch.cat([generator.predict_ab(batch.L[:count]), batch.ab_small[count:]])
+
+
+def refiner_loss(generator: LoadedGenerator, config: RefinerConfig, features: PhotographFeatures | None = None) -> Loss:
+    """What a refiner's training minimises; see `mixed_ab`. Validation leaves the critic out.
+
+    Args:
+        generator: Predicts the low-resolution ab.
+        config: The refiner's settings: its shares and weights count.
+        features: For the perceptual loss, where it has a weight.
+    """
+
+    def against_truth(batch: Batch, ab: Tensor) -> Tensor:
+        loss = refinement_loss(ab, batch.ab)
+        if features is None:
+            return loss
+        return loss + config.perceptual_weight * perceptual_loss(features, batch.L, ab, batch.ab)
+
+    def refinement(model: nn.Module, batch: Batch) -> Tensor:
+        ab_small = mixed_ab(generator, batch, config.predicted_fraction)
+        if not config.adversarial_weight:
+            return against_truth(batch, model(batch.L, ab_small))
+        judged = model(batch.L, ab_small, batch.ab)
+        loss = against_truth(batch, judged.ab)
+        if not model.training:
+            return loss
+        contest = config.adversarial_weight * deceit_loss(judged.own)
+        return loss + contest + critic_loss(judged.photographs, judged.colourings)
+
+    return refinement
+
+
+def _part(workspace: Workspace, config: Config) -> Part:
+    inputs = {
+        "shards": shards_record(workspace).content,
+        "generator": _generator_content(workspace),
+        **first_weights("refiner", config.refiner, workspace.models),
+    }
+    if config.refiner.perceptual_weight:
+        inputs["perceptual"] = encoder_identity(config.refiner.perceptual_weights)
+    outputs, sources = model_outputs(workspace.models / "refiner"), {"shards": index_path(workspace)}
+    return Part(workspace, STAGE, VERSION, keyed(config.refiner), inputs, outputs, sources)
+
+
+def _build(part: Part, settings: Config, staging: Path) -> Counts:
+    config = settings.refiner
+    device = own_device(config.train)
+    check_training("refiner", config.train, device, shards_record(part.workspace).counts["val"])
+    model, weights_sha256 = fresh_model(Refiner, "refiner", config)
+    generator = load_generator(part.workspace.models / "generator", device)
+    features = PhotographFeatures(config.perceptual_weights).to(device) if config.perceptual_weight else None
+    train_set = ShardDataset.open(part.workspace, "train")
+    training = Training(
+        name="refiner",
+        model=_trained(model, config).to(device),
+        loss=refiner_loss(generator, config, features),
+        config=config.train,
+        checkpoints=_checkpoints(part, settings),
+        key=part.key,
+        settings=named_settings(part, config),
+    )
+    trained = train(training, train_set, validation_set(part.workspace))
+    if leads():
+        config_json = _config_json(part, config, weights_sha256, seen_px(stored_px(train_set), config.train))
+        refiner = trained.model.refiner if isinstance(trained.model, Contest) else trained.model
+        write_outputs(staging, replace(trained, model=refiner), config_json, "refiner")
+    return {"steps": trained.steps, "images": train_set.rows}
+
+
+def _trained(refiner: Refiner, config: RefinerConfig) -> nn.Module:
+    """The refiner, with a critic if it is to have one; the seed fixes the critic's first weights."""
+    if not config.adversarial_weight:
+        return refiner
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.train.seed)
+        return Contest(refiner)
+
+
+def _generator_content(workspace: Workspace) -> str:
+    return model_content(require_record(workspace.models / "generator" / MODEL_FILE, "train generator"))
+
+
+def _checkpoints(part: Part, settings: Config) -> Path:
+    del settings
+    return part.outputs[0].parent / "checkpoints" / part.key[:16]
+
+
+def _config_json(part: Part, config: RefinerConfig, weights_sha256: str, image_px: int) -> Mapping[str, Any]:
+    settings = settings_that_count(config)
+    return {
+        "kind": "refiner",
+        "image_px": image_px,
+        "key": part.key,
+        "model": settings["model"],
+        "encoder": {"weights": part.inputs["encoder"], "tensors_sha256": weights_sha256},
+        "training": {
+            "train": settings["train"],
+            "predicted_fraction": config.predicted_fraction,
+            "perceptual_weight": config.perceptual_weight,
+            "adversarial_weight": config.adversarial_weight,
+            "inputs": dict(part.inputs),
+        },
+    }
+
+
+REFINER = TrainingStage(
+    name="refiner",
+    settings=lambda config: config.refiner,
+    part=_part,
+    build=_build,
+    checkpoints=_checkpoints,
+)

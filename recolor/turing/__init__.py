@@ -1,6 +1,0 @@
-"""A visual Turing test: photographs beside their coloured versions, as a page to click through."""
-
-from recolor.turing.make import Turing, make_turing
-from recolor.turing.pairs import Skipped
-
-__all__ = ["Skipped", "Turing", "make_turing"]

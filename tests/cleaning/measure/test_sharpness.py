@@ -1,0 +1,67 @@
+import cv2
+import numpy as np
+import pytest
+from scipy import ndimage
+from skimage import data as photographs
+
+from recolor.cleaning.measure.octaves import octaves
+from recolor.cleaning.measure.sharpness import measure_sharpness as measure_octaves
+from recolor.manifests.schemas import SHARPNESS
+
+
+def measure_sharpness(grey):
+    return measure_octaves(octaves(grey))
+
+
+def grey():
+    return cv2.cvtColor(photographs.rocket(), cv2.COLOR_RGB2GRAY)
+
+
+def test_the_energy_is_that_of_the_laplacian():
+    picture = octaves(grey()[:416, :640])[1]
+    reference = ndimage.laplace(picture.astype(float), mode="mirror")
+    numbers = measure_octaves([picture, picture])
+    assert numbers["laplacian_variance_1"] == pytest.approx((reference**2).mean(), rel=1e-5)
+    blocks = (reference**2).reshape(13, 16, 20, 16).mean(axis=(1, 3))
+    assert numbers["laplacian_block_1"] == pytest.approx(np.sort(blocks, axis=None)[247], rel=1e-5)  # of 260
+
+
+def test_detail_is_the_energy_of_second_differences_along_a_line_in_every_other_row():
+    picture = grey()[:60, :80].astype(float)
+    numbers = measure_sharpness(picture.astype(np.uint8))
+    for angle, (down, right) in {0: (0, 1), 45: (-1, 1), 90: (1, 0), 135: (1, 1)}.items():
+        inside = [(y, x) for y in range(abs(down), 60 - abs(down), 2) for x in range(right, 80 - right)]
+        second = [picture[y - down, x - right] - 2 * picture[y, x] + picture[y + down, x + right] for y, x in inside]
+        assert numbers[f"detail_{angle}_0"] == pytest.approx(np.mean(np.square(second)), rel=1e-9)
+
+
+@pytest.mark.parametrize("angle", [0, 45, 90, 135])
+def test_a_moved_camera_takes_detail_along_its_way_most(angle):
+    noise = np.random.default_rng(1).integers(0, 256, (200, 200)).astype(np.uint8)
+    down, right = {0: (0, 1), 45: (-1, 1), 90: (1, 0), 135: (1, 1)}[angle]
+    kernel = np.zeros((9, 9), np.float32)
+    for step in range(-4, 5):
+        kernel[4 + step * down, 4 + step * right] = 1 / 9
+    moved = measure_sharpness(cv2.filter2D(noise, -1, kernel))
+    least = min((0, 45, 90, 135), key=lambda other: moved[f"detail_{other}_0"])
+    assert least == angle
+
+
+def test_blur_takes_the_finest_octave_first():
+    sharp, soft = measure_sharpness(grey()), measure_sharpness(cv2.GaussianBlur(grey(), (0, 0), 1.5))
+    lost = [soft[f"detail_0_{octave}"] / sharp[f"detail_0_{octave}"] for octave in range(4)]
+    assert lost[0] < 0.1
+    assert lost == sorted(lost)
+
+
+def test_fog_takes_from_all_octaves_alike():
+    sharp, fog = measure_sharpness(grey()), measure_sharpness((grey() * 0.3 + 150).astype(np.uint8))
+    lost = [fog[f"detail_90_{octave}"] / sharp[f"detail_90_{octave}"] for octave in range(4)]
+    assert max(lost) / min(lost) < 1.6
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 40), (3, 2), (17, 33)])
+def test_any_size_can_be_measured(shape):
+    numbers = measure_sharpness(np.full(shape, 7, np.uint8))
+    assert list(numbers) == [column.name for column in SHARPNESS]
+    assert set(numbers.values()) == {0.0}

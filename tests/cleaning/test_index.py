@@ -1,0 +1,135 @@
+import os
+import socket
+from dataclasses import replace
+
+import pytest
+
+from recolor.cleaning.index import index_images, scan_folder
+from recolor.config.settings import Config, IndexConfig
+from recolor.errors import InputError
+from recolor.manifests.pandas import read_manifest
+
+
+def touch(path, data=b"x"):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    return path
+
+
+def paths(folder, skip=()):
+    return [file.path for file in scan_folder(folder, IndexConfig(), skip).found]
+
+
+def test_image_files_are_found_in_all_folders_sorted_by_path(tmp_path):
+    for name in ["b.jpg", "a/c.PNG", "a/b/d.jpeg", "e.txt", ".hidden.jpg", ".thumbs/f.jpg", "noext"]:
+        touch(tmp_path / name)
+    scan = scan_folder(tmp_path, IndexConfig())
+    assert [file.path for file in scan.found] == ["a/b/d.jpeg", "a/c.PNG", "b.jpg"]
+    assert scan.other_files == 2
+
+
+def test_names_with_spaces_unicode_and_newlines_are_kept(tmp_path):
+    names = ["with space.jpg", "ünï\u0301 日本 🌄.jpg", "new\nline.jpg", "quote\"'.jpg", "back\\slash.jpg"]
+    for name in names:
+        touch(tmp_path / name)
+    assert paths(tmp_path) == sorted(names)
+
+
+def test_a_name_that_is_not_utf8_is_listed_with_its_bytes_spelt_out(tmp_path):
+    touch(tmp_path / os.fsdecode(b"caf\xe9.jpg"))
+    assert paths(tmp_path) == ["caf\\xe9.jpg"]
+
+
+def test_two_names_that_are_spelt_alike_are_one_path_and_the_valid_name_wins(tmp_path, caplog):
+    touch(tmp_path / os.fsdecode(b"caf\xe9.jpg"), b"not this")
+    touch(tmp_path / "caf\\xe9.jpg", b"12345")
+    found = scan_folder(tmp_path, IndexConfig()).found
+    assert [(file.path, file.size_bytes) for file in found] == [("caf\\xe9.jpg", 5)]
+    assert "caf\\xe9.jpg" in caplog.text
+
+
+def test_a_new_link_does_not_rename_the_images_of_a_folder(tmp_path):
+    touch(tmp_path / "photos/old/a.jpg")
+    for name in ("a", "z", "photos/z"):
+        (tmp_path / name).symlink_to(tmp_path / "photos")
+    (tmp_path / "zz").symlink_to(tmp_path / "photos/old")
+    assert paths(tmp_path) == ["photos/old/a.jpg"]
+
+
+def test_links_are_followed_and_loops_end(tmp_path):
+    touch(tmp_path / "images/a.jpg")
+    touch(tmp_path / "elsewhere/b.jpg")
+    (tmp_path / "images/link").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "images/file.jpg").symlink_to(tmp_path / "elsewhere/b.jpg")
+    (tmp_path / "elsewhere/up").symlink_to(tmp_path / "images")
+    (tmp_path / "images/self.jpg").symlink_to(tmp_path / "images/self.jpg")
+    (tmp_path / "images/dangling.jpg").symlink_to(tmp_path / "nowhere.jpg")
+    assert paths(tmp_path / "images") == ["a.jpg", "dangling.jpg", "file.jpg", "link/b.jpg", "self.jpg"]
+
+
+def test_pipes_and_sockets_are_not_images(tmp_path):
+    os.mkfifo(tmp_path / "pipe.jpg")
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(str(tmp_path / "s.jpg"))
+        touch(tmp_path / "a.jpg")
+        assert paths(tmp_path) == ["a.jpg"]
+
+
+def test_the_workspace_among_the_images_is_passed_over(tmp_path, workspace):
+    touch(tmp_path / "a.jpg")
+    touch(workspace.evaluation / "pictures.png")
+    outcome = index_images(workspace, tmp_path, Config())
+    assert outcome.counts == {"images": 1, "other_files": 0}
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda path: None, "no such folder"),
+        (lambda path: path.mkdir(), "no image in this folder \\(0 other files\\)"),
+        (lambda path: touch(path / "a.txt"), "no image in this folder \\(1 other files\\).*\\.jpg"),
+        (lambda path: path.write_text("x"), "cannot be read as a folder"),
+    ],
+)
+def test_a_folder_missing_empty_or_without_images_is_refused(tmp_path, workspace, make, message):
+    make(tmp_path / "images")
+    with pytest.raises(InputError, match=message):
+        index_images(workspace, tmp_path / "images", Config())
+    assert not workspace.manifest("index").exists()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root can read every folder")
+def test_an_unreadable_folder_inside_is_named_and_the_rest_goes_on(tmp_path):
+    touch(tmp_path / "a.jpg")
+    touch(tmp_path / "closed/b.jpg")
+    (tmp_path / "closed").chmod(0)
+    scan = scan_folder(tmp_path, IndexConfig())
+    (tmp_path / "closed").chmod(0o700)
+    assert [file.path for file in scan.found] == ["a.jpg"]
+    assert scan.unreadable_folders == (str(tmp_path / "closed"),)
+
+
+def test_the_index_is_current_until_a_file_is_added_touched_or_removed(tmp_path, workspace):
+    images = tmp_path / "images"
+    first, second = touch(images / "a.jpg"), touch(images / "b.jpg", b"12345")
+
+    def built():
+        return index_images(workspace, images, Config()).built
+
+    assert [built(), built()] == [1, 0]
+    assert read_manifest(workspace.manifest("index"))["size_bytes"].tolist() == [1, 5]
+    touch(images / "c.jpg")
+    assert [built(), built()] == [1, 0]
+    os.utime(first, ns=(5, 5))
+    assert [built(), built()] == [1, 0]
+    second.unlink()
+    assert [built(), built()] == [1, 0]
+    assert read_manifest(workspace.manifest("index"))["path"].tolist() == ["a.jpg", "c.jpg"]
+    assert read_manifest(workspace.manifest("index"))["mtime_ns"][0] == 5
+
+
+def test_other_suffixes_can_be_asked_for(tmp_path):
+    touch(tmp_path / "a.jpg")
+    touch(tmp_path / "b.jp2")
+    config = replace(IndexConfig(), suffixes=(".jp2",))
+    assert [file.path for file in scan_folder(tmp_path, config).found] == ["b.jp2"]

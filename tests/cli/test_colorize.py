@@ -1,0 +1,174 @@
+"""`recolor colorize` as a program of its own: what it reads, writes and says, and its exit code."""
+
+import contextlib
+import io
+import os
+import pty
+import subprocess
+import sys
+import termios
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+from skimage import data
+
+from recolor.cli.main import cli
+from recolor.errors import ConfigError, InputError
+
+GREY = data.camera()[::8, ::8]
+
+
+def encoded(file_format, pixels=GREY):
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, file_format)
+    return buffer.getvalue()
+
+
+def command(models, *arguments):
+    return [sys.executable, "-m", "recolor.cli.main", "colorize", "--model", str(models), "--device", "cpu", *arguments]
+
+
+def colorize(models, *arguments, **options):
+    return subprocess.run(command(models, *arguments), capture_output=True, check=False, **options)
+
+
+def invoke(models, *arguments):
+    """The same within this process, which need not load torch again."""
+    words = ["colorize", "--model", str(models), "--device", "cpu", *map(str, arguments)]
+    return CliRunner().invoke(cli, words)
+
+
+def opened(data):
+    picture = Image.open(io.BytesIO(data))
+    picture.load()
+    return picture
+
+
+def test_standard_output_holds_the_picture_and_nothing_else(models, tmp_path):
+    process = colorize(models, "-", "-", input=encoded("WEBP"))
+    assert process.returncode == 0, process.stderr
+    assert opened(process.stdout).format == "WEBP"
+    assert opened(process.stdout).size == (64, 64)
+    assert b"1 coloured" in process.stderr
+    (tmp_path / "one.tif").write_bytes(encoded("TIFF", GREY.astype(np.uint16) * 257))
+    process = colorize(models, str(tmp_path / "one.tif"), "-", "--format", "png")
+    assert process.stdout[:8] == b"\x89PNG\r\n\x1a\n"
+    assert process.stdout[24] == 16
+    assert opened(process.stdout).format == "PNG"
+
+
+def test_a_bad_picture_from_standard_input_leaves_standard_output_empty(models):
+    process = colorize(models, "-", "-", input=encoded("JPEG")[:500])
+    assert process.returncode == 1
+    assert process.stdout == b""
+    assert b"-: truncated" in process.stderr
+    assert b"Traceback" not in process.stderr
+
+
+def test_a_run_says_what_became_of_the_files(models, tmp_path):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    (photos / "grey.jpg").write_bytes(encoded("JPEG"))
+    (photos / "colour.png").write_bytes(encoded("PNG", data.coffee()[::8, ::8]))
+    (photos / "broken.png").write_bytes(encoded("PNG")[:300])
+    odd = os.fsdecode(b"\xfe\n.jpg")
+    (photos / odd).write_bytes(encoded("JPEG"))
+    frames = [Image.fromarray(GREY), Image.fromarray(255 - GREY)]
+    frames[0].save(photos / "moving.gif", save_all=True, append_images=frames[1:])
+    out = tmp_path / "out"
+    process = colorize(models, str(photos / "*.*"), str(out), text=True, errors="surrogateescape")
+    assert process.returncode == 1
+    assert process.stdout.splitlines() == [
+        f"4 coloured, 0 there already, 1 failed: {out}",
+        "1 had colour: only their lightness was used",
+        f"{photos / 'moving.gif'}: only its first frame, or page, was coloured",
+    ]
+    assert process.stderr.startswith(f"{photos / 'broken.png'}: truncated: ")
+    assert len(process.stderr.splitlines()) == 1
+    assert {path.name for path in out.iterdir()} == {"grey.jpg", "colour.png", "moving.gif.png", odd}
+    (photos / "broken.png").unlink()
+    again = invoke(models, photos / "*.*", out)
+    assert again.exit_code == 0
+    assert again.stdout.startswith("0 coloured, 4 there already, 0 failed")
+
+
+def read_until(master, wanted):
+    """What a program shows on a terminal, until it shows this or ends."""
+    shown = b""
+    with contextlib.suppress(OSError):  # the other side is closed
+        while wanted not in shown and (some := os.read(master, 4096)):
+            shown += some
+    return shown
+
+
+def test_a_progress_bar_is_shown_on_a_terminal(models, tmp_path):
+    for name in range(60):
+        (tmp_path / f"{name}.png").write_bytes(encoded("PNG", data.camera()))
+    master, slave = pty.openpty()
+    termios.tcsetwinsize(slave, (24, 100))
+    with subprocess.Popen(command(models, str(tmp_path), str(tmp_path / "out")), stderr=slave) as process:
+        os.close(slave)
+        shown = read_until(master, b"images/s")
+        process.kill()
+    os.close(master)
+    assert b"colorize:" in shown
+    assert b"/60" in shown
+
+
+@pytest.mark.parametrize("name", ["new.png", "new.jpg", "new.tiff", "new.webp"])
+def test_one_photograph_becomes_a_file_of_the_format_of_its_name(models, tmp_path, name):
+    (tmp_path / "one.bmp").write_bytes(encoded("BMP"))
+    result = invoke(models, tmp_path / "one.bmp", tmp_path / name)
+    assert result.exit_code == 0, result.output
+    with Image.open(tmp_path / name) as picture:
+        assert picture.format == {"jpg": "JPEG", "tiff": "TIFF"}.get(name[4:], name[4:].upper())
+
+
+def test_options_reach_the_pictures(models, tmp_path):
+    (tmp_path / "one.jpg").write_bytes(encoded("JPEG", data.camera()))
+    sizes = {}
+    for quality in (30, 95):
+        out = tmp_path / f"{quality}.jpg"
+        assert invoke(models, tmp_path / "one.jpg", out, "--quality", quality, "--saturation", 0).exit_code == 0
+        sizes[quality] = out.stat().st_size
+        assert np.ptp(np.asarray(Image.open(out), int), axis=2).max() <= 2
+    assert sizes[30] < sizes[95] / 2
+    result = invoke(models, tmp_path / "one.jpg", tmp_path / "out", "--compare", "--batch", 4, "--temperature", 0.2)
+    assert result.exit_code == 0, result.output
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"one.jpg", "one.compare.jpg"}
+    before = (tmp_path / "out" / "one.jpg").read_bytes()
+    assert "1 coloured" in invoke(models, tmp_path / "one.jpg", tmp_path / "out", "--overwrite").stdout
+    assert (tmp_path / "out" / "one.jpg").read_bytes() != before  # another temperature
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        (["--saturation", "-1"], ConfigError),
+        (["--temperature", "0"], ConfigError),
+        (["--format", "png"], ConfigError),
+        (["--compare", "-"], InputError),
+    ],
+)
+def test_what_cannot_be_stops_before_anything_is_written(models, tmp_path, options, error):
+    (tmp_path / "one.jpg").write_bytes(encoded("JPEG"))
+    out = [] if options[-1] == "-" else [tmp_path / "out"]
+    result = invoke(models, tmp_path / "one.jpg", *out, *options)
+    assert isinstance(result.exception, error)
+    assert {path.name for path in tmp_path.iterdir()} == {"one.jpg"}
+
+
+@pytest.mark.parametrize("words", [["--quality", "0"], ["--batch", "0"], ["--format", "bmp"], ["--device", "tpu"]])
+def test_options_out_of_range_are_wrong_usage(models, tmp_path, words):
+    assert invoke(models, tmp_path, tmp_path / "out", *words).exit_code == 2
+
+
+def test_videos_and_photographs_do_not_mix(models, tmp_path):
+    for name in ("a.jpg", "b.mp4"):
+        (tmp_path / name).write_bytes(encoded("JPEG"))
+    for words in ((tmp_path / "a.jpg", tmp_path / "new.mp4"), (tmp_path / "a.jpg", tmp_path / "b.mp4", tmp_path / "o")):
+        result = invoke(models, *words)
+        assert isinstance(result.exception, InputError)
+        assert "video" in str(result.exception)

@@ -1,0 +1,164 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from recolor.cli.main import cli
+from recolor.config.settings import GeneratorModelConfig, RefinerModelConfig
+from recolor.demo import render_landscape
+from recolor.models.files import bins_json, load_generator, save_model
+from recolor.models.generator import Generator
+from recolor.models.refiner import Refiner
+
+LOADED = """
+import sys
+from pathlib import Path
+sys.argv = ["recolor", *{arguments!r}]
+import recolor.cli.main
+try:
+    recolor.cli.main.main()
+except SystemExit:
+    pass
+print(sorted({{name.split(".")[0] for name in sys.modules}} & {{"torch", "prefect", "pandas", "cv2", "matplotlib"}}))
+"""
+
+
+def recolor(*arguments, **options):
+    command = [sys.executable, "-m", "recolor.cli.main", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, **options)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["--version"]])
+def test_help_loads_nothing_heavy(arguments):
+    code = LOADED.format(arguments=arguments)
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert process.stdout.splitlines()[-1] == "[]"
+
+
+def test_importing_recolor_loads_nothing_heavy():
+    code = "import recolor, sys; print({'torch', 'prefect', 'pandas'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
+
+
+def verbs(group, before=()):
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from verbs(command, (*before, name))
+        else:
+            yield " ".join((*before, name)), command
+
+
+@pytest.mark.parametrize(("name", "command"), list(verbs(cli)))
+def test_every_verb_says_what_it_does(name, command):
+    assert command.help, name
+    assert command.help.strip().splitlines()[0].endswith("."), name
+
+
+def test_every_verb_is_in_the_readme():
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    missing = [name for name, _ in verbs(cli) if f"recolor {name}" not in readme]
+    assert missing == []
+
+
+def test_a_bad_setting_stops_before_the_workspace_is_made(tmp_path):
+    process = recolor(
+        "run", "--images", str(tmp_path), "--workspace", str(tmp_path / "w"), "--set", "blurry.treshold=1"
+    )
+    assert process.returncode == 2
+    assert process.stderr.startswith("recolor: blurry.treshold: there is no such setting. Did you mean 'threshold'?")
+    assert not (tmp_path / "w").exists()
+
+
+def test_a_missing_folder_is_one_line_without_a_trace(tmp_path):
+    process = recolor("clean", "--images", str(tmp_path / "none"), "--workspace", str(tmp_path / "w"))
+    assert process.returncode == 1
+    assert process.stderr == (
+        f"recolor: {tmp_path / 'none'}: there is no such folder. Give the folder of photographs with --images.\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("verb", "needs"),
+    [("measure", "--images"), ("shard", "--images"), ("select", "--images"), ("evaluate", "--images")],
+)
+def test_a_stage_before_its_inputs_says_what_to_run(tmp_path, verb, needs):
+    process = recolor(verb, "--workspace", str(tmp_path / "w"))
+    assert process.returncode == 1
+    assert needs in process.stderr
+
+
+@pytest.mark.parametrize(
+    ("verb", "needs"),
+    [
+        (["measure"], "recolor index"),
+        (["detect"], "recolor measure"),
+        (["select"], "recolor measure"),
+        (["shard"], "recolor clean"),
+        (["train", "generator", "--preset", "demo"], "recolor shard"),
+        (["train", "refiner", "--preset", "demo"], "recolor shard"),
+        (["evaluate"], "recolor"),
+    ],
+)
+def test_a_stage_names_the_stage_that_it_needs(tmp_path, verb, needs):
+    process = recolor(*verb, "--images", str(tmp_path), "--workspace", str(tmp_path / "w"))
+    assert process.returncode == 1, process.stderr
+    assert f"Run `{needs}" in process.stderr
+    assert "Traceback" not in process.stderr
+
+
+def test_damaged_shards_are_named_repaired_and_shown(tmp_path):
+    images, workspace = tmp_path / "images", tmp_path / "workspace"
+    for seed in range(6):
+        (images / f"{seed}.jpg").parent.mkdir(exist_ok=True)
+        Image.fromarray(render_landscape(seed, 384, 288)).save(images / f"{seed}.jpg")
+    where = ("--workspace", str(workspace))
+    assert recolor("clean", "--images", str(images), *where).returncode == 0
+    assert recolor("shard", *where).returncode == 0
+    (shard,) = (workspace / "data/shards").glob("*.npy")
+    stored = bytearray(shard.read_bytes())
+    stored[5000] ^= 1
+    shard.write_bytes(stored)
+    found = recolor("shards", "verify", *where)
+    assert found.returncode == 1
+    assert shard.name in found.stderr
+    assert "recolor shard --repair" in found.stderr
+    assert recolor("shard", "--repair", "--set", "shard.size_px=none", *where).returncode == 2
+    assert shard.read_bytes() == stored  # nothing was begun
+    assert f"{shard.name}: damaged, is rebuilt" in recolor("shard", "--repair", *where).stdout
+    assert recolor("shards", "verify", *where).returncode == 0
+    shown = recolor("shards", "show", "--images", "4", *where)
+    assert shown.stdout.strip() == str(workspace / "data/shards.png")
+    with Image.open(workspace / "data/shards.png") as sheet:
+        assert sheet.size[0] > 1000
+
+
+def test_exported_models_are_the_trained_ones_alone(tmp_path):
+    trained = tmp_path / "space/data/models"
+    shape = {"encoder_weights": "none", "width": 8, "blocks": 1}
+    torch.manual_seed(5)
+    generator = Generator(GeneratorModelConfig(**shape, encoder_depth=1))
+    details = {"kind": "generator", "model": {**shape, "encoder_depth": 1}, "temperature": 0.5, "ab_bins": bins_json()}
+    for name in ("generator/checkpoints", "refiner"):
+        (trained / name).mkdir(parents=True)
+    save_model(trained / "generator", generator, details)
+    save_model(trained / "refiner", Refiner(RefinerModelConfig(**shape)), {"kind": "refiner", "model": shape})
+    out = tmp_path / "out"
+    result = recolor("export-models", "--workspace", str(tmp_path / "space"), "--float16", str(out))
+    assert result.returncode == 0, result.stderr
+    files = sorted(str(path.relative_to(out)) for path in out.rglob("*") if path.is_file())
+    names = ("config.json", "model.safetensors")
+    assert files == [f"{model}/{name}" for model in ("generator", "refiner") for name in names]
+    exported = load_generator(out / "generator").model.state_dict()
+    for name, tensor in generator.state_dict().items():
+        torch.testing.assert_close(exported[name], tensor, rtol=1e-3, atol=1e-6)
+
+
+def test_a_cluster_is_refused_where_no_flow_runs(tmp_path):
+    options = ["--runner", "dask", "--dask-address", "tcp://127.0.0.1:1"]
+    done = recolor("run", *options, "--images", str(tmp_path), "--workspace", str(tmp_path / "space"))
+    assert done.returncode == 2
+    assert "recolor run --prefect" in done.stderr
+    assert not (tmp_path / "space").exists()

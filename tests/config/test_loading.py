@@ -1,0 +1,101 @@
+from dataclasses import fields, is_dataclass, replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recolor.config.loading import check, load_config, overlay
+from recolor.config.presets import PRESETS, preset
+from recolor.config.settings import BlurryConfig, Config, SelectConfig
+from recolor.errors import ConfigError
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_value_of_every_preset_is_allowed(name):
+    check(preset(name))
+
+
+def test_words_overlay_the_file_and_the_file_overlays_the_preset(tmp_path):
+    file = tmp_path / "recolor.toml"
+    file.write_text('preset = "quick"\n[blurry]\nthreshold = 0.3\n[generator.train]\nsteps = 77\nlr = 0.5\n')
+    config = load_config(file=file, words=["generator.train.steps=99", "shard.dtype=float16"])
+    expected = preset("quick")
+    train = replace(expected.generator.train, steps=99, lr=0.5)
+    assert config.generator == replace(expected.generator, train=train)
+    assert config.blurry == BlurryConfig(threshold=0.3)
+    assert config.shard.dtype == "float16"
+    assert config.refiner == expected.refiner
+
+
+def test_an_explicit_preset_wins_over_the_files(tmp_path):
+    file = tmp_path / "recolor.toml"
+    file.write_text('preset = "quick"\n')
+    assert load_config("demo", file) == preset("demo")
+
+
+@pytest.mark.parametrize(
+    ("word", "parts"),
+    [
+        ("blury.threshold=0.4", ["blury", "Did you mean 'blurry'", "monochrome"]),
+        ("blurry.treshold=0.4", ["blurry.treshold", "Did you mean 'threshold'"]),
+        ("blurry.threshold=1.5", ["blurry.threshold = 1.5", "from 0.0 up to 1.0"]),
+        ("blurry.threshold=yes", ["blurry.threshold = 'yes'", "a number"]),
+        ("blurry.threshold=nan", ["blurry.threshold = nan"]),
+        ("blurry.enabled=1", ["blurry.enabled = 1", "true or false"]),
+        ("shard.dtype=int4", ["'int4'", "'uint8', 'float16'"]),
+        ("generator.train.steps=2.5", ["generator.train.steps = 2.5", "a whole number"]),
+        ("generator.train.batch_images=0", ["generator.train.batch_images = 0", "from 1"]),
+        ("generator.train.crop_px=100", ["crop_px = 100", "multiples of 8"]),
+        ("generator.train.warmup_steps=99999999", ["warmup_steps", "must end before"]),
+        ("select.val_fraction=0", ["val_fraction"]),
+        ("select.test_fraction=0", ["test_fraction = 0", "evaluate.split = 'test'"]),
+        ("extreme_aspect.max_aspect=inf", ["extreme_aspect.max_aspect = inf"]),
+        ("generator.train.seed=-1", ["generator.train.seed = -1", "from 0"]),
+        ("generator.train.seed=99999999999999999999999", ["generator.train.seed"]),
+        ("index.suffixes=[]", ["index.suffixes = []", "at least one"]),
+        ("index.suffixes=['.JPG']", ["'.JPG'", "lower case"]),
+        ("select=3", ["a table of settings", "val_fraction"]),
+        ("blurry.threshold", ["KEY=VALUE"]),
+    ],
+)
+def test_a_wrong_setting_is_refused_with_key_value_and_what_is_allowed(word, parts):
+    with pytest.raises(ConfigError) as caught:
+        load_config("default", None, [word])
+    for part in parts:
+        assert part in str(caught.value)
+
+
+def test_a_wrong_preset_a_missing_file_and_a_file_that_is_not_toml_are_refused(tmp_path):
+    file = tmp_path / "recolor.toml"
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load_config(file=file)
+    file.write_text("blurry: 3")
+    with pytest.raises(ConfigError, match="not a TOML file"):
+        load_config(file=file)
+    file.write_text('preset = "huge"')
+    with pytest.raises(ConfigError, match=r"'huge'.*default, quick, demo"):
+        load_config(file=file)
+
+
+def test_a_config_built_in_python_is_checked_too():
+    with pytest.raises(ConfigError, match=r"blurry.threshold = 7.0"):
+        check(replace(Config(), blurry=BlurryConfig(threshold=7.0)))
+
+
+@given(st.floats(0.001, 0.499), st.floats(0.001, 0.499), st.integers(0, 2**63 - 1))
+def test_overlaying_allowed_values_gives_them_back(test, val, seed):
+    changes = {"select": {"test_fraction": test, "val_fraction": val, "seed": seed}}
+    assert overlay(Config(), changes).select == SelectConfig(test_fraction=test, val_fraction=val, seed=seed)
+
+
+def test_every_setting_is_described_in_its_class():
+    def undocumented(config):
+        for item in fields(config):
+            value = getattr(config, item.name)
+            if is_dataclass(value):
+                yield from undocumented(value)
+            elif item.name not in {"enabled", "threshold"} and f"{item.name}:" not in type(config).__doc__:
+                yield f"{type(config).__name__}.{item.name}"
+
+    missing = [name for name in undocumented(Config()) if not name.startswith("LowResolution") and "Aspect" not in name]
+    assert missing == []

@@ -1,0 +1,190 @@
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from recolor.evaluation.comparison import Comparison, Difference
+from recolor.evaluation.methods import Way
+from recolor.evaluation.pictures import Picture
+from recolor.evaluation.report import (
+    Count,
+    ModelFacts,
+    OutlierCounts,
+    PictureGroup,
+    Report,
+    metric_rows,
+    render_report,
+    verdict,
+    worst_median_best,
+)
+from recolor.evaluation.split import spaced_rows
+from recolor.evaluation.summary import SetMetrics, Summary
+
+METRICS = SetMetrics(
+    psnr_db=23.456,
+    ssim=0.9123,
+    delta_e_2000=8.76,
+    ab_mse=0.00207,
+    ab_rmse=11.6,
+    ab_psnr_db=27.9,
+    ab_psnr_db_set=26.8,
+    ab_distance=13.0,
+    colourfulness=20.0,
+    colourfulness_abs=18.0,
+    truth_colourfulness=40.0,
+    truth_colourfulness_abs=36.0,
+    delta_cf_set=20.0,
+    delta_cf_set_abs=18.0,
+    delta_cf_image=20.5,
+)
+WAYS = (
+    Way("", "grey", "control"),
+    Way("", "mean_ab", "control"),
+    Way("m", "generator", "model"),
+    Way("m", "refined", "model"),
+    Way("", "oracle", "control"),
+    Way("m", "oracle_refined", "control"),
+)
+
+
+def summary(way, **changes):
+    metrics = replace(METRICS, **changes)
+    return Summary(way, 1234, metrics, replace(metrics, psnr_db=22.1), replace(metrics, psnr_db=24.9))
+
+
+@pytest.fixture
+def report():
+    tile = np.zeros((16, 16, 3), np.uint8)
+    picture = Picture('<img src=x onerror="alert(1)">\n.jpg', 4.2, (tile, tile, tile, tile))
+    return Report(
+        measured_on="1,234 photographs of the <test> split",
+        notes=("m has seen <nothing>.",),
+        rows=metric_rows([summary(way) for way in WAYS], "the training photographs"),
+        comparisons=(),
+        headings=("Greyscale", "<Generator>", "Refined", "Photograph"),
+        groups=(PictureGroup("Pictures", "All.", (picture,)),),
+        models=(ModelFacts("Generator", b"png", (("model.width", "<64>"),)),),
+        splits=(Count("train", 900), Count("val", 0), Count("test", 1234)),
+        outliers=OutlierCounts((Count("low_resolution", 12), Count("blurry", 3)), 14),
+    )
+
+
+def with_psnr(report, name, psnr_db):
+    rows = [
+        replace(row, summary=summary(row.summary.way, psnr_db=psnr_db)) if row.summary.way.name == name else row
+        for row in report.rows
+    ]
+    return replace(report, rows=tuple(rows))
+
+
+def test_markup_in_names_is_shown_and_not_obeyed(report):
+    html = render_report(report)
+    assert "<img src=x" not in html
+    assert "&lt;img src=x onerror=&#34;alert(1)&#34;&gt;\\n.jpg" in html
+    assert "&lt;64&gt;" in html
+
+
+def test_nothing_is_loaded_from_anywhere(report):
+    html = render_report(report)
+    assert re.findall(r'(?:src|href)="(?!data:image/)', html) == []
+    assert "url(" not in html
+    assert "@import" not in html
+    assert "default-src 'none'" in html
+    assert "http:" not in html
+    assert "https:" not in html
+
+
+def test_numbers_are_shown_beside_their_controls(report):
+    html = render_report(report)
+    assert html.count('<th scope="row">') == len(WAYS) + 1
+    for shown in ("23.46", "0.912", "8.76", "11.60", "2.07", "27.90", "20.0", "40.0", "1,234", "low resolution"):
+        assert shown in html
+    table = html.split("<table>")[1].split("</table>")[0]
+    assert table.count("22.10") == table.count("24.90") == len(WAYS)
+    assert "LPIPS" not in table
+    assert "14 images were rejected" in html
+
+
+def test_without_cleaning_no_outliers_are_shown(report):
+    assert "Outliers" not in render_report(replace(report, outliers=OutlierCounts((), 0)))
+
+
+def test_what_was_measured_on_and_what_is_known_of_it_is_said(report):
+    html = render_report(report)
+    assert "1,234 photographs of the &lt;test&gt; split" in html
+    assert "m has seen &lt;nothing&gt;." in html
+    assert "&lt;Generator&gt;" in html
+
+
+def test_without_shards_there_is_no_data_to_show_and_without_a_curve_none(report):
+    bare = replace(report, splits=(), outliers=OutlierCounts((), 0), models=(ModelFacts("Generator", None, ()),))
+    html = render_report(bare)
+    assert "Photographs in each split" not in html
+    assert 'class="curve"' not in html
+
+
+def test_metrics_that_were_measured_have_a_column(report):
+    rows = [replace(row, summary=summary(row.summary.way, lpips=0.1234, kid=0.0056)) for row in report.rows]
+    table = render_report(replace(report, rows=tuple(rows))).split("<table>")[1].split("</table>")[0]
+    assert "0.123" in table
+    assert "5.60" in table
+    assert "FID" not in table
+
+
+def test_a_comparison_names_the_better_model(report):
+    difference = Difference(
+        metric="delta_e_2000", first=9.0, second=8.0, difference=-1.0, low=-1.5, high=-0.4, better="<b>"
+    )
+    compared = Comparison(Way("a", "refined", "model"), Way("<b>", "refined", "model"), (difference,))
+    html = render_report(replace(report, comparisons=(compared,)))
+    for shown in ("-1.00", "-1.50", "-0.40", "&lt;b&gt;"):
+        assert shown in html
+    assert "<td><b>" not in html
+
+
+def test_models_are_named_where_there_are_several_or_where_they_are_controls():
+    ways = [
+        Way("a", "refined", "model"),
+        Way("b", "refined", "model"),
+        Way("l1", "generator", "control"),
+        Way("l1", "saturated", "control"),
+    ]
+    titles = [row.title for row in metric_rows([summary(way) for way in ways], "these photographs")]
+    assert titles == ["a: generator and refiner", "b: generator and refiner", "l1", "l1: saturation × 1.5"]
+    alone = metric_rows([summary(way) for way in WAYS], "these photographs")
+    assert [row.title for row in alone][2:4] == ["Generator", "Generator and refiner"]
+    assert "these photographs" in alone[1].explanation
+
+
+def test_the_verdict_tells_worse_from_better(report):
+    assert verdict(with_psnr(report, "grey", 21.456)).startswith("The model is 2.0 dB above grey and 0.0 dB above")
+    assert "4.5 dB below one mean tint" in verdict(with_psnr(report, "mean_ab", 27.956))
+    assert "50% of the photographs' colourfulness" in verdict(report)
+
+
+def test_worst_median_and_best_are_in_order():
+    errors = [5.0, 1.0, 9.0, 3.0, 7.0, 2.0, 8.0]
+    worst, median, best = worst_median_best(errors, 2)
+    assert [errors[i] for i in worst] == [9.0, 8.0]
+    assert [errors[i] for i in median] == [7.0, 5.0]
+    assert [errors[i] for i in best] == [2.0, 1.0]
+    assert worst_median_best(errors, 3)[1] == [4, 0, 3]
+
+
+def test_few_images_are_worst_median_and_best_at_once():
+    assert worst_median_best([2.0], 3) == ([0], [0], [0])
+    assert worst_median_best([1.0, 2.0], 3) == ([1, 0], [1, 0], [1, 0])
+
+
+def test_equal_errors_are_taken_by_position():
+    assert worst_median_best([1.0] * 5, 1) == ([0], [2], [4])
+
+
+@pytest.mark.parametrize(("rows", "count"), [(1, 1), (1, 12), (5, 12), (12, 5), (1000, 12), (7, 2)])
+def test_spaced_rows_reach_from_the_first_to_the_last(rows, count):
+    chosen = spaced_rows(rows, count)
+    assert len(chosen) == len(set(chosen)) == min(rows, count)
+    assert chosen[0] == 0
+    assert min(rows, count) == 1 or chosen[-1] == rows - 1
+    assert min(rows, count) < 3 or np.ptp(np.diff(chosen)) <= 1

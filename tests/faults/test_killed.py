@@ -1,0 +1,166 @@
+"""Real runs of the command line, killed with SIGKILL in the middle of their work, then run again."""
+
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from recolor.demo import make_demo_images
+from recolor.pipeline.workspace import Workspace
+
+TINY = {
+    "execution.part_images": 6,
+    "execution.workers": 2,
+    "shard.size_px": 64,
+    "shard.max_shard_images": 16,
+    "low_resolution.min_side_px": 64,
+    "select.val_fraction": 0.2,
+    "select.test_fraction": 0.2,
+    "generator.model.encoder_weights": "none",
+    "generator.model.encoder_depth": 1,
+    "generator.model.width": 8,
+    "generator.model.blocks": 1,
+    "refiner.model.encoder_weights": "none",
+    "refiner.model.width": 8,
+    "refiner.model.blocks": 1,
+    **{
+        f"{model}.train.{name}": value
+        for model in ("generator", "refiner")
+        for name, value in {
+            "steps": 12,
+            "batch_images": 4,
+            "warmup_steps": 2,
+            "checkpoint_steps": 2,
+            "validate_steps": 4,
+            "crop_px": 64,
+            "device": "cpu",
+        }.items()
+    },
+}
+MOMENTS = range(5)
+
+
+def command(verb, images, root):
+    words = [word for key, value in TINY.items() for word in ("--set", f"{key}={value}")]
+    places = ["--images", str(images), "--workspace", str(root)]
+    return [sys.executable, "-m", "recolor.cli.main", *verb.split(), *places, *words]
+
+
+def run(verb, images, root):
+    process = subprocess.run(command(verb, images, root), capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stderr
+    return process.stdout
+
+
+def kill_when(ready, verb, images, root, delay_s):
+    """Starts the verb, waits until `ready()`, then a little longer, and kills it. False if it had ended by then."""
+    process = subprocess.Popen(command(verb, images, root), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while process.poll() is None and not ready():
+        time.sleep(0.001)
+    time.sleep(delay_s)
+    os.kill(process.pid, signal.SIGKILL)
+    return process.wait() == -signal.SIGKILL
+
+
+def content(root, *patterns):
+    """Bytes of all finished outputs; records carry times and are left out, checkpoints are not outputs."""
+    files = sorted(path for pattern in patterns for path in (root).glob(pattern) if path.is_file())
+    return {
+        path.relative_to(root).as_posix(): path.read_bytes()
+        for path in files
+        if not path.name.endswith(".record.json") and "checkpoints" not in path.parts
+    }
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("killed") / "images"
+    make_demo_images(folder, landscapes=48)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory, images):
+    """A workspace after every stage, and copies of it as it was before each."""
+    root = tmp_path_factory.mktemp("undisturbed")
+    for verb in ("index", "measure", "detect", "select", "shard", "train generator", "train refiner"):
+        before = root / f"before {verb}"
+        (root / "now").mkdir(exist_ok=True)
+        shutil.copytree(root / "now", before, symlinks=True)
+        run(verb, images, root / "now")
+    return root
+
+
+def records(folder):
+    return len(list(folder.glob("*.record.json"))) if folder.is_dir() else 0
+
+
+def workspace_before(verb, undisturbed, tmp_path):
+    root = tmp_path / "workspace"
+    shutil.copytree(undisturbed / f"before {verb}", root)
+    return Workspace(root)
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_measure_killed_at_a_random_moment_goes_on_to_the_same_bytes(undisturbed, images, tmp_path, moment):
+    workspace = workspace_before("measure", undisturbed, tmp_path)
+    chance = random.Random(f"measure {moment}")
+    parts = chance.randrange(1, 8)
+    killed = kill_when(
+        lambda: records(workspace.measured_parts) >= parts, "measure", images, workspace.root, chance.uniform(0, 0.05)
+    )
+    assert killed
+    finished = records(workspace.measured_parts)
+    said = run("measure", images, workspace.root)
+    built = int(re.search(r"(\d+) built", said)[1])
+    total = records(undisturbed / "now" / "manifests" / "parts")
+    assert built == total - finished + 1, said  # the missing parts and the merge
+    assert content(workspace.root, "manifests/*.parquet") == content(
+        undisturbed / "before detect", "manifests/*.parquet"
+    )
+    assert list(workspace.staging.iterdir()) == []
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_shard_killed_at_a_random_moment_goes_on_to_the_same_bytes(undisturbed, images, tmp_path, moment):
+    workspace = workspace_before("shard", undisturbed, tmp_path)
+    chance = random.Random(f"shard {moment}")
+    total = records(undisturbed / "now" / "data" / "shards") - 1
+    parts = chance.randrange(1, total // 2)
+    killed = kill_when(
+        lambda: records(workspace.shards) >= parts, "shard", images, workspace.root, chance.uniform(0, 0.002)
+    )
+    assert killed
+    finished = records(workspace.shards)
+    said = run("shard", images, workspace.root)
+    assert f"{total - finished + 1} built" in said
+    assert content(workspace.root, "data/shards/*") == content(undisturbed / "now", "data/shards/*")
+    assert list(workspace.staging.iterdir()) == []
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("model", ["generator", "refiner"])
+def test_training_killed_at_a_random_moment_goes_on_to_the_same_bytes(undisturbed, images, tmp_path, model, moment):
+    workspace = workspace_before(f"train {model}", undisturbed, tmp_path)
+    chance = random.Random(f"{model} {moment}")
+    checkpoints = workspace.models / model / "checkpoints"
+    killed = kill_when(
+        lambda: checkpoints.is_dir() and any(path.is_file() for path in checkpoints.rglob("*")),
+        f"train {model}",
+        images,
+        workspace.root,
+        chance.uniform(0, 0.4),
+    )
+    assert killed
+    run(f"train {model}", images, workspace.root)
+    pattern = f"data/models/{model}/*"
+    expected = content(undisturbed / "now", pattern)
+    assert {Path(name).name for name in expected} >= {"model.safetensors", "config.json", "metrics.parquet"}
+    assert content(workspace.root, pattern) == expected

@@ -1,0 +1,18 @@
+import numpy as np
+from skimage import data
+
+from recolor.colorize import Colorizer
+from recolor.models.pretrained import models_folder
+
+
+def test_the_models_in_the_box_are_small_and_explained():
+    files = [path for path in models_folder().rglob("*") if path.suffix in (".safetensors", ".json", ".md")]
+    assert {path.name for path in files} == {"config.json", "model.safetensors", "MODEL_CARD.md"}
+    assert sum(path.stat().st_size for path in files) <= 25e6
+
+
+def test_the_models_in_the_box_colour_a_photograph():
+    rgb = data.rocket()
+    coloured = Colorizer.from_pretrained("cpu").colorize_rgb(rgb).astype(np.int16)
+    assert coloured.shape == rgb.shape
+    assert np.abs(coloured[..., 0] - coloured[..., 2]).mean() > 2

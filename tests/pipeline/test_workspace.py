@@ -1,0 +1,108 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from recolor.errors import ConfigError, InputError, StorageError, WorkspaceBusyError
+from recolor.pipeline.workspace import Workspace, locked, open_workspace, remember_images, remembered_images
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from recolor.pipeline.workspace import locked, open_workspace
+with locked(open_workspace(Path(sys.argv[1]))):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def holder(workspace):
+    process = subprocess.Popen([sys.executable, "-c", HOLD, str(workspace.root)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "held\n"
+    yield process
+    process.kill()
+    process.wait()
+    process.stdout.close()
+
+
+def test_a_second_process_is_told_which_one_holds_the_workspace(workspace, holder):
+    with pytest.raises(WorkspaceBusyError, match=rf"process {holder.pid}"), locked(workspace):
+        pass
+
+
+def test_a_killed_holder_frees_the_workspace_and_its_staging_is_swept(workspace, holder):
+    (workspace.staging / "half").mkdir()
+    holder.kill()
+    holder.wait()
+    with locked(workspace):
+        assert list(workspace.staging.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", [".recolor/.holder.1.tmp", ".recolor/.images.1.tmp", ".recolor.toml.1.tmp"])
+def test_a_name_half_written_by_a_killed_run_is_swept(workspace, name):
+    (workspace.root / name).write_text("process 1")
+    with locked(workspace):
+        assert not (workspace.root / name).exists()
+
+
+def test_the_same_process_may_hold_a_workspace_twice(workspace):
+    with locked(workspace):
+        (workspace.staging / "mine").mkdir()
+        with locked(workspace):
+            assert (workspace.staging / "mine").exists()
+        assert subprocess.run(
+            [sys.executable, "-c", HOLD, str(workspace.root)], capture_output=True, check=False
+        ).returncode
+    with locked(workspace):
+        pass
+
+
+def test_a_workspace_that_is_a_file_is_refused(tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(InputError, match="must be a folder"):
+        open_workspace(tmp_path / "file")
+
+
+@pytest.mark.skipif(not Path("/proc/sys").is_dir(), reason="needs a folder that even root cannot write to")
+def test_a_workspace_that_cannot_be_made_is_refused():
+    with pytest.raises(StorageError, match="cannot be made here"):
+        open_workspace(Path("/proc/sys/recolor"))
+
+
+def test_the_image_folder_is_remembered_whatever_its_name(workspace, tmp_path):
+    with pytest.raises(InputError, match="--images"):
+        remembered_images(workspace)
+    odd = tmp_path / os.fsdecode(b"caf\xe9 \n\xc3\xbc")
+    remember_images(workspace, odd)
+    assert remembered_images(Workspace(workspace.root)) == odd
+
+
+@pytest.mark.parametrize("url", ["s3://bucket/space", "gs://bucket/space", "https://example.org/space", "memory://x"])
+def test_a_url_is_refused_before_any_folder_is_made_of_it(url, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=rf"--workspace: .*{url.split(':')[0]}://.*shared file system"):
+        open_workspace(Path(url))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("option", ["--images", "--workspace"])
+def test_every_verb_refuses_a_url_as_a_setting_that_is_not_allowed(option, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "recolor.cli.main", "clean", option, "s3://bucket/photographs"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert option in done.stderr
+    assert "shared file system" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_names_with_a_colon_that_are_no_urls_are_folders(tmp_path):
+    assert open_workspace(tmp_path / "12:30" / "c:").root == tmp_path / "12:30" / "c:"

@@ -1,0 +1,269 @@
+"""The stages one after the other, on real files: what is redone after a change, and what they withstand."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from recolor.config.loading import load_config
+from recolor.demo import make_demo_images, render_landscape
+from recolor.errors import ConfigError, InputError, MissingStageError, WeightsError
+from recolor.manifests.pandas import read_manifest
+from recolor.stages import CLEANING, STAGES, check_can_train, run_stages
+
+TRAINING = {
+    "steps": 4,
+    "batch_images": 8,
+    "warmup_steps": 1,
+    "checkpoint_steps": 2,
+    "validate_steps": 2,
+    "crop_px": 64,
+    "device": "cpu",
+}
+MODEL = {"model.encoder_weights": "none", "model.width": 8, "model.blocks": 1}
+SMALL = [
+    "execution.part_images=16",
+    "select.val_fraction=0.2",
+    "select.test_fraction=0.2",
+    "shard.size_px=64",
+    "shard.max_shard_images=16",
+    "generator.model.encoder_depth=1",
+    "evaluate.pictures=2",
+    "evaluate.device=cpu",
+    *(
+        f"{model}.{name}={value}"
+        for model in ("generator", "refiner")
+        for name, value in {**MODEL, **{f"train.{name}": value for name, value in TRAINING.items()}}.items()
+    ),
+]
+
+
+def settings(*words):
+    return load_config("demo", None, [*SMALL, *words])
+
+
+def run(stages, workspace, images, *words):
+    """What each stage did, by name."""
+    chosen = {name: STAGES[name] for name in stages}
+    return dict(zip(chosen, run_stages(chosen, workspace, images, settings(*words)), strict=True))
+
+
+@pytest.fixture(scope="module")
+def demo_images(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pipeline") / "images"
+    make_demo_images(folder, landscapes=24, each=1, photographs=False)
+    return folder
+
+
+@pytest.fixture
+def images(demo_images, tmp_path):
+    return Path(shutil.copytree(demo_images, tmp_path / "images"))
+
+
+def landscape(path, seed):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(render_landscape(seed, 320, 256)).save(path, quality=92)
+    return path
+
+
+def measured(outcomes):
+    return outcomes["measure"].counts["measured"]
+
+
+def test_a_second_run_does_nothing(images, workspace):
+    first = run(STAGES, workspace, images)
+    assert all(outcome.built for outcome in first.values())
+    before = {path: path.stat().st_mtime_ns for path in workspace.root.rglob("*") if path.is_file()}
+    second = run(STAGES, workspace, images)
+    assert [name for name, outcome in second.items() if not outcome.current] == []
+    assert {path: path.stat().st_mtime_ns for path in workspace.root.rglob("*") if path.is_file()} == before
+
+
+def test_another_threshold_measures_nothing_and_judges_one_issue_again(images, workspace):
+    run(CLEANING, workspace, images)
+    outcomes = run(CLEANING, workspace, images, "blurry.threshold=0.9")
+    assert outcomes["index"].current
+    assert outcomes["measure"].current
+    assert measured(outcomes) == 0
+    assert outcomes["detect"].built == 1
+    assert outcomes["select"].built == 1
+
+
+def test_another_training_option_writes_no_shard(images, workspace):
+    stages = [*CLEANING, "shard", "train-generator"]
+    run(stages, workspace, images)
+    outcomes = run(stages, workspace, images, "generator.train.lr=0.0005")
+    assert [name for name, outcome in outcomes.items() if outcome.built] == ["train-generator"]
+
+
+def test_a_refiner_option_trains_no_generator(images, workspace):
+    stages = [*CLEANING, "shard", "train-generator", "train-refiner"]
+    run(stages, workspace, images)
+    outcomes = run(stages, workspace, images, "refiner.train.lr=0.0005")
+    assert [name for name, outcome in outcomes.items() if outcome.built] == ["train-refiner"]
+
+
+def test_three_new_images_measure_three_and_a_removed_one_drops_its_row(images, workspace):
+    total = run(CLEANING, workspace, images)["measure"].counts["images"]
+    new = [landscape(images / f"new {seed}.jpg", seed) for seed in (901, 902, 903)]
+    outcomes = run(CLEANING, workspace, images)
+    assert measured(outcomes) == 3
+    assert outcomes["measure"].counts["images"] == total + 3
+    new[1].unlink()
+    outcomes = run(CLEANING, workspace, images)
+    assert measured(outcomes) == 0
+    paths = set(read_manifest(workspace.manifest("measurements"))["path"])
+    assert len(paths) == total + 2
+    assert "new 902.jpg" not in paths
+
+
+def test_touching_a_file_measures_that_file_again(images, workspace):
+    run(CLEANING, workspace, images)
+    before = read_manifest(workspace.manifest("measurements"))
+    os.utime(images / before["path"][3], ns=(7, 7))
+    assert measured(run(CLEANING, workspace, images)) == 1
+    after = read_manifest(workspace.manifest("measurements"))
+    assert after["mtime_ns"][3] == 7
+    assert after.drop(columns="mtime_ns").equals(before.drop(columns="mtime_ns"))
+
+
+@pytest.mark.parametrize("harm", ["delete", "cut", "overwrite"])
+@pytest.mark.parametrize(
+    "victim",
+    [
+        "manifests/index.parquet",
+        "manifests/measurements.parquet",
+        "manifests/blurry.parquet",
+        "manifests/clean.parquet",
+        "manifests/outliers.parquet",
+        "data/shards/index.parquet",
+        "data/shards/shard-*.npy",
+        "manifests/parts/*.parquet",
+    ],
+)
+def test_a_deleted_or_damaged_output_is_rebuilt_alone(images, workspace, victim, harm):
+    stages = [*CLEANING, "shard"]
+    run(stages, workspace, images)
+    path = sorted(workspace.root.glob(victim))[0]
+    others = {other: other.stat().st_mtime_ns for other in workspace.root.rglob("*.npy") if other != path}
+    data = path.read_bytes()
+    match harm:
+        case "delete":
+            path.unlink()
+        case "cut":
+            path.write_bytes(data[: len(data) // 2])
+        case "overwrite":
+            path.write_bytes(bytes(len(data)))
+    outcomes = run(stages, workspace, images)
+    assert path.read_bytes() == data
+    assert sum(outcome.built for outcome in outcomes.values()) == 1
+    assert measured(outcomes) <= 16, "no more than the damaged part is measured again"
+    assert {other: other.stat().st_mtime_ns for other in others} == others
+
+
+def test_a_folder_of_corrupt_images_says_so(tmp_path, workspace):
+    rng = np.random.default_rng(5)
+    for number in range(8):
+        path = tmp_path / "images" / f"{number}.jpg"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(rng.bytes(500 * number))
+    with pytest.raises(InputError, match=r"(?s)corrupt.*8"):
+        run(CLEANING, workspace, tmp_path / "images")
+    reasons = read_manifest(workspace.manifest("measurements"))["reason"]
+    assert reasons[0] == "empty"
+    assert set(reasons[1:]) == {"not_an_image"}
+    assert len(read_manifest(workspace.manifest("corrupt"))) == 8
+
+
+def test_fewer_images_than_a_batch_still_train(tmp_path, workspace):
+    for seed in range(7):
+        landscape(tmp_path / "images" / f"{seed}.jpg", seed)
+    words = ["generator.train.batch_images=32", "skewed.enabled=false", "blurry.enabled=false"]
+    outcomes = run(STAGES, workspace, tmp_path / "images", *words, "evaluate.split=val")
+    assert outcomes["select"].counts["kept"] == 7
+    assert outcomes["train-generator"].counts["images"] < 8
+    assert (workspace.evaluation / "report.html").is_file()
+
+
+def test_an_empty_split_is_refused_before_the_training(tmp_path, workspace):
+    for seed in range(3):
+        landscape(tmp_path / "images" / f"{seed}.jpg", seed)
+    words = ["skewed.enabled=false", "blurry.enabled=false", "select.test_fraction=0.0001"]
+    with pytest.raises(InputError, match=r"none of the kept images is in the split 'test'.*select.test_fraction"):
+        run(STAGES, workspace, tmp_path / "images", *words)
+    assert not (workspace.models / "generator").exists()
+
+
+def test_models_of_other_shards_are_not_evaluated(images, workspace):
+    stages = [*CLEANING, "shard", "train-generator", "train-refiner"]
+    run(stages, workspace, images)
+    run(["select", "shard"], workspace, images, "select.seed=1")
+    with pytest.raises(
+        MissingStageError, match=r"not trained with the present shards. Run `recolor train generator` first"
+    ):
+        run(["evaluate"], workspace, images, "select.seed=1")
+
+
+def test_odd_names_go_through_to_the_shards(tmp_path, workspace):
+    names = ["with space.jpg", "日本 🌄/ünï.jpg", "new\nline.jpg", "<b>&amp;.jpg", "'\";--.jpg", "-x.jpg", "%2e%2e.jpg"]
+    for seed, name in enumerate(names):
+        landscape(tmp_path / "images" / name, seed)
+    words = ["skewed.enabled=false", "blurry.enabled=false"]
+    run([*CLEANING, "shard"], workspace, tmp_path / "images", *words)
+    assert sorted(read_manifest(workspace.manifest("clean"))["path"]) == sorted(names)
+    assert sorted(read_manifest(workspace.shards / "index.parquet")["path"]) == sorted(names)
+
+
+def test_a_name_that_is_not_utf8_gets_a_reason_and_stops_nothing(tmp_path, workspace):
+    for seed in range(4):
+        landscape(tmp_path / "images" / f"{seed}.jpg", seed)
+    shutil.copy(tmp_path / "images" / "0.jpg", tmp_path / "images" / os.fsdecode(b"caf\xe9.jpg"))
+    run(CLEANING, workspace, tmp_path / "images", "skewed.enabled=false")
+    corrupt = read_manifest(workspace.manifest("corrupt")).set_index("path")
+    assert corrupt.index.tolist() == ["caf\\xe9.jpg"]
+
+
+def test_a_second_run_on_one_workspace_says_that_it_is_busy(images, workspace):
+    code = (
+        "import sys, time; from pathlib import Path; from recolor.pipeline.workspace import locked, open_workspace\n"
+        "with locked(open_workspace(Path(sys.argv[1]))):\n    print('held', flush=True); time.sleep(60)"
+    )
+    holder = subprocess.Popen([sys.executable, "-c", code, str(workspace.root)], stdout=subprocess.PIPE, text=True)
+    try:
+        assert holder.stdout.readline() == "held\n"
+        command = [sys.executable, "-m", "recolor.cli.main", "clean", "--images", str(images), "--workspace"]
+        second = subprocess.run([*command, str(workspace.root)], capture_output=True, text=True, check=False)
+    finally:
+        holder.kill()
+        holder.wait()
+        holder.stdout.close()
+    assert second.returncode == 1
+    assert f"another run holds this workspace (process {holder.pid}" in second.stderr
+    assert not workspace.manifest("index").exists()
+
+
+def test_a_cuda_device_that_is_not_there_is_refused_before_any_work(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ConfigError, match="no CUDA device"):
+        check_can_train(STAGES, settings("generator.train.device=cuda"))
+    check_can_train(CLEANING, settings("generator.train.device=cuda"))
+
+
+@pytest.mark.parametrize("model", ["generator", "refiner"])
+def test_a_start_that_is_not_there_is_refused_before_any_work(model, tmp_path):
+    check_can_train(STAGES, settings())
+    started = settings(f"{model}.start_from={tmp_path}")
+    with pytest.raises(WeightsError, match=rf"{model}\.start_from.*there is no"):
+        check_can_train(STAGES, started)
+    check_can_train(CLEANING, started)
+
+
+def test_cleaning_loads_no_torch():
+    code = "import sys, recolor.stages; print('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout == b"False\n"

@@ -1,0 +1,94 @@
+from dataclasses import replace
+
+import pytest
+import torch
+
+from recolor.config.settings import RefinerModelConfig
+from recolor.models.files import load_refiner
+from recolor.models.refiner import Refiner
+from recolor.training import train_generator, train_refiner
+from recolor.training.discriminator import Contest, Critic, critic_loss, deceit_loss
+
+
+@pytest.fixture
+def contest():
+    torch.manual_seed(2)
+    return Contest(Refiner(RefinerModelConfig(encoder_weights="none", width=8, blocks=1)), width=8)
+
+
+def batch(count=2, side=64):
+    torch.manual_seed(5)
+    return (
+        torch.rand(count, 1, side, side) * 100,
+        torch.randn(count, 2, side // 4, side // 4),
+        torch.randn(count, 2, side, side),
+    )
+
+
+def test_the_refiner_learns_from_its_deceit_alone_and_the_critic_from_its_judgements_alone(contest):
+    judged = contest(*batch())
+    deceit_loss(judged.own).backward()
+    assert all(parameter.grad is None for parameter in contest.critic.parameters())
+    assert contest.refiner.head.weight.grad.abs().max() > 0
+    contest.zero_grad()
+    judged = contest(*batch())
+    critic_loss(judged.photographs, judged.colourings).backward()
+    assert all(parameter.grad is None for parameter in contest.refiner.parameters())
+    assert all(parameter.grad.abs().max() > 0 for parameter in contest.critic.parameters())
+
+
+def test_the_same_colouring_is_judged_alike_by_both(contest):
+    judged = contest(*batch())
+    torch.testing.assert_close(judged.own, judged.colourings)
+    assert judged.own.shape == (2, 1, 7, 7)
+
+
+def test_a_score_depends_on_46_by_46_pixels():
+    critic = Critic(8)
+    for module in critic.modules():  # normalisation sees the whole image; the patch is that of the convolutions
+        if isinstance(module, torch.nn.Sequential):
+            for at, layer in enumerate(module):
+                if isinstance(layer, torch.nn.GroupNorm):
+                    module[at] = torch.nn.Identity()
+    L, ab = torch.zeros(1, 1, 128, 128), torch.randn(1, 2, 128, 128, requires_grad=True)
+    critic(L, ab)[0, 0, 7, 7].backward()
+    rows = ab.grad.abs().sum((0, 1, 3)).nonzero()
+    assert int(rows.max() - rows.min()) + 1 == 46
+
+
+def test_the_hinge_is_2_for_one_who_knows_nothing_and_0_for_one_who_is_sure():
+    nothing = torch.zeros(1, 1, 3, 3)
+    assert critic_loss(nothing, nothing) == 2
+    assert critic_loss(nothing + 1, nothing - 1) == 0
+    assert deceit_loss(nothing + 3) == -3
+
+
+def test_a_critic_learns_to_tell_colour_from_none():
+    torch.manual_seed(1)
+    critic = Critic(8)
+    optimizer = torch.optim.Adam(critic.parameters(), lr=3e-3)
+    L, _, ab = batch(4)
+    for _ in range(40):
+        loss = critic_loss(critic(L, 40 * ab), critic(L, 0 * ab))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert loss < 0.2
+
+
+def test_a_short_adversarial_training_at_the_end_leaves_a_refiner_alone(make_shards, tiny, tmp_path):
+    workspace = make_shards()
+    train_generator(workspace, tiny)
+    train_refiner(workspace, tiny)
+    start = load_refiner(workspace.models / "refiner").model.state_dict()
+    (workspace.models / "refiner").rename(tmp_path / "refiner")
+    config = replace(tiny, refiner=replace(tiny.refiner, adversarial_weight=0.1, start_from=str(tmp_path)))
+    assert train_refiner(workspace, config).built
+    end = load_refiner(workspace.models / "refiner").model.state_dict()
+    assert start.keys() == end.keys()
+    assert any(not torch.equal(start[name], end[name]) for name in start)
+    first = (workspace.models / "refiner" / "model.safetensors").read_bytes()
+    assert train_refiner(workspace, config).current
+    (workspace.models / "refiner").rename(tmp_path / "once")
+    assert train_refiner(workspace, config).built
+    assert (workspace.models / "refiner" / "model.safetensors").read_bytes() == first

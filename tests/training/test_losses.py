@@ -1,0 +1,80 @@
+import pytest
+import torch
+from torch.nn import functional
+
+from recolor.models.ab_bins import AbBins, class_weights
+from recolor.training.losses import distribution_loss, refinement_loss, regression_loss
+
+
+@pytest.fixture(scope="module")
+def bins():
+    return AbBins()
+
+
+def _dense_target(bins, ab):
+    """The definition, bin by bin: a Gaussian over the 5 nearest centres."""
+    squared = (ab[:, None] - bins.centres[None]).square().sum(-1)
+    fifth = squared.sort(dim=1).values[:, 4:5]
+    gaussian = torch.where(squared <= fifth, torch.exp(-squared / 50), 0)
+    return gaussian / gaussian.sum(1, keepdim=True), squared.argmin(1)
+
+
+def test_the_distribution_loss_is_the_weighted_cross_entropy_of_a_dense_target(bins):
+    rng = torch.Generator().manual_seed(13)
+    ab = torch.rand(2, 2, 5, 4, generator=rng) * 60 - 30
+    logits = torch.randn(2, bins.count, 5, 4, generator=rng)
+    weights = class_weights(torch.rand(bins.count, generator=rng, dtype=torch.float64).softmax(0), 0.5)
+    target, nearest = _dense_target(bins, ab.permute(0, 2, 3, 1).reshape(-1, 2))
+    log_p = functional.log_softmax(logits.permute(0, 2, 3, 1).reshape(-1, bins.count), dim=1)
+    expected = (weights[nearest] * -(target * log_p).sum(1)).mean()
+    torch.testing.assert_close(distribution_loss(logits, ab, bins, weights), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_the_best_logits_are_those_of_the_target(bins):
+    ab = torch.tensor([17.0, 13.5]).view(1, 2, 1, 1).expand(1, 2, 2, 2)  # no two centres equally far
+    target, _ = _dense_target(bins, ab.permute(0, 2, 3, 1).reshape(-1, 2))
+    best = target.clamp(min=1e-9).log().T.reshape(1, bins.count, 2, 2)
+    ones = torch.ones(bins.count)
+    entropy = -(target * target.clamp(min=1e-9).log()).sum(1).mean()
+    assert distribution_loss(best, ab, bins, ones).item() == pytest.approx(entropy.item(), abs=1e-4)
+    assert distribution_loss(torch.zeros_like(best), ab, bins, ones) > entropy
+
+
+def test_losses_on_ab_are_in_units_of_110():
+    truth = torch.zeros(1, 2, 4, 4)
+    assert refinement_loss(truth + 11, truth).item() == pytest.approx(0.1)
+    assert regression_loss(truth + 11, truth).item() == pytest.approx(0.1 - 2.5 / 110)
+    assert regression_loss(truth + 1, truth).item() == pytest.approx(0.5 * (1 / 110) ** 2 / (5 / 110))
+
+
+def test_losses_of_bfloat16_predictions_are_float32(bins):
+    ab = torch.zeros(1, 2, 2, 2)
+    logits = torch.zeros(1, bins.count, 2, 2, dtype=torch.bfloat16)
+    assert distribution_loss(logits, ab, bins, torch.ones(bins.count)).dtype == torch.float32
+    assert refinement_loss(ab.bfloat16(), ab).dtype == torch.float32
+
+
+@pytest.mark.parametrize("loss", ["distribution", "regression", "refinement", "annealed mean"])
+def test_losses_and_colour_under_autocast_are_to_the_bit_what_they_are_without(bins, loss):
+    rng = torch.Generator().manual_seed(18)
+    ab = torch.rand(2, 2, 6, 8, generator=rng) * 120 - 60
+    logits = torch.randn(2, bins.count, 6, 8, generator=rng) * 4
+    weights = class_weights(torch.rand(bins.count, generator=rng, dtype=torch.float64).softmax(0), 0.5)
+    predicted = torch.rand(2, 2, 6, 8, generator=rng) * 120 - 60
+
+    def computed():
+        return {
+            "distribution": lambda: distribution_loss(logits, ab, bins, weights),
+            "regression": lambda: regression_loss(predicted, ab),
+            "refinement": lambda: refinement_loss(predicted, ab),
+            "annealed mean": lambda: bins.annealed_mean(logits, 0.38),
+        }[loss]()
+
+    expected = computed()
+    with torch.autocast("cpu", torch.bfloat16):
+        found = computed()
+        nearest, shares = bins.soft_encode(ab.permute(0, 2, 3, 1))
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, expected, rtol=0, atol=0)
+    assert shares.dtype == torch.float32
+    assert nearest.dtype == torch.int64

@@ -1,0 +1,64 @@
+import random
+from itertools import pairwise
+
+import pytest
+
+from recolor.manifests.pandas import read_manifest
+from recolor.training.metrics import METRICS_SO_FAR, Standing, metrics_table, standing, write_metrics_so_far
+
+
+def _train(count):
+    return [(step, "train", 1.0 / step, 1e-3) for step in range(1, count + 1)]
+
+
+def test_how_validation_stands_is_that_of_a_slow_count():
+    chance = random.Random(17)
+    for _ in range(200):
+        losses = [chance.choice([0.1, 0.2, 0.3, 0.4]) for _ in range(chance.randrange(1, 9))]
+        metrics = [
+            metric for step, loss in enumerate(losses) for metric in ((step, "train", 0, 1), (step, "val", loss, 1))
+        ]
+        best, since = None, 0
+        for step, loss in enumerate(losses):
+            best, since = ((step, "val", loss, 1), 0) if best is None or loss < best[2] else (best, since + 1)
+        assert standing(metrics) == Standing(best, since)
+
+
+def test_before_the_first_validation_there_is_no_best():
+    assert standing(_train(3)) == Standing(None, 0)
+
+
+def test_no_metrics_are_an_empty_table():
+    assert metrics_table([]).num_rows == 0
+
+
+def test_the_file_is_written_again_when_it_has_grown_by_a_hundredth(tmp_path):
+    written, rows, metrics = [], 0, _train(3000)
+    for step in range(10, 3001, 10):
+        now = write_metrics_so_far(tmp_path, metrics[:step], rows)
+        if now != rows:
+            written.append(step)
+        rows = now
+    assert written[:100] == list(range(10, 1001, 10))
+    assert all(1.01 < later / earlier < 1.03 for earlier, later in pairwise(written[100:]))
+    assert len(written) < 190
+    assert [path.name for path in tmp_path.iterdir()] == [METRICS_SO_FAR]
+    assert list(read_manifest(tmp_path / METRICS_SO_FAR)["step"]) == list(range(1, written[-1] + 1))
+
+
+def test_a_file_of_another_training_is_replaced(tmp_path):
+    write_metrics_so_far(tmp_path, _train(500), 0)
+    assert write_metrics_so_far(tmp_path, _train(4), 0) == 4
+    assert len(read_manifest(tmp_path / METRICS_SO_FAR)) == 4
+
+
+def test_one_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch):
+    write_metrics_so_far(tmp_path, _train(4), 0)
+
+    def full(*arguments, **more):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr("recolor.training.metrics.write_manifest", full)
+    with pytest.raises(OSError, match="No space"):
+        write_metrics_so_far(tmp_path, _train(8), 4)
+    assert len(read_manifest(tmp_path / METRICS_SO_FAR)) == 4
