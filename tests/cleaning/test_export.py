@@ -104,7 +104,7 @@ def test_the_photographs_stay_as_they_are(workspace, images, tmp_path):
 def test_a_second_run_writes_nothing(workspace, images, tmp_path, mode, monkeypatch):
     keep(workspace, images, NAMES)
     export_clean(workspace, images, tmp_path / "out", mode)
-    monkeypatch.setattr(recolor.cleaning.export, "make", lambda *_: pytest.fail("written again"))
+    monkeypatch.setattr(recolor.cleaning.export, "_make", lambda *_: pytest.fail("written again"))
     result = export_clean(workspace, images, tmp_path / "out", mode)
     assert (sorted(result.current), result.written, result.removed) == (sorted(NAMES), [], [])
 
@@ -249,7 +249,7 @@ def test_a_folder_that_is_really_among_photographs_behind_a_link_is_refused(work
     (images / "linked").symlink_to(tmp_path / "real")
     keep(workspace, images, [])
     publish_linked(workspace, images)
-    with pytest.raises(InputError, match="inside of the photographs' folder"):
+    with pytest.raises(InputError, match="inside or around the photographs' folder"):
         export_clean(workspace, images, tmp_path / "real" / "out", "link")
 
 
@@ -290,7 +290,7 @@ def test_stopped_half_way_nothing_is_half_written_and_the_next_run_knows_its_own
     workspace, images, tmp_path, mode, monkeypatch
 ):
     keep(workspace, images, NAMES)
-    make, made = recolor.cleaning.export.make, []
+    make, made = recolor.cleaning.export._make, []
 
     def stop_at_the_third(image, mode_, staged):
         if len(made) == 3:
@@ -299,7 +299,7 @@ def test_stopped_half_way_nothing_is_half_written_and_the_next_run_knows_its_own
         made.append(image)
         return make(image, mode_, staged)
 
-    monkeypatch.setattr(recolor.cleaning.export, "make", stop_at_the_third)
+    monkeypatch.setattr(recolor.cleaning.export, "_make", stop_at_the_third)
     with pytest.raises(KeyboardInterrupt):
         export_clean(workspace, images, tmp_path / "out", mode)
     monkeypatch.undo()
@@ -317,7 +317,7 @@ def test_a_full_disk_is_a_storage_error(workspace, images, tmp_path, monkeypatch
     def fail(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(recolor.cleaning.export, "make", fail)
+    monkeypatch.setattr(recolor.cleaning.export, "_make", fail)
     with pytest.raises(StorageError, match="Free some space"):
         export_clean(workspace, images, tmp_path / "out", "copy")
 
@@ -358,7 +358,7 @@ def test_the_command_names_problems_and_ends_with_1(workspace, images, tmp_path)
     keep(workspace, images, NAMES)
     remember_images(workspace, images)
     os.utime(images / NAMES[4], ns=(0, 1))
-    arguments = ["export-clean", "--workspace", str(workspace.root), "--link", str(tmp_path / "out")]
+    arguments = ["export", "images", "--workspace", str(workspace.root), "--link", str(tmp_path / "out")]
     result = CliRunner().invoke(cli, arguments)
     assert result.exit_code == 1
     assert "5 written, 0 there already, 0 removed, 1 not exported" in result.stdout
@@ -373,7 +373,7 @@ def test_the_command_names_problems_and_ends_with_1(workspace, images, tmp_path)
 
 def test_the_command_wants_to_know_whether_links_or_copies(workspace, images, tmp_path):
     keep(workspace, images, NAMES)
-    result = CliRunner().invoke(cli, ["export-clean", "--workspace", str(workspace.root), str(tmp_path / "out")])
+    result = CliRunner().invoke(cli, ["export", "images", "--workspace", str(workspace.root), str(tmp_path / "out")])
     assert result.exit_code == 2
     assert "--link or --copy" in result.stderr
     assert not (tmp_path / "out").exists()
