@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from recolor.cleaning.detect import ISSUES, LONGEST_FIRST, count_singly, detect_issue
+from recolor.cleaning.detect import ISSUES, LONGEST_FIRST, count_outliers, detect_issue
 from recolor.cleaning.index import index_images
 from recolor.cleaning.measure import MeasurePart, measure_part, measuring, merge_measurements, part_rows, plan_measure
 from recolor.cleaning.select import select
@@ -50,7 +50,7 @@ def tally(workspace: Workspace, config: Config) -> Callable[[MeasurePart], str]:
     counts: Counter[str] = Counter()
 
     def tell(part: MeasurePart) -> str:
-        counts.update(count_singly(part_rows(workspace, part, config), config))
+        counts.update(count_outliers(part_rows(workspace, part, config), config))
         return ", ".join(f"{count:,} {issue}" for issue, count in counts.items() if count)
 
     return tell
@@ -181,7 +181,7 @@ def check_can_evaluate(workspace: Workspace, config: Config) -> None:
         MissingStageError: There are no shards yet.
     """
     split = config.evaluate.split
-    if not require_record(workspace.shards / "index.parquet", "shard").counts[split]:
+    if not require_record(workspace.shards / "index.parquet", "shards build").counts[split]:
         raise InputError(
             f"{workspace.root}: none of the kept images is in the split {split!r}, so the models could not be"
             f" evaluated. Raise select.{split}_fraction, change select.seed, or evaluate another split."

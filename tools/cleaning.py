@@ -120,7 +120,7 @@ def score(planted: list[Planted], table: pa.Table) -> pd.DataFrame:
 
 
 def _corrupt_rows(planted: list[Planted], table: pa.Table) -> Iterator[dict[str, object]]:
-    found = set(DETECTORS["corrupt"](table, Config().corrupt)["path"].to_pylist())
+    found = set(DETECTORS["corrupt"].detect(table, Config().corrupt)["path"].to_pylist())
     yield from _recall_rows("corrupt", [file for file in planted if file.issue == "corrupt"], found)
     clean = [file for file in planted if file.issue != "corrupt"]
     yield _alarm_row("corrupt", "all others", clean, found)
@@ -141,7 +141,7 @@ def _alarm_row(issue: str, kind: str, files: list[Planted], found: set[str]) -> 
 def _duplicate_rows(planted: list[Planted], table: pa.Table) -> Iterator[dict[str, object]]:
     """Pairs of the photograph and its copy, a row a kind; then all pairs of all groups."""
     files = [file for file in planted if file.issue == "duplicate" or file.kind == "original"]
-    outliers = DETECTORS["duplicate"](_rows_of(table, files), Config().duplicate)
+    outliers = DETECTORS["duplicate"].detect(_rows_of(table, files), Config().duplicate)
     group = {file.path: file.path for file in files}
     group |= dict(zip(outliers["path"].to_pylist(), outliers["kept_path"].to_pylist(), strict=True))
     by_photograph: dict[str, list[Planted]] = {}
@@ -182,7 +182,7 @@ def _scored_rows(issue: str, planted: list[Planted], table: pa.Table) -> Iterato
         some = [*clean, *(file for file in bad if (file.photograph, file.kind) in chosen)]
         rows = _rows_of(table, some)
         scores = SCORERS[issue](rows)
-        found = set(DETECTORS[issue](rows, getattr(Config(), issue))["path"].to_pylist())
+        found = set(DETECTORS[issue].detect(rows, getattr(Config(), issue))["path"].to_pylist())
         paths = rows["path"].to_pylist()
         verdicts.append(pd.DataFrame({"path": paths, "score": scores, "found": [path in found for path in paths]}))
     judged = pd.concat(verdicts).merge(pd.DataFrame([vars_of(file) for file in [*clean, *bad]]), on="path")

@@ -132,7 +132,7 @@ def test_what_is_just_above_the_threshold_follows_it(cleaned, images):
 @pytest.mark.parametrize("issue", ["monochrome", "skewed", "blurry"])
 def test_near_misses_are_the_least_scores_that_are_not_listed(cleaned, issue):
     measurements = read_table(MEASUREMENTS, cleaned.manifest("measurements"))
-    loosest = DETECTORS[issue](measurements, replace(getattr(SMALL, issue), threshold=1.0))
+    loosest = DETECTORS[issue].detect(measurements, replace(getattr(SMALL, issue), threshold=1.0))
     scores = dict(zip(loosest["path"].to_pylist(), loosest["score"].to_pylist()))
     for threshold in (0.1, 0.5, 0.7, 0.95):
         listed = {path for path, score in scores.items() if score < threshold}
@@ -143,7 +143,7 @@ def test_near_misses_are_the_least_scores_that_are_not_listed(cleaned, issue):
 
 def test_pictures_that_are_nearly_copies_stand_side_by_side(cleaned):
     measurements = read_table(MEASUREMENTS, cleaned.manifest("measurements"))
-    table = DETECTORS["duplicate"](measurements, SMALL.duplicate)
+    table = DETECTORS["duplicate"].detect(measurements, SMALL.duplicate)
     bits = dict(zip(table["path"].to_pylist(), table["hamming_distance_256"].to_pylist()))
     assert bits["mirrored.jpg"] > 0
     strict = DuplicateConfig(max_hamming_distance_256=bits["mirrored.jpg"] - 1)

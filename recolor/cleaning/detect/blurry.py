@@ -10,6 +10,7 @@ which heavy blur takes too, and which a sharp subject before a soft background k
 import numpy as np
 import pyarrow as pa
 
+from recolor.cleaning.detect.detector import Detector
 from recolor.cleaning.detect.outlier_table import Floats, column, logistic, outlier_table
 from recolor.config.settings import BlurryConfig
 from recolor.manifests.schemas import ANGLES, BLURRY
@@ -93,3 +94,12 @@ def _weighted(values: Floats, weights: Floats) -> Floats:
     """The sum of float64 [octaves, rows]; not by BLAS, whose threads cost more here than they gain."""
     total: Floats = sum((weight * value for weight, value in zip(weights[1:], values[1:])), weights[0] * values[0])
     return total
+
+
+BLURRY_DETECTOR = Detector(
+    schema=BLURRY,
+    settings=lambda config: config.blurry,
+    columns=lambda _: COLUMNS,
+    detect=detect_blurry,
+    score=score_blurry,
+)

@@ -3,6 +3,7 @@
 import numpy as np
 import pyarrow as pa
 
+from recolor.cleaning.detect.detector import Detector
 from recolor.cleaning.detect.outlier_table import THRESHOLD, Floats, column, outlier_table, score_below
 from recolor.config.settings import CorruptConfig
 from recolor.manifests.schemas import CORRUPT
@@ -47,3 +48,8 @@ def detect_corrupt(measurements: pa.Table, config: CorruptConfig) -> pa.Table:
         reasons=[f"{reason}: {detail}" for reason, detail in zip(reasons, details)],
         numbers={"decode_reason": pa.array(reasons, pa.string())},
     )
+
+
+CORRUPT_DETECTOR = Detector(
+    schema=CORRUPT, settings=lambda config: config.corrupt, columns=lambda _: COLUMNS, detect=detect_corrupt
+)

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from recolor.cleaning.detect.detector import Detector
 from recolor.cleaning.detect.duplicate_groups import Copies, Pictures, group_copies
 from recolor.cleaning.detect.hamming import Hashes, Indices
 from recolor.cleaning.detect.outlier_table import THRESHOLD, column, outlier_table
@@ -58,7 +59,7 @@ def detect_duplicate(measurements: pa.Table, config: DuplicateConfig) -> pa.Tabl
     )
 
 
-def slim_duplicate(measurements: pa.Table, config: DuplicateConfig) -> pa.Table:
+def compact_measurements(measurements: pa.Table, config: DuplicateConfig) -> pa.Table:
     """The measurements without the turned hashes, if they are not compared: 280 bytes an image less."""
     if not config.symmetries:
         for name, plain_bytes in (("phash_64", 8), ("phash_256", 32)):
@@ -171,3 +172,12 @@ def _advantage(kept: dict[str, Any], copy: dict[str, Any]) -> str:
     if sizes[0] != sizes[1]:
         return f"as many pixels and more bytes ({sizes[0]} to {sizes[1]})"
     return "as many pixels and bytes and the first path"
+
+
+DUPLICATE_DETECTOR = Detector(
+    schema=DUPLICATE,
+    settings=lambda config: config.duplicate,
+    columns=columns,
+    detect=detect_duplicate,
+    compact=compact_measurements,
+)

@@ -3,6 +3,7 @@
 import numpy as np
 import pyarrow as pa
 
+from recolor.cleaning.detect.detector import Detector
 from recolor.cleaning.detect.outlier_table import THRESHOLD, Floats, column, outlier_table, score_above, score_below
 from recolor.config.settings import ExtremeAspectConfig, LowResolutionConfig
 from recolor.manifests.schemas import EXTREME_ASPECT, LOW_RESOLUTION
@@ -54,3 +55,17 @@ def detect_extreme_aspect(measurements: pa.Table, config: ExtremeAspectConfig) -
 
 def _aspect(measurements: pa.Table) -> Floats:
     return column(measurements, "width_px") / column(measurements, "height_px")
+
+
+LOW_RESOLUTION_DETECTOR = Detector(
+    schema=LOW_RESOLUTION,
+    settings=lambda config: config.low_resolution,
+    columns=lambda _: COLUMNS,
+    detect=detect_low_resolution,
+)
+EXTREME_ASPECT_DETECTOR = Detector(
+    schema=EXTREME_ASPECT,
+    settings=lambda config: config.extreme_aspect,
+    columns=lambda _: COLUMNS,
+    detect=detect_extreme_aspect,
+)

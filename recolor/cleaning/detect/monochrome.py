@@ -8,6 +8,7 @@ leaves more of a residual, and beside the contrast, as a flat picture leaves not
 import numpy as np
 import pyarrow as pa
 
+from recolor.cleaning.detect.detector import Detector
 from recolor.cleaning.detect.outlier_table import Floats, column, logistic, outlier_table, score_above
 from recolor.config.settings import MonochromeConfig
 from recolor.manifests.schemas import MONOCHROME
@@ -52,3 +53,12 @@ def detect_monochrome(measurements: pa.Table, config: MonochromeConfig) -> pa.Ta
 def _reason(residual: float, chroma: float) -> str:
     kind = "grey" if chroma < 2.0 else "one tint (sepia, duotone or a filter)"
     return f"{kind}: of a mean chroma of {chroma:.1f}, lightness leaves {residual:.2f} Lab units unexplained"
+
+
+MONOCHROME_DETECTOR = Detector(
+    schema=MONOCHROME,
+    settings=lambda config: config.monochrome,
+    columns=lambda _: COLUMNS,
+    detect=detect_monochrome,
+    score=score_monochrome,
+)

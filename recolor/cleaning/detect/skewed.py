@@ -14,6 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from recolor.cleaning.detect.detector import Detector
 from recolor.cleaning.detect.outlier_table import Floats, column, logistic, outlier_table, score_below
 from recolor.config.settings import SkewedConfig
 from recolor.manifests.schemas import COLOUR_LAYOUT, SKEWED
@@ -44,7 +45,7 @@ def score_skewed(measurements: pa.Table) -> Floats:
     return _worse(score_layout(measurements), colour_distance(measurements))
 
 
-def slim_skewed(measurements: pa.Table, config: SkewedConfig) -> pa.Table:
+def compact_measurements(measurements: pa.Table, config: SkewedConfig) -> pa.Table:
     """The measurements with the network's score, 8 bytes, in place of the layouts that it is of, 360 bytes."""
     del config
     score = pa.array(score_layout(measurements), pa.float64())
@@ -55,7 +56,7 @@ def detect_skewed(measurements: pa.Table, config: SkewedConfig) -> pa.Table:
     """Lists the images with unusual colours, as a table of `schemas.SKEWED`.
 
     Args:
-        measurements: A table of `schemas.MEASUREMENTS`, or what `slim_skewed` makes of one.
+        measurements: A table of `schemas.MEASUREMENTS`, or what `compact_measurements` makes of one.
         config: The threshold.
     """
     layouts, distances = score_layout(measurements), colour_distance(measurements)
@@ -199,3 +200,13 @@ def _reason(by_layout: bool, distance: float, cast: float, hue_entropy: float) -
     if hue_entropy < 0.3:
         return f"few hues (entropy {hue_entropy:.2f} of 1), and not where photographs have them"
     return "colours are not where photographs have them: swapped channels, a filter, or wrong white balance"
+
+
+SKEWED_DETECTOR = Detector(
+    schema=SKEWED,
+    settings=lambda config: config.skewed,
+    columns=lambda _: COLUMNS,
+    detect=detect_skewed,
+    score=score_skewed,
+    compact=compact_measurements,
+)

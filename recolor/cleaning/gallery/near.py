@@ -8,9 +8,13 @@ import numpy as np
 import pyarrow as pa
 
 from recolor.cleaning.detect import DETECTORS
+from recolor.cleaning.detect.blurry import detect_blurry
+from recolor.cleaning.detect.duplicate import detect_duplicate
 from recolor.cleaning.detect.geometry import score_extreme_aspect, score_low_resolution
+from recolor.cleaning.detect.monochrome import detect_monochrome
 from recolor.cleaning.detect.outlier_table import THRESHOLD, Floats
-from recolor.config.settings import Config, DuplicateConfig, ExtremeAspectConfig, LowResolutionConfig
+from recolor.cleaning.detect.skewed import detect_skewed
+from recolor.config.settings import Config, DuplicateConfig
 
 NEAR_IMAGES = 24
 _MARGIN = 0.2  # of the score above the threshold
@@ -40,20 +44,24 @@ def near_misses(
         listed: Paths that the issue lists.
         threshold: What it compared scores with.
     """
-    settings = getattr(config, issue)
-    if not settings.enabled:
+    if not DETECTORS[issue].settings(config).enabled:
         return []
-    if isinstance(settings, DuplicateConfig):
-        found = _nearly_copies(measurements, settings)
-    elif isinstance(settings, LowResolutionConfig):
-        found = _nearly_ill_sized(measurements, score_low_resolution(measurements, settings))
-    elif isinstance(settings, ExtremeAspectConfig):
-        found = _nearly_ill_sized(measurements, score_extreme_aspect(measurements, settings))
-    elif hasattr(settings, "threshold"):
-        looser = replace(settings, threshold=min(1.0, threshold + _MARGIN))
-        found = found_in(DETECTORS[issue](measurements, looser))
-    else:
-        return []
+    looser = min(1.0, threshold + _MARGIN)
+    match issue:
+        case "duplicate":
+            found = _nearly_copies(measurements, config.duplicate)
+        case "low_resolution":
+            found = _nearly_ill_sized(measurements, score_low_resolution(measurements, config.low_resolution))
+        case "extreme_aspect":
+            found = _nearly_ill_sized(measurements, score_extreme_aspect(measurements, config.extreme_aspect))
+        case "monochrome":
+            found = found_in(detect_monochrome(measurements, replace(config.monochrome, threshold=looser)))
+        case "skewed":
+            found = found_in(detect_skewed(measurements, replace(config.skewed, threshold=looser)))
+        case "blurry":
+            found = found_in(detect_blurry(measurements, replace(config.blurry, threshold=looser)))
+        case _:  # an image cannot be nearly corrupt
+            return []
     return sorted((item for item in found if item.path not in listed), key=_by_score)[:NEAR_IMAGES]
 
 
@@ -72,7 +80,7 @@ def _nearly_copies(measurements: pa.Table, settings: DuplicateConfig) -> list[Fo
     """Pairs whose 256-bit distance is little over the limit, scored as if it were not."""
     limit = settings.max_hamming_distance_256
     looser = replace(settings, crops=False, max_hamming_distance_256=min(128, limit + _MARGIN_BITS))
-    table = DETECTORS["duplicate"](measurements, looser)
+    table = detect_duplicate(measurements, looser)
     distances = table["hamming_distance_256"].to_pylist()
     near = zip(found_in(table), distances)
     return [replace(found, score=THRESHOLD * bits / (limit + 1)) for found, bits in near if bits > limit]

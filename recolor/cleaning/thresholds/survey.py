@@ -1,18 +1,14 @@
 """What each limit of the detectors does to a data set: how many images it takes, and how many others would."""
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from recolor.cleaning.detect.blurry import score_blurry
-from recolor.cleaning.detect.monochrome import score_monochrome
+from recolor.cleaning.detect import DETECTORS
 from recolor.cleaning.detect.outlier_table import Floats, column
-from recolor.cleaning.detect.skewed import score_skewed
 from recolor.cleaning.thresholds.mixture import log_odds, suggest_threshold
 from recolor.config.settings import Config
 from recolor.manifests.io import read_table
@@ -27,9 +23,7 @@ _FACTORS = (0.5, 0.75, 1.0, 4 / 3, 2.0)
 
 Axis = Literal["score", "ratio"]
 
-SCORERS: Mapping[str, Callable[[pa.Table], Floats]] = MappingProxyType(
-    {"monochrome": score_monochrome, "skewed": score_skewed, "blurry": score_blurry}
-)
+SCORERS = {name: detector.score for name, detector in DETECTORS.items() if detector.score is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +95,7 @@ def suggest(workspace: Workspace, config: Config) -> tuple[Suggestion, ...]:
 def _of_scores(table: pa.Table, config: Config) -> list[Suggestion]:
     suggestions = []
     for issue, score in SCORERS.items():
-        settings = getattr(config, issue)
+        settings = DETECTORS[issue].settings(config)
         if settings.enabled and len(table):
             scores, present = score(table), settings.threshold
             suggested = suggest_threshold(scores)

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from skimage import data as photographs
 
-from recolor.cleaning.detect import COLUMNS, DETECTORS, ISSUES, columns_of, detect_issue
+from recolor.cleaning.detect import DETECTORS, ISSUES, detect_issue
 from recolor.cleaning.detect.duplicate import detect_duplicate
 from recolor.cleaning.index import index_images
 from recolor.cleaning.measure import measure_part, merge_measurements, plan_measure
@@ -42,7 +42,8 @@ def paths(workspace, issue):
 
 def test_there_is_a_detector_a_schema_and_a_table_of_settings_for_each_issue():
     assert tuple(SCHEMAS) == ISSUES == tuple(DETECTORS)
-    assert all(hasattr(Config(), issue) for issue in ISSUES)
+    assert [DETECTORS[issue].name for issue in ISSUES] == list(ISSUES)
+    assert [DETECTORS[issue].settings(Config()) for issue in ISSUES] == [getattr(Config(), issue) for issue in ISSUES]
 
 
 def test_each_issue_has_its_manifest_and_undecoded_images_are_only_corrupt(measured_workspace):
@@ -60,14 +61,14 @@ def test_each_issue_has_its_manifest_and_undecoded_images_are_only_corrupt(measu
 def test_a_detector_reads_all_the_columns_it_looks_at(measured_workspace, issue):
     whole = read_table(MEASUREMENTS, measured_workspace.manifest("measurements"))
     settings = getattr(Config(), issue)
-    few = DETECTORS[issue](whole.select(COLUMNS[issue]), settings)
-    assert few.equals(DETECTORS[issue](whole, settings))
+    few = DETECTORS[issue].detect(whole.select(DETECTORS[issue].columns(settings)), settings)
+    assert few.equals(DETECTORS[issue].detect(whole, settings))
 
 
 def test_windows_are_not_read_where_no_crops_are_looked_for(measured_workspace):
     settings = DuplicateConfig(crops=False)
-    few = columns_of("duplicate", settings)
-    assert set(COLUMNS["duplicate"]) - set(few) == {"phash_64_windows", "phash_256_windows"}
+    few, whole = (DETECTORS["duplicate"].columns(each) for each in (settings, DuplicateConfig()))
+    assert set(whole) - set(few) == {"phash_64_windows", "phash_256_windows"}
     whole = read_table(MEASUREMENTS, measured_workspace.manifest("measurements"))
     assert detect_duplicate(whole.select(few), settings).equals(detect_duplicate(whole, settings))
 
