@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from recolor.cleaning.detect import skewed
 from recolor.cleaning.measure.colour import COLOUR_PX, measure_colours
-from recolor.cleaning.measure.octaves import octaves, square_copy
+from recolor.cleaning.measure.sharpness import octaves, square_copy
 from recolor.color.lab import lab_to_rgb, rgb_to_lab
 from recolor.demo.defects import cast, swap_channels, to_single_hue
 from recolor.manifests.io import read_table

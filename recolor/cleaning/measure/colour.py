@@ -1,25 +1,26 @@
-"""Numbers on the colours of pictures, from their CIELAB.
+"""Colour statistics of pictures, in CIELAB.
 
-They are measured on small square copies, as no number needs a picture's shape, and on many copies at once: the sums
-are over so few pixels that calling numpy for each would cost more than adding.
+They are measured on small square copies, because none of them depends on the aspect ratio. Many copies are measured at
+once: each has so few pixels that the overhead of numpy calls would exceed the arithmetic.
 """
+
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from recolor.cleaning.measure.percentile import percentile
 from recolor.color.lab import rgb_to_lab
 
-COLOUR_PX = 48  # side of the copies: chroma subsampling and noise are averaged out there
+COLOUR_PX = 48  # side of the copies; averages out chroma subsampling and noise
 BANDS = 3
 HUE_BINS = 36
 _LIGHTNESS_EDGES = (33.0, 66.0)
 _LIGHTS = len(_LIGHTNESS_EDGES) + 1
 _LAYOUT_HUES = 12
-_STRETCHES = 24  # of lightness, each with as many pixels
-_STEPS_OF_L = 600  # in one unit of lightness: finer than any two greys of 8 bits
-_GREY_TOLERANCE = 4  # grey levels; saving it again as JPEG blurs the edge of the grey
+_STRETCHES = 24  # segments of lightness with equal numbers of pixels
+_STEPS_OF_L = 600  # per unit of lightness; finer than the distance of any two 8-bit greys
+_GREY_TOLERANCE = 4  # grey levels; saving again as JPEG blurs the edge of the grey area
 
 Planes = NDArray[np.float32]
 Floats = NDArray[np.float64]
@@ -32,8 +33,8 @@ def measure_colours(squares: NDArray[np.uint8]) -> dict[str, list[float] | list[
         squares: uint8 [N, 48, 48, 3], sRGB.
 
     Returns:
-        The columns `schemas.COLOUR`, and `colour_layout` as the bytes of float32 [90]; N values each, that do not
-        depend on the other pictures.
+        The columns `schemas.COLOUR`, and `colour_layout` as the bytes of float32 [90]. Each has N values; the values
+        of one picture do not depend on the others.
     """
     L, a, b = np.moveaxis(rgb_to_lab(squares), -1, 0)
     chroma = np.sqrt(a * a + b * b)
@@ -64,7 +65,7 @@ def measure_colours(squares: NDArray[np.uint8]) -> dict[str, list[float] | list[
 
 
 def _lights(L: Planes) -> NDArray[np.int64]:
-    """Which third of lightness each pixel is in, 0 the darkest: int64 [N, H, W]."""
+    """Returns the third of lightness of each pixel, 0 the darkest: int64 [N, H, W]."""
     light = np.zeros(L.shape, np.int64)
     for edge in _LIGHTNESS_EDGES:
         light += np.float32(edge) <= L
@@ -72,10 +73,10 @@ def _lights(L: Planes) -> NDArray[np.int64]:
 
 
 def _cell_sums(light: NDArray[np.int64], L: Planes, a: Planes, b: Planes) -> Floats:
-    """Sums of 1, L, a, b, L², a², b² and ab over each cell, a third of lightness in a third of the height.
+    """Returns sums of 1, L, a, b, L², a², b², ab over cells: thirds of the height by thirds of L.
 
     Returns:
-        float64 [8, N, 9], the cells from the top, and in each third of the height from black.
+        float64 [8, N, 9]; the cells are ordered from the top, and within each third of the height from black.
     """
     pictures, rows = light.shape[:2]
     third = np.arange(pictures)[:, None] * BANDS + np.arange(rows) * BANDS // rows
@@ -87,7 +88,7 @@ def _cell_sums(light: NDArray[np.int64], L: Planes, a: Planes, b: Planes) -> Flo
 
 
 def _moments(sums: Floats) -> Floats:
-    """Means of L, a and b, their variances and the covariance of a and b, from sums [8, ...]: float64 [7, ...]."""
+    """Returns means and variances of L, a, b and the ab covariance, from sums [8, ...]: float64 [7, ...]."""
     L, a, b, L_square, a_square, b_square, ab = sums[1:] / np.maximum(sums[0], 1)
     variances = (
         np.maximum(square - mean * mean, 0.0) for square, mean in ((L_square, L), (a_square, a), (b_square, b))
@@ -96,7 +97,7 @@ def _moments(sums: Floats) -> Floats:
 
 
 def _hue_sums(light: NDArray[np.int64], a: Planes, b: Planes, chroma: Planes) -> Floats:
-    """Chroma in each hue of each third of lightness, summed: float64 [N, 3, 36], hues from 0° on."""
+    """Returns the sum of chroma per third of lightness and hue: float64 [N, 3, 36], hues from 0°."""
     turn = cv2.phase(a.reshape(-1), b.reshape(-1)) * np.float32(HUE_BINS / (2 * np.pi))
     hue = np.minimum(turn.reshape(-1).astype(np.int64), HUE_BINS - 1)
     cell = (np.arange(len(light))[:, None, None] * _LIGHTS + light).reshape(-1) * HUE_BINS + hue
@@ -105,7 +106,7 @@ def _hue_sums(light: NDArray[np.int64], a: Planes, b: Planes, chroma: Planes) ->
 
 
 def _cast(a: Planes, b: Planes, a_mean: Floats, b_mean: Floats) -> Planes:
-    """How far even the greyest colours are from grey, in the direction of the mean colour; 0 if that is grey."""
+    """Returns the distance of the greyest colours from grey, along the mean colour; 0 if that is grey."""
     length = np.hypot(a_mean, b_mean)
     towards = np.where(length < 1e-3, 0.0, np.stack([a_mean, b_mean]) / np.maximum(length, 1e-3)).astype(np.float32)
     along = a * towards[0, :, None, None] + b * towards[1, :, None, None]
@@ -113,7 +114,7 @@ def _cast(a: Planes, b: Planes, a_mean: Floats, b_mean: Floats) -> Planes:
 
 
 def _hue_entropy(weights: Floats) -> Floats:
-    """Entropy of histograms of hue, weighted by chroma, [N, 36]: 0 is one hue or none, 1 all hues alike."""
+    """Returns the entropy of chroma-weighted hue histograms [N, 36]: 0 is one hue, 1 all equally."""
     total = weights.sum(axis=1, keepdims=True)
     share = weights / np.where(total < 1e-3, np.inf, total)
     entropy = -(share * np.log(np.where(share > 0, share, 1.0))).sum(axis=1) / np.log(HUE_BINS)
@@ -121,13 +122,13 @@ def _hue_entropy(weights: Floats) -> Floats:
 
 
 def _ab_residual(L: Planes, a: Planes, b: Planes) -> dict[str, Floats]:
-    """What a curve over L leaves of a and b: nothing, if colour is a function of lightness alone.
+    """Returns the residual of a and b after fitting a curve over L: 0 if colour is a function of L.
 
-    The curve is the best line in each of some stretches of L: a sepia that clips has corners that no cubic follows. The
-    copies were averaged in sRGB, where grey, tints and duotones are straight lines that averaging keeps.
+    The curve is a least-squares line in each of 24 segments of L, because a clipped sepia has corners that no cubic
+    fits. The copies were averaged in sRGB, where greys, tints and duotones are straight lines, which averaging keeps.
     """
     pictures = len(L)
-    steps = np.rint(L * np.float32(_STEPS_OF_L)).astype(np.uint16)  # whole numbers are sorted in no time
+    steps = np.rint(L * np.float32(_STEPS_OF_L)).astype(np.uint16)  # integers sort faster
     order = np.argsort(steps.reshape(pictures, -1), axis=1, kind="stable")
     planes = (np.take_along_axis(plane.reshape(pictures, -1), order, axis=1) for plane in (L, a, b))
     stretched = (plane.reshape(pictures, _STRETCHES, -1) for plane in planes)
@@ -144,9 +145,10 @@ def _ab_residual(L: Planes, a: Planes, b: Planes) -> dict[str, Floats]:
 
 
 def _grey_tail(squares: NDArray[np.uint8]) -> Floats:
-    """Share of each picture, from any edge inwards, that is mid-grey: what a decoder fills in where data is missing.
+    """Returns the share of each picture, from an edge inwards, that is mid-grey.
 
-    ITU-T T.81, A.3.1: samples are shifted by 128, so that a block of no coefficients is the grey of 128.
+    Decoders fill missing data with mid-grey. ITU-T T.81, A.3.1: samples are shifted by 128, so a block without
+    coefficients has the grey level 128.
     """
     low, high = (128 - _GREY_TOLERANCE,) * 3, (128 + _GREY_TOLERANCE,) * 3
     grey = np.asarray(cv2.inRange(squares.reshape(-1, squares.shape[2], 3), low, high)).reshape(squares.shape[:3])
@@ -156,12 +158,13 @@ def _grey_tail(squares: NDArray[np.uint8]) -> Floats:
 
 
 def _layout(cells: Floats, hues: Floats) -> Planes:
-    """Where in a picture, and at which lightness, which colours are: skies are blue above, shadows bluish below.
+    """Returns the distribution of colours over height and lightness.
 
     Returns:
-        float32 [N, 90]. For each third of the height from the top, and in it for each third of lightness from black:
-        its share of the third's pixels; then in the same order its mean a; mean b; variance of a; of b; covariance.
-        Then for each third of lightness the chroma in 12 hues from -180° on, over the number of all pixels.
+        float32 [N, 90]. First six groups of 9 numbers, one per cell, for each third of the height from the top and
+        within it each third of lightness from black: the share of the third's pixels; mean a; mean b; variance of a;
+        variance of b; covariance. Then, for each third of lightness, the sum of chroma in 12 hues from -180° on,
+        divided by the number of pixels.
     """
     pictures, pixels = len(hues), cells[0, 0].sum()
     _, a_mean, b_mean, _, *moments = _moments(cells)
@@ -172,7 +175,25 @@ def _layout(cells: Floats, hues: Floats) -> Planes:
 
 
 def _band_means(cells: Floats) -> dict[str, Floats]:
-    """Mean a and b of the upper, middle and lower third: sky is blue above, grass is green below."""
+    """Returns the mean a and b of the upper, middle and lower third of each picture."""
     bands = cells.reshape(*cells.shape[:2], BANDS, _LIGHTS).sum(axis=3)
     means = bands[2:4] / bands[0]
     return {f"{name}_band_{band}": means[at, :, band] for band in range(BANDS) for at, name in enumerate("ab")}
+
+
+def percentile(values: NDArray[np.floating[Any]], percent: int) -> NDArray[np.floating[Any]]:
+    """Returns the value below which `percent` of the values of each array lie.
+
+    It is one of the values, without interpolation, which is five times as fast as `numpy.percentile`.
+
+    Args:
+        values: [N, ...], none of the N empty.
+        percent: 0..99.
+
+    Returns:
+        [N], of the same type.
+    """
+    flat = values.reshape(len(values), -1)
+    at = flat.shape[1] * percent // 100
+    found: NDArray[np.floating[Any]] = np.partition(flat, at, axis=1)[:, at]
+    return found

@@ -10,7 +10,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from recolor.cleaning.measure.octaves import halve
+from recolor.cleaning.measure.sharpness import halve
 from recolor.manifests.schemas import SYMMETRIES
 
 HASH_PX = 64  # side of the squares that are transformed

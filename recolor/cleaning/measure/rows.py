@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 
 from recolor.cleaning.measure.colour import COLOUR_PX, measure_colours
 from recolor.cleaning.measure.hashes import HASH_PX, hash_squares, hash_windows
-from recolor.cleaning.measure.octaves import halve, octaves, square_copy
-from recolor.cleaning.measure.sharpness import measure_sharpness
+from recolor.cleaning.measure.sharpness import halve, measure_sharpness, octaves, square_copy
 from recolor.config.settings import MeasureConfig
 from recolor.errors import ImageError
 from recolor.images import Decoded, decode, read_bytes

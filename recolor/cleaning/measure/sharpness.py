@@ -1,37 +1,61 @@
-"""How much fine detail there is, octave by octave, and along which lines.
+"""Measures fine detail at several scales (octaves) and along several directions.
 
-In a sharp photograph the energy of its second differences is about the same at every scale, as natural images are
-alike at every scale (Field 1987). Blur, and upscaling, take it from the finest octaves and leave the coarser ones:
-their ratio tells blur from fog, which takes from all. A moved camera takes it along one line alone, so that each is
-measured.
+In a sharp photograph the energy of the second differences is about the same at every scale, because natural images are
+self-similar (Field 1987). Blur and upscaling remove it from the finest octaves only; fog removes it from all. The ratio
+between octaves therefore distinguishes blur from fog. A moving camera removes it along one direction only, so each
+direction is measured.
 """
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from recolor.cleaning.measure.percentile import percentile
+from recolor.cleaning.measure.colour import percentile
 
+OCTAVES = 4
 LAPLACIAN_OCTAVES = (1, 2)
 _BLOCK_PX = 16
 _PERCENTILE = 95
-# Angle in degrees from horizontal, anticlockwise -> rows down and columns right to the next pixel along the line.
+# Angle in degrees from horizontal, anticlockwise -> rows down and columns right to the next pixel.
 _STEPS = {0: (0, 1), 45: (-1, 1), 90: (1, 0), 135: (1, 1)}
 
+Picture = NDArray[np.uint8]
 Grey = NDArray[np.uint8]
+
+
+def octaves(picture: Picture) -> list[Picture]:
+    """Returns a picture, uint8 [H, W] or [H, W, 3], and its halves, quarters and eighths."""
+    pictures = [picture]
+    while len(pictures) < OCTAVES:
+        pictures.append(halve(pictures[-1]))
+    return pictures
+
+
+def halve(picture: Picture) -> Picture:
+    """Returns means of 2x2 pixels; an odd last row or column is dropped, unless it is the only one."""
+    height, width = max(1, picture.shape[0] // 2), max(1, picture.shape[1] // 2)
+    even = picture[: 2 * height, : 2 * width]
+    return np.asarray(cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def square_copy(pictures: list[Picture], side_px: int) -> Picture:
+    """Returns the smallest octave that is large enough, area-averaged to uint8 [side_px, side_px(, 3)]."""
+    enough = (picture for picture in reversed(pictures) if min(picture.shape[:2]) >= side_px)
+    picture = next(enough, pictures[0])
+    return np.asarray(cv2.resize(picture, (side_px, side_px), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def measure_sharpness(pictures: list[Grey]) -> dict[str, float]:
     """Measures second differences at several octaves.
 
     Args:
-        pictures: uint8 [H, W] each, each half as large as the one before; see `octaves`.
+        pictures: uint8 [H, W] each, each half as large as the one before, as `octaves` returns them.
 
     Returns:
-        For octave k: `detail_<angle>_k`, the mean of the squared second difference along a line; for the middle two
-        also `laplacian_variance_k`, the mean of the squared Laplacian (4 neighbours), and `laplacian_block_k`, that of
-        the sharpest blocks (95th percentile over blocks of 16 px of the octave): a picture whose subject alone is sharp
-        is sharp. Grey levels², ≥ 0.
+        For octave k: `detail_<angle>_k`, the mean of the squared second difference along a direction. For the middle
+        two octaves also `laplacian_variance_k`, the mean of the squared Laplacian (4 neighbours), and
+        `laplacian_block_k`, the same for the sharpest blocks (95th percentile over blocks of 16 px), so that a sharp
+        subject before a blurred background counts as sharp. Grey levels², ≥ 0.
     """
     numbers = {}
     for octave, grey in enumerate(pictures):
@@ -43,7 +67,7 @@ def measure_sharpness(pictures: list[Grey]) -> dict[str, float]:
 
 
 def _laplacian(grey: Grey) -> tuple[float, float]:
-    """Mean over the picture and over its sharpest blocks; what no whole block holds is left out of the latter."""
+    """Returns the mean over the picture and over its sharpest blocks; the latter ignore incomplete blocks."""
     laplacian = cv2.Laplacian(grey, cv2.CV_16S, borderType=cv2.BORDER_REFLECT_101)  # 16 bits hold 8 x 255
     mean = float(cv2.norm(laplacian, cv2.NORM_L2SQR)) / grey.size
     height, width = grey.shape[0] // _BLOCK_PX, grey.shape[1] // _BLOCK_PX
@@ -56,10 +80,10 @@ def _laplacian(grey: Grey) -> tuple[float, float]:
 
 
 def _detail(grey: Grey, down: int, right: int) -> float:
-    """Mean of (before - 2 here + after)² along a line, for every other row: half the pixels are as good as all.
+    """Returns the mean of (before - 2 here + after)² along a direction, over every other row.
 
-    As 2 (before - here)² + 2 (here - after)² - (before - after)²: exact in whole numbers, and no picture is written.
-    0 if no pixel has both neighbours.
+    Computed as 2 (before - here)² + 2 (here - after)² - (before - after)², which is exact in integers and needs no
+    temporary picture. Half of the rows give the same mean as all, within noise. 0 if no pixel has both neighbours.
     """
     height, width = grey.shape[0] - 2 * abs(down), grey.shape[1] - 2 * right
     if height < 1 or width < 1:

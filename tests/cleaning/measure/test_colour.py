@@ -6,7 +6,7 @@ from skimage import color
 from skimage import data as photographs
 
 from recolor.cleaning.measure.colour import COLOUR_PX, measure_colours
-from recolor.cleaning.measure.octaves import octaves, square_copy
+from recolor.cleaning.measure.sharpness import octaves, square_copy
 from recolor.manifests.schemas import COLOUR, COLOUR_LAYOUT
 
 

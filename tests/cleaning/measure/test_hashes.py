@@ -9,7 +9,7 @@ from PIL import Image
 from skimage import data as photographs
 
 from recolor.cleaning.measure.hashes import HASH_PX, apply_symmetry, hash_squares, hash_windows, phash_symmetries
-from recolor.cleaning.measure.octaves import octaves, square_copy
+from recolor.cleaning.measure.sharpness import octaves, square_copy
 from recolor.manifests.schemas import SYMMETRIES
 
 
