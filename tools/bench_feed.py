@@ -108,7 +108,7 @@ def random_shards(folder: Path, images: int, shards: int) -> ShardDataset:
     opened = tuple(_random_shard(folder / f"{number}.npy", each, number) for number in range(shards))
     rows = np.arange(each * shards)
     files = tuple(f"{number}.npy" for number in range(shards))
-    return ShardDataset(opened, rows // each, rows % each, tuple(str(row) for row in rows), files)
+    return ShardDataset.from_arrays(opened, rows // each, rows % each, tuple(str(row) for row in rows), files)
 
 
 def _random_shard(path: Path, images: int, seed: int) -> np.ndarray:

@@ -106,17 +106,17 @@ def make_batch(codes: Tensor, *, train: TrainConfig, step: int, augment: bool, s
     if crop_px > stored_px:
         raise ConfigError(
             f"crop_px = {crop_px}: the shards' squares are {stored_px} px. Allowed: up to that, or run"
-            " `recolor shard` with a larger shard.size_px."
+            " `recolor shards build` with a larger shard.size_px."
         )
     images = len(codes) * share.of
     positions = share.positions(images)
     if not augment:
         cut_px = crop_px if train.resized_crop == 1 else stored_px
         start = (stored_px - cut_px) // 2
-        lab = _to_lab(codes[:, :, start : start + cut_px, start : start + cut_px])
+        lab = to_lab(codes[:, :, start : start + cut_px, start : start + cut_px])
         return _split_lab(_resized(lab, crop_px), positions, images)
     drawn = draw_augmentation(positions, train, step)
-    lab = _resized(_to_lab(_crop(codes, drawn, draw_cut_px(stored_px, train, step))), crop_px)
+    lab = _resized(to_lab(_crop(codes, drawn, draw_cut_px(stored_px, train, step))), crop_px)
     if train.exposure > 0:
         lab = scale_light(lab, to_device(drawn.light, lab.device))
     return _split_lab(lab, positions, images)
@@ -142,7 +142,8 @@ def _crop(codes: Tensor, drawn: Augmentation, crop_px: int) -> Tensor:
     return codes[image, channel, row, column]
 
 
-def _to_lab(stored: Tensor) -> Tensor:
+def to_lab(stored: Tensor) -> Tensor:
+    """Returns stored images [N, 3, H, W], uint8 codes or float16 Lab, as float32 Lab."""
     return decode_lab(stored) if stored.dtype == torch.uint8 else stored.float()
 
 

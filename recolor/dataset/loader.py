@@ -1,8 +1,9 @@
-"""Feeding a training: each step's batch is on the device when the step asks for it.
+"""Batches for training: a plain `DataLoader` for any network, and the prefetching loader of Recolor's trainings.
 
-On a CUDA device the whole split is kept in device memory where it fits. Else threads gather the next batches into a
-ring of slots, host memory that is used again and again; on CUDA it is pinned, and a slot is copied on a stream of its
-own while the device computes. The batches are the same in each case, and with any number of slots and threads.
+`batches` has each step's batch on the device when the step asks for it. On a CUDA device it keeps the whole split in
+device memory if it fits. Otherwise threads gather the next batches into a ring of slots: host memory that is reused,
+pinned on CUDA, where a slot is copied on its own stream while the device computes. The batches are the same in each
+case, and with any number of slots and threads.
 """
 
 import logging
@@ -12,15 +13,17 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import cycle
+from os import PathLike
 from typing import Literal, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 from recolor.config.settings import TrainConfig
 from recolor.dataset.augment import Batch, make_batch, to_device
-from recolor.dataset.dataset import ShardDataset
+from recolor.dataset.dataset import LabImage, ShardDataset, Split
 from recolor.dataset.sampler import WHOLE, Int64Array, Share, batch_rows
 from recolor.errors import ConfigError
 
@@ -46,6 +49,52 @@ class Slot:
 
     codes: Tensor
     copied: torch.cuda.Event | None
+
+
+def make_loader(
+    dataset: ShardDataset | str | PathLike[str],
+    *,
+    split: Split = "train",
+    batch_size: int = 32,
+    shuffle: bool = True,
+    seed: int = 0,
+    num_workers: int = 0,
+    drop_last: bool = False,
+) -> DataLoader[LabImage]:
+    """Returns a `DataLoader` over the images of a split, for any PyTorch training.
+
+    Each batch is a `LabImage` that unpacks to `(L, ab)`: float32 [N, 1, S, S], 0..100, and float32 [N, 2, S, S] in Lab
+    units. Every pass has another order. The orders depend on `seed` alone: not on the number of workers, and not on
+    PyTorch's global random state.
+
+    Args:
+        dataset: A dataset, or the folder `data/shards` of a workspace.
+        split: The split to open if `dataset` is a folder.
+        batch_size: Images in a batch.
+        shuffle: Whether the order is random; otherwise it is that of the index.
+        seed: Seed of the random order.
+        num_workers: Processes that decode; 0 decodes in this process.
+        drop_last: Whether a last batch of fewer images is left out.
+
+    Raises:
+        RecolorError: What `ShardDataset` raises if the folder cannot be opened.
+        ConfigError: `batch_size` is below 1.
+
+    Examples:
+        >>> from recolor import make_loader
+        >>> for L, ab in make_loader("project/data/shards", batch_size=16):
+        ...     loss = (network(L) - ab).abs().mean()
+    """
+    if batch_size < 1:
+        raise ConfigError(f"batch_size = {batch_size}: not allowed. Allowed: 1 and above.")
+    return DataLoader(
+        dataset if isinstance(dataset, ShardDataset) else ShardDataset(dataset, split),
+        batch_size=batch_size,
+        shuffle=shuffle,
+        generator=torch.Generator().manual_seed(seed),
+        num_workers=num_workers,
+        drop_last=drop_last,
+    )
 
 
 def batches(

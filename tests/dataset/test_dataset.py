@@ -1,11 +1,15 @@
 import os
+import pickle
 
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
+from torch.utils.data import DataLoader
 
+from recolor.color.lab import decode_lab
 from recolor.dataset.dataset import ShardDataset
-from recolor.errors import DamagedError, InputError, MissingStageError
+from recolor.errors import ConfigError, DamagedError, InputError, MissingStageError
 from recolor.manifests.io import write_manifest
 from recolor.manifests.schemas import SHARD_INDEX
 from recolor.pipeline.cache import Part, run_part
@@ -99,7 +103,7 @@ def test_an_empty_split_is_refused_and_says_what_to_do(stored):
 
 
 def test_without_shards_the_stage_to_run_is_named(tmp_path):
-    with pytest.raises(MissingStageError, match="recolor shard"):
+    with pytest.raises(MissingStageError, match="recolor shards build"):
         ShardDataset.open(open_workspace(tmp_path), "train")
 
 
@@ -124,3 +128,66 @@ def test_a_shard_with_more_images_than_the_index_says_is_refused(stored, arrays)
     )
     with pytest.raises(DamagedError, match="8 images, and the index says 4"):
         ShardDataset.open(stored, "train")
+
+
+def test_an_item_is_the_decoded_code_exactly(stored, arrays):
+    dataset = ShardDataset(stored.shards, split="val")
+    assert len(dataset) == 4
+    L, ab = dataset[1]
+    lab = decode_lab(arrays[1][0].transpose(1, 2, 0)).transpose(2, 0, 1)  # the tenth of all images
+    assert (L.dtype, ab.dtype) == (torch.float32, torch.float32)
+    assert (L.shape, ab.shape) == ((1, SIZE_PX, SIZE_PX), (2, SIZE_PX, SIZE_PX))
+    np.testing.assert_array_equal(dataset.codes(np.array([1]))[0], arrays[1][0])
+    np.testing.assert_array_equal(torch.cat((L, ab)).numpy(), lab)
+
+
+def test_float16_items_are_their_values(tmp_path):
+    lab = np.random.default_rng(8).normal(0, 30, (5, 3, SIZE_PX, SIZE_PX)).astype(np.float16)
+    workspace = open_workspace(tmp_path / "workspace")
+    write_shards(workspace, [lab])
+    L, ab = ShardDataset(str(workspace.shards))[2]
+    np.testing.assert_array_equal(torch.cat((L, ab)).numpy(), lab[2].astype(np.float32))
+
+
+def test_items_are_copies_and_end_where_the_split_ends(stored):
+    dataset = ShardDataset(stored.shards)
+    dataset[0].L.zero_()
+    assert dataset[0].L.any()
+    assert torch.equal(dataset[-1].ab, dataset[15].ab)
+    assert len([image for image in dataset]) == 16  # noqa: C416 - iterates by index
+    for outside in (16, -17):
+        with pytest.raises(IndexError, match=r"of 16"):
+            dataset[outside]
+
+
+def test_a_dataset_in_another_process_opens_its_shards_again(stored):
+    dataset = ShardDataset(stored.shards, "val")
+    sent = pickle.dumps(dataset)
+    assert len(sent) < 1000
+    again = pickle.loads(sent)
+    assert (again.split, again.names) == ("val", dataset.names)
+    assert torch.equal(again[3].L, dataset[3].L)
+
+
+def test_a_dataset_of_arrays_is_sent_whole(arrays):
+    dataset = ShardDataset.from_arrays((arrays[0],), np.zeros(9, np.int64), np.arange(9), tuple("abcdefghi"), ("x",))
+    assert torch.equal(pickle.loads(pickle.dumps(dataset))[8].ab, dataset[8].ab)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_torchs_loader_stacks_the_images_of_a_split_in_their_order(stored, workers):
+    dataset = ShardDataset(stored.shards, "train")
+    loaded = list(DataLoader(dataset, batch_size=6, num_workers=workers))
+    assert [len(L) for L, _ in loaded] == [6, 6, 4]
+    assert torch.equal(torch.cat([L for L, _ in loaded]), torch.stack([image.L for image in dataset]))
+    assert torch.equal(torch.cat([ab for _, ab in loaded]), torch.stack([image.ab for image in dataset]))
+
+
+def test_a_split_that_does_not_exist_is_refused(stored):
+    with pytest.raises(ConfigError, match=r"'valid'.*Allowed: 'train', 'val', 'test'"):
+        ShardDataset(stored.shards, "valid")
+
+
+def test_a_folder_that_is_not_of_a_workspace_is_refused(stored):
+    with pytest.raises(InputError, match="data/shards"):
+        ShardDataset(stored.root)

@@ -3,6 +3,7 @@ import threading
 import time
 from contextlib import closing, suppress
 from dataclasses import replace
+from itertools import chain
 
 import numpy as np
 import pytest
@@ -14,9 +15,17 @@ from recolor.config.settings import TrainConfig
 from recolor.dataset import loader as feeding
 from recolor.dataset.augment import make_batch
 from recolor.dataset.dataset import ShardDataset
-from recolor.dataset.loader import Slot, batches, fill_slot, is_resident, prefetched, streamed_codes
+from recolor.dataset.loader import (
+    Slot,
+    batches,
+    fill_slot,
+    is_resident,
+    make_loader,
+    prefetched,
+    streamed_codes,
+)
 from recolor.dataset.sampler import Share, batch_rows
-from recolor.errors import ConfigError, DamagedError
+from recolor.errors import ConfigError, DamagedError, InputError, MissingStageError
 
 SIZE_PX = 80
 TRAIN = TrainConfig(steps=12, warmup_steps=1, batch_images=6, crop_px=64, seed=5, exposure=0.2)
@@ -32,7 +41,7 @@ def random_dataset(counts, seed=0, size_px=SIZE_PX):
     row_of = np.concatenate([np.arange(count) for count in counts])
     names = tuple(f"{row}.jpg" for row in range(len(row_of)))
     files = tuple(f"{number}.npy" for number in range(len(counts)))
-    return ShardDataset(shards, shard_of, row_of, names, files)
+    return ShardDataset.from_arrays(shards, shard_of, row_of, names, files)
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +64,49 @@ def assert_same(ours, theirs):
 
 def prefetch_threads():
     return [thread for thread in threading.enumerate() if thread.name.startswith("prefetch")]
+
+
+def order_of(loader, dataset):
+    """The rows of a loader's batches, found by their lightness."""
+    rows = {dataset[row].L.numpy().tobytes(): row for row in range(len(dataset))}
+    return [[rows[L.numpy().tobytes()] for L in batch.L] for batch in loader]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_the_order_depends_on_the_seed_alone(dataset, workers):
+    torch.manual_seed(workers)  # has no influence
+    loader = make_loader(dataset, batch_size=6, seed=3, num_workers=workers)
+    first, second = order_of(loader, dataset), order_of(loader, dataset)
+    assert [sorted(chain(*order)) for order in (first, second)] == [list(range(16))] * 2
+    assert first != second
+    here = make_loader(dataset, batch_size=6, seed=3)
+    assert [order_of(here, dataset), order_of(here, dataset)] == [first, second]
+    assert order_of(make_loader(dataset, batch_size=6, seed=4), dataset) != first
+
+
+def test_without_shuffling_the_order_is_that_of_the_index(dataset):
+    loader = make_loader(dataset, batch_size=6, shuffle=False)
+    assert list(chain(*order_of(loader, dataset))) == list(range(16))
+    assert [len(L) for L, _ in make_loader(dataset, batch_size=6, drop_last=True)] == [6, 6]
+
+
+def test_a_batch_unpacks_to_lightness_and_colour(dataset):
+    L, ab = next(iter(make_loader(dataset, batch_size=5, shuffle=False)))
+    assert (L.shape, ab.shape) == ((5, 1, SIZE_PX, SIZE_PX), (5, 2, SIZE_PX, SIZE_PX))
+    assert torch.equal(L[4], dataset[4].L)
+    assert torch.equal(ab[4], dataset[4].ab)
+
+
+def test_a_loader_of_a_folder_that_has_no_shards_raises_the_typed_error(tmp_path):
+    with pytest.raises(MissingStageError, match="recolor shards build"):
+        make_loader(tmp_path / "data" / "shards", batch_size=4)
+    with pytest.raises(InputError, match="data/shards"):
+        make_loader(tmp_path, batch_size=4)
+
+
+def test_an_empty_batch_is_refused(dataset):
+    with pytest.raises(ConfigError, match="batch_size = 0"):
+        make_loader(dataset, batch_size=0)
 
 
 def test_batches_are_the_made_batches_of_their_rows(dataset):
