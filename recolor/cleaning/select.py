@@ -9,24 +9,21 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from recolor.config.settings import Config, SelectConfig
+from recolor.config.settings import SPLITS, Config, SelectConfig, Split
 from recolor.errors import ConfigError, InputError, MissingStageError
-from recolor.manifests.io import ROW_GROUP_ROWS, manifest_writer, read_table, write_manifest
+from recolor.manifests.io import ROW_GROUP_ROWS, find_rows, manifest_writer, read_table, write_manifest
 from recolor.manifests.schemas import CLEAN, ISSUES, MEASUREMENTS, OUTLIERS
 from recolor.pipeline.cache import Counts, Outcome, Part, require_record, run_part
 from recolor.pipeline.workspace import Workspace
 
 SELECT_VERSION = 2
 GROUP_DIGITS = 16
-_SPLITS = ("val", "test", "train")  # from 0 to 1
-
-Split = Literal["train", "val", "test"]
+_SPLITS_ASCENDING = ("val", "test", "train")  # the order of their ranges in 0..1
 
 _log = logging.getLogger(__name__)
 
@@ -119,7 +116,7 @@ def _splits(groups: pa.ChunkedArray, config: SelectConfig) -> pa.Array:
         digests = b"".join([hashlib.sha256(prefix + group).digest() for group in some.to_pylist()])
         at = np.frombuffer(digests, ">u8")[::4].astype(np.float64) / 2**64
         codes.append((at >= config.val_fraction).astype(np.int8) + (at >= config.val_fraction + config.test_fraction))
-    return pa.array(_SPLITS, pa.string()).take(pa.array(np.concatenate(codes)))
+    return pa.array(_SPLITS_ASCENDING, pa.string()).take(pa.array(np.concatenate(codes)))
 
 
 def detected_contents(sources: Mapping[str, Path]) -> dict[str, str]:
@@ -175,10 +172,10 @@ def _write_clean(
     images: pa.Table, rejected: pa.ChunkedArray, duplicates: pa.Table, config: SelectConfig, target: Path
 ) -> dict[str, int]:
     """Writes the kept images, some at a time while the next are made; returns how many are in each split."""
-    copy = pc.index_in(images["path"], value_set=duplicates["path"].combine_chunks())
+    copy = find_rows(images["path"], duplicates)
     marked = images.append_column("rejected", rejected).append_column("copy", copy)
     stretches = [marked.slice(start, ROW_GROUP_ROWS) for start in range(0, len(marked), ROW_GROUP_ROWS)]
-    counts: Counter[str] = Counter(train=0, val=0, test=0)
+    counts: Counter[str] = Counter(dict.fromkeys(SPLITS, 0))
     with manifest_writer(CLEAN, target) as write, ThreadPoolExecutor(2) as pool:
         for clean in pool.map(lambda some: _clean_table(some, duplicates, config), stretches):
             write(clean)

@@ -19,6 +19,8 @@ Seed = Annotated[int, Ge(0), Lt(2**63)]
 DeviceName = Literal["auto", "cpu", "cuda"]
 ColorizeDevice = Literal["auto", "cpu", "cuda", "mps"]
 Runner = Literal["auto", "threads", "processes", "dask"]
+Split = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -339,7 +341,7 @@ class EvaluateConfig:
         inception_weights: File of Inception's weights, for FID and KID; empty leaves them out.
     """
 
-    split: Literal["train", "val", "test"] = "test"
+    split: Split = "test"
     max_images: Positive = 1000
     pictures: Annotated[int, Ge(1), Le(64)] = 12
     device: DeviceName = "auto"

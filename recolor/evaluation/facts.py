@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from recolor.config.settings import SPLITS
 from recolor.evaluation.methods import Model
 from recolor.evaluation.report import Count, ModelFacts, OutlierCounts
 from recolor.manifests.io import read_table
@@ -14,13 +15,12 @@ from recolor.pipeline.workspace import Workspace
 from recolor.shards.format import read_index
 
 CURVE_FILE = "loss_curve.png"
-_SPLITS = ("train", "val", "test")
 
 
 def split_counts(workspace: Workspace) -> tuple[Count, ...]:
     """Images of each split in the shards."""
     splits = read_index(workspace)["split"].to_pylist()
-    return tuple(Count(split, splits.count(split)) for split in _SPLITS)
+    return tuple(Count(split, splits.count(split)) for split in SPLITS)
 
 
 def outlier_counts(workspace: Workspace) -> OutlierCounts:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from recolor.dataset.dataset import Split
+from recolor.config.settings import Split
 from recolor.evaluation.methods import Model
 
 

@@ -67,6 +67,18 @@ def read_in_groups(schema: Schema, path: Path, columns: Sequence[str]) -> Iterat
             yield part.arrow.empty_table()
 
 
+def find_rows(paths: pa.ChunkedArray, table: pa.Table) -> pa.ChunkedArray:
+    """Returns the row of a table that has each path: int32 [paths], null where no row has it.
+
+    `table.take(find_rows(paths, table))` aligns a table with other rows; missing rows are null.
+
+    Args:
+        paths: Strings.
+        table: Any table with a column `path`.
+    """
+    return pc.index_in(paths, value_set=table["path"].combine_chunks())
+
+
 @contextmanager
 def _opened(schema: Schema, path: Path) -> Iterator[pq.ParquetFile]:
     if not path.is_file():

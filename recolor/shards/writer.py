@@ -20,9 +20,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from recolor.config.settings import Config, ExecutionConfig, ShardConfig
+from recolor.config.settings import SPLITS, Config, ExecutionConfig, ShardConfig
 from recolor.errors import InputError, MissingStageError, OutOfMemoryError, ProcessDiedError
-from recolor.manifests.io import read_table, write_manifest
+from recolor.manifests.io import find_rows, read_table, write_manifest
 from recolor.manifests.schemas import CLEAN, MEASUREMENTS, SHARD_INDEX
 from recolor.pipeline.cache import (
     RECORD_SUFFIX,
@@ -234,7 +234,7 @@ def _joined(
     measured = MEASUREMENTS.arrow.empty_table()
     if measured_content is not None:
         measured = read_table(MEASUREMENTS, measurements, MEASURED_FILE)
-    found = measured.take(pc.index_in(kept["path"], value_set=measured["path"].combine_chunks()))
+    found = measured.take(find_rows(kept["path"], measured))
     same = pc.equal(found["sha256"], kept["sha256"])
     for name in ("size_bytes", "mtime_ns"):
         kept = kept.append_column(name, pc.if_else(same, found[name], None))
@@ -311,7 +311,7 @@ def _build_index(staging: Path, shards: Sequence[_Shard], names: Sequence[str]) 
     return {
         "images": index.num_rows,
         "shards": len(names),
-        **{split: splits.count(split) for split in ("train", "val", "test")},
+        **{split: splits.count(split) for split in SPLITS},
     }
 
 
@@ -325,7 +325,7 @@ def _index_rows(images: pa.Table, name: str) -> pa.Table:
 def _require_current(part: Part) -> Record:
     record = current_record(part)
     if record is None:
-        raise MissingStageError(f"{part.outputs[0]}: not there yet, or not finished. Run `recolor shard` first.")
+        raise MissingStageError(f"{part.outputs[0]}: not there yet, or not finished. Run `recolor shards build` first.")
     return record
 
 

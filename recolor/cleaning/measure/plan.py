@@ -15,13 +15,12 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from recolor.cleaning.measure.isolation import measure_apart
 from recolor.config.settings import Config, ExecutionConfig, MeasureConfig
 from recolor.errors import InputError, MissingStageError, SchemaError
-from recolor.manifests.io import ROW_GROUP_ROWS, manifest_writer, read_table, write_manifest
+from recolor.manifests.io import ROW_GROUP_ROWS, find_rows, manifest_writer, read_table, write_manifest
 from recolor.manifests.schemas import INDEX, MEASUREMENTS
 from recolor.pipeline.cache import (
     Outcome,
@@ -270,7 +269,7 @@ def _needed_rows(index: pa.Table, finished: list[_Finished]) -> list[_Needed]:
 
 def _find(index: pa.Table, stored: pa.Table) -> NDArray[np.int64]:
     """Row of the index with the same path, size and time for each stored row, or -1: int64 [stored rows]."""
-    at = pc.index_in(stored["path"], value_set=index["path"].combine_chunks()).to_numpy(zero_copy_only=False)
+    at = find_rows(stored["path"], index).to_numpy(zero_copy_only=False)
     at = np.where(np.isnan(at), -1, at).astype(np.int64)
     same = at >= 0
     for name in ("size_bytes", "mtime_ns"):
