@@ -20,7 +20,8 @@ from flows.parts import ran
 from flows.shard import shard
 from flows.shown import show_outcomes, shown_together
 from flows.train import train_generator, train_refiner
-from recolor.cli.options import Target, describe, read_settings, run_reporting_errors, stage_options
+from recolor.cli.options import Target, read_settings, stage_options
+from recolor.cli.running import describe, run_reporting_errors
 from recolor.config.presets import Preset
 from recolor.pipeline.cache import Outcome
 from recolor.stages import check_can_evaluate, check_can_train

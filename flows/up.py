@@ -34,7 +34,8 @@ from prefect.states import Crashed
 
 from flows.devices import limits_of_this_machine
 from flows.plugin import PARENT
-from recolor.cli.options import images_option, preset_option, run_reporting_errors, workspace_option
+from recolor.cli.options import images_option, preset_option, workspace_option
+from recolor.cli.running import run_reporting_errors
 from recolor.config.presets import Preset
 from recolor.errors import ConfigError, InputError, RecolorError
 

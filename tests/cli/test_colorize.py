@@ -27,7 +27,7 @@ def encoded(file_format, pixels=GREY):
 
 
 def command(models, *arguments):
-    return [sys.executable, "-m", "recolor.cli.main", "colorize", "--model", str(models), "--device", "cpu", *arguments]
+    return [sys.executable, "-m", "recolor", "colorize", "--model", str(models), "--device", "cpu", *arguments]
 
 
 def colorize(models, *arguments, **options):

@@ -18,7 +18,7 @@ class Ran:
 @pytest.fixture
 def evaluate():
     def run(*words):
-        result = CliRunner().invoke(cli, ["evaluate", "--set", "evaluate.device=cpu", *map(str, words)])
+        result = CliRunner().invoke(cli, ["evaluate", *map(str, words), "--set", "evaluate.device=cpu"])
         if result.exception and not isinstance(result.exception, SystemExit):
             raise result.exception
         return Ran(result.exit_code, result.stdout, result.stderr)
@@ -49,7 +49,7 @@ def test_the_split_and_the_number_of_images_are_settings_of_the_stage(evaluate, 
 def test_photographs_are_measured_and_those_left_out_named(evaluate, photographs, make_models, tmp_path):
     (photographs / "broken.jpg").write_bytes(b"broken")
     words = ("--model", make_models("one"), "--model", make_models("two", 1), "--control", make_models("l1", 2))
-    ran = evaluate("--photos", photographs, *words, "--out", tmp_path / "out", "--size-px", 64)
+    ran = evaluate("photos", photographs, *words, "--out", tmp_path / "out", "--size-px", 64)
     assert ran.code == 0
     assert "not measured: 'broken.jpg': not_an_image" in ran.err
     assert "4 photographs of" in ran.out
@@ -60,7 +60,7 @@ def test_photographs_are_measured_and_those_left_out_named(evaluate, photographs
 
 def test_any_model_is_measured_on_a_split(evaluate, evaluable, make_models, tmp_path):
     where = ("--workspace", evaluable.root, "--split", "val", "--out", tmp_path / "out")
-    ran = evaluate("--model", make_models("other"), *where)
+    ran = evaluate("models", make_models("other"), *where)
     assert ran.code == 0
     assert "1 photograph of the val split" in ran.out
     assert "cannot know whether other was trained on these images" in ran.out
@@ -69,12 +69,14 @@ def test_any_model_is_measured_on_a_split(evaluate, evaluable, make_models, tmp_
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["--photos", "x"], "--out DIR"),
-        (["--model", "x"], "--out DIR"),
-        (["--control", "x"], "--out DIR"),
-        (["--photos", "x", "--out", "y", "--split", "val"], "--split is of the workspace's shards"),
-        (["--size-px", "64"], "--size-px is for --photos"),
+        (["photos", "x"], "'--out'"),
+        (["models", "x"], "'--out'"),
+        (["models", "--control", "x"], "'--out'"),
+        (["photos", "x", "--out", "y", "--split", "val"], "No such option '--split'"),
+        (["--size-px", "64"], "No such option '--size-px'"),
+        (["models", "x", "--out", "y", "--size-px", "64"], "No such option '--size-px'"),
         (["--split", "all"], "all"),
+        (["--split", "val", "suggest"], "Give the options after the command: `recolor evaluate suggest [OPTIONS]`."),
     ],
 )
 def test_options_that_make_no_sense_together_are_refused(evaluate, words, told):

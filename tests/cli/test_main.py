@@ -7,6 +7,7 @@ import torch
 from PIL import Image
 
 from recolor.cli.main import cli
+from recolor.cli.reference import walk
 from recolor.config.settings import GeneratorModelConfig, RefinerModelConfig
 from recolor.demo import render_landscape
 from recolor.models.files import bins_json, load_generator, save_model
@@ -27,7 +28,7 @@ print(sorted({{name.split(".")[0] for name in sys.modules}} & {{"torch", "prefec
 
 
 def recolor(*arguments, **options):
-    command = [sys.executable, "-m", "recolor.cli.main", *arguments]
+    command = [sys.executable, "-m", "recolor", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False, **options)
 
 
@@ -43,24 +44,22 @@ def test_importing_recolor_loads_nothing_heavy():
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
 
 
-def verbs(group, before=()):
-    for name, command in group.commands.items():
-        if hasattr(command, "commands"):
-            yield from verbs(command, (*before, name))
-        else:
-            yield " ".join((*before, name)), command
+VERBS = {context.command_path: context.command for context in walk(cli)}
+ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize(("name", "command"), list(verbs(cli)))
+@pytest.mark.parametrize(("name", "command"), list(VERBS.items()))
 def test_every_verb_says_what_it_does(name, command):
     assert command.help, name
     assert command.help.strip().splitlines()[0].endswith("."), name
 
 
 def test_every_verb_is_in_the_readme():
-    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    missing = [name for name, _ in verbs(cli) if f"recolor {name}" not in readme]
-    assert missing == []
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert [name for name in cli.commands if f"`recolor {name}" not in readme] == []
+    guides = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "docs").glob("*.md") if path.stem != "cli")
+    words = {name: name.rpartition(" ")[2] for name in VERBS}
+    assert [name for name, last in words.items() if name not in readme + guides and f"`{last}`" not in readme] == []
 
 
 def test_a_bad_setting_stops_before_the_workspace_is_made(tmp_path):
@@ -82,10 +81,10 @@ def test_a_missing_folder_is_one_line_without_a_trace(tmp_path):
 
 @pytest.mark.parametrize(
     ("verb", "needs"),
-    [("measure", "--images"), ("shard", "--images"), ("select", "--images"), ("evaluate", "--images")],
+    [("measure", "--images"), ("shards build", "--images"), ("select", "--images"), ("evaluate", "--images")],
 )
 def test_a_stage_before_its_inputs_says_what_to_run(tmp_path, verb, needs):
-    process = recolor(verb, "--workspace", str(tmp_path / "w"))
+    process = recolor(*verb.split(), "--workspace", str(tmp_path / "w"))
     assert process.returncode == 1
     assert needs in process.stderr
 
@@ -96,9 +95,9 @@ def test_a_stage_before_its_inputs_says_what_to_run(tmp_path, verb, needs):
         (["measure"], "recolor index"),
         (["detect"], "recolor measure"),
         (["select"], "recolor measure"),
-        (["shard"], "recolor clean"),
-        (["train", "generator", "--preset", "demo"], "recolor shard"),
-        (["train", "refiner", "--preset", "demo"], "recolor shard"),
+        (["shards", "build"], "recolor clean"),
+        (["train", "generator", "--preset", "demo"], "recolor shards build"),
+        (["train", "refiner", "--preset", "demo"], "recolor shards build"),
         (["evaluate"], "recolor"),
     ],
 )
@@ -116,7 +115,7 @@ def test_damaged_shards_are_named_repaired_and_shown(tmp_path):
         Image.fromarray(render_landscape(seed, 384, 288)).save(images / f"{seed}.jpg")
     where = ("--workspace", str(workspace))
     assert recolor("clean", "--images", str(images), *where).returncode == 0
-    assert recolor("shard", *where).returncode == 0
+    assert recolor("shards", "build", *where).returncode == 0
     (shard,) = (workspace / "data/shards").glob("*.npy")
     stored = bytearray(shard.read_bytes())
     stored[5000] ^= 1
@@ -124,10 +123,10 @@ def test_damaged_shards_are_named_repaired_and_shown(tmp_path):
     found = recolor("shards", "verify", *where)
     assert found.returncode == 1
     assert shard.name in found.stderr
-    assert "recolor shard --repair" in found.stderr
-    assert recolor("shard", "--repair", "--set", "shard.size_px=none", *where).returncode == 2
+    assert "recolor shards repair" in found.stderr
+    assert recolor("shards", "repair", "--set", "shard.size_px=none", *where).returncode == 2
     assert shard.read_bytes() == stored  # nothing was begun
-    assert f"{shard.name}: damaged, is rebuilt" in recolor("shard", "--repair", *where).stdout
+    assert f"{shard.name}: damaged, is rebuilt" in recolor("shards", "repair", *where).stdout
     assert recolor("shards", "verify", *where).returncode == 0
     shown = recolor("shards", "show", "--images", "4", *where)
     assert shown.stdout.strip() == str(workspace / "data/shards.png")
@@ -146,7 +145,7 @@ def test_exported_models_are_the_trained_ones_alone(tmp_path):
     save_model(trained / "generator", generator, details)
     save_model(trained / "refiner", Refiner(RefinerModelConfig(**shape)), {"kind": "refiner", "model": shape})
     out = tmp_path / "out"
-    result = recolor("export-models", "--workspace", str(tmp_path / "space"), "--float16", str(out))
+    result = recolor("export", "models", "--workspace", str(tmp_path / "space"), "--float16", str(out))
     assert result.returncode == 0, result.stderr
     files = sorted(str(path.relative_to(out)) for path in out.rglob("*") if path.is_file())
     names = ("config.json", "model.safetensors")

@@ -183,7 +183,7 @@ def test_the_module_loads_without_the_extra():
 
 
 def test_the_verb_writes_the_same_bytes_again_and_says_how_exact_they_are(models, exported, tmp_path):
-    result = CliRunner().invoke(cli, ["export-onnx", "--model", str(models), str(tmp_path / "out")])
+    result = CliRunner().invoke(cli, ["export", "onnx", "--model", str(models), str(tmp_path / "out")])
     assert result.exit_code == 0, result.output
     for file in exported:
         assert (tmp_path / "out" / file.path.name).read_bytes() == file.path.read_bytes()

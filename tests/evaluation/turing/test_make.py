@@ -91,7 +91,7 @@ def test_the_verb_colours_by_the_model_given_and_names_what_it_skips(photos, mod
         (photos / f"{number}.png").write_bytes(b"")
     out = tmp_path / "t.html"
     arguments = [photos, "--model", models, "--pairs", "2", "--size-px", "64", "--seed", "1", "--out", out]
-    command = [sys.executable, "-m", "recolor.cli.main", "turing", *map(str, arguments)]
+    command = [sys.executable, "-m", "recolor", "turing", *map(str, arguments)]
     process = subprocess.run(command, capture_output=True, text=True, check=True)
     assert process.stdout.startswith(f"{out} (2 pairs, ")
     assert sorted(names_on(out)) == ["sub/6.png", "sub/7.png"]

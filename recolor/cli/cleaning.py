@@ -1,0 +1,87 @@
+"""The verbs that clean: index, measure, detect, select, all four as clean, and the gallery of the outliers."""
+
+from pathlib import Path
+
+import click
+
+from recolor.cli.options import Target, option, read_settings, stage_options, suggest_option
+from recolor.cli.running import run_stages
+from recolor.pipeline.workspace import open_workspace, remembered_images
+
+
+@click.command()
+@stage_options
+def index(target: Target) -> None:
+    """List the image files of a folder."""
+    run_stages(["index"], target)
+
+
+@click.command()
+@stage_options
+def measure(target: Target) -> None:
+    """Decode and measure every new or changed image."""
+    run_stages(["measure"], target)
+
+
+@click.command()
+@stage_options
+@suggest_option
+def detect(target: Target, suggest: bool) -> None:
+    """Find outliers: one manifest for each issue."""
+    run_stages(["detect"], target)
+    if suggest:
+        _suggest_thresholds(target)
+
+
+@click.command()
+@stage_options
+@suggest_option
+def clean(target: Target, suggest: bool) -> None:
+    """Run index, measure, detect and select."""
+    run_stages(["index", "measure", "detect", "select"], target)
+    if suggest:
+        _suggest_thresholds(target)
+
+
+@click.command()
+@stage_options
+def select(target: Target) -> None:
+    """Choose the images to keep, and split them.
+
+    An image is kept unless an issue or your manifests/decisions.csv rejects it. Your decisions override the issues.
+    """
+    run_stages(["select"], target)
+
+
+@click.command()
+@stage_options
+@option(
+    "--out",
+    metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="HTML file to write.",
+    show_default="WORKSPACE/manifests/gallery.html",
+)
+@option(
+    "--max", "most", type=click.IntRange(min=1), default=5000, help="Maximum number of outliers shown for each issue."
+)
+def gallery(target: Target, out: Path | None, most: int) -> None:
+    """Make a page for reviewing the outliers.
+
+    On the page you decide which images to keep or reject, and save your decisions as decisions.csv.
+    """
+    config = read_settings(target)
+    from recolor.cleaning.gallery import make_gallery
+
+    workspace = open_workspace(target.workspace)
+    images = target.images.expanduser() if target.images else remembered_images(workspace)
+    made = make_gallery(workspace, images, config, out=out, max_outliers=most)
+    click.echo(f"{made.images:,} images, {made.without_picture:,} of them cannot be decoded")
+    click.echo(f"{made.path} ({made.size_bytes / 1e6:.1f} MB)")
+
+
+def _suggest_thresholds(target: Target) -> None:
+    """Prints how many images each threshold takes, and a better threshold where the data suggest one."""
+    from recolor.cleaning.thresholds import suggest, suggestion_text
+
+    click.echo("\n" + suggestion_text(suggest(open_workspace(target.workspace), read_settings(target))))

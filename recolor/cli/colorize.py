@@ -1,0 +1,133 @@
+"""The verb that colours photographs and videos."""
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from recolor.cli.options import model_option, option
+from recolor.config.settings import ColorizeDevice
+from recolor.errors import InputError
+
+if TYPE_CHECKING:
+    from recolor.colorize import Colorizer, ColorizeResult
+
+
+@click.command()
+@click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("out", type=click.Path(path_type=Path))
+@model_option
+@option(
+    "--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", help="Device that runs the models."
+)
+@option("--saturation", type=float, default=1.0, help="Factor on the colour. 0 gives grey.")
+@option(
+    "--temperature",
+    type=float,
+    help="Boldness of the colour, above 0 to 1. Lower is bolder.",
+    show_default="the model's own",
+)
+@option("--batch", type=click.IntRange(min=1), help="Photographs coloured together.", show_default="1; on CUDA 16")
+@option("--overwrite", is_flag=True, help="Colour again what is already in OUT.")
+@option("--compare", is_flag=True, help="Also write NAME.compare.jpg: before and after, side by side.")
+@option("--quality", type=click.IntRange(1, 100), default=95, help="Quality of JPEG and WebP files.")
+@option("--smoothing", type=float, default=0.8, help="Temporal smoothing of a video's colour, 0 (off) to below 1.")
+@option(
+    "--format",
+    "file_format",
+    type=click.Choice(["png", "jpeg", "webp", "tiff"]),
+    help="File format on standard output.",
+    show_default="the format of INPUT",
+)
+def colorize(
+    inputs: tuple[Path, ...],
+    out: Path,
+    *,
+    model: Path | None,
+    device: ColorizeDevice,
+    saturation: float,
+    temperature: float | None,
+    batch: int | None,
+    file_format: str | None,
+    smoothing: float,
+    **options: Any,
+) -> None:
+    """Colour photographs, or a video, at full size.
+
+    INPUTS are files, folders, or quoted patterns such as "old/**/*.jpg". OUT is a folder, in which the folder structure
+    of the inputs is kept. For a single photograph, OUT may also be a file name such as new.png. As an input, `-` is
+    standard input; as OUT, standard output.
+
+    Each photograph keeps its own lightness. JPEG, PNG, WebP, TIFF and BMP keep their format; other formats become PNG.
+    16 bits, transparency, EXIF, ICC profile and resolution are kept, and the EXIF rotation is applied. A second run
+    only colours what is missing. Files that cannot be coloured are listed at the end; all others are coloured, and the
+    exit code is 1.
+
+    A video (.mp4, .mov, .mkv, .avi, .webm) is coloured alone, into a file name such as new.mp4. Its sound is kept if
+    the program `ffmpeg` is installed.
+    """
+    from recolor.colorize import Colorizer, Look, colorize_paths, is_video
+
+    look = Look(saturation=saturation, temperature=temperature)
+    colorizer = Colorizer.from_folder(model, device) if model else Colorizer.from_pretrained(device)
+    if any(is_video(path) for path in (*inputs, out)):
+        _colorize_video(
+            inputs, out, colorizer, look=look, smoothing=smoothing, overwrite=options["overwrite"], batch=batch or 1
+        )
+        return
+    wanted: Any = file_format and file_format.upper()
+    result = colorize_paths(inputs, out, colorizer, look=look, batch_images=batch, file_format=wanted, **options)
+    _report_colorized(result, out)
+    if result.failed:
+        sys.exit(1)
+
+
+def _colorize_video(inputs: tuple[Path, ...], out: Path, colorizer: "Colorizer", **options: Any) -> None:
+    """Colours one video, and says what became of it and of its sound."""
+    from recolor.colorize import is_video
+
+    if len(inputs) != 1 or not is_video(inputs[0]) or not is_video(out):
+        raise InputError("a video is coloured by itself, and becomes a video: give one, and a name such as new.mp4.")
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # what is wrong with a video is said by our own errors
+    from recolor.colorize.video import colorize_video
+
+    result = colorize_video(inputs[0], out, colorizer, **options)
+    name = click.format_filename(out)
+    if result is None:
+        click.echo(f"there already: {name}")
+        return
+    click.echo(f"{result.frames:,} frames, {result.length_s:.1f} s at {result.fps:g} frames/s: {name}")
+    click.echo(
+        f"flicker of what stands still: {result.flicker_after:.2f} ab units a frame,"
+        f" {result.flicker_before:.2f} without smoothing"
+    )
+    click.echo(_SOUND[result.audio])
+    if result.missing:
+        click.echo(f"{result.missing:,} more frames that the source announces could not be read", err=True)
+    if result.drift_s:
+        off = f"up to {result.drift_s:.2f} s off their time"
+        click.echo(f"the source's frames are unevenly spaced, those of the copy evenly: {off}", err=True)
+
+
+_SOUND: Mapping[str, str] = {
+    "kept": "sound: kept",
+    "none": "sound: the source has none",
+    "dropped": "sound: dropped; ffmpeg could not copy it into this file",
+    "unknown": "sound: dropped, if there is any; install `ffmpeg` to have it copied",
+}
+
+
+def _report_colorized(result: "ColorizeResult", out: Path) -> None:
+    """Counts and names; nothing on standard output where the picture goes there."""
+    to_stderr = str(out) == "-"
+    counts = f"{len(result.done):,} coloured, {len(result.skipped):,} there already, {len(result.failed):,} failed"
+    click.echo(f"{counts}: {click.format_filename(out)}", err=to_stderr)
+    if result.had_colour:
+        click.echo(f"{len(result.had_colour):,} had colour: only their lightness was used", err=to_stderr)
+    for path in result.first_frames:
+        click.echo(f"{click.format_filename(path)}: only its first frame, or page, was coloured", err=to_stderr)
+    for failure in result.failed:
+        click.echo(f"{click.format_filename(failure.path)}: {failure.error}", err=True)

@@ -1,0 +1,199 @@
+"""The verbs that measure how good the models are: metrics, and a page on which people judge."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from recolor.cli.groups import VerbGroup
+from recolor.cli.options import Target, model_option, option, read_settings, stage_options
+from recolor.cli.running import run_stages
+from recolor.pipeline.workspace import Workspace, open_workspace
+
+if TYPE_CHECKING:
+    from recolor.evaluation import Evaluated
+
+_split_option = option(
+    "--split",
+    type=click.Choice(["train", "val", "test"]),
+    help="Split of the workspace's shards to measure on.",
+    show_default="test",
+)
+_max_images_option = option(
+    "--max-images", type=click.IntRange(min=1), help="Maximum number of images.", show_default="1000"
+)
+_lpips_option = option(
+    "--lpips-weights", metavar="FILE", type=click.Path(path_type=Path), help="Weights of AlexNet; adds LPIPS."
+)
+_inception_option = option(
+    "--inception-weights", metavar="FILE", type=click.Path(path_type=Path), help="Weights of Inception; adds FID, KID."
+)
+_control_option = option(
+    "--control",
+    "controls",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="Folder of a model to compare with. Can be given several times.",
+)
+_out_option = option(
+    "--out",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Folder for the tables and the report.",
+)
+
+
+@click.group(cls=VerbGroup, invoke_without_command=True, subcommand_metavar="[COMMAND] [ARGS]...")
+@stage_options
+@_split_option
+@_max_images_option
+@_lpips_option
+@_inception_option
+@click.pass_context
+def evaluate(context: click.Context, target: Target, **settings: str | int | Path | None) -> None:
+    """Measure models: metrics, pictures, report.html.
+
+    Without a command, measures the workspace's models and their controls on a split that the models were not trained
+    on, and writes the results into WORKSPACE/data/evaluation/.
+    """
+    if context.invoked_subcommand is None:
+        target = _with_settings(target, settings)
+        run_stages(["evaluate"], target)
+        _print_metrics(target)
+    elif any(context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE for name in context.params):
+        command = f"recolor evaluate {context.invoked_subcommand}"
+        raise click.UsageError(f"Give the options after the command: `{command} [OPTIONS]`.", context)
+
+
+@evaluate.command("photos")
+@click.argument("photos", metavar="DIR", type=click.Path(path_type=Path))
+@_out_option
+@option(
+    "--model",
+    "models",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="Folder of a model to measure. Can be given several times.",
+    show_default="the models that come with Recolor",
+)
+@_control_option
+@option("--size-px", type=click.IntRange(32, 4096), default=256, help="Short side of the reduced photographs.")
+@_max_images_option
+@_lpips_option
+@_inception_option
+@stage_options
+def evaluate_photos(
+    target: Target,
+    *,
+    photos: Path,
+    models: tuple[Path, ...],
+    controls: tuple[Path, ...],
+    out: Path,
+    size_px: int,
+    **settings: Any,
+) -> None:
+    """Measure models on a folder of colour photographs.
+
+    Colours the photographs in DIR as `recolor colorize` does, and compares the result with their own colours. Several
+    models are measured side by side. Each control is measured twice, as it is and with its saturation times 1.5. A
+    model is a folder that contains generator/ and refiner/, or generator/ alone.
+    """
+    config = read_settings(_with_settings(target, settings))
+    from recolor.evaluation import evaluate_photos as measure_on_photos
+
+    photos, out = photos.expanduser(), out.expanduser()
+    _print_evaluated(measure_on_photos(photos, out, config, models=models, controls=controls, size_px=size_px))
+
+
+@evaluate.command("models")
+@click.argument("models", metavar="[DIR]...", nargs=-1, type=click.Path(path_type=Path))
+@_out_option
+@_control_option
+@_split_option
+@_max_images_option
+@_lpips_option
+@_inception_option
+@stage_options
+def evaluate_models(
+    target: Target, *, models: tuple[Path, ...], controls: tuple[Path, ...], out: Path, **settings: Any
+) -> None:
+    """Measure any models on a split of the workspace.
+
+    Several models are measured side by side. Each control is measured twice, as it is and with its saturation times
+    1.5. DIR is a folder that contains generator/ and refiner/, or generator/ alone. Without DIR, the workspace's models
+    are measured.
+    """
+    config = read_settings(_with_settings(target, settings))
+    from recolor.evaluation import evaluate_split
+
+    workspace = Workspace(target.workspace.expanduser().absolute())
+    _print_evaluated(evaluate_split(workspace, out.expanduser(), config, models=models, controls=controls))
+
+
+@evaluate.command("suggest")
+@_max_images_option
+@stage_options
+def evaluate_suggest(target: Target, **settings: Any) -> None:
+    """Suggest a temperature and a saturation.
+
+    Measures the workspace's models on the val split at several temperatures: each as it is, and with the saturation
+    that makes the images as colourful as the photographs. Prints the settings to put into recolor.toml.
+    """
+    target = _with_settings(target, settings)
+    from recolor.evaluation import looks_text, suggest_looks
+
+    click.echo(looks_text(suggest_looks(open_workspace(target.workspace), read_settings(target))))
+
+
+@click.command()
+@click.argument("photographs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@model_option
+@option("--pairs", type=click.IntRange(1, 500), default=20, help="Number of pairs.")
+@option("--size-px", type=click.IntRange(64, 2048), default=384, help="Long side of the pictures.")
+@option("--seed", type=click.IntRange(min=0), default=0, help="Seed of the choice and order of photographs.")
+@option(
+    "--out",
+    metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("turing.html"),
+    help="HTML file to write.",
+)
+def turing(photographs: tuple[Path, ...], model: Path | None, out: Path, **options: Any) -> None:
+    """Make a page on which people guess which colours are real.
+
+    PHOTOGRAPHS are colour photographs, or folders of them, that the model was not trained on. Each is shown beside its
+    own lightness coloured by the model. The page needs no server; it neither loads nor sends anything.
+    """
+    from recolor.colorize import Colorizer
+    from recolor.evaluation.turing import make_turing
+
+    colorizer = Colorizer.from_folder(model) if model else Colorizer.from_pretrained()
+    made = make_turing(photographs, colorizer, out, **options)
+    for skipped in made.skipped:
+        click.echo(f"skipped: {skipped.name!r}: {skipped.why}", err=True)
+    click.echo(f"{made.path} ({made.pairs:,} pairs, {made.size_bytes / 1e6:.1f} MB)")
+
+
+def _with_settings(target: Target, settings: dict[str, Any]) -> Target:
+    """Adds options that stand for settings of `evaluate`."""
+    given = [f"evaluate.{name}={value}" for name, value in settings.items() if value is not None]
+    return replace(target, overrides=(*target.overrides, *given))
+
+
+def _print_metrics(target: Target) -> None:
+    """Prints the table of a workspace's evaluation, and where its report is."""
+    from recolor.evaluation import stored_text
+
+    folder = open_workspace(target.workspace).evaluation
+    click.echo(f"\n{stored_text(folder)}\n\n{folder / 'report.html'}")
+
+
+def _print_evaluated(evaluated: "Evaluated") -> None:
+    """Prints the table, where the report is, and which photographs could not be read."""
+    for photo in evaluated.unreadable:
+        click.echo(f"not measured: {photo.path!r}: {photo.error}", err=True)
+    click.echo(f"{evaluated.text}\n\n{evaluated.report}")

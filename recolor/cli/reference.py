@@ -1,0 +1,110 @@
+"""The command line reference docs/cli.md, made from the verbs and options themselves."""
+
+from collections.abc import Iterator, Sequence
+from inspect import cleandoc
+
+import click
+
+from recolor.cli.groups import VerbGroup
+
+_HEAD = """\
+# Command line
+
+<!-- Written by tools/write_reference.py from the help texts in recolor/cli/. -->
+
+`recolor COMMAND --help` shows what is on this page for one command. `recolor -v COMMAND` logs progress.
+
+Every stage is cached and resumable: run the same command again and only what is missing is done. A mistyped command or
+option is answered with the nearest one. Exit codes: 0 success, 1 failure, 2 wrong usage or a wrong setting,
+130 interrupted.
+
+## Shell completion
+
+Add one line to your shell's startup file:
+
+| shell | file | line |
+|---|---|---|
+| Bash 4.4 or newer | `~/.bashrc` | `eval "$(_RECOLOR_COMPLETE=bash_source recolor)"` |
+| Zsh | `~/.zshrc` | `eval "$(_RECOLOR_COMPLETE=zsh_source recolor)"` |
+| Fish | `~/.config/fish/completions/recolor.fish` | `_RECOLOR_COMPLETE=fish_source recolor \\| source` |
+"""
+
+_RUN_OPTIONS = {"images", "workspace", "preset", "file", "overrides"}
+
+
+def walk(command: click.Command, context: click.Context | None = None) -> Iterator[click.Context]:
+    """Yields the context of a command and, after it, those of its commands, except the hidden ones."""
+    settings = command.context_settings if context is None else {}
+    name = "recolor" if context is None else command.name
+    own = click.Context(command, context, info_name=name, **settings)
+    yield own
+    if isinstance(command, click.Group):
+        for each in command.commands.values():
+            if not each.hidden:
+                yield from walk(each, own)
+
+
+def cli_reference_markdown(cli: VerbGroup) -> str:
+    """The reference of all commands as Markdown: usage, description, options with their defaults."""
+    contexts = list(walk(cli))
+    run = next(context for context in contexts if context.command_path == "recolor run")
+    shared = [
+        option for option in run.command.params if isinstance(option, click.Option) and option.name in _RUN_OPTIONS
+    ]
+    lines = [_HEAD, "## Options of a run\n", "Commands that run a stage take these options.\n"]
+    lines.append(_options_markdown(run, shared))
+    for title, names in cli.sections.items():
+        lines.append(f"## {title}\n")
+        lines += [_command_markdown(context) for context in contexts if _verb(context) in names]
+    return "\n".join(lines)
+
+
+def _verb(context: click.Context) -> str:
+    """The first word after `recolor`; empty for `recolor` itself."""
+    return (context.command_path.split()[1:] or [""])[0]
+
+
+def _command_markdown(context: click.Context) -> str:
+    command = context.command
+    usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
+    parts = [f"### {context.command_path}\n", f"{cleandoc(command.help or '')}\n", f"```\n{usage}\n```\n"]
+    if isinstance(command, click.Group):
+        rows = [
+            f"| `{context.command_path} {each.name}` | {each.get_short_help_str(200)} |" for each in _shown(command)
+        ]
+        parts.append("\n".join(["| command | what it does |", "|---|---|", *rows, ""]))
+    options = [option for option in command.params if isinstance(option, click.Option)]
+    if {option.name for option in options} >= _RUN_OPTIONS:
+        options = [option for option in options if option.name not in _RUN_OPTIONS]
+        parts.append("Also takes the [options of a run](#options-of-a-run).\n")
+    if options:
+        parts.append(_options_markdown(context, options))
+    return "\n".join(parts)
+
+
+def _options_markdown(context: click.Context, options: Sequence[click.Option]) -> str:
+    rows = [_option_row(context, option) for option in options]
+    return "\n".join(["| option | meaning | default |", "|---|---|---|", *rows, ""])
+
+
+def _shown(group: click.Group) -> list[click.Command]:
+    return [command for command in group.commands.values() if not command.hidden]
+
+
+def _option_row(context: click.Context, option: click.Option) -> str:
+    extra = option.get_help_extra(context)
+    declared = (option.get_help_record(context) or ("", ""))[0]
+    default = extra.get("default") or extra.get("required", "")
+    in_words = isinstance(option.show_default, str) or "required" in extra
+    allowed = f" Allowed: {extra['range']}." if "range" in extra else ""
+    meaning = _escaped((option.help or "") + allowed)
+    return f"| {_code(declared)} | {meaning} | {_escaped(default) if in_words else _code(default)} |"
+
+
+def _code(text: str) -> str:
+    return f"`{_escaped(text)}`" if text else ""
+
+
+def _escaped(text: str) -> str:
+    """Text as a cell of a Markdown table."""
+    return text.replace("|", "\\|")

@@ -1,0 +1,81 @@
+"""The verbs for shards: build, verify, repair and show."""
+
+import io
+from pathlib import Path
+
+import click
+
+from recolor.cli.groups import VerbGroup
+from recolor.cli.options import Target, option, read_settings, stage_options, workspace_option
+from recolor.cli.running import run_stages
+from recolor.pipeline.storage import storage_errors, write_atomically
+from recolor.pipeline.workspace import locked, open_workspace
+
+
+@click.group(cls=VerbGroup)
+def shards() -> None:
+    """Build, verify, repair or show the Lab tensor shards."""
+
+
+@shards.command()
+@stage_options
+def build(target: Target) -> None:
+    """Write the kept images as Lab tensor shards."""
+    run_stages(["shard"], target)
+
+
+@shards.command()
+@workspace_option
+def verify(workspace: Path) -> None:
+    """Read every byte of the shards and name damaged files."""
+    from recolor.shards.writer import verify_shards
+
+    verify_shards(open_workspace(workspace))
+    click.echo("every shard is as it was written")
+
+
+@shards.command()
+@stage_options
+def repair(target: Target) -> None:
+    """Verify the shards and rebuild the damaged ones."""
+    read_settings(target)  # a bad setting stops the run before anything is deleted
+    from recolor.shards.writer import drop_damaged
+
+    workspace = open_workspace(target.workspace)
+    with locked(workspace):
+        dropped = drop_damaged(workspace)
+    for name in dropped:
+        click.echo(f"{name}: damaged, is rebuilt")
+    run_stages(["shard"], target)
+
+
+@shards.command()
+@workspace_option
+@option("--images", type=click.IntRange(1, 4096), default=48, help="Maximum number of images.")
+@option(
+    "--split",
+    type=click.Choice(["train", "val", "test"]),
+    help="Show images of one split only.",
+    show_default="all splits",
+)
+@option(
+    "--out",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="PNG file to write.",
+    show_default="WORKSPACE/data/shards.png",
+)
+def show(workspace: Path, images: int, split: str | None, out: Path | None) -> None:
+    """Draw stored images as the networks will see them.
+
+    The images are evenly spaced over the shards.
+    """
+    from recolor.shards.contact_sheet import contact_sheet
+
+    opened = open_workspace(workspace)
+    target = out or opened.shards.with_suffix(".png")
+    buffer = io.BytesIO()
+    contact_sheet(opened, images, split).save(buffer, "PNG")
+    with storage_errors(target):
+        write_atomically(target, buffer.getvalue())
+    click.echo(target)

@@ -1,0 +1,93 @@
+"""The verbs that train the two networks, and the one that measures how fast they train."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+from recolor.cli.groups import VerbGroup
+from recolor.cli.options import Target, option, read_settings, stage_options
+from recolor.cli.running import run_stages
+from recolor.pipeline.storage import storage_errors, write_atomically
+from recolor.pipeline.workspace import Workspace
+
+
+@click.group(cls=VerbGroup)
+def train() -> None:
+    """Train the generator or the refiner.
+
+    An interrupted training resumes from its last checkpoint.
+    """
+
+
+@train.command()
+@stage_options
+def generator(target: Target) -> None:
+    """Train the generator: from L to coarse ab."""
+    run_stages(["train-generator"], target)
+
+
+@train.command()
+@stage_options
+def refiner(target: Target) -> None:
+    """Train the refiner: from L and coarse ab to full ab."""
+    run_stages(["train-refiner"], target)
+
+
+@click.group(cls=VerbGroup)
+def bench() -> None:
+    """Measure the speed of training on this machine."""
+
+
+@bench.command("train")
+@stage_options
+@option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="Device on which to train.")
+@option(
+    "--model",
+    "models",
+    type=click.Choice(["generator", "refiner"]),
+    multiple=True,
+    help="Network to measure. Can be given several times.",
+    show_default="both",
+)
+@option(
+    "--mode",
+    "modes",
+    type=click.Choice(["eager", "compiled"]),
+    multiple=True,
+    help="How the network is run. Can be given several times.",
+    show_default="eager; on CUDA both",
+)
+@option(
+    "--batch",
+    "batch_images",
+    type=click.IntRange(min=1),
+    help="Images in a step.",
+    show_default="the setting; on a CPU at most 8",
+)
+@option(
+    "--warmup-steps", type=click.IntRange(min=0), help="Steps before the measurement.", show_default="2; on CUDA 10"
+)
+@option("--steps", type=click.IntRange(min=1), help="Steps measured.", show_default="5; on CUDA 50")
+@option("--trace", is_flag=True, help="Also list the operations that take the most time.")
+@option("--out", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False), help="JSON file for the figures.")
+def bench_train(target: Target, out: Path | None, **options: Any) -> None:
+    """Compare training speed with the limits of the device.
+
+    Prints images a second, the share of a step that waits for data, operations and memory traffic a second, and their
+    shares of the device's matrix rate and copy bandwidth. Reads the workspace's shards if it has any, else random
+    ones. The trained weights are discarded.
+
+    `data` is the time a step takes to prepare its batch. `waiting` is that time without the conversion on the device.
+    GB/s counts the bytes that each operation would move by itself, so compiled steps can exceed the copy bandwidth.
+    """
+    config = read_settings(target)
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # torch's profiler would report its own starts and stops
+    from recolor.bench import Options, bench_training, report_json, report_text
+
+    report = bench_training(Workspace(target.workspace.expanduser().absolute()), config, Options(**options))
+    if out is not None:
+        with storage_errors(out):
+            write_atomically(out, report_json(report))
+    click.echo(report_text(report))
