@@ -1,4 +1,4 @@
-"""Manifests as pandas frames, for people. Recolor itself reads Arrow tables, and starts the sooner without pandas."""
+"""Reads manifests as pandas data frames. Recolor itself uses Arrow tables, and starts faster without pandas."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,21 +15,23 @@ Filters = Sequence[tuple[str, str, object]]
 def read_manifest(
     path: str | Path, columns: Sequence[str] | None = None, filters: Filters | None = None
 ) -> pd.DataFrame:
-    """Reads any manifest for pandas: strings as strings, whole numbers that may be missing as nullable integers.
+    """Reads a manifest into a pandas data frame.
+
+    Strings become `string[pyarrow]`, integers and booleans the nullable types of pandas.
 
     Args:
         path: A Parquet file of `manifests/` or `data/`.
-        columns: Those that are wanted; others are not even read.
-        filters: Conditions such as `("score", "<", 0.1)`, of which all must hold: of a large manifest, only the row
-            groups are read in which they can.
+        columns: Names of the columns to read; all by default.
+        filters: Conditions such as `("score", "<", 0.1)`. Rows that meet all of them are returned; row groups without
+            such rows are not read.
 
     Raises:
-        MissingStageError: It is not there.
-        SchemaError: It is not a Parquet file.
+        MissingStageError: The file does not exist.
+        SchemaError: The file is not a Parquet file.
     """
     file = Path(path)
     if not file.is_file():
-        raise MissingStageError(f"{file}: no such manifest. `recolor run` or a single stage makes it.")
+        raise MissingStageError(f"{file}: no such manifest. Create it with `recolor run` or a single stage.")
     try:
         table = pq.read_table(file, columns=columns and list(columns), filters=filters and list(filters))
     except (pa.ArrowInvalid, OSError) as error:

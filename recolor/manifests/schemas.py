@@ -1,7 +1,8 @@
-"""Every table's schema, in one place.
+"""The schemas of all manifests.
 
-A manifest is a Parquet file whose columns are stated here, with their unit, range and meaning; `manifests/README.md`
-is made from the same statements. Scores run one way everywhere: 0 is certainly an outlier, 1 is certainly fine.
+A manifest is a Parquet file. Its schema gives the name, type, unit, range and meaning of every column; the tables in
+`manifests/README.md` are generated from the schemas. All scores have the same direction: 0 is an outlier, 1 is a good
+image.
 """
 
 from dataclasses import dataclass
@@ -11,17 +12,17 @@ import pyarrow as pa
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column.
+    """One column of a manifest.
 
     Attributes:
-        name: As it stands in the file.
-        type: Its Arrow type.
-        unit: Or "-".
-        range: Or "-".
-        meaning: What it is.
-        nullable: Whether a value may be missing.
-        is_path: Whether it names a file below a folder: a name that leads out of that folder is refused.
-        is_unique: Whether values hardly repeat.
+        name: Name in the file.
+        type: Arrow type.
+        unit: Unit of the values, or "-".
+        range: Range of the values, or "-".
+        meaning: Description.
+        nullable: Whether values may be null.
+        is_path: Whether the values are file paths relative to a folder. Paths that lead out of the folder are refused.
+        is_unique: Whether most values are distinct, so that a dictionary would not help.
     """
 
     name: str
@@ -36,7 +37,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """One kind of manifest: its file name, what a row is, which stage writes it, its columns in order."""
+    """One kind of manifest: file name, command that writes it, meaning of a row, columns in order."""
 
     name: str
     stage: str
@@ -45,7 +46,7 @@ class Schema:
 
     @property
     def arrow(self) -> pa.Schema:
-        """The Arrow schema that every such file has."""
+        """The Arrow schema of the files."""
         return pa.schema([pa.field(column.name, column.type, column.nullable) for column in self.columns])
 
 
@@ -59,35 +60,49 @@ PATH = Column(
     is_unique=True,
 )
 SIZE = Column("size_bytes", pa.int64(), "bytes", "≥ 0", "File size.")
-MTIME = Column("mtime_ns", pa.int64(), "ns since 1970", "-", "Time of the last change; part of the image's identity.")
+MTIME = Column(
+    "mtime_ns", pa.int64(), "ns since 1970", "-", "Modification time. Path, size and time identify an image."
+)
 SHA256 = Column(
     "sha256",
     pa.string(),
     "-",
     "64 hex digits",
-    "SHA-256 of the file's bytes; null if unreadable.",
+    "SHA-256 of the file's bytes. Null if the file cannot be read.",
     nullable=True,
     is_unique=True,
 )
 
-INDEX = Schema("index", "index", "an image file that was found", (PATH, SIZE, MTIME))
+INDEX = Schema("index", "index", "an image file", (PATH, SIZE, MTIME))
 
 
 def _number(name: str, unit: str, range_: str, meaning: str) -> Column:
-    return Column(name, pa.float64(), unit, range_, meaning + " Null if not decoded.", True)
+    return Column(name, pa.float64(), unit, range_, meaning + " Null if the image cannot be decoded.", True)
 
 
 _SIZE_PX = (
-    Column("width_px", pa.int32(), "px", "≥ 1", "Width of the upright image; null if not decoded.", True),
-    Column("height_px", pa.int32(), "px", "≥ 1", "Height of the upright image; null if not decoded.", True),
+    Column(
+        "width_px", pa.int32(), "px", "≥ 1", "Width of the upright image. Null if the image cannot be decoded.", True
+    ),
+    Column(
+        "height_px", pa.int32(), "px", "≥ 1", "Height of the upright image. Null if the image cannot be decoded.", True
+    ),
 )
-ANGLES = (0, 45, 90, 135)  # degrees from horizontal, anticlockwise: lines along which detail is measured
+ANGLES = (0, 45, 90, 135)  # degrees from horizontal, anticlockwise: directions in which detail is measured
 _LAPLACIAN = {
     octave: (
         _number(
-            f"laplacian_variance_{octave}", "grey²", "≥ 0", f"Mean squared Laplacian of L', {octave} times halved."
+            f"laplacian_variance_{octave}",
+            "grey²",
+            "≥ 0",
+            f"Mean squared Laplacian of the grey image, halved {octave} times.",
         ),
-        _number(f"laplacian_block_{octave}", "grey²", "≥ 0", "The same of the sharpest blocks (95th percentile)."),
+        _number(
+            f"laplacian_block_{octave}",
+            "grey²",
+            "≥ 0",
+            f"`laplacian_variance_{octave}` of the sharpest blocks (95th percentile).",
+        ),
     )
     for octave in (1, 2)
 }
@@ -100,7 +115,7 @@ SHARPNESS = tuple(
                 f"detail_{angle}_{octave}",
                 "grey²",
                 "≥ 0",
-                f"Mean squared second difference of L' along {angle}°, {octave} times halved.",
+                f"Mean squared second difference of the grey image along {angle}°, halved {octave} times.",
             )
             for angle in ANGLES
         ),
@@ -119,15 +134,17 @@ COLOUR = (
     _number("chroma_mean", "Lab", "≥ 0", "Mean distance from grey."),
     _number("chroma_p95", "Lab", "≥ 0", "95th percentile of the distance from grey."),
     _number(
-        "cast", "Lab", "≥ 0", "5th percentile of ab along its mean: how far even the greyest colours are from grey."
+        "cast", "Lab", "≥ 0", "Distance of the greyest colours from grey: 5th percentile of ab along the mean of ab."
     ),
-    _number("hue_entropy", "-", "0..1", "Entropy of the hues, weighted by chroma: 0 is one hue."),
-    _number("grey_tail", "-", "0..1", "Share of the picture, from an edge inwards, that is flat mid-grey."),
-    _number("ab_residual", "Lab", "≥ 0", "RMS of what a curve over L leaves of a and b: 0 is monochrome."),
-    _number("ab_residual_p90", "Lab", "≥ 0", "90th percentile of the same."),
-    _number("ab_residual_median", "Lab", "≥ 0", "Median of the RMS in each of 24 stretches of L."),
+    _number(
+        "hue_entropy", "-", "0..1", "Entropy of the hues, weighted by chroma. 0 is a single hue, 1 is all hues equally."
+    ),
+    _number("grey_tail", "-", "0..1", "Share of the image, from an edge inwards, that is uniform mid-grey."),
+    _number("ab_residual", "Lab", "≥ 0", "RMS residual of a and b after fitting a curve over L. 0 is monochrome."),
+    _number("ab_residual_p90", "Lab", "≥ 0", "90th percentile of the same residual."),
+    _number("ab_residual_median", "Lab", "≥ 0", "Median over 24 segments of L of the RMS residual in a segment."),
     *(
-        _number(f"{channel}_band_{band}", "Lab", "-108..98", f"Mean {channel} of the {name} third.")
+        _number(f"{channel}_band_{band}", "Lab", "-108..98", f"Mean {channel} of the {name} third of the image.")
         for band, name in enumerate(("upper", "middle", "lower"))
         for channel in ("a", "b")
     ),
@@ -135,42 +152,56 @@ COLOUR = (
 MEASUREMENTS = Schema(
     "measurements",
     "measure",
-    "an image of the index, measured; an image that cannot be decoded has a reason instead of numbers",
+    "a measured image of the index; an image that cannot be decoded has a reason and no numbers",
     (
         PATH,
         SIZE,
         MTIME,
-        Column("reason", pa.string(), "-", "a decode reason", "Why it cannot be decoded; null if it can.", True),
-        Column("detail", pa.string(), "-", "-", "What the decoder said.", True),
+        Column("reason", pa.string(), "-", "a decode reason", "Why the image cannot be decoded. Null if it can.", True),
+        Column("detail", pa.string(), "-", "-", "Message of the decoder.", True),
         SHA256,
         *_SIZE_PX,
         Column("format", pa.string(), "-", "-", "JPEG, PNG, WEBP, TIFF, BMP or GIF.", True),
-        Column("mode", pa.string(), "-", "-", "Pixel mode of the file, in Pillow's words.", True),
+        Column("mode", pa.string(), "-", "-", "Pixel mode of the file, as Pillow names it.", True),
         Column(
             "frames",
             pa.int32(),
             "-",
             "≥ 1",
-            "Frames or pages; 2 stands for two or more in GIF and TIFF; the first is used.",
+            "Number of frames or pages; in GIF and TIFF, 2 means two or more. The first one is used.",
             True,
         ),
-        Column("orientation", pa.int32(), "-", "1..8", "EXIF orientation that was applied.", True),
-        Column("icc", pa.bool_(), "-", "-", "Whether there is an ICC profile.", True),
         Column(
-            "phash_64", pa.binary(64), "-", "8 x 64 bits", "imagehash's pHash under the 8 flips and rotations.", True
+            "orientation", pa.int32(), "-", "1..8", "EXIF orientation. It has been applied to all measurements.", True
         ),
-        Column("phash_256", pa.binary(256), "-", "8 x 256 bits", "The same with hash_size 16.", True),
-        Column("phash_64_windows", pa.binary(72), "-", "9 x 64 bits", "pHash of 9 parts, 92% of each side.", True),
-        Column("phash_256_windows", pa.binary(288), "-", "9 x 256 bits", "The same with hash_size 16.", True),
+        Column("icc", pa.bool_(), "-", "-", "Whether the file has an ICC profile.", True),
+        Column(
+            "phash_64",
+            pa.binary(64),
+            "-",
+            "8 x 64 bits",
+            "pHash, as imagehash computes it, of the 8 flips and rotations.",
+            True,
+        ),
+        Column("phash_256", pa.binary(256), "-", "8 x 256 bits", "The same with `hash_size=16`.", True),
+        Column(
+            "phash_64_windows",
+            pa.binary(72),
+            "-",
+            "9 x 64 bits",
+            "pHash of 9 windows, each 92% of width and height.",
+            True,
+        ),
+        Column("phash_256_windows", pa.binary(288), "-", "9 x 256 bits", "The same with `hash_size=16`.", True),
         *SHARPNESS,
         *COLOUR,
         Column(
             "colour_layout",
-            pa.binary(4 * COLOUR_LAYOUT),  # a list of numbers takes four times as long to read
+            pa.binary(4 * COLOUR_LAYOUT),  # reads four times as fast as a list of numbers
             "Lab",
             "90 x float32",
-            "Where in the picture and at which lightness which colours are: see `recolor.cleaning.measure.colour`."
-            " Null if not decoded.",
+            "Distribution of colours over height and lightness; see `recolor.cleaning.measure.colour`."
+            " Null if the image cannot be decoded.",
             True,
         ),
     ),
@@ -189,9 +220,11 @@ SYMMETRIES = (
 RELATIONS = (*SYMMETRIES, "crop")
 _JUDGED = (
     PATH,
-    Column("score", pa.float64(), "-", "0..1", "0 is certainly an outlier; under the threshold all are listed here."),
-    Column("threshold", pa.float64(), "-", "0..1", "What the score was compared with."),
-    Column("reason", pa.string(), "-", "-", "Why, in a sentence."),
+    Column(
+        "score", pa.float64(), "-", "0..1", "0 is an outlier, 1 a good image. Images below the threshold are listed."
+    ),
+    Column("threshold", pa.float64(), "-", "0..1", "Threshold that the score was compared with."),
+    Column("reason", pa.string(), "-", "-", "Why the image is listed, in a sentence."),
 )
 
 
@@ -201,23 +234,35 @@ def _issue(name: str, row: str, *measurements: Column) -> Schema:
 
 CORRUPT = _issue(
     "corrupt",
-    "an image that cannot be decoded, or that was saved after a decode that broke off",
-    Column("decode_reason", pa.string(), "-", "a decode reason or `grey_tail`", "`reason` of the measurements."),
+    "an image that cannot be decoded, or that was saved from an incomplete decode",
+    Column(
+        "decode_reason",
+        pa.string(),
+        "-",
+        "a decode reason or `grey_tail`",
+        "`reason` of `measurements.parquet`, or `grey_tail`.",
+    ),
     *(column for column in COLOUR if column.name == "grey_tail"),
 )
 DUPLICATE = _issue(
     "duplicate",
-    "an image that a better copy makes needless",
-    Column("group", pa.string(), "-", "16 hex digits", "The copies of one picture; starts the kept one's SHA-256."),
+    "a copy of another image; the best copy is kept",
+    Column(
+        "group",
+        pa.string(),
+        "-",
+        "16 hex digits",
+        "Identifies the copies of one picture: the first digits of the kept copy's SHA-256.",
+    ),
     Column(
         "kept_path",
         pa.string(),
         "-",
         "-",
-        "The best copy: most pixels, then most bytes, then first path.",
+        "Path of the kept copy: the most pixels, then the most bytes, then the first path.",
         is_path=True,
     ),
-    Column("exact", pa.bool_(), "-", "-", "Whether the files have the same bytes."),
+    Column("exact", pa.bool_(), "-", "-", "Whether both files have the same bytes."),
     Column("hamming_distance", pa.int32(), "bits", "0..64", "pHash-64 distance to the kept copy."),
     Column("hamming_distance_256", pa.int32(), "bits", "0..256", "pHash-256 distance to the kept copy."),
     Column(
@@ -225,7 +270,7 @@ DUPLICATE = _issue(
         pa.string(),
         "-",
         ", ".join(RELATIONS),
-        "What turns the image into the kept copy; `crop`: it is a part of it.",
+        "Flip or rotation that turns the image into the kept copy; `crop` is a part of the kept copy.",
     ),
 )
 MONOCHROME = _issue(
@@ -240,16 +285,37 @@ MONOCHROME = _issue(
 SKEWED = _issue(
     "skewed",
     "an image with unusual colours",
-    Column("colour_distance", pa.float64(), "medians", "≥ 0", "Robust distance to the data set; null if small.", True),
-    Column("layout_score", pa.float64(), "-", "0..1", "What the network thinks of `colour_layout`; 0 is skewed."),
+    Column(
+        "colour_distance",
+        pa.float64(),
+        "medians",
+        "≥ 0",
+        "Robust distance from the data set's colours. Null if the data set has too few images.",
+        True,
+    ),
+    Column("layout_score", pa.float64(), "-", "0..1", "Score of `colour_layout` by a small network; 0 is skewed."),
     *(column for column in COLOUR if column.name in ("a_mean", "b_mean", "cast", "hue_entropy")),
 )
 BLURRY = _issue(
     "blurry",
     "an image without fine detail",
-    Column("octave_ratio", pa.float64(), "log2", "-", "Energy of a fine octave over the next's: about 0 if sharp."),
-    Column("anisotropy", pa.float64(), "log2", "≥ 0", "Finest energy along the richest line over the poorest's."),
-    Column("block_detail", pa.float64(), "log2 grey²", "≥ 0", "Energy of the sharpest blocks: about 12 if sharp."),
+    Column(
+        "octave_ratio",
+        pa.float64(),
+        "log2",
+        "-",
+        "Least ratio of an octave's energy to the next coarser one's; about 0 in sharp images.",
+    ),
+    Column(
+        "anisotropy",
+        pa.float64(),
+        "log2",
+        "≥ 0",
+        "Ratio of the finest energy between the directions with most and least detail.",
+    ),
+    Column(
+        "block_detail", pa.float64(), "log2 grey²", "≥ 0", "Energy of the sharpest blocks; about 12 in sharp images."
+    ),
 )
 LOW_RESOLUTION = _issue("low_resolution", "an image whose short side is too short", *_SIZE_PX)
 EXTREME_ASPECT = _issue(
@@ -265,42 +331,67 @@ ISSUES = {
 OUTLIERS = Schema(
     "outliers",
     "select",
-    "an image that was rejected",
+    "a rejected image",
     (
         PATH,
-        Column("issues", pa.list_(pa.string()), "-", "-", "The issues that list it; `decision` if a person did."),
-        Column("reasons", pa.list_(pa.string()), "-", "-", "One a issue, in the same order."),
-        Column("score", pa.float64(), "-", "0..1", "The worst of its scores."),
+        Column(
+            "issues",
+            pa.list_(pa.string()),
+            "-",
+            "-",
+            "Issues that list the image; `decision` if `decisions.csv` rejects it.",
+        ),
+        Column("reasons", pa.list_(pa.string()), "-", "-", "One reason per issue, in the same order."),
+        Column("score", pa.float64(), "-", "0..1", "Lowest score of these issues."),
     ),
 )
 CLEAN = Schema(
     "clean",
     "select",
-    "an image that is kept",
+    "a kept image",
     (
         PATH,
         Column("sha256", pa.string(), "-", "64 hex digits", "SHA-256 of the file's bytes.", is_unique=True),
         Column("width_px", pa.int32(), "px", "≥ 1", "Width of the upright image."),
         Column("height_px", pa.int32(), "px", "≥ 1", "Height of the upright image."),
         Column(
-            "group", pa.string(), "-", "16 hex digits", "Copies of one picture share it, and its split.", is_unique=True
+            "group",
+            pa.string(),
+            "-",
+            "16 hex digits",
+            "Group of copies. All images of a group have the same split.",
+            is_unique=True,
         ),
-        Column("split", pa.string(), "-", "train, val, test", "By the group's content and the seed alone."),
+        Column(
+            "split",
+            pa.string(),
+            "-",
+            "train, val, test",
+            "Split of the image. It depends only on the group and the seed.",
+        ),
     ),
 )
 
 MODEL = Column(
-    "model", pa.string(), "-", "-", "Label of the model that coloured it: the end of its folder's path, or empty."
+    "model",
+    pa.string(),
+    "-",
+    "-",
+    "Label of the model that coloured the image: the end of its folder's path, or empty.",
 )
 NAME = Column(
-    "name", pa.string(), "-", "-", "How it was coloured: by (a part of) the model, or a control such as `grey`."
+    "name",
+    pa.string(),
+    "-",
+    "-",
+    "Method that coloured the image: the model, a part of it, or a control such as `grey`.",
 )
 KIND = Column(
     "kind",
     pa.string(),
     "-",
     "model, control",
-    "Controls know nothing (`grey`, `mean_ab`), know the truth (`oracle`), or are other models.",
+    "Controls are trivial (`grey`, `mean_ab`), use the true colours (`oracle`), or are other models.",
 )
 ACCURACY = (
     Column("psnr_db", pa.float64(), "dB", "0..100", "PSNR of the 8-bit sRGB image (over a set: mean over images)."),
@@ -313,12 +404,23 @@ ACCURACY = (
 )
 COLOURFULNESS = (
     Column("colourfulness", pa.float64(), "-", "≥ 0", "Hasler and Süsstrunk 2003, M(3)."),
-    Column("colourfulness_abs", pa.float64(), "-", "≥ 0", "The variant that takes the absolute values of rg and yb."),
-    Column("truth_colourfulness", pa.float64(), "-", "≥ 0", "`colourfulness` of the photographs themselves."),
-    Column("truth_colourfulness_abs", pa.float64(), "-", "≥ 0", "`colourfulness_abs` of the photographs themselves."),
+    Column(
+        "colourfulness_abs",
+        pa.float64(),
+        "-",
+        "≥ 0",
+        "Variant of `colourfulness` with the absolute values of rg and yb.",
+    ),
+    Column("truth_colourfulness", pa.float64(), "-", "≥ 0", "`colourfulness` of the original photographs."),
+    Column("truth_colourfulness_abs", pa.float64(), "-", "≥ 0", "`colourfulness_abs` of the original photographs."),
 )
 LPIPS = Column(
-    "lpips", pa.float64(), "-", "≥ 0", "LPIPS 0.1, AlexNet (Zhang et al. 2018). Null without its weights.", True
+    "lpips",
+    pa.float64(),
+    "-",
+    "≥ 0",
+    "LPIPS 0.1 with AlexNet (Zhang et al. 2018). Null if its weights are not available.",
+    True,
 )
 
 PER_IMAGE_METRICS = Schema(
@@ -337,41 +439,79 @@ PER_IMAGE_METRICS = Schema(
             pa.float64(),
             "-",
             "≥ 0",
-            "Difference of colourfulness from truth_colourfulness, without its sign.",
+            "Absolute difference of `colourfulness` and `truth_colourfulness`.",
         ),
         LPIPS,
     ),
 )
 OF_SETS = (
-    Column("ab_psnr_db_set", pa.float64(), "dB", "≤ 100", "-10 log10 of the mean ab_mse: of all pixels together."),
-    Column("delta_cf_set", pa.float64(), "-", "≥ 0", "ΔCF: difference of the mean colourfulness from the truth's."),
-    Column("delta_cf_set_abs", pa.float64(), "-", "≥ 0", "The same of `colourfulness_abs`."),
-    Column("delta_cf_image", pa.float64(), "-", "≥ 0", "Mean over images of the difference of colourfulness."),
-    LPIPS,
-    Column("fid", pa.float64(), "-", "≥ 0", "Fréchet inception distance. Null without Inception's weights.", True),
     Column(
-        "kid", pa.float64(), "-", "-", "Kernel inception distance of pairs, unbiased. Null without the weights.", True
+        "ab_psnr_db_set",
+        pa.float64(),
+        "dB",
+        "≤ 100",
+        "-10 log10 of the mean `ab_mse`: PSNR over the pixels of all images.",
+    ),
+    Column(
+        "delta_cf_set",
+        pa.float64(),
+        "-",
+        "≥ 0",
+        "ΔCF: absolute difference of the means of `colourfulness` and `truth_colourfulness`.",
+    ),
+    Column("delta_cf_set_abs", pa.float64(), "-", "≥ 0", "The same for `colourfulness_abs`."),
+    Column("delta_cf_image", pa.float64(), "-", "≥ 0", "Mean over images of `delta_cf`."),
+    LPIPS,
+    Column(
+        "fid",
+        pa.float64(),
+        "-",
+        "≥ 0",
+        "Fréchet inception distance. Null if Inception's weights are not available.",
+        True,
+    ),
+    Column(
+        "kid",
+        pa.float64(),
+        "-",
+        "-",
+        "Kernel inception distance, unbiased. Null if Inception's weights are not available.",
+        True,
     ),
 )
 
 
 def _ends(column: Column) -> tuple[Column, Column]:
-    """The ends of a figure's 95% bootstrap interval over the images."""
+    """Returns the columns for the ends of a metric's 95% bootstrap interval over the images."""
     return (
-        Column(f"{column.name}_low", column.type, column.unit, "-", "Low end of its 95% interval.", column.nullable),
-        Column(f"{column.name}_high", column.type, column.unit, "-", "High end.", column.nullable),
+        Column(
+            f"{column.name}_low",
+            column.type,
+            column.unit,
+            "-",
+            f"Lower end of the 95% interval of `{column.name}`.",
+            column.nullable,
+        ),
+        Column(
+            f"{column.name}_high",
+            column.type,
+            column.unit,
+            "-",
+            f"Upper end of the 95% interval of `{column.name}`.",
+            column.nullable,
+        ),
     )
 
 
 METRICS = Schema(
     "data/evaluation/metrics",
     "evaluate",
-    "a model or a control, measured over all images",
+    "a model or a control, with its metrics over all images",
     (
         MODEL,
         NAME,
         KIND,
-        Column("images", pa.int64(), "-", "≥ 1", "Images measured; the metrics are means over them."),
+        Column("images", pa.int64(), "-", "≥ 1", "Number of images. The metrics are means over them."),
         *ACCURACY,
         *COLOURFULNESS,
         *OF_SETS,
@@ -381,23 +521,35 @@ METRICS = Schema(
 COMPARISON = Schema(
     "data/evaluation/comparison",
     "evaluate",
-    "a metric of two models, measured on the same images (in `--out DIR`, where there are two)",
+    "a metric of two models on the same images (in `--out DIR`, if two models are evaluated)",
     (
-        Column("first", pa.string(), "-", "-", "Label of the model that the others are compared with."),
+        Column("first", pa.string(), "-", "-", "Label of the model that the other is compared with."),
         Column("second", pa.string(), "-", "-", "Label of the other model."),
-        Column("metric", pa.string(), "-", "-", "A column of `metrics.parquet`, in whose unit the others are."),
+        Column("metric", pa.string(), "-", "-", "Column of `metrics.parquet`. The values below have its unit."),
         Column("first_value", pa.float64(), "-", "-", "The metric of the first model."),
         Column("second_value", pa.float64(), "-", "-", "The metric of the second model."),
         Column("difference", pa.float64(), "-", "-", "second_value - first_value."),
-        Column("difference_low", pa.float64(), "-", "-", "Low end of its 95% bootstrap interval, images in pairs."),
-        Column("difference_high", pa.float64(), "-", "-", "High end."),
-        Column("better", pa.string(), "-", "-", "Label of the model that all of the interval speaks for, or empty."),
+        Column(
+            "difference_low",
+            pa.float64(),
+            "-",
+            "-",
+            "Lower end of its 95% bootstrap interval; images are resampled in pairs.",
+        ),
+        Column("difference_high", pa.float64(), "-", "-", "Upper end of the interval."),
+        Column(
+            "better",
+            pa.string(),
+            "-",
+            "-",
+            "Label of the better model; empty if the interval contains 0, or if neither direction is better.",
+        ),
     ),
 )
 
 SHARD_INDEX = Schema(
     "data/shards/index",
-    "shard",
+    "shards build",
     "an image stored in a Lab shard, in the order of the shards",
     (
         PATH,
@@ -406,26 +558,34 @@ SHARD_INDEX = Schema(
             pa.string(),
             "-",
             "64 hex digits",
-            "SHA-256 of the image file's bytes; the rows' order.",
+            "SHA-256 of the image file's bytes. Rows are sorted by it.",
             is_unique=True,
         ),
-        Column("shard", pa.string(), "-", "-", "File name of the shard, in the folder of this index.", is_path=True),
-        Column("row", pa.int32(), "-", "≥ 0", "Row of the image in its shard."),
+        Column(
+            "shard", pa.string(), "-", "-", "File name of the shard, in the same folder as this index.", is_path=True
+        ),
+        Column("row", pa.int32(), "-", "≥ 0", "Row of the image in the shard."),
         Column("split", pa.string(), "-", "train, val, test", "Split of the image."),
-        Column("width_px", pa.int32(), "px", "≥ 1", "Width of the original, upright."),
-        Column("height_px", pa.int32(), "px", "≥ 1", "Height of the original, upright."),
+        Column("width_px", pa.int32(), "px", "≥ 1", "Width of the upright original."),
+        Column("height_px", pa.int32(), "px", "≥ 1", "Height of the upright original."),
     ),
 )
 
 TRAINING_METRICS = Schema(
     "data/models/<model>/metrics",
     "train generator` and `recolor train refiner",
-    "a loss that was measured while training",
+    "a loss measured during training",
     (
-        Column("step", pa.int64(), "steps", "≥ 1", "Optimiser steps done when it was measured."),
-        Column("split", pa.string(), "-", "train, val", "`train`: of the step's batch; `val`: averaged weights."),
-        Column("loss", pa.float64(), "nats, or 110 Lab units", "≥ 0", "The loss that is minimised."),
-        Column("lr", pa.float64(), "-", "> 0", "Learning rate of the step."),
+        Column("step", pa.int64(), "steps", "≥ 1", "Number of optimiser steps before the measurement."),
+        Column(
+            "split",
+            pa.string(),
+            "-",
+            "train, val",
+            "`train`: loss of the step's batch. `val`: validation loss of the averaged weights.",
+        ),
+        Column("loss", pa.float64(), "nats, or 110 Lab units", "≥ 0", "Value of the loss."),
+        Column("lr", pa.float64(), "-", "> 0", "Learning rate at that step."),
     ),
 )
 

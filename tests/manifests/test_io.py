@@ -93,7 +93,7 @@ def test_pandas_gets_whole_numbers_and_text_even_where_some_are_missing(tmp_path
         (pa.table({"path": ["a"], "size_bytes": ["1"], "mtime_ns": [1]}), r"index\.size_bytes is string, not int64"),
         (pa.table({"path": [None], "size_bytes": [1], "mtime_ns": [1]}).cast(
             pa.schema([("path", pa.string()), ("size_bytes", pa.int64()), ("mtime_ns", pa.int64())])
-        ), "1 nulls and may have none"),
+        ), "1 nulls, but may not have any"),
     ],
 )  # fmt: skip
 def test_a_table_that_does_not_match_its_schema_is_not_written(tmp_path, table, message):
