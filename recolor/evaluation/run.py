@@ -89,7 +89,9 @@ def measure_split(
         models=models,
         images=measure(source, networks, worker_count(config.execution), tell),
         measured_on=f"{photographs(len(source.paths))} of the {config.evaluate.split} split",
-        notes=seen_in_split(models, require_record(index_path(workspace), "shard").content, config.evaluate.split),
+        notes=seen_in_split(
+            models, require_record(index_path(workspace), "shards build").content, config.evaluate.split
+        ),
         mean_of="the training photographs",
         splits=split_counts(workspace),
         outliers=outlier_counts(workspace),
@@ -98,7 +100,7 @@ def measure_split(
 
 def _inputs(workspace: Workspace, config: EvaluateConfig) -> Mapping[str, str]:
     """What the result depends on. The models must be of these shards: or what they trained on might be tested on."""
-    shards = require_record(index_path(workspace), "shard").content
+    shards = require_record(index_path(workspace), "shards build").content
     generator = _model_record(workspace, "generator", {"shards": shards})
     refiner = _model_record(workspace, "refiner", {"shards": shards, "generator": model_content(generator)})
     inputs = {"shards": shards, "generator": generator.content, "refiner": refiner.content}

@@ -40,15 +40,18 @@ def read_shard(path: Path) -> Codes:
     """
     record = read_record(record_path(path))
     if record is None or not path.is_file():
-        raise DamagedError(f"{path}: this shard or its record is missing. Run `recolor shard` to rebuild it.")
+        raise DamagedError(f"{path}: this shard or its record is missing. Run `recolor shards build` to rebuild it.")
     if record.version != VERSION:
         raise InputError(
-            f"{path}: format version {record.version}, and this Recolor reads {VERSION}. Run `recolor shard` again."
+            f"{path}: format version {record.version}, and this Recolor reads {VERSION}. Run"
+            " `recolor shards build` again."
         )
     try:
         array = np.load(path, mmap_mode="r")
     except (ValueError, EOFError, OSError) as error:
-        raise DamagedError(f"{path}: not a whole .npy file ({error}). Run `recolor shard` to rebuild it.") from error
+        raise DamagedError(
+            f"{path}: not a whole .npy file ({error}). Run `recolor shards build` to rebuild it."
+        ) from error
     _check_array(path, array, record)
     codes: Codes = np.asarray(array)  # a plain view of the mapped file: indexing a memmap costs several times more
     return codes
@@ -62,7 +65,7 @@ def verify_shards(workspace: Workspace) -> None:
         DamagedError: A file is missing, cut, changed, or of another number of images; names each such file.
     """
     index = index_path(workspace)
-    verify(workspace, read_record(record_path(index)) or require_record(index, "shard"))
+    verify(workspace, read_record(record_path(index)) or require_record(index, "shards build"))
     failures = []
     shards = shard_images(read_index(workspace)).items()
     for name, images in tqdm(shards, desc="verify", unit=" shards", disable=None, delay=1):
@@ -71,7 +74,7 @@ def verify_shards(workspace: Workspace) -> None:
         except DamagedError as error:
             failures.append(str(error))
     if failures:
-        raise DamagedError("\n".join([*failures, "`recolor shard --repair` rebuilds just those."]))
+        raise DamagedError("\n".join([*failures, "`recolor shards repair` rebuilds just those."]))
 
 
 def drop_damaged(workspace: Workspace) -> tuple[str, ...]:
@@ -124,19 +127,22 @@ def _check_array(path: Path, array: npt.NDArray[Any], record: Record) -> None:
     shape_ok = array.ndim == 4 and array.shape[1] == 3 and array.shape[2] == array.shape[3]
     if not shape_ok or array.dtype not in (np.uint8, np.dtype("<f2")) or not array.flags.c_contiguous:
         raise DamagedError(
-            f"{path}: {array.dtype} {array.shape} is not a Lab shard. Run `recolor shard` to rebuild it."
+            f"{path}: {array.dtype} {array.shape} is not a Lab shard. Run `recolor shards build` to rebuild it."
         )
     if array.shape[0] != record.counts.get("images") or path.stat().st_size != record.outputs[0].size_bytes:
         raise DamagedError(
             f"{path}: {array.shape[0]} images in {path.stat().st_size} bytes, and its record says"
-            f" {record.counts.get('images')} in {record.outputs[0].size_bytes}. Run `recolor shard` to rebuild it."
+            f" {record.counts.get('images')} in {record.outputs[0].size_bytes}. Run `recolor shards build` to"
+            " rebuild it."
         )
 
 
 def _verify_shard(workspace: Workspace, path: Path, images: int) -> None:
     stored = read_shard(path).shape[0]
     if stored != images:
-        raise DamagedError(f"{path}: {stored} images, and the index says {images}. Run `recolor shard` to rebuild it.")
+        raise DamagedError(
+            f"{path}: {stored} images, and the index says {images}. Run `recolor shards build` to rebuild it."
+        )
     record = read_record(record_path(path))
     assert record is not None  # read_shard has just read it
     verify(workspace, record)

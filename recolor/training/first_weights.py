@@ -32,7 +32,7 @@ def first_weights(name: str, config: GeneratorConfig | RefinerConfig, models: Pa
         if start_folder(config.start_from, name).resolve() == (models / name).resolve():
             raise ConfigError(
                 f"{name}.start_from = {config.start_from!r}: these are the models that this training replaces. Copy"
-                " them with `recolor export-models FOLDER`, and start from that folder."
+                " them with `recolor export models FOLDER`, and start from that folder."
             )
         return {"encoder": NONE, "start_from": start_identity(config.start_from, name)}
     return {"encoder": encoder_identity(config.model.encoder_weights)}

@@ -85,7 +85,7 @@ def shards_record(workspace: Workspace) -> Record:
     Raises:
         MissingStageError: There are no finished shards.
     """
-    return require_record(index_path(workspace), "shard")
+    return require_record(index_path(workspace), "shards build")
 
 
 def stored_px(dataset: ShardDataset) -> int:

@@ -74,7 +74,7 @@ def test_every_option_has_a_help_text_and_shows_its_default(name):
         (["export", "xyz"], 'No such command "xyz". There are: images, models, onnx.'),
         (["clean", "--workspac", "x"], "Did you mean '--workspace'?"),
         (["evaluate", "--split-x", "x"], "No such option '--split-x'"),
-        (["--verbosee"], "Did you mean '--verbose'?"),
+        (["--verbosee"], "Did you mean one of: '--verbose', "),
     ],
 )
 def test_a_mistyped_word_is_answered_with_the_nearest(words, told):

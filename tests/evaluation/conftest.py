@@ -164,7 +164,7 @@ def _refiner(seed):
 
 def _write_models(workspace, generator=0, refiner=0, temperature=0.38):
     """Both, as the trainings leave them: the records say which shards, and which generator, they were made from."""
-    shards = require_record(index_path(workspace), "shard").content
+    shards = require_record(index_path(workspace), "shards build").content
     _write_model(workspace, "generator", _generator(generator), {"shards": shards}, temperature)
     made = require_record(workspace.models / "generator" / "model.safetensors", "train generator")
     inputs = {"shards": shards, "generator": model_content(made)}

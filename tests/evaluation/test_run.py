@@ -156,7 +156,7 @@ def test_the_report_is_self_contained_and_shows_names_as_text(evaluable):
 @pytest.mark.parametrize(
     ("missing", "verb"),
     [
-        ("data/shards/index.parquet", "recolor shard"),
+        ("data/shards/index.parquet", "recolor shards build"),
         ("data/models/generator/model.safetensors", "recolor train generator"),
         ("data/models/refiner/model.safetensors", "recolor train refiner"),
     ],

@@ -65,7 +65,9 @@ def test_a_shard_changed_while_it_is_trained_on_is_named_and_reaches_no_checkpoi
         one_step(*arguments)
 
     monkeypatch.setattr(loop, "one_step", step_and_spoil)
-    with pytest.raises(DamagedError, match=rf"{shard.name}: changed while it was being read.*Run `recolor shard`"):
+    with pytest.raises(
+        DamagedError, match=rf"{shard.name}: changed while it was being read.*Run `recolor shards build`"
+    ):
         run(["train-generator"], workspace)
     assert len(steps) == 8
     monkeypatch.undo()

@@ -60,5 +60,5 @@ def test_a_split_is_shown_alone(sharded):
 
 
 def test_without_shards_the_stage_to_run_is_named(workspace):
-    with pytest.raises(MissingStageError, match="recolor shard"):
+    with pytest.raises(MissingStageError, match="recolor shards build"):
         contact_sheet(workspace, 10)

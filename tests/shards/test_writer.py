@@ -365,7 +365,7 @@ def test_an_image_that_changed_since_cleaning_is_named(copied, change):
     assert victim.name in failures[0]
     assert "recolor clean" in failures[0]
     assert len(list(workspace.shards.glob("shard-*.npy"))) == len(parts) - 1
-    with pytest.raises(MissingStageError, match="recolor shard"):
+    with pytest.raises(MissingStageError, match="recolor shards build"):
         finish_shards(workspace, CONFIG)
 
 
@@ -514,7 +514,7 @@ def test_verify_names_every_damaged_shard(copied):
     assert all(path.name in str(caught.value) for path in (first, second, third))
     *listed, advice = str(caught.value).splitlines()
     assert len(listed) == 3
-    assert "recolor shard --repair" in advice
+    assert "recolor shards repair" in advice
 
 
 def test_repair_rebuilds_what_is_damaged_and_nothing_else(copied):
@@ -546,7 +546,7 @@ def test_reading_refuses_a_cut_shard(copied, size_bytes):
     workspace, _ = copied
     path = next(workspace.shards.glob("*.npy"))
     os.truncate(path, size_bytes)
-    with pytest.raises(DamagedError, match="recolor shard"):
+    with pytest.raises(DamagedError, match="recolor shards build"):
         read_shard(path)
 
 

@@ -142,7 +142,7 @@ def test_a_training_goes_on_from_a_trained_model_s_weights(make_shards, tiny, tm
 
 def test_a_training_does_not_start_from_the_model_that_it_replaces(make_shards, tiny):
     workspace = make_shards()
-    with pytest.raises(ConfigError, match="export-models"):
+    with pytest.raises(ConfigError, match="export models"):
         train_generator(workspace, _changed(tiny, start_from=str(workspace.models)))
 
 
@@ -154,7 +154,7 @@ def test_missing_weights_are_refused_before_the_data_is_looked_at(make_shards, t
 
 
 def test_without_shards_the_stage_to_run_is_named(tmp_path, tiny):
-    with pytest.raises(MissingStageError, match="recolor shard"):
+    with pytest.raises(MissingStageError, match="recolor shards build"):
         train_generator(open_workspace(tmp_path / "empty"), tiny)
 
 
