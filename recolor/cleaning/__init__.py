@@ -1,1 +1,1 @@
-"""From a folder of photographs to the list of images that are kept: index, measure, detect, select."""
+"""Cleans a folder of photographs: index, measure, detect, select; then gallery, thresholds and export."""

@@ -1,4 +1,4 @@
-"""The stage `index`: which image files there are. Nothing is opened, so that 90,000 files take a second or two."""
+"""The stage `index`: lists the image files of a folder. It opens no file, so 90,000 files take about two seconds."""
 
 import logging
 import os
@@ -24,20 +24,24 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class FoundFile:
-    """An image file: its path relative to the folder (posix), its size, its time of last change.
+    """An image file.
 
-    `spelt_out`: the path is not UTF-8, and its odd bytes are spelt out.
+    Attributes:
+        path: Path relative to the folder, with forward slashes.
+        size_bytes: File size.
+        mtime_ns: Modification time in nanoseconds since 1970.
+        escaped: Whether the file's name is not UTF-8, so that its invalid bytes are escaped in `path`.
     """
 
     path: str
     size_bytes: int
     mtime_ns: int
-    spelt_out: bool
+    escaped: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """What a folder holds: image files by path, the number of other files, the folders that could not be read."""
+    """Contents of a folder: image files sorted by path, number of other files, unreadable folders."""
 
     found: tuple[FoundFile, ...]
     other_files: int
@@ -47,18 +51,18 @@ class Scan:
 def index_images(workspace: Workspace, images: Path, config: Config) -> Outcome:
     """Writes `manifests/index.parquet`: path, size and time of every image file under a folder.
 
-    Links to files and folders are followed, each real folder once, and by its own name if it has one here; hidden
-    names and the workspace's own outputs are passed over. A file that cannot be opened is listed all the same:
-    measuring gives the reason.
+    Links to files and folders are followed. Each real folder is listed once, under its own name if it lies in the
+    folder. Hidden names and the workspace's own outputs are skipped. Files that cannot be opened are listed too; the
+    stage `measure` records the reason.
 
     Raises:
-        InputError: The folder is missing, is no folder, cannot be read, or holds no image file.
+        InputError: The folder does not exist, is not a folder, cannot be read, or contains no image file.
     """
     scan = scan_folder(images, config.index, skip=workspace.own_folders)
     if not scan.found:
         raise InputError(_nothing_found(images, scan, config.index))
     for folder in scan.unreadable_folders:
-        _log.warning("%s: this folder cannot be read; its images are left out.", folder)
+        _log.warning("%s: this folder cannot be read; its images are skipped.", folder)
     inputs = {"files": fingerprint([[file.path, file.size_bytes, file.mtime_ns] for file in scan.found])}
     part = Part(workspace, STAGE, VERSION, config.index, inputs, (workspace.manifest("index"),))
     return run_part(part, lambda staging: _write(scan, staging))
@@ -69,11 +73,11 @@ def scan_folder(images: Path, config: IndexConfig, skip: Sequence[Path] = ()) ->
 
     Args:
         images: The folder.
-        config: Which suffixes are images.
-        skip: Folders to leave out (where the workspace keeps its outputs).
+        config: The file name suffixes of images.
+        skip: Folders to skip, such as the outputs of the workspace.
 
     Raises:
-        InputError: The folder is missing, is no folder, or cannot be read.
+        InputError: The folder does not exist, is not a folder, or cannot be read.
     """
     try:
         os.scandir(images).close()
@@ -93,18 +97,18 @@ def scan_folder(images: Path, config: IndexConfig, skip: Sequence[Path] = ()) ->
 
 
 def _unique(found: list[FoundFile]) -> tuple[FoundFile, ...]:
-    """Sorted by path; of two files with one path stays the one that has this very name."""
+    """Returns the files sorted by path; of two files with equal paths, the one without escaped bytes is kept."""
     files: dict[str, FoundFile] = {}
-    for file in sorted(found, key=lambda file: (file.path, file.spelt_out)):
+    for file in sorted(found, key=lambda file: (file.path, file.escaped)):
         if files.setdefault(file.path, file) is not file:
-            _log.warning("%s: another file has this name in bytes that are not UTF-8; it is left out.", file.path)
+            _log.warning("%s: skipped a second file whose name, which is not UTF-8, gives the same path.", file.path)
     return tuple(files.values())
 
 
 def _walk(images: Path, skip: Sequence[Path], unreadable: list[str]) -> Iterator[os.DirEntry[str]]:
-    """Yields every file; each real folder is entered once, so that a loop of links ends.
+    """Yields every file. Each real folder is entered once, so loops of links end.
 
-    Links to folders wait until all folders are done: a new link must not rename the images of a folder.
+    Links to folders are followed after all folders, so that a new link does not change the paths of known images.
     """
     entered = {_identity(folder) for folder in skip if folder.exists()}
     waiting = deque([str(images)])
@@ -131,7 +135,7 @@ def _walk(images: Path, skip: Sequence[Path], unreadable: list[str]) -> Iterator
 def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
-    except OSError:  # a link that leads round to itself
+    except OSError:  # a loop of links
         return False
 
 
@@ -141,7 +145,7 @@ def _identity(folder: Path) -> tuple[int, int]:
 
 
 def _found_file(entry: os.DirEntry[str], images: Path) -> FoundFile | None:
-    """The file's facts; a pipe, socket or device is none, a dangling link has size 0 and gets its reason later."""
+    """Returns the file, or None for a pipe, socket or device. A dangling link has size 0."""
     relative = Path(entry.path).relative_to(images).as_posix()
     path = _utf8(relative)
     try:
@@ -154,7 +158,7 @@ def _found_file(entry: os.DirEntry[str], images: Path) -> FoundFile | None:
 
 
 def _utf8(path: str) -> str:
-    """The path as valid UTF-8. A name that is not gets its odd bytes spelt out, and is reported as unreadable."""
+    """Returns the path as valid UTF-8, with invalid bytes escaped."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
@@ -170,4 +174,4 @@ def _write(scan: Scan, staging: Path) -> dict[str, int]:
 
 def _nothing_found(images: Path, scan: Scan, config: IndexConfig) -> str:
     known = ", ".join(config.suffixes)
-    return f"{images}: no image in this folder ({scan.other_files} other files). Files ending in {known} count."
+    return f"{images}: no image in this folder ({scan.other_files} other files). Images are files ending in {known}."

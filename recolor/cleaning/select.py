@@ -1,4 +1,4 @@
-"""The stage `select`: outliers and human decisions in, the kept images and their split out. Nothing is deleted."""
+"""The stage `select`: combines outliers and decisions into the list of kept images. It deletes nothing."""
 
 import csv
 import hashlib
@@ -30,7 +30,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What a person decided about an image, and on which line of `decisions.csv`."""
+    """A decision about an image, and its line in `decisions.csv`."""
 
     keep: bool
     line: int
@@ -38,7 +38,7 @@ class Decision:
 
 @dataclass(slots=True)
 class _Verdict:
-    """What speaks against one image."""
+    """The issues of a rejected image, with one reason each, and the lowest score."""
 
     issues: list[str] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
@@ -51,16 +51,16 @@ class _Verdict:
 
 
 def select(workspace: Workspace, config: Config) -> Outcome:
-    """Writes `clean.parquet` (kept images and their split) and `outliers.parquet` (rejected ones, all their reasons).
+    """Writes `clean.parquet` (kept images with their split) and `outliers.parquet` (rejected images with reasons).
 
-    Decisions in `manifests/decisions.csv` win over the detectors, except that what cannot be decoded cannot be kept.
-    Where every copy of a picture is rejected, be it by a detector or by a decision, the copy with the most pixels (then
-    the first path) that is rejected for being a copy alone is kept: a blurry enlargement doesn't cost its original.
+    Decisions in `manifests/decisions.csv` override the detectors, except that images that cannot be decoded are never
+    kept. If all copies of a picture are rejected, the best copy that is rejected only as a duplicate is kept after all:
+    the one with the most pixels, then the first path. So a blurry enlargement does not cost its sharp original.
 
     Raises:
-        MissingStageError: A detector's manifest is not there, or was made from other measurements.
-        ConfigError: `decisions.csv` is malformed; names the line.
-        InputError: No image is left; says what took them.
+        MissingStageError: A detector's manifest does not exist, or was made from other measurements.
+        ConfigError: `decisions.csv` is malformed; the message names the line.
+        InputError: All images are rejected; the message counts them by issue.
     """
     decisions_file = workspace.manifests / "decisions.csv"
     decisions_text = read_decisions(decisions_file)
@@ -73,14 +73,16 @@ def select(workspace: Workspace, config: Config) -> Outcome:
 
 
 def parse_decisions(text: str, file: Path) -> dict[str, Decision]:
-    """Reads decisions: a header `path,decision`, then `keep` or `reject` for a path a line; its last line wins.
+    """Parses `decisions.csv`; if a path has several lines, the last one counts.
+
+    The header is `path,decision`; each further line is a path and `keep` or `reject`.
 
     Args:
         text: The content of the file.
-        file: Its path, for the message.
+        file: Its path, for error messages.
 
     Raises:
-        ConfigError: A line is malformed; names it.
+        ConfigError: A line is malformed; the message names it.
     """
     rows = csv.reader(io.StringIO(text, newline=""), strict=True)
     decisions: dict[str, Decision] = {}
@@ -90,15 +92,17 @@ def parse_decisions(text: str, file: Path) -> dict[str, Decision]:
             if not any(cells) or (not decisions and cells == ["path", "decision"]):
                 continue
             if len(row) != 2 or cells[1] not in ("keep", "reject"):
-                raise ConfigError(f"{file}, line {rows.line_num}: {row!r} is not PATH,keep or PATH,reject. Mend it.")
+                raise ConfigError(
+                    f"{file}, line {rows.line_num}: {row!r} is not PATH,keep or PATH,reject. Correct the line."
+                )
             decisions[row[0]] = Decision(cells[1] == "keep", rows.line_num)
     except csv.Error as error:
-        raise ConfigError(f"{file}, line {rows.line_num}: not CSV ({error}). Mend it.") from error
+        raise ConfigError(f"{file}, line {rows.line_num}: not valid CSV ({error}). Correct the line.") from error
     return decisions
 
 
 def split_of(group: str, config: SelectConfig) -> Split:
-    """The split of a group of copies: a function of its content and the seed, whatever else is in the folder.
+    """Returns the split of a group of copies. It depends only on the group and the seed.
 
     Args:
         group: The first 16 hexadecimal digits of the kept copy's SHA-256.
@@ -109,7 +113,7 @@ def split_of(group: str, config: SelectConfig) -> Split:
 
 
 def _splits(groups: pa.ChunkedArray, config: SelectConfig) -> pa.Array:
-    """The split of each group: where in 0..1 the SHA-256 of seed and group lies."""
+    """Returns the split of each group, from the SHA-256 of seed and group as a number in 0..1."""
     prefix = f"{config.seed}:".encode()
     codes = [np.zeros(0, np.int8)]
     for some in groups.cast(pa.binary()).chunks:
@@ -120,13 +124,15 @@ def _splits(groups: pa.ChunkedArray, config: SelectConfig) -> pa.Array:
 
 
 def detected_contents(sources: Mapping[str, Path]) -> dict[str, str]:
-    """The content of each manifest; an image that no detector has seen would be kept, so all must have seen these.
+    """Returns the content hash of each manifest, after checking that all are of the same measurements.
+
+    An image that a detector has not seen would be kept, so every detector must have seen these measurements.
 
     Args:
         sources: The paths of `measurements` and of every issue's manifest.
 
     Raises:
-        MissingStageError: One is not there, or an issue's was made from other measurements.
+        MissingStageError: A manifest does not exist, or was made from other measurements.
     """
     measured = require_record(sources["measurements"], "measure").content
     contents = {"measurements": measured}
@@ -139,17 +145,17 @@ def detected_contents(sources: Mapping[str, Path]) -> dict[str, str]:
 
 
 def read_decisions(file: Path) -> str:
-    """The text of `decisions.csv`; empty if there is none.
+    """Returns the text of `decisions.csv`, or an empty string if the file does not exist.
 
     Raises:
-        ConfigError: It is no UTF-8 text.
+        ConfigError: The file is not UTF-8 text.
     """
     try:
         return file.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
         return ""
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file}: cannot be read as UTF-8 text ({error}). Mend or remove it.") from error
+        raise ConfigError(f"{file}: cannot be read as UTF-8 text ({error}). Correct or remove the file.") from error
 
 
 def _select(
@@ -171,7 +177,7 @@ def _select(
 def _write_clean(
     images: pa.Table, rejected: pa.ChunkedArray, duplicates: pa.Table, config: SelectConfig, target: Path
 ) -> dict[str, int]:
-    """Writes the kept images, some at a time while the next are made; returns how many are in each split."""
+    """Writes the kept images in stretches, while the next ones are prepared; returns the images per split."""
     copy = find_rows(images["path"], duplicates)
     marked = images.append_column("rejected", rejected).append_column("copy", copy)
     stretches = [marked.slice(start, ROW_GROUP_ROWS) for start in range(0, len(marked), ROW_GROUP_ROWS)]
@@ -184,12 +190,12 @@ def _write_clean(
 
 
 def _among(images: pa.Table, paths: Iterable[str]) -> pa.ChunkedArray:
-    """Whether each image is one of these: bool [images]."""
+    """Returns whether the path of each image is among these: bool [images]."""
     return pc.is_in(images["path"], value_set=pa.array(list(paths), pa.string()))
 
 
 def _judge(issues: Mapping[str, pa.Table], decisions: Mapping[str, Decision], images: pa.Table) -> dict[str, _Verdict]:
-    """The rejected images: by the detectors, corrected by the decisions."""
+    """Returns the images that the detectors reject, corrected by the decisions."""
     verdicts: dict[str, _Verdict] = {}
     for name, table in issues.items():
         for path, reason, score in zip(*(table[column].to_pylist() for column in ("path", "reason", "score"))):
@@ -198,7 +204,7 @@ def _judge(issues: Mapping[str, pa.Table], decisions: Mapping[str, Decision], im
     undecodable = _undecodable(images)
     for path, decision in decisions.items():
         if path not in known:
-            _log.warning("decisions.csv, line %d: %r is not among the images; passed over.", decision.line, path)
+            _log.warning("decisions.csv, line %d: %r is not among the images; line ignored.", decision.line, path)
         elif not decision.keep:
             verdicts.setdefault(path, _Verdict()).add(
                 "decision", f"rejected in decisions.csv, line {decision.line}", 0.0
@@ -215,7 +221,7 @@ def _judge(issues: Mapping[str, pa.Table], decisions: Mapping[str, Decision], im
 
 
 def _replace_rejected(verdicts: dict[str, _Verdict], duplicates: pa.Table, images: pa.Table) -> None:
-    """Where no copy of a picture is kept, takes back the verdict on the best that is rejected as a copy alone."""
+    """Keeps one copy of each picture whose copies are all rejected, if one is rejected only as a duplicate."""
     images = images.filter(pc.is_in(images["path"], value_set=duplicates["path"].combine_chunks()))
     pixels = dict(zip(images["path"].to_pylist(), pc.multiply(images["width_px"], images["height_px"]).to_pylist()))
     copies: dict[str, list[str]] = defaultdict(list)
@@ -233,7 +239,10 @@ def _undecodable(images: pa.Table) -> dict[str, str]:
 
 
 def _clean_table(marked: pa.Table, duplicates: pa.Table, config: SelectConfig) -> pa.Table:
-    """The images that are not `rejected`, with their split: `copy` is their row among the duplicates, or null."""
+    """Returns the images that are not `rejected`, with their split.
+
+    The column `copy` is the image's row in the duplicates, or null.
+    """
     kept = marked.filter(pc.invert(marked["rejected"]))
     own = pc.utf8_slice_codeunits(kept["sha256"], 0, GROUP_DIGITS)
     groups = pc.coalesce(duplicates["group"].combine_chunks().take(kept["copy"]), own)
@@ -257,7 +266,7 @@ def _nothing_kept(images: int, verdicts: Mapping[str, _Verdict]) -> str:
     counts = Counter(issue for verdict in verdicts.values() for issue in verdict.issues)
     listed = ", ".join(f"{issue} {count}" for issue, count in counts.most_common())
     return (
-        f"none of the {images} images is kept (rejected as {listed}). Look at manifests/<issue>.parquet, then change a"
+        f"all {images} images are rejected ({listed}). Look at manifests/<issue>.parquet, then change a"
         f" threshold (such as low_resolution.min_side_px=64), switch a detector off (blurry.enabled=false), or list"
         f" images to keep in manifests/decisions.csv."
     )

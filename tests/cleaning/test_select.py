@@ -160,7 +160,7 @@ def test_a_decisions_file_that_is_no_text_is_refused(workspace, images):
 
 def test_nothing_kept_says_why_and_what_to_do(workspace, images):
     strict = replace(Config(), low_resolution=LowResolutionConfig(min_side_px=5000))
-    with pytest.raises(InputError, match=r"none of the 17 images is kept \(rejected as low_resolution 16.*corrupt 1"):
+    with pytest.raises(InputError, match=r"all 17 images are rejected \(low_resolution 16.*corrupt 1"):
         clean(workspace, images, strict)
 
 
