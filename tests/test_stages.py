@@ -15,7 +15,7 @@ from recolor.config.loading import load_config
 from recolor.demo import make_demo_images, render_landscape
 from recolor.errors import ConfigError, InputError, MissingStageError, WeightsError
 from recolor.manifests.pandas import read_manifest
-from recolor.stages import CLEANING, STAGES, check_can_train, run_stages
+from recolor.stages import CLEANING, STAGES, check_can_train, run_each
 
 TRAINING = {
     "steps": 4,
@@ -50,8 +50,7 @@ def settings(*words):
 
 def run(stages, workspace, images, *words):
     """What each stage did, by name."""
-    chosen = {name: STAGES[name] for name in stages}
-    return dict(zip(chosen, run_stages(chosen, workspace, images, settings(*words)), strict=True))
+    return dict(zip(stages, run_each(stages, workspace, images, settings(*words)), strict=True))
 
 
 @pytest.fixture(scope="module")
@@ -237,7 +236,7 @@ def test_a_second_run_on_one_workspace_says_that_it_is_busy(images, workspace):
     holder = subprocess.Popen([sys.executable, "-c", code, str(workspace.root)], stdout=subprocess.PIPE, text=True)
     try:
         assert holder.stdout.readline() == "held\n"
-        command = [sys.executable, "-m", "recolor.cli.main", "clean", "--images", str(images), "--workspace"]
+        command = [sys.executable, "-m", "recolor", "clean", "--images", str(images), "--workspace"]
         second = subprocess.run([*command, str(workspace.root)], capture_output=True, text=True, check=False)
     finally:
         holder.kill()

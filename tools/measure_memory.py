@@ -75,7 +75,7 @@ def link_images(source: Path, copies: Path, images: Path, rows: int) -> None:
 def watch(verb: str, images: Path, workspace: Path, workers: int) -> Peak:
     """Runs a command to its end, and samples its memory as it goes."""
     words = [verb, "--images", images, "--workspace", workspace, "--set", f"execution.workers={workers}"]
-    command = [sys.executable, "-m", "recolor.cli.main", *map(str, words)]
+    command = [sys.executable, "-m", "recolor", *map(str, words)]
     peak, started = Peak(), time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
         root = psutil.Process(process.pid)

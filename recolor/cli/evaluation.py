@@ -53,7 +53,7 @@ _out_option = option(
 @_lpips_option
 @_inception_option
 @click.pass_context
-def evaluate(context: click.Context, target: Target, **settings: str | int | Path | None) -> None:
+def evaluate(context: click.Context, /, target: Target, **settings: str | int | Path | None) -> None:
     """Measure models: metrics, pictures, report.html.
 
     Without a command, measures the workspace's models and their controls on a split that the models were not trained

@@ -111,9 +111,10 @@ def stage_options(command: Callable[..., None]) -> Callable[..., None]:
     ) -> None:
         command(Target(images, workspace, preset, file, overrides), **others)
 
+    decorated: Callable[..., None] = with_target
     for add_option in (set_option, file_option, preset_option, workspace_option, images_option):
-        with_target = add_option(with_target)
-    return with_target
+        decorated = add_option(decorated)
+    return decorated
 
 
 def read_settings(target: Target) -> Config:

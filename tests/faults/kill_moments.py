@@ -80,8 +80,10 @@ def by_command(stage, images):
     """The stage as its command does it."""
     sets = [word for key, value in SETTINGS.items() for word in ("--set", f"{key}={value}")]
 
+    verb = "shards build" if stage == "shard" else stage
+
     def work(root):
-        sys.argv = ["recolor", "-v", *stage.split(), "--images", str(images), "--workspace", str(root), *sets]
+        sys.argv = ["recolor", "-v", *verb.split(), "--images", str(images), "--workspace", str(root), *sets]
         cli.main()
 
     return work

@@ -46,11 +46,13 @@ TINY = {
 }
 MOMENTS = range(5)
 
+pytestmark = pytest.mark.slow
+
 
 def command(verb, images, root):
     words = [word for key, value in TINY.items() for word in ("--set", f"{key}={value}")]
     places = ["--images", str(images), "--workspace", str(root)]
-    return [sys.executable, "-m", "recolor.cli.main", *verb.split(), *places, *words]
+    return [sys.executable, "-m", "recolor", *verb.split(), *places, *words]
 
 
 def run(verb, images, root):
@@ -90,7 +92,7 @@ def images(tmp_path_factory):
 def undisturbed(tmp_path_factory, images):
     """A workspace after every stage, and copies of it as it was before each."""
     root = tmp_path_factory.mktemp("undisturbed")
-    for verb in ("index", "measure", "detect", "select", "shard", "train generator", "train refiner"):
+    for verb in ("index", "measure", "detect", "select", "shards build", "train generator", "train refiner"):
         before = root / f"before {verb}"
         (root / "now").mkdir(exist_ok=True)
         shutil.copytree(root / "now", before, symlinks=True)
@@ -130,16 +132,16 @@ def test_measure_killed_at_a_random_moment_goes_on_to_the_same_bytes(undisturbed
 
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_shard_killed_at_a_random_moment_goes_on_to_the_same_bytes(undisturbed, images, tmp_path, moment):
-    workspace = workspace_before("shard", undisturbed, tmp_path)
+    workspace = workspace_before("shards build", undisturbed, tmp_path)
     chance = random.Random(f"shard {moment}")
     total = records(undisturbed / "now" / "data" / "shards") - 1
     parts = chance.randrange(1, total // 2)
     killed = kill_when(
-        lambda: records(workspace.shards) >= parts, "shard", images, workspace.root, chance.uniform(0, 0.002)
+        lambda: records(workspace.shards) >= parts, "shards build", images, workspace.root, chance.uniform(0, 0.002)
     )
     assert killed
     finished = records(workspace.shards)
-    said = run("shard", images, workspace.root)
+    said = run("shards build", images, workspace.root)
     assert f"{total - finished + 1} built" in said
     assert content(workspace.root, "data/shards/*") == content(undisturbed / "now", "data/shards/*")
     assert list(workspace.staging.iterdir()) == []

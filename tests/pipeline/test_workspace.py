@@ -91,7 +91,7 @@ def test_a_url_is_refused_before_any_folder_is_made_of_it(url, tmp_path, monkeyp
 @pytest.mark.parametrize("option", ["--images", "--workspace"])
 def test_every_verb_refuses_a_url_as_a_setting_that_is_not_allowed(option, tmp_path):
     done = subprocess.run(
-        [sys.executable, "-m", "recolor.cli.main", "clean", option, "s3://bucket/photographs"],
+        [sys.executable, "-m", "recolor", "clean", option, "s3://bucket/photographs"],
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
         capture_output=True,
