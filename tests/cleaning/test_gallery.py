@@ -163,13 +163,13 @@ def test_copies_stand_beside_the_one_that_is_kept_and_why(cleaned):
     (group,) = section(cleaned, "duplicate").groups
     assert group.best.path == "best.png"
     assert not group.best.rejected
-    assert group.best.reason == "Best copy: no other has more pixels, and it has most bytes."
+    assert group.best.reason == "Best copy: no other copy has more pixels, and it has the most bytes."
     assert {card.path: card.rejected for card in group.copies} == {"copy.jpg": True, "mirrored.jpg": True}
 
 
 @pytest.mark.parametrize(
     ("second", "why"),
-    [("same bytes", "its path comes first"), ("smaller", "most pixels"), ("more compressed", "it has most bytes")],
+    [("same bytes", "its path comes first"), ("smaller", "most pixels"), ("more compressed", "it has the most bytes")],
 )
 def test_why_a_copy_is_the_best(workspace, tmp_path, second, why):
     folder = tmp_path / "pair"
@@ -196,7 +196,7 @@ def test_of_too_many_outliers_the_worst_and_the_borderline_stay():
 def test_what_is_left_out_is_said(cleaned, images):
     page = make_page(cleaned, images, max_outliers=4)
     assert section(cleaned, "low_resolution", most=4).left_out == len(HOSTILE) - 4
-    assert f"{len(HOSTILE) - 4} are not shown" in "".join(page.text)
+    assert f"{len(HOSTILE) - 4} more are not shown" in "".join(page.text)
 
 
 def test_no_image_is_opened_to_find_the_sections(cleaned, images):

@@ -1,4 +1,4 @@
-"""A page to look at the outliers: pictures, scores, reasons, and decisions that the next run obeys."""
+"""An HTML page for reviewing outliers: pictures, scores, reasons, and decisions for the next run."""
 
 from recolor.cleaning.gallery.gallery import Gallery, make_gallery
 

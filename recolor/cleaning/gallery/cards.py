@@ -1,4 +1,4 @@
-"""What the gallery is made of: a card for an image, groups of copies, a section for an issue."""
+"""Data of the gallery: a card per image, groups of copies, a section per issue."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from recolor.cleaning.gallery.near import Found
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the measurements, and the last selection, say of an image; `issues` is empty if it was kept."""
+    """Size of an image, and its issues in the last selection; `issues` is empty if the image was kept."""
 
     width_px: int | None
     height_px: int | None
@@ -17,20 +17,20 @@ class Facts:
 
     @property
     def rank(self) -> tuple[int, int]:
-        """Pixels, then bytes: what makes one copy better than another."""
+        """Number of pixels, then of bytes: the better copy has the larger rank."""
         return (self.width_px or 0) * (self.height_px or 0), self.size_bytes
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Card:
-    """One image as one issue shows it.
+    """One image under one issue.
 
     Attributes:
-        path: Its path in the image folder.
-        facts: Its size, and what the last selection made of it.
+        path: Path in the image folder.
+        facts: Size and last selection of the image.
         score: 0..1; None for the best copy, which the others are compared with.
-        reason: Why, in a sentence.
-        others: Other issues that list it.
+        reason: Reason of the issue, in a sentence.
+        others: Other issues that list the image.
     """
 
     path: str
@@ -41,18 +41,18 @@ class Card:
 
     @property
     def decoded(self) -> bool:
-        """Whether it can be decoded: what cannot be is never kept, whatever is decided."""
+        """Whether the image can be decoded. If not, it is never kept, whatever the decision."""
         return self.facts.width_px is not None
 
     @property
     def rejected(self) -> bool:
-        """Whether the last selection rejected it."""
+        """Whether the last selection rejected the image."""
         return bool(self.facts.issues)
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The best copy of a picture and its other copies, of which `left_out` more are not shown."""
+    """The best copy of a picture and its other copies; `left_out` more copies are not shown."""
 
     best: Card
     copies: tuple[Card, ...]
@@ -69,15 +69,15 @@ class Section:
     """One issue.
 
     Attributes:
-        issue: Its name.
-        meaning: What it lists.
-        threshold: What scores were compared with.
-        count: How many outliers it lists.
-        left_out: How many of them are not shown.
-        outliers: Worst first; none for duplicates, which are in `groups`.
-        near: Not listed, but nearly; least score first.
-        groups: Copies side by side, the surest first.
-        near_groups: Pictures that are nearly copies.
+        issue: Name of the issue.
+        meaning: Description of its images.
+        threshold: Threshold that scores were compared with.
+        count: Number of outliers.
+        left_out: Number of outliers that are not shown.
+        outliers: Outliers, worst first; empty for duplicates, which are in `groups`.
+        near: Images just above the threshold, lowest score first.
+        groups: Copies side by side, most similar first.
+        near_groups: Pictures just above the limit of copies.
     """
 
     issue: str
@@ -100,17 +100,17 @@ class Section:
 
 
 def make_cards(issue: str, found: Sequence[Found], facts: Mapping[str, Facts]) -> tuple[Card, ...]:
-    """A card for each image that an issue found."""
+    """Returns a card for each image."""
     return tuple(_card(issue, item.path, item.score, item.reason, facts[item.path]) for item in found)
 
 
 def make_groups(shown: Sequence[Found], found: Sequence[Found], facts: Mapping[str, Facts]) -> tuple[Group, ...]:
-    """Copies beside the best of them, by the least alike of each group.
+    """Returns groups of copies, sorted by the least similar copy of each group.
 
     Args:
-        shown: The copies to show, most alike first.
-        found: All copies there are.
-        facts: Of every image.
+        shown: The copies to show, most similar first.
+        found: All copies.
+        facts: Facts of every image, by path.
     """
     copies, shown_copies = _by_best(found), _by_best(shown)
     surest_first = sorted(shown_copies.items(), key=lambda item: (item[1][-1].score, item[0]))
@@ -136,11 +136,11 @@ def _by_best(found: Sequence[Found]) -> dict[str, list[Found]]:
 
 
 def _advantage(best: Facts, copies: Sequence[Facts]) -> str:
-    """Why this copy is the best: most pixels, then most bytes, then first path."""
+    """Returns why this copy is the best: most pixels, then most bytes, then first path."""
     pixels, size_bytes = best.rank
     rivals = [copy.size_bytes for copy in copies if copy.rank[0] == pixels]
     if not rivals:
-        return "Best copy: most pixels."
+        return "Best copy: it has the most pixels."
     if size_bytes > max(rivals):
-        return "Best copy: no other has more pixels, and it has most bytes."
-    return "Best copy: no other has more pixels or bytes, and its path comes first."
+        return "Best copy: no other copy has more pixels, and it has the most bytes."
+    return "Best copy: no other copy has more pixels or bytes, and its path comes first."

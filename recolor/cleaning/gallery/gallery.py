@@ -1,4 +1,4 @@
-"""Makes the gallery: manifests in, one HTML file out. Images are opened for their thumbnails alone."""
+"""Makes the gallery: reads the manifests, writes one HTML file. Images are opened only for thumbnails."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,12 +21,12 @@ MAX_OUTLIERS = 5000
 
 @dataclass(frozen=True, slots=True)
 class Gallery:
-    """What was made.
+    """A gallery that was written.
 
     Attributes:
-        path: The page.
-        images: Images on it.
-        without_picture: How many of them could not be opened; the page says why.
+        path: Path of the page.
+        images: Number of images on the page.
+        without_picture: Number of images that could not be opened; the page gives the reasons.
         size_bytes: Size of the page.
     """
 
@@ -39,19 +39,19 @@ class Gallery:
 def make_gallery(
     workspace: Workspace, images: Path, config: Config, *, out: Path | None = None, max_outliers: int = MAX_OUTLIERS
 ) -> Gallery:
-    """Writes one self-contained HTML file that shows the outliers of each issue.
+    """Writes a self-contained HTML file that shows the outliers of each issue.
 
     Args:
-        workspace: Cleaned: measured, detected and selected.
+        workspace: A workspace whose images are measured, detected and selected.
         images: The folder that was cleaned.
-        config: The detectors' settings, which say what else is near a threshold; limits of decoding.
-        out: Where the page goes; `manifests/gallery.html` in the workspace if not given.
-        max_outliers: At most so many outliers of each issue: the worst, and those nearest to the threshold.
+        config: Settings of the detectors, which decide what is near a threshold, and limits of decoding.
+        out: Path of the page; by default `manifests/gallery.html` in the workspace.
+        max_outliers: Maximum number of outliers per issue: the worst, and those nearest to the threshold.
 
     Raises:
-        InputError: The image folder is not there.
-        MissingStageError: A manifest is not there, or was made from other measurements.
-        ConfigError: `decisions.csv` is malformed; names the line.
+        InputError: The image folder does not exist.
+        MissingStageError: A manifest does not exist, or was made from other measurements.
+        ConfigError: `decisions.csv` is malformed; the message names the line.
         StorageError: The page cannot be written.
     """
     if not images.is_dir():
@@ -71,7 +71,7 @@ def make_gallery(
 
 
 def _thumbnails(images: Path, sections: Sequence[Section], config: Config) -> dict[str, Thumbnail]:
-    """A thumbnail of every image shown, each made once."""
+    """Returns a thumbnail of every image on the page, each made once."""
     paths = list(dict.fromkeys(card.path for section in sections for card in section.cards))
     make = partial(make_thumbnail, images, limits=config.measure)
     return dict(zip(paths, run_parallel(make, paths, config.execution, "gallery", lambda _: 1), strict=True))

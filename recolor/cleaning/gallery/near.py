@@ -1,4 +1,4 @@
-"""Images that an issue nearly lists: judged again, from the measurements in memory, with a looser limit."""
+"""Finds images just above a threshold, by judging the measurements again with a looser limit."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
@@ -17,14 +17,14 @@ from recolor.cleaning.detect.skewed import detect_skewed
 from recolor.config.settings import Config, DuplicateConfig
 
 NEAR_IMAGES = 24
-_MARGIN = 0.2  # of the score above the threshold
-_SIZE_MARGIN = 0.05  # of scores of a size: sides up to 1.2 times the limit
-_MARGIN_BITS = 16  # of 256: pictures that are nearly copies
+_MARGIN = 0.2  # of the score, above the threshold
+_SIZE_MARGIN = 0.05  # of the score of a size: sides up to 1.2 times the limit
+_MARGIN_BITS = 16  # of 256, above the limit of copies
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """An image as an issue judges it; `kept_path` is the better copy that a duplicate has."""
+    """An image, with its score and reason; for a duplicate, `kept_path` is the copy that is kept."""
 
     path: str
     score: float
@@ -35,14 +35,14 @@ class Found:
 def near_misses(
     issue: str, measurements: pa.Table, config: Config, listed: Collection[str], threshold: float
 ) -> list[Found]:
-    """The images that an issue does not list and that score least above its threshold, least first.
+    """Returns the images with the lowest scores above an issue's threshold, lowest first.
 
     Args:
         issue: One of `detect.ISSUES`.
         measurements: A table of `schemas.MEASUREMENTS`.
         config: The settings of the detectors.
-        listed: Paths that the issue lists.
-        threshold: What it compared scores with.
+        listed: Paths of the images that the issue lists.
+        threshold: The threshold of the issue's manifest.
     """
     if not DETECTORS[issue].settings(config).enabled:
         return []
@@ -66,7 +66,7 @@ def near_misses(
 
 
 def found_in(table: pa.Table) -> list[Found]:
-    """The rows of an issue's table."""
+    """Returns the rows of an issue's table."""
     columns: list[list[Any]] = [table[name].to_pylist() for name in ("path", "score", "reason")]
     kept_paths = table["kept_path"].to_pylist() if "kept_path" in table.column_names else [None] * len(table)
     return [Found(*row) for row in zip(*columns, kept_paths)]
@@ -77,7 +77,7 @@ def _by_score(found: Found) -> tuple[float, str]:
 
 
 def _nearly_copies(measurements: pa.Table, settings: DuplicateConfig) -> list[Found]:
-    """Pairs whose 256-bit distance is little over the limit, scored as if it were not."""
+    """Returns pairs whose 256-bit distance is just above the limit, with a score above the threshold."""
     limit = settings.max_hamming_distance_256
     looser = replace(settings, crops=False, max_hamming_distance_256=min(128, limit + _MARGIN_BITS))
     table = detect_duplicate(measurements, looser)

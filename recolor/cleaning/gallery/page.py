@@ -1,4 +1,4 @@
-"""The gallery as HTML: nothing is loaded from anywhere, and no name of a file can become markup or script."""
+"""Renders the gallery as HTML that loads nothing and escapes every file name."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -20,11 +20,11 @@ def render_gallery(
     """Renders the page.
 
     Args:
-        sections: What to show.
-        thumbnails: Of every image shown, by path.
-        decisions: Made before, by path: True is keep.
-        images: The image folder, absolute; thumbnails link to the originals.
-        folder: Where the page will lie, absolute.
+        sections: The sections of the page.
+        thumbnails: Thumbnail of every image on the page, by path.
+        decisions: Earlier decisions by path; True is keep.
+        images: Absolute path of the image folder; thumbnails link to the originals.
+        folder: Absolute path of the folder of the page.
     """
     script = inline_script("gallery.js")
     environment = page_environment()
@@ -44,12 +44,12 @@ def render_gallery(
 
 
 def _link(image: Path, folder: Path) -> str:
-    """A relative address, so that it holds where page and images move together; a colon in a name is no scheme."""
+    """Returns a relative link, which still works if page and images are moved together."""
     return quote(os.fsencode(os.path.relpath(image, folder)))
 
 
 def _size(size_bytes: int) -> str:
-    """The size as a reader takes it in: `912 B`, `34 kB`, `1.2 MB`."""
+    """Returns a readable size: `912 B`, `34 kB`, `1.2 MB`."""
     if size_bytes < 1000:
         return f"{size_bytes} B"
     return f"{size_bytes / 1000:.0f} kB" if size_bytes < 1_000_000 else f"{size_bytes / 1_000_000:.1f} MB"

@@ -1,4 +1,4 @@
-"""What the cleaning found, for the page: for each issue its outliers, worst first, then what it nearly lists."""
+"""Sections of the gallery: per issue its outliers, worst first, then images just above the threshold."""
 
 from collections.abc import Mapping, Sequence
 
@@ -16,18 +16,19 @@ from recolor.pipeline.workspace import Workspace
 
 
 def make_sections(workspace: Workspace, config: Config, max_outliers: int) -> tuple[Section, ...]:
-    """Reads what the cleaning found; no image is opened.
+    """Reads the manifests into sections of the gallery. No image is opened.
 
     Args:
-        workspace: Measured, detected and selected.
-        config: The settings of the detectors.
-        max_outliers: At most so many outliers an issue.
+        workspace: A workspace whose images are measured, detected and selected.
+        config: Settings of the detectors.
+        max_outliers: Maximum number of outliers per issue.
 
     Returns:
-        A section for each issue that lists an image, or nearly does; corrupt images, which have no picture, last.
+        A section for each issue with images listed or just above the threshold. Corrupt images, which have no picture,
+        come last.
 
     Raises:
-        MissingStageError: A manifest is not there, or was made from other measurements.
+        MissingStageError: A manifest does not exist, or was made from other measurements.
     """
     sources = {name: workspace.manifest(name) for name in ("measurements", *ISSUES)}
     detected_contents(sources)
@@ -43,7 +44,7 @@ def make_sections(workspace: Workspace, config: Config, max_outliers: int) -> tu
 
 
 def worst_and_borderline(found: Sequence[Found], most: int) -> list[Found]:
-    """At most `most` outliers, worst first: the worst, and (a quarter at most) those nearest to the threshold."""
+    """Returns at most `most` outliers, worst first; up to a quarter are those nearest to the threshold."""
     ordered = sorted(found, key=lambda item: (item.score, item.path))
     if len(ordered) <= most:
         return ordered
@@ -64,7 +65,7 @@ def _section(
     issue: str, table: pa.Table, measurements: pa.Table, facts: Mapping[str, Facts], *, config: Config, most: int
 ) -> Section:
     found = found_in(table)
-    # What it was compared with stands in the manifest, whatever the settings say now.
+    # The threshold of the manifest: the settings may have changed since.
     threshold = table["threshold"][0].as_py() if found else getattr(getattr(config, issue), "threshold", THRESHOLD)
     near = near_misses(issue, measurements, config, {item.path for item in found}, threshold)
     shown = worst_and_borderline(found, most)

@@ -1,4 +1,4 @@
-"""Small pictures that travel inside the page."""
+"""Makes thumbnails that are embedded in the page."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,19 +18,19 @@ _QUALITY = 72
 
 @dataclass(frozen=True, slots=True)
 class Thumbnail:
-    """A picture as a data URI, or why there is none."""
+    """A picture as a data URI, or the reason why there is none."""
 
     uri: str | None
     problem: str = ""
 
 
 def make_thumbnail(images: Path, path: str, limits: MeasureConfig) -> Thumbnail:
-    """Decodes an image, at a scale where its format allows, and shrinks it; never raises for a bad image.
+    """Returns a thumbnail of an image; an image that cannot be decoded gives its reason, not an error.
 
     Args:
         images: The image folder.
         path: The image's path in it.
-        limits: How large a file may be.
+        limits: Maximum size of a file and an image.
     """
     try:
         rgb = decode(read_bytes(images / path, limits), limits, THUMBNAIL_PX).rgb
@@ -40,7 +40,7 @@ def make_thumbnail(images: Path, path: str, limits: MeasureConfig) -> Thumbnail:
 
 
 def _shrunk(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Area-averaged to a long side of `THUMBNAIL_PX`; smaller images stay as they are."""
+    """Returns the image area-averaged to a long side of `THUMBNAIL_PX`; smaller images are not changed."""
     height_px, width_px = rgb.shape[:2]
     scale = THUMBNAIL_PX / max(width_px, height_px)
     if scale >= 1:

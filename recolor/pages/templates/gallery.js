@@ -1,6 +1,6 @@
 "use strict";
 const data = JSON.parse(document.getElementById("data").textContent);
-const decisions = new Map(data.decisions); // path -> "keep" or "reject", those made before first
+const decisions = new Map(data.decisions); // path -> "keep" or "reject", starting with earlier decisions
 const cards = [...document.querySelectorAll(".card[tabindex]")];
 const places = new Map(cards.map((card, place) => [card, place]));
 const cardsOf = Map.groupBy ? Map.groupBy(cards, pathOf) : groupByPath();
@@ -18,7 +18,7 @@ function groupByPath() {
   return groups;
 }
 
-// An image may stand under several issues: all its cards show the decision.
+// An image may be listed by several issues: all its cards show the decision.
 function mark(path) {
   const decision = decisions.get(path);
   for (const card of cardsOf.get(path) ?? []) {
@@ -110,7 +110,7 @@ document.addEventListener("keydown", (event) => {
   const move = moves[event.key];
   if (move) focus(card ? move(card) : neighbour(null, 1));
   else if (card && event.key in choices) {
-    const next = neighbour(card, 1); // before the card may vanish from a filtered page
+    const next = neighbour(card, 1); // found before a filter may hide the card
     decide(card, choices[event.key]);
     if (choices[event.key]) focus(next);
   } else return;
