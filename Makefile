@@ -1,14 +1,22 @@
 # Two commands do everything on a fresh machine: `make demo` and `make test`.
 PYTHON ?= python3
 BIN := .venv/bin
+# One process a core, at most four. Tests that share a server or a trained model run in the same process: see
+# tests/conftest.py. `make test WORKERS=1` runs them one after the other.
+WORKERS ?= logical
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 
-.PHONY: demo test lint bench faults clean
+.PHONY: demo test test-all lint bench faults clean
 
 demo: .venv/installed
 	$(BIN)/recolor demo
 
+# Everything but the tests marked `slow`: deployments, kill -9 at random moments, process groups, compilation, wheel.
 test: .venv/installed
-	$(BIN)/python -m pytest
+	$(PYTEST) -m 'not slow'
+
+test-all: .venv/installed
+	$(PYTEST)
 
 lint: .venv/installed
 	$(BIN)/ruff format --check recolor flows tests tools

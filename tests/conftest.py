@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import time
 import urllib.request
+from pathlib import Path
 
 # The models of the tests are tiny: with more than one thread, torch spends its time handing out the work (15 s against
 # 1 s for twelve steps). Set before anything loads torch, and inherited by the programs that tests start.
@@ -14,6 +15,8 @@ import pytest
 
 from recolor.pipeline.workspace import open_workspace
 
+_TESTS = Path(__file__).parent
+
 # How long an example takes is no fact of the code: machines are shared, and the first example imports.
 hypothesis.settings.register_profile("recolor", deadline=None)
 hypothesis.settings.load_profile("recolor")
@@ -21,6 +24,22 @@ hypothesis.settings.load_profile("recolor")
 # A stray setting of the machine must not change what the tests see.
 for name in [name for name in os.environ if name.startswith("PREFECT_")]:
     del os.environ[name]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config, items):
+    """With several processes, keeps tests that share something expensive in one, and starts with the slow ones."""
+    if not getattr(config.option, "loadgroup", False):  # set by pytest-xdist in each of its processes
+        return
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(_group(item)))
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+def _group(item):
+    """Tests of one module share its fixtures; those of several modules share a Prefect server or finished stages."""
+    shared = ("prefect_server", "undisturbed")
+    return next((name for name in shared if name in item.fixturenames), item.path.relative_to(_TESTS).as_posix())
 
 
 @pytest.fixture

@@ -76,6 +76,7 @@ KILLED = {
 NO_CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device is here")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", [*list(KILLED)[:3], pytest.param("generator on CUDA", marks=NO_CUDA)])
 def test_killed_at_random_moments_ends_with_the_same_bytes(make_shards, tiny, what, tmp_path):
     stage, changes, count = KILLED[what]
