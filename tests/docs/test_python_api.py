@@ -38,7 +38,7 @@ def test_settings_come_from_preset_file_and_words(names):
 
 
 def test_stages_run_and_their_manifests_are_read(names):
-    assert set(names["outcomes"]) == {"index", "measure", "detect", "select"}
+    assert [outcome.stage for outcome in names["outcomes"]] == ["index", "measure", "detect", "select"]
     assert names["kept"] == len(names["clean"]) == 16
     assert names["dark"].columns.tolist() == ["path", "L_mean"]
     assert names["dark"]["L_mean"].lt(30).all()
