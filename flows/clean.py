@@ -16,7 +16,7 @@ from recolor.cleaning.measure import MeasurePart, MeasurePlan, measure_part, mea
 from recolor.cleaning.select import select
 from recolor.pipeline.cache import Outcome
 from recolor.pipeline.workspace import remember_images
-from recolor.stages import tally, together
+from recolor.stages import combine_outcomes, tally
 
 
 @task(name="index", **TASK)
@@ -64,7 +64,7 @@ def clean(run: Run) -> Outcome:
     detected = dict(zip(LONGEST_FIRST, ran_all(detect, run, LONGEST_FIRST), strict=True))
     selected = ran(select_kept, run)
     _show_outliers(run, plan, detected, selected)
-    return together("clean", [indexed, *measured, merged, *detected.values(), selected], selected)
+    return combine_outcomes("clean", [indexed, *measured, merged, *detected.values(), selected], selected)
 
 
 def _show_outliers(run: Run, plan: MeasurePlan, detected: Mapping[str, Outcome], selected: Outcome) -> None:

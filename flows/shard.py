@@ -8,7 +8,7 @@ from flows.parts import TASK, ran, run_parts
 from flows.shown import shown
 from recolor.pipeline.cache import Outcome
 from recolor.shards.writer import ShardPart, finish_shards, plan_shards, sharding, write_shards
-from recolor.stages import together
+from recolor.stages import combine_outcomes
 
 
 @task(name="shard part", task_run_name="shard {part}", **TASK)
@@ -30,4 +30,4 @@ def shard(run: Run) -> Outcome:
     with sharding(plan, run.config) as execution:
         written = run_parts(shard_some, run, plan.missing, lambda part: part.images, "shard", execution=execution)
     finished = ran(shard_index, run)
-    return together("shard", [*written, finished], finished, plan.reused)
+    return combine_outcomes("shard", [*written, finished], finished, plan.reused)

@@ -1,15 +1,17 @@
-"""The pipeline without an orchestrator: each stage a plain call, its parts run by threads of this process.
+"""The pipeline as plain calls: the table of stages, and functions that run them without an orchestrator.
 
 `flows/` runs the same stage functions under Prefect.
 """
 
+import difflib
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
 from recolor.cleaning.detect import ISSUES, LONGEST_FIRST, count_outliers, detect_issue
@@ -17,18 +19,17 @@ from recolor.cleaning.index import index_images
 from recolor.cleaning.measure import MeasurePart, measure_part, measuring, merge_measurements, part_rows, plan_measure
 from recolor.cleaning.select import select
 from recolor.config.settings import Config
-from recolor.errors import InputError
+from recolor.errors import ConfigError, InputError
 from recolor.pipeline.cache import Outcome, current_record, require_record
 from recolor.pipeline.parallel import run_parallel, worker_count
-from recolor.pipeline.workspace import Workspace
+from recolor.pipeline.workspace import Workspace, locked, open_workspace, remember_images, remembered_images
 from recolor.shards.writer import finish_shards, plan_shards, sharding, write_shards
 
-Stage = Callable[[Workspace, Path, Config], Outcome]
 DeviceStage = Literal["train-generator", "train-refiner", "evaluate"]
 
 
 def measure(workspace: Workspace, images: Path, config: Config) -> Outcome:
-    """Measures every image of the index that has no measurement yet, then writes `manifests/measurements.parquet`."""
+    """Measures the images that have no measurement yet; writes `manifests/measurements.parquet`."""
     plan = plan_measure(workspace, images, config)
     with measuring(plan, config) as how:
         outcomes = run_parallel(
@@ -40,13 +41,13 @@ def measure(workspace: Workspace, images: Path, config: Config) -> Outcome:
             tell=tally(workspace, config),
         )
     merged = merge_measurements(workspace, config)
-    done = together("measure", [*outcomes, merged], merged)
+    done = combine_outcomes("measure", [*outcomes, merged], merged)
     measured = sum(len(part.rows) for part in plan.missing)
     return replace(done, counts={**done.counts, "measured": measured, "reused": plan.reused})
 
 
 def tally(workspace: Workspace, config: Config) -> Callable[[MeasurePart], str]:
-    """Tells after each measured part how many outliers there are so far, of the issues that judge each image alone."""
+    """Returns a progress text for `measure`: outliers so far, of the issues that judge each image by itself."""
     counts: Counter[str] = Counter()
 
     def tell(part: MeasurePart) -> str:
@@ -57,7 +58,7 @@ def tally(workspace: Workspace, config: Config) -> Callable[[MeasurePart], str]:
 
 
 def detect(workspace: Workspace, images: Path, config: Config) -> Outcome:
-    """Runs every detector, some at once; writes a manifest for each issue."""
+    """Runs every detector, several at a time; writes a manifest for each issue."""
     del images  # judged by their measurements alone
     with ThreadPoolExecutor(worker_count(config.execution)) as pool:
         done = pool.map(lambda issue: detect_issue(workspace, issue, config), LONGEST_FIRST)
@@ -79,11 +80,18 @@ def shard(workspace: Workspace, images: Path, config: Config) -> Outcome:
     with sharding(plan, config) as execution:
         outcomes = run_parallel(write_one, plan.missing, execution, "shard", lambda part: part.images)
     finished = finish_shards(workspace, config)
-    return together("shard", [*outcomes, finished], finished, plan.reused)
+    return combine_outcomes("shard", [*outcomes, finished], finished, plan.reused)
 
 
-def together(stage: str, outcomes: list[Outcome], last: Outcome, reused: int = 0) -> Outcome:
-    """One outcome for a stage of several parts, `reused` of them never begun; the counts are its last part's."""
+def combine_outcomes(stage: str, outcomes: list[Outcome], last: Outcome, reused: int = 0) -> Outcome:
+    """Returns one outcome for a stage of several parts; its counts are those of the last part.
+
+    Args:
+        stage: Name of the stage.
+        outcomes: What its parts did.
+        last: The last part's outcome.
+        reused: Number of parts that were already done and so are not among `outcomes`.
+    """
     built = sum(outcome.built for outcome in outcomes)
     reused += sum(outcome.reused for outcome in outcomes)
     return Outcome(stage, built, reused, last.counts, round(sum(outcome.seconds_s for outcome in outcomes), 3))
@@ -108,7 +116,7 @@ def train_refiner(workspace: Workspace, images: Path, config: Config) -> Outcome
 def evaluate(
     workspace: Workspace, images: Path, config: Config, tell: Callable[[int, int], None] | None = None
 ) -> Outcome:
-    """Measures both models against their controls, telling how many images are done of how many; writes the report."""
+    """Measures both models against their controls; writes the report. `tell` is called with (images done, images)."""
     from recolor.evaluation import evaluate as measure_models
 
     del images
@@ -116,10 +124,10 @@ def evaluate(
 
 
 def is_current(stage: DeviceStage, workspace: Workspace, config: Config) -> bool:
-    """Whether a stage that needs a device would find its work done, and so needs none.
+    """Returns whether a stage that needs a device has nothing to do, and so needs no device.
 
     Raises:
-        MissingStageError: What it starts from has not been made; names the stage to run.
+        MissingStageError: An earlier stage has not run; the message names it.
     """
     from recolor.evaluation import evaluation_part
     from recolor.training import GENERATOR, REFINER
@@ -133,18 +141,39 @@ def _index(workspace: Workspace, images: Path, config: Config) -> Outcome:
 
 
 def _select(workspace: Workspace, images: Path, config: Config) -> Outcome:
-    del images
+    del images  # selects rows of manifests
     return select(workspace, config)
 
 
-CLEANING: dict[str, Stage] = {"index": _index, "measure": measure, "detect": detect, "select": _select}
-STAGES: dict[str, Stage] = {
-    **CLEANING,
-    "shard": shard,
-    "train-generator": train_generator,
-    "train-refiner": train_refiner,
-    "evaluate": evaluate,
-}
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A stage of the pipeline.
+
+    Attributes:
+        name: Such as `measure`.
+        run: Runs it in a workspace, on a folder of images, with these settings; the workspace must be locked.
+    """
+
+    name: str
+    run: Callable[[Workspace, Path, Config], Outcome]
+
+
+STAGES: Mapping[str, Stage] = MappingProxyType(
+    {
+        stage.name: stage
+        for stage in (
+            Stage("index", _index),
+            Stage("measure", measure),
+            Stage("detect", detect),
+            Stage("select", _select),
+            Stage("shard", shard),
+            Stage("train-generator", train_generator),
+            Stage("train-refiner", train_refiner),
+            Stage("evaluate", evaluate),
+        )
+    }
+)
+CLEANING = ("index", "measure", "detect", "select")
 
 
 def check_can_train(stages: Collection[str], config: Config) -> None:
@@ -188,11 +217,79 @@ def check_can_evaluate(workspace: Workspace, config: Config) -> None:
         )
 
 
-def run_stages(stages: dict[str, Stage], workspace: Workspace, images: Path, config: Config) -> Iterator[Outcome]:
-    """Runs stages one after the other, and yields what each did as it ends."""
-    for name, stage in stages.items():
-        if name == "train-generator" and "evaluate" in stages:
+def run_stages(
+    images: Path | str | None,
+    workspace: Path | str,
+    config: Config | None = None,
+    stages: Iterable[str] | None = None,
+    on_outcome: Callable[[Outcome], None] | None = None,
+) -> list[Outcome]:
+    """Runs stages of the pipeline, as `recolor run` does, and returns what each did.
+
+    A stage whose result is already there is not run again; a run that was killed goes on where it stopped.
+
+    Args:
+        images: Folder of photographs. None: the folder that was indexed last.
+        workspace: Folder for manifests/ and data/; made if it is not there.
+        config: Settings; by default `Config()`.
+        stages: Names out of `STAGES`, in the order in which they run; by default all.
+        on_outcome: Called after each stage with its outcome.
+
+    Raises:
+        ConfigError: A stage or a setting is not allowed; nothing was started.
+        InputError: The folder holds no images, or cannot be read.
+        WorkspaceBusyError: Another process is running in this workspace.
+
+    Examples:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> import recolor
+        >>> from recolor.demo import make_demo_images
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> _ = make_demo_images(folder / "images", landscapes=24, each=1, photographs=False)
+        >>> config = recolor.load_config("demo")
+        >>> outcomes = recolor.run_stages(folder / "images", folder / "space", config, ["index", "measure"])
+        >>> [outcome.stage for outcome in outcomes]
+        ['index', 'measure']
+    """
+    names, config = check_stages(stages), config or Config()
+    if config.execution.runner == "dask" and {"measure", "shard"} & set(names):
+        raise ConfigError("execution.runner = 'dask': only the flows run on a cluster. Use `recolor run --prefect`.")
+    check_can_train(names, config)
+    opened = open_workspace(Path(workspace))
+    outcomes = []
+    with locked(opened):
+        folder = Path(images).expanduser() if images is not None else remembered_images(opened)
+        for outcome in run_each(names, opened, folder, config):
+            if outcome.stage == "index":
+                remember_images(opened, folder)
+            outcomes.append(outcome)
+            if on_outcome is not None:
+                on_outcome(outcome)
+    return outcomes
+
+
+def check_stages(names: Iterable[str] | None) -> list[str]:
+    """Returns the names of stages; all if `names` is None.
+
+    Raises:
+        ConfigError: A name is not a stage.
+    """
+    chosen = list(STAGES if names is None else names)
+    for name in chosen:
+        if name not in STAGES:
+            close = difflib.get_close_matches(name, STAGES, n=1)
+            hint = f" Did you mean {close[0]!r}?" if close else ""
+            raise ConfigError(f"{name!r}: there is no such stage.{hint} Allowed: {', '.join(STAGES)}.")
+    return chosen
+
+
+def run_each(names: Iterable[str], workspace: Workspace, images: Path, config: Config) -> Iterator[Outcome]:
+    """Runs stages one after the other in a locked workspace, and yields the outcome of each as it ends."""
+    chosen = check_stages(names)
+    for name in chosen:
+        if name == "train-generator" and "evaluate" in chosen:
             check_can_evaluate(workspace, config)
         started = time.monotonic()
-        outcome = stage(workspace, images, config)
-        yield replace(outcome, seconds_s=round(time.monotonic() - started, 3))  # parts ran side by side
+        outcome = STAGES[name].run(workspace, images, config)
+        yield replace(outcome, seconds_s=round(time.monotonic() - started, 3))  # parts ran at the same time

@@ -35,7 +35,7 @@ from recolor.manifests.io import read_table, write_manifest
 from recolor.manifests.schemas import COLOUR_LAYOUT, MEASUREMENTS
 from recolor.pipeline.cache import Outcome, Part, run_part
 from recolor.pipeline.workspace import Workspace, open_workspace
-from recolor.stages import CLEANING, run_stages
+from recolor.stages import run_each
 
 Hashes = NDArray[np.uint64]
 Rows = NDArray[np.int64]
@@ -76,7 +76,7 @@ def measured(images: Path | None, out: Path) -> pa.Table:
         images = out / "images"
         make_demo_images(images, landscapes=40, issues=("low_resolution",), each=1, photographs=False)
     workspace = open_workspace(out / "measured")
-    list(run_stages({name: CLEANING[name] for name in ("index", "measure")}, workspace, images, Config()))
+    list(run_each(("index", "measure"), workspace, images, Config()))
     table = read_table(MEASUREMENTS, workspace.manifest("measurements"))
     return table.filter(table["reason"].is_null())
 
@@ -192,8 +192,8 @@ def one_threshold(at: int) -> Config:
 def judge(workspace: Workspace, config: Config) -> Outcome:
     """Detects and selects as `recolor clean` does."""
     assert not NOWHERE.exists()
-    stages = {name: CLEANING[name] for name in ("detect", "select")}
-    return list(run_stages(stages, workspace, NOWHERE, config))[-1]
+    stages = ("detect", "select")
+    return list(run_each(stages, workspace, NOWHERE, config))[-1]
 
 
 def selected_again(workspace: Workspace, at: int) -> Outcome:

@@ -18,7 +18,7 @@ from recolor.demo import make_demo_images
 from recolor.manifests.io import read_table
 from recolor.manifests.schemas import MEASUREMENTS, SYMMETRIES
 from recolor.pipeline.workspace import open_workspace
-from recolor.stages import CLEANING, run_stages
+from recolor.stages import run_each
 
 WORDS = 5 * len(SYMMETRIES)  # of the 64-bit and the 256-bit hashes of a picture
 
@@ -74,8 +74,8 @@ def measured(tmp_path_factory):
     folder = tmp_path_factory.mktemp("bench")
     make_demo_images(folder / "images", landscapes=40, issues=("low_resolution",), each=1, photographs=False)
     workspace = open_workspace(folder / "workspace")
-    stages = {name: CLEANING[name] for name in ("index", "measure")}
-    list(run_stages(stages, workspace, folder / "images", Config()))
+    stages = ("index", "measure")
+    list(run_each(stages, workspace, folder / "images", Config()))
     return read_table(MEASUREMENTS, workspace.manifest("measurements"))
 
 

@@ -30,7 +30,7 @@ from recolor.manifests.pandas import read_manifest
 from recolor.manifests.schemas import MEASUREMENTS
 from recolor.pipeline.cache import Part, run_part
 from recolor.pipeline.workspace import Workspace, open_workspace
-from recolor.stages import CLEANING
+from recolor.stages import STAGES
 
 BLOCK_ROWS = ROW_GROUP_ROWS
 WITHOUT_NEAR = DuplicateConfig(
@@ -74,7 +74,7 @@ def run_one(stage: str, workspace: Workspace, config: Config) -> None:
         for name in (*ISSUES, "clean", "outliers"):
             workspace.manifest(name).unlink()
         started_s, started_cpu_s = time.perf_counter(), time.process_time()
-        done = [CLEANING[name](workspace, Path(), config) for name in ("detect", "select")]
+        done = [STAGES[name].run(workspace, Path(), config) for name in ("detect", "select")]
         found = json.dumps([dict(outcome.counts) for outcome in done])
     elif stage in SUBSETS:
         manifest, columns, filters = SUBSETS[stage]

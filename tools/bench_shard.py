@@ -25,7 +25,7 @@ from recolor.manifests.io import read_table
 from recolor.manifests.schemas import CLEAN
 from recolor.pipeline.parallel import run_parallel
 from recolor.pipeline.workspace import locked, open_workspace
-from recolor.stages import CLEANING, run_stages, shard
+from recolor.stages import CLEANING, run_each, shard
 
 
 def main() -> None:
@@ -43,7 +43,7 @@ def main() -> None:
     )
     workspace, size_px = open_workspace(given.out), config.shard.size_px
     with locked(workspace):
-        list(run_stages(CLEANING, workspace, given.images, config))
+        list(run_each(CLEANING, workspace, given.images, config))
     kept = read_table(CLEAN, workspace.manifest("clean"), ["path"])["path"].to_pylist()
     files = [given.images / path for path in kept]
     cv2.setNumThreads(1)

@@ -16,7 +16,7 @@ from recolor.demo import make_demo_images
 from recolor.images import decode, read_bytes
 from recolor.pipeline.parallel import run_parallel
 from recolor.pipeline.workspace import open_workspace
-from recolor.stages import CLEANING, measure, run_stages, shard
+from recolor.stages import measure, run_each, shard
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def test_measure_and_shard_against_a_strict_full_decode(images, tmp_path, worker
     config = Config(execution=ExecutionConfig(workers=workers), select=SelectConfig(val_fraction=0.1))
     files = [images / file.path for file in scan_folder(images, config.index).found]
     workspace = open_workspace(tmp_path / "workspace")
-    next(run_stages({"index": CLEANING["index"]}, workspace, images, config))
+    next(run_each(["index"], workspace, images, config))
 
     def decode_one(file):
         decode(read_bytes(file, config.measure), config.measure)
@@ -48,7 +48,7 @@ def test_measure_and_shard_against_a_strict_full_decode(images, tmp_path, worker
     decoding = partial(run_parallel, decode_one, files, config.execution, "decode", lambda _: 1)
     bound_s = seconds(decoding)
     measure_s = seconds(lambda: measure(workspace, images, config))
-    list(run_stages({name: CLEANING[name] for name in ("detect", "select")}, workspace, images, config))
+    list(run_each(("detect", "select"), workspace, images, config))
     shard_s = seconds(lambda: shard(workspace, images, config))
     with capsys.disabled():
         for name, took_s in (("strict full decode", bound_s), ("measure", measure_s), ("shard", shard_s)):

@@ -33,7 +33,7 @@ from recolor.config.settings import Config
 from recolor.manifests.io import read_table
 from recolor.manifests.schemas import MEASUREMENTS
 from recolor.pipeline.workspace import locked, open_workspace
-from recolor.stages import CLEANING, run_stages
+from recolor.stages import run_each
 
 EVERY = 4  # one photograph of so many has a defect in a set
 
@@ -105,9 +105,9 @@ def measure(out: Path) -> pa.Table:
     """Indexes and measures all of it, as `recolor clean` does."""
     cv2.setNumThreads(1)
     workspace = open_workspace(out / "workspace")
-    stages = {name: CLEANING[name] for name in ("index", "measure")}
+    stages = ("index", "measure")
     with locked(workspace):
-        list(run_stages(stages, workspace, out / "images", Config()))
+        list(run_each(stages, workspace, out / "images", Config()))
     return read_table(MEASUREMENTS, workspace.manifest("measurements"))
 
 

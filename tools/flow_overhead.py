@@ -14,7 +14,7 @@ from prefect.testing.utilities import prefect_test_harness
 from flows.clean import clean
 from recolor.config.settings import Config
 from recolor.pipeline.workspace import locked, open_workspace
-from recolor.stages import CLEANING, run_stages
+from recolor.stages import CLEANING, run_each
 
 
 def main() -> None:
@@ -35,7 +35,7 @@ def plain(images: Path, root: Path) -> float:
     started = time.perf_counter()
     workspace = open_workspace(root)
     with locked(workspace):
-        list(run_stages(CLEANING, workspace, images, Config()))
+        list(run_each(CLEANING, workspace, images, Config()))
     return time.perf_counter() - started
 
 

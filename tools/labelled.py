@@ -13,7 +13,7 @@ import pandas as pd
 from recolor.config.settings import Config
 from recolor.manifests.pandas import read_manifest
 from recolor.pipeline.workspace import locked, open_workspace
-from recolor.stages import CLEANING, run_stages
+from recolor.stages import CLEANING, run_each
 
 
 def main() -> None:
@@ -35,9 +35,9 @@ def main() -> None:
 def outliers(images: Path, out: Path, issue: str) -> pd.DataFrame:
     """Cleans a folder; one issue's manifest."""
     workspace = open_workspace(out)
-    judging = {name: stage for name, stage in CLEANING.items() if name != "select"}  # of some sets nothing is kept
+    judging = [name for name in CLEANING if name != "select"]  # of some sets nothing is kept
     with locked(workspace):
-        list(run_stages(judging, workspace, images, Config()))
+        list(run_each(judging, workspace, images, Config()))
     return read_manifest(workspace.manifest(issue))
 
 

@@ -76,14 +76,14 @@ def recolor(folder: Path, workers: int) -> Report:
     """`recolor index` and `recolor measure` in an empty workspace."""
     from recolor.config.settings import Config, ExecutionConfig
     from recolor.pipeline.workspace import locked, open_workspace
-    from recolor.stages import CLEANING, run_stages
+    from recolor.stages import run_each
 
     with tempfile.TemporaryDirectory() as empty:
         started = time.perf_counter()
         workspace = open_workspace(Path(empty))
-        stages = {name: CLEANING[name] for name in ("index", "measure")}
+        stages = ("index", "measure")
         with locked(workspace):
-            outcomes = list(run_stages(stages, workspace, folder, Config(execution=ExecutionConfig(workers=workers))))
+            outcomes = list(run_each(stages, workspace, folder, Config(execution=ExecutionConfig(workers=workers))))
         return {"work_s": time.perf_counter() - started, "images": outcomes[-1].counts["measured"]}
 
 

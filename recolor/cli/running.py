@@ -13,26 +13,14 @@ from recolor.cli.extras import EXTRAS, missing_package
 from recolor.cli.options import Target, read_settings
 from recolor.errors import ConfigError, RecolorError
 from recolor.pipeline.cache import Outcome
-from recolor.pipeline.workspace import locked, open_workspace, remember_images, remembered_images
 
 
 def run_stages(names: Sequence[str] | None, target: Target) -> None:
     """Runs the named stages (all by default) under the workspace's lock, and prints what each did."""
     config = read_settings(target)
-    from recolor.stages import STAGES, check_can_train
     from recolor.stages import run_stages as run
 
-    stages = {name: STAGES[name] for name in names or STAGES}
-    if config.execution.runner == "dask" and {"measure", "shard"} & set(stages):
-        raise ConfigError("execution.runner = 'dask': only the flows run on a cluster. Use `recolor run --prefect`.")
-    check_can_train(stages, config)
-    workspace = open_workspace(target.workspace)
-    with locked(workspace):
-        images = target.images.expanduser() if target.images else remembered_images(workspace)
-        for outcome in run(stages, workspace, images, config):
-            if outcome.stage == "index":
-                remember_images(workspace, images)
-            click.echo(describe(outcome))
+    run(target.images, target.workspace, config, names, on_outcome=lambda outcome: click.echo(describe(outcome)))
 
 
 def describe(outcome: Outcome) -> str:

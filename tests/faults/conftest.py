@@ -10,7 +10,7 @@ from test_killed import TINY
 from recolor.config.loading import load_config
 from recolor.demo import make_demo_images
 from recolor.pipeline.workspace import Workspace, locked, open_workspace
-from recolor.stages import STAGES, run_stages
+from recolor.stages import STAGES, run_each
 
 
 @pytest.fixture(scope="session")
@@ -32,9 +32,8 @@ def run(settings, images):
     """`run(stages, workspace, *words)`: what each did, by name; holds the workspace as the command does."""
 
     def run_named(stages, workspace, *words, photographs=images):
-        chosen = {name: STAGES[name] for name in stages}
         with locked(workspace):
-            return dict(zip(chosen, run_stages(chosen, workspace, photographs, settings(*words)), strict=True))
+            return dict(zip(stages, run_each(stages, workspace, photographs, settings(*words)), strict=True))
 
     return run_named
 

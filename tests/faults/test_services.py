@@ -17,7 +17,7 @@ from traces import finished, redone, results, temporary_files
 from recolor.config.loading import overlay
 from recolor.config.settings import Config
 from recolor.pipeline.workspace import Workspace, open_workspace
-from recolor.stages import CLEANING, run_stages
+from recolor.stages import CLEANING, run_each
 
 pytestmark = pytest.mark.slow
 
@@ -105,7 +105,7 @@ def wait_for(condition, limit_s=300):
 def expected(tmp_path_factory, images):
     """The bytes that the flow `clean` leaves when nothing disturbs it."""
     root = tmp_path_factory.mktemp("expected")
-    list(run_stages(CLEANING, open_workspace(root), images, overlay(Config(), SETTINGS)))
+    list(run_each(CLEANING, open_workspace(root), images, overlay(Config(), SETTINGS)))
     return results(root)
 
 

@@ -17,8 +17,7 @@ from flows.shard import shard
 from recolor.config.loading import overlay
 from recolor.config.settings import Config
 from recolor.pipeline.workspace import open_workspace
-from recolor.stages import CLEANING, run_stages
-from recolor.stages import shard as shard_stage
+from recolor.stages import CLEANING, run_each
 
 pytest.importorskip("prefect_dask", reason="needs the extra `dask`")
 distributed = pytest.importorskip("distributed")
@@ -31,7 +30,7 @@ REPOSITORY = Path(__file__).parents[2]
 def single_machine(images, tiny, tmp_path_factory):
     """What one machine makes of the images."""
     workspace = open_workspace(tmp_path_factory.mktemp("single"))
-    list(run_stages({**CLEANING, "shard": shard_stage}, workspace, images, overlay(Config(), tiny)))
+    list(run_each([*CLEANING, "shard"], workspace, images, overlay(Config(), tiny)))
     return content(workspace.root)
 
 

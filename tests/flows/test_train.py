@@ -8,7 +8,7 @@ from recolor.config.loading import overlay
 from recolor.config.settings import Config
 from recolor.errors import ConfigError
 from recolor.pipeline.workspace import open_workspace
-from recolor.stages import CLEANING, run_stages, shard
+from recolor.stages import CLEANING, run_each
 
 pytestmark = [pytest.mark.usefixtures("prefect_server"), pytest.mark.timeout(300)]
 
@@ -22,7 +22,7 @@ def _with_devices(tiny, devices):
 def test_one_task_trains_in_two_processes(images, tmp_path, tiny):
     settings = _with_devices(tiny, 2)
     workspace = open_workspace(tmp_path / "workspace")
-    list(run_stages({**CLEANING, "shard": shard}, workspace, images, overlay(Config(), settings)))
+    list(run_each([*CLEANING, "shard"], workspace, images, overlay(Config(), settings)))
 
     state = train_generator(images, workspace.root, None, Settings(**settings), return_state=True)
     assert state.is_completed()

@@ -9,7 +9,7 @@ from recolor.manifests.io import read_table
 from recolor.manifests.schemas import SHARD_INDEX
 from recolor.pipeline.workspace import open_workspace
 from recolor.shards.contact_sheet import TILE_PX, contact_sheet
-from recolor.stages import CLEANING, run_stages, shard
+from recolor.stages import CLEANING, run_each, shard
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +21,7 @@ def sharded(tmp_path_factory):
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(render_landscape(seed, 384, 288)).save(path, quality=95)
     workspace, config = open_workspace(root), Config(shard=ShardConfig(max_shard_images=4))
-    list(run_stages(CLEANING, workspace, images, config))
+    list(run_each(CLEANING, workspace, images, config))
     shard(workspace, images, config)
     return workspace, images
 
