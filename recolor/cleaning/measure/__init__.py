@@ -1,4 +1,4 @@
-"""The stage `measure`: one read and one decode per image, every number on it, no verdicts."""
+"""The stage `measure`: reads and decodes each image once and measures it. The detectors judge it later."""
 
 from recolor.cleaning.measure.plan import (
     MEASURE_VERSION,

@@ -1,4 +1,4 @@
-"""One image, one row: read once, decoded once, everything measured on that."""
+"""Measures image files: each is read once, decoded once, and gives one row of measurements."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -21,10 +21,10 @@ from recolor.errors import ImageError
 from recolor.images import Decoded, decode, read_bytes
 from recolor.pipeline.workers import time_limit
 
-TOGETHER = 16  # images decoded in a row; numpy is called once for all of them where that saves time
+TOGETHER = 16  # images per batch; some measurements process a batch at once
 HASHES = ("phash_64", "phash_256", "phash_64_windows", "phash_256_windows")
 
-Row = dict[str, Any]  # a line of the table, on its way into Arrow columns
+Row = dict[str, Any]  # one row of the table, by column name
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,21 +37,21 @@ class IndexedFile:
 
 @dataclass(frozen=True, slots=True)
 class _Copies:
-    """Small copies of a decoded image, on which the rest is measured: uint8 [64, 64] and uint8 [48, 48, 3]."""
+    """Small copies of a decoded image, for hashes and colour: uint8 [64, 64] and uint8 [48, 48, 3]."""
 
     grey: NDArray[np.uint8]
     rgb: NDArray[np.uint8]
 
 
 def measure_files(files: Sequence[IndexedFile], config: MeasureConfig) -> Iterator[Row]:
-    """Measures files. There is a row for each; an image that cannot be decoded has its reason in it.
+    """Measures files, one row each. The row of an image that cannot be decoded holds the reason.
 
     Args:
-        files: Which files.
+        files: The files.
         config: Limits and sizes.
 
     Yields:
-        Values for the columns of `schemas.MEASUREMENTS`, without the identity; missing ones are null.
+        Values for the columns of `schemas.MEASUREMENTS` without the identity; missing values are null.
     """
     for start in range(0, len(files), TOGETHER):
         decoded = [_decode(file, config) for file in files[start : start + TOGETHER]]
@@ -61,7 +61,7 @@ def measure_files(files: Sequence[IndexedFile], config: MeasureConfig) -> Iterat
 
 
 def _decode(file: IndexedFile, config: MeasureConfig) -> tuple[Row, _Copies | None]:
-    """What is known once a file is decoded, and its copies; or why it cannot be."""
+    """Returns the row of a decoded file and its small copies, or a row with the reason and None."""
     row: Row = {}
     with ExitStack() as stack:
         stack.push(partial(_name_file, file.path))
@@ -78,18 +78,18 @@ def _decode(file: IndexedFile, config: MeasureConfig) -> tuple[Row, _Copies | No
 def _name_file(
     file: Path, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
 ) -> None:
-    """Lets an error that nobody expects, and that ends the run, say which file it was."""
+    """Adds the file's path to an unexpected error, which ends the run."""
     del kind, trace
     if error is not None:
         error.add_note(str(file))
 
 
 def _measure_decoded(decoded: Decoded, config: MeasureConfig) -> tuple[Row, _Copies]:
-    """Measures sharpness, and keeps the small copies for colour and hashes.
+    """Measures sharpness, and returns the small copies for colour and hashes.
 
-    Sharpness is measured as decoded: with the short side at `measure_px` or more, half a 1024 px photograph. A blur of
-    under a pixel there was under two pixels in the file and is gone in the 256 px that the shards keep. For colour and
-    hashes the scale of the decode makes no difference.
+    Sharpness is measured at the decoded size, whose short side is at least `measure_px`: half the size of a 1024 px
+    photograph. A blur below one pixel there is below two pixels in the file and invisible in the 256 px of the shards.
+    The decoded size does not matter for colour and hashes.
     """
     pictures = octaves(_bounded(decoded.rgb, config.measure_px))
     greys = [np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), np.uint8) for picture in pictures]
@@ -107,7 +107,7 @@ def _measure_decoded(decoded: Decoded, config: MeasureConfig) -> tuple[Row, _Cop
 
 
 def _measure_copies(copies: list[_Copies]) -> Iterator[Row]:
-    """Colour and hashes of some images, a row for each."""
+    """Yields colour and hashes, one row per image."""
     if not copies:
         return
     greys = np.stack([image.grey for image in copies])
@@ -119,7 +119,7 @@ def _measure_copies(copies: list[_Copies]) -> Iterator[Row]:
 
 
 def _bounded(rgb: NDArray[np.uint8], side_px: int) -> NDArray[np.uint8]:
-    """Halves a picture that came unscaled (PNG) while its short side stays at `side_px`, as the JPEG decoder does."""
+    """Halves a picture while its short side stays at least `side_px`, as the JPEG decoder does while decoding."""
     while min(rgb.shape[:2]) >= 2 * side_px:
         rgb = halve(rgb)
     return rgb

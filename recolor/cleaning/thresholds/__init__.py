@@ -1,4 +1,4 @@
-"""Suggested thresholds, from the data set's own distribution of scores. No image is opened."""
+"""Suggests thresholds from the data set's distribution of scores. No image is opened."""
 
 from recolor.cleaning.thresholds.mixture import suggest_threshold
 from recolor.cleaning.thresholds.survey import Suggestion, suggest

@@ -1,37 +1,37 @@
-"""The threshold that a data set's own scores suggest.
+"""Suggests a threshold from the scores of a data set.
 
-A detector's score is a calibrated guess; another camera, size or compression moves the scores of a whole set. In
-log-odds, ln(score / (1 - score)), most images form one hump and outliers another, to its left. So a mixture of two is
-fitted: the bulk, a normal distribution with the spread of its own left half, and the outliers, a normal distribution
-that starts where the detector expects them and is let go as far as the data ask for it. The suggestion is the
-threshold of the greatest expected F1. `docs/decisions/2026-11-suggested-thresholds.md` has what was compared.
+A detector's score is calibrated on other images; another camera, size or compression shifts the scores of a whole
+data set. In log-odds, ln(score / (1 - score)), most images form one mode and the outliers another, to its left. A
+mixture of two normal distributions is fitted: the bulk, whose spread is that of its left half, and the outliers, with
+a prior where the detector expects them. The suggestion is the threshold with the greatest expected F1.
+`docs/decisions/2026-11-suggested-thresholds.md` compares alternatives.
 """
 
 import numpy as np
 
 from recolor.cleaning.detect.outlier_table import Floats
 
-MIN_IMAGES = 50  # fewer tell nothing of their distribution
+MIN_IMAGES = 50  # fewer images do not show a distribution
 PRIOR_MEAN, PRIOR_STD = -2.5, 2.0  # log-odds at which the detectors put planted outliers
-PRIOR_SHARE = 0.05  # of the images: what that prior weighs
+PRIOR_SHARE = 0.05  # weight of that prior, as a share of the images
 _ITERATIONS = 100
-_LEAST_VARIANCE = 0.05  # of the bulk: a set of equal scores has a spread, too
+_LEAST_VARIANCE = 0.05  # of the bulk, for data sets of equal scores
 
 
 def suggest_threshold(scores: Floats) -> float | None:
-    """The threshold of the greatest expected F1, under which the outliers of a data set lie.
+    """Returns the threshold with the greatest expected F1.
 
-    Expectation-maximisation of two normal distributions of the log-odds (Dempster, Laird and Rubin 1977). The bulk is
-    centred on its median and has the spread of its left half, as outliers lie there and the right half is
-    the detectors' own business. The outliers have a prior (`PRIOR_MEAN`, `PRIOR_STD`) as heavy as `PRIOR_SHARE` of the
-    images, so that a few of them, or the bulk's own tail, don't lead the fit away. Then F1 is expected to be
-    2 TP / (flagged + outliers), each a sum of probabilities (Lipton, Elkan and Naryanaswamy 2014).
+    Two normal distributions of the log-odds are fitted by expectation-maximisation (Dempster, Laird and Rubin 1977).
+    The bulk is centred on its median and has the spread of its left half, where the outliers are. The outliers have a
+    prior (`PRIOR_MEAN`, `PRIOR_STD`) with the weight of `PRIOR_SHARE` of the images, so that a few outliers, or the
+    tail of the bulk, do not dominate the fit. The expected F1 is 2 TP / (flagged + outliers), each a sum of
+    probabilities (Lipton, Elkan and Naryanaswamy 2014).
 
     Args:
         scores: float64 [images], 0..1; 0 is certainly an outlier.
 
     Returns:
-        A threshold in 0..1, of two digits; None with fewer than `MIN_IMAGES` or where no outlier is expected.
+        A threshold in 0..1 with two digits; None with fewer than `MIN_IMAGES` images or if no outlier is expected.
     """
     if len(scores) < MIN_IMAGES:
         return None
@@ -47,7 +47,7 @@ def suggest_threshold(scores: Floats) -> float | None:
 
 
 def _probabilities(x: Floats) -> Floats:
-    """Probability of each of some ascending log-odds to be an outlier's: float64 [images], never rising."""
+    """Returns the probability that each of some ascending log-odds is an outlier: float64 [images], falling."""
     weight = max(PRIOR_SHARE * len(x), 1.0)
     outlier = 1 / (1 + np.exp(x))  # the detector's own guess
     for _ in range(_ITERATIONS):
@@ -63,7 +63,7 @@ def _probabilities(x: Floats) -> Floats:
 
 
 def _posterior(x: Floats, bulk: Floats, log_outlier: Floats) -> Floats:
-    """The outliers' density over both, the bulk being weighted by `bulk`; nothing in its right half is an outlier."""
+    """Returns the posterior probability of an outlier; 0 in the right half of the bulk."""
     members = x[bulk > 0.5]
     centre = float(np.median(members if len(members) else x))
     left = x < centre
@@ -74,12 +74,12 @@ def _posterior(x: Floats, bulk: Floats, log_outlier: Floats) -> Floats:
 
 
 def log_odds(scores: Floats) -> Floats:
-    """ln(score / (1 - score)), of scores kept a billionth away from 0 and 1."""
+    """Returns ln(score / (1 - score)) of scores clipped to 1e-9..1 - 1e-9."""
     inside = np.clip(scores, 1e-9, 1 - 1e-9)
     return np.asarray(np.log(inside) - np.log1p(-inside))
 
 
 def _two_digits(threshold: float) -> float:
-    """Rounded to two digits of its distance from 0 or 1, and to no more than hundredths in between."""
+    """Returns the threshold rounded to two significant digits of its distance from 0 or 1."""
     digits = max(2, 1 - int(np.floor(np.log10(max(min(threshold, 1 - threshold), 1e-9)))))
     return round(threshold, digits)

@@ -1,4 +1,4 @@
-"""What each limit of the detectors does to a data set: how many images it takes, and how many others would."""
+"""Counts the images that each limit of the detectors rejects, at its current and at other values."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -16,8 +16,8 @@ from recolor.manifests.schemas import MEASUREMENTS
 from recolor.pipeline.cache import require_record
 from recolor.pipeline.workspace import Workspace
 
-LEAST_LOG_ODDS, MOST_LOG_ODDS = 6.0, 18.0  # where the histogram of scores ends, on either side: with the scores
-COLUMNS = 64  # of a histogram
+LEAST_LOG_ODDS, MOST_LOG_ODDS = 6.0, 18.0  # the histogram ends with the scores, between these bounds
+COLUMNS = 64  # columns of a histogram
 _SCORES = (0.05, 0.1, 0.3, 0.5, 0.7, 0.9)
 _FACTORS = (0.5, 0.75, 1.0, 4 / 3, 2.0)
 
@@ -28,7 +28,7 @@ SCORERS = {name: detector.score for name, detector in DETECTORS.items() if detec
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """How many images one limit would take."""
+    """Number of images that a limit would reject."""
 
     limit: float
     images: int
@@ -40,9 +40,9 @@ class Histogram:
 
     Attributes:
         axis: `score`: log-odds of scores; `ratio`: logarithms.
-        low: Where the first step begins, on that axis.
-        high: Where the last ends; what lies beyond either is counted in the outermost step.
-        counts: Images a step.
+        low: Start of the first step, on that axis.
+        high: End of the last step. Values outside of `low` to `high` are counted in the outermost step.
+        counts: Images per step.
     """
 
     axis: Axis
@@ -51,21 +51,21 @@ class Histogram:
     counts: tuple[int, ...]
 
     def at(self, value: float) -> int:
-        """The step that a value falls into."""
+        """Returns the index of the step that contains a value."""
         return int(_steps(np.array([value]), self.axis, self.low, self.high)[0])
 
 
 @dataclass(frozen=True, slots=True)
 class Suggestion:
-    """What one setting does to this data set.
+    """The effect of one setting on the data set.
 
     Attributes:
         setting: Such as `blurry.threshold`.
-        judged: Images that the detector judges: all that can be decoded.
-        present: The value of the setting.
-        suggested: A better one; None where the data suggest none.
-        steps: How many images would go at these values, ascending; the present and the suggested one among them.
-        histogram: Of what is compared with the setting.
+        judged: Number of images that the detector judges: all that can be decoded.
+        present: Current value of the setting.
+        suggested: Suggested value; None if the data suggest none.
+        steps: Images rejected at some values, ascending, which include the current and the suggested value.
+        histogram: Histogram of the values that are compared with the setting.
     """
 
     setting: str
@@ -77,13 +77,13 @@ class Suggestion:
 
 
 def suggest(workspace: Workspace, config: Config) -> tuple[Suggestion, ...]:
-    """Looks at what the limits of the detectors that are switched on would take.
+    """Counts what the limits of the enabled detectors reject, and suggests thresholds.
 
-    Thresholds on scores get a suggestion. The limits of size and shape get counts alone: what is too small is a matter
-    of use, not of distribution.
+    Thresholds on scores get a suggestion. Limits of size and shape get counts only, because they depend on the use of
+    the images and not on the data.
 
     Raises:
-        MissingStageError: The measurements are not there.
+        MissingStageError: The images have not been measured.
     """
     source = workspace.manifest("measurements")
     require_record(source, "measure")

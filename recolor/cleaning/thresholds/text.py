@@ -1,4 +1,4 @@
-"""The survey for a terminal: histograms of blocks and tables of counts."""
+"""Formats suggestions for a terminal: histograms of block characters, and tables of counts."""
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -19,27 +19,27 @@ _TICKS: Mapping[Axis, Sequence[float]] = MappingProxyType(
 
 
 def suggestion_text(suggestions: Sequence[Suggestion]) -> str:
-    """All of it for a terminal: for each setting a histogram and a table; then how to use what is suggested."""
+    """Returns a histogram and a table for each setting, then the options that apply the suggestions."""
     parts = [_text_of(suggestion) for suggestion in suggestions]
     words = " ".join(f"--set {one.setting}={one.suggested:g}" for one in suggestions if one.suggested is not None)
-    return "\n\n".join([*parts, f"To use what is suggested: {words}"] if words else parts)
+    return "\n\n".join([*parts, f"To use the suggested values: {words}"] if words else parts)
 
 
 def _text_of(suggestion: Suggestion) -> str:
-    went = "over it" if suggestion.setting.endswith("max_aspect") else "under it"
+    went = "above it" if suggestion.setting.endswith("max_aspect") else "below it"
     title = f"{suggestion.setting} = {suggestion.present:g}, {suggestion.judged:,} images"
     lines = [title, *_bars(suggestion.histogram), _axis_line(suggestion.histogram), _marks(suggestion)]
     lines += [f"{'value':>9} {went:>12}"]
     for step in suggestion.steps:
         share = step.images / max(suggestion.judged, 1)
-        note = {suggestion.suggested: "  suggested", suggestion.present: "  now"}
-        both = "  now, and suggested" if suggestion.suggested == suggestion.present else note.get(step.limit, "")
+        note = {suggestion.suggested: "  suggested", suggestion.present: "  current"}
+        both = "  current, suggested" if suggestion.suggested == suggestion.present else note.get(step.limit, "")
         lines.append(f"{step.limit:>9g} {step.images:>12,} {share:>7.2%}{both if step.limit in note else ''}")
     return "\n".join(line.rstrip() for line in lines)
 
 
 def _bars(histogram: Histogram) -> list[str]:
-    """Three lines of blocks, as high as the square root of the counts, so that few images are still seen."""
+    """Returns three lines of bars; heights are square roots of the counts, so that small counts are visible."""
     heights = np.sqrt(histogram.counts)
     levels = np.ceil(heights / max(heights.max(), 1.0) * 8 * _ROWS).astype(int)
     return [
@@ -49,7 +49,7 @@ def _bars(histogram: Histogram) -> list[str]:
 
 
 def _axis_line(histogram: Histogram) -> str:
-    """The values of some columns, each label beginning at its column, where there is room."""
+    """Returns a line of axis labels, each starting at its column, where there is room."""
     line = ""
     for tick in _TICKS[histogram.axis]:
         along = float(log_odds(np.array([tick]))[0]) if histogram.axis == "score" else float(np.log(tick))
@@ -60,9 +60,9 @@ def _axis_line(histogram: Histogram) -> str:
 
 
 def _marks(suggestion: Suggestion) -> str:
-    """`▲` under the present value, `△` under the suggested one."""
+    """Returns a line with `▲` at the current value and `△` at the suggested one."""
     marks = [" "] * COLUMNS
     marks[suggestion.histogram.at(suggestion.present)] = "▲"
     if suggestion.suggested is not None and suggestion.suggested != suggestion.present:
         marks[suggestion.histogram.at(suggestion.suggested)] = "△"
-    return "  " + "".join(marks) + ("   ▲ now  △ suggested" if "△" in marks else "   ▲ now")
+    return "  " + "".join(marks) + ("   ▲ current  △ suggested" if "△" in marks else "   ▲ current")
