@@ -15,7 +15,7 @@ from recolor.colorize.profiles import profile_of_result
 from recolor.images import Decoded
 from recolor.images.decoded import TRANSPOSED
 from recolor.images.jpeg import read_header
-from recolor.images.pillow import PILLOW_ERRORS, make_warnings_errors, one_line
+from recolor.images.pillow import PILLOW_ERRORS, one_line, pillow_warnings_as_errors
 from recolor.images.png import SIGNATURE as PNG_SIGNATURE
 
 _EXIF_START = re.compile(rb"^(?:Exif\0\0)+")
@@ -59,12 +59,12 @@ class Kept:
     texts: tuple[tuple[bytes, bytes], ...] = ()
 
 
+@pillow_warnings_as_errors()
 def read_kept(data: bytes, decoded: Decoded) -> Kept:
     """Reads what shall be kept of a file that has been decoded. What is broken is left out, and said in the log."""
     turned = decoded.orientation in TRANSPOSED
     if decoded.format == "JPEG":
         return _of_jpeg(data, turned)
-    make_warnings_errors()
     try:
         with Image.open(io.BytesIO(data), formats=[decoded.format]) as picture:
             return _of_picture(data, picture, turned)

@@ -17,7 +17,7 @@ from recolor.errors import ImageError
 from recolor.images import Decoded, decode
 from recolor.images.icc import to_srgb
 from recolor.images.jpeg import read_header
-from recolor.images.pillow import PILLOW_ERRORS, make_warnings_errors, one_line
+from recolor.images.pillow import PILLOW_ERRORS, one_line, pillow_warnings_as_errors
 
 Float32Array = NDArray[np.float32]
 
@@ -94,6 +94,7 @@ def has_colour(rgb: Uint8) -> bool:
     return float((spread > _MOST_ROUNDING).mean()) > _LEAST_COLOURED
 
 
+@pillow_warnings_as_errors()
 def _pixels(data: bytes, decoded: Decoded) -> tuple[Pixels, Pixels | None]:
     """Upright sRGB [H, W, 3] and alpha [H, W], of 8 or 16 bits."""
     if decoded.format == "JPEG":
@@ -101,7 +102,6 @@ def _pixels(data: bytes, decoded: Decoded) -> tuple[Pixels, Pixels | None]:
         return _of_grey_profile(decoded.rgb, read_header(data).profile) if grey else decoded.rgb, None
     if decoded.format == "BMP":  # Pillow does not open all that the strict decoder does
         return decoded.rgb, None
-    make_warnings_errors()
     try:
         with Image.open(io.BytesIO(data), formats=[decoded.format]) as picture:
             if is_deep(data, picture):

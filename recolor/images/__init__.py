@@ -8,10 +8,10 @@ from recolor.config.settings import MeasureConfig
 from recolor.errors import ImageError
 from recolor.images import jpeg, raster
 from recolor.images.decoded import Decoded
-from recolor.images.memory import NO_MEMORY, opencv_memory_errors
+from recolor.images.memory import NO_MEMORY, one_opencv_thread, opencv_memory_errors
 from recolor.images.raster import from_picture
 
-__all__ = ["NO_MEMORY", "Decoded", "decode", "from_picture", "opencv_memory_errors", "read_bytes"]
+__all__ = ["NO_MEMORY", "Decoded", "decode", "from_picture", "one_opencv_thread", "opencv_memory_errors", "read_bytes"]
 
 
 def read_bytes(path: Path, limits: MeasureConfig) -> bytes:

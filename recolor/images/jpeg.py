@@ -14,7 +14,7 @@ from recolor.errors import DecodeReason, ImageError
 from recolor.images.decoded import Decoded, check_size, upright, upright_size
 from recolor.images.exif import read_orientation
 from recolor.images.icc import array_to_srgb, to_srgb
-from recolor.images.pillow import PILLOW_ERRORS, make_warnings_errors, one_line
+from recolor.images.pillow import PILLOW_ERRORS, one_line, pillow_warnings_as_errors
 
 SIGNATURE = b"\xff\xd8\xff"
 _END = b"\xff\xd9"
@@ -156,10 +156,10 @@ def _decode_rgb(data: bytes, header: Header, min_side_px: int | None) -> NDArray
     return array_to_srgb(rgb, header.profile) if header.profile else rgb
 
 
+@pillow_warnings_as_errors()
 def _decode_cmyk(data: bytes, header: Header) -> NDArray[np.uint8]:
     """The verdict is libjpeg-turbo's strict one; the pixels are Pillow's, which knows Adobe's inverted CMYK."""
     _strict(data, "CMYK", -(-header.height_px // 8), -(-header.width_px // 8))
-    make_warnings_errors()
     try:
         picture = Image.open(io.BytesIO(data), formats=["JPEG"])
         picture.load()

@@ -1,9 +1,13 @@
-"""How Pillow fails: what it raises on damaged bytes, and its warnings, which are verdicts here."""
+"""Pillow's failures: the exceptions that it raises on damaged bytes, and its warnings, treated as errors here."""
 
 import re
 import struct
+import threading
 import warnings
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Literal, cast
 
 from PIL import Image
 
@@ -13,16 +17,51 @@ PILLOW_ERRORS = (
     NotImplementedError, RuntimeError, AssertionError, struct.error, zlib.error, UserWarning,
 )  # fmt: skip
 
+_Filter = tuple[Literal["error", "ignore"], None, type[Warning], re.Pattern[str] | None, int]
 
-def make_warnings_errors() -> None:
-    """Has Pillow's warnings raised in the thread that meets them.
+_FILTERS: tuple[_Filter, ...] = (  # as `warnings` stores them; the one added last is tried first
+    ("ignore", None, Image.DecompressionBombWarning, None, 0),
+    ("error", None, UserWarning, re.compile(r"PIL\."), 0),
+)
+_lock = threading.Lock()
+_blocks: list[None] = []  # one for each block that is open, in any thread
+_added: list[_Filter] = []
 
-    `warnings.catch_warnings` swaps state that all threads share; a standing filter swaps nothing. It is looked for each
-    time because a test runner resets the filters. Pillow's bomb warning is left out: `check_size` decides that.
+
+@contextmanager
+def pillow_warnings_as_errors() -> Iterator[None]:
+    """Raises Pillow's warnings as errors inside the block, and leaves `warnings.filters` as it was.
+
+    Warning filters belong to the whole process, and `warnings.catch_warnings` is not thread-safe. The first thread that
+    enters a block adds two filters for Pillow's modules; the last one that leaves removes them. Filters that were
+    there before stay. Pillow's bomb warning is ignored: `check_size` limits the number of pixels.
     """
-    if not any(row[0] == "error" and row[3] is not None and row[3].pattern == r"PIL\." for row in warnings.filters):
-        warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
-        warnings.filterwarnings("error", category=UserWarning, module=r"PIL\.")
+    with _lock:
+        _blocks.append(None)
+        _add_filters()
+    try:
+        yield
+    finally:
+        with _lock:
+            _blocks.pop()
+            if not _blocks:
+                _remove_filters()
+
+
+def _add_filters() -> None:
+    """Adds the filters that are missing: another thread or a test runner may have reset them."""
+    for entry in _FILTERS:
+        if entry not in warnings.filters:
+            action, _, category, module, _ = entry
+            warnings.filterwarnings(action, category=category, module=module.pattern if module else "")
+            _added.append(entry)
+
+
+def _remove_filters() -> None:
+    for entry in _added:
+        with suppress(ValueError):  # reset by someone else
+            cast("list[_Filter]", warnings.filters).remove(entry)
+    _added.clear()
 
 
 def one_line(error: BaseException) -> str:

@@ -10,7 +10,7 @@ from recolor.errors import DecodeReason, ImageError
 from recolor.images import bmp, png
 from recolor.images.decoded import Decoded, check_size, upright, upright_size
 from recolor.images.icc import to_srgb
-from recolor.images.pillow import PILLOW_ERRORS, make_warnings_errors, one_line
+from recolor.images.pillow import PILLOW_ERRORS, one_line, pillow_warnings_as_errors
 
 # Pillow's other plugins start Ghostscript, or read formats that no photograph is kept in.
 FORMATS = ("PNG", "WEBP", "TIFF", "BMP", "GIF")
@@ -18,6 +18,7 @@ _SIGNATURES = (png.SIGNATURE, b"GIF87a", b"GIF89a", bmp.SIGNATURE, b"II*\0", b"M
 _MAX_FRAMES = 2**31 - 1  # what the manifest holds; the header of a PNG may say one more
 
 
+@pillow_warnings_as_errors()
 def decode(data: bytes, max_pixels: int) -> Decoded:
     """Decodes the first frame; see `recolor.images.decode`.
 
@@ -69,7 +70,6 @@ def from_picture(picture: Image.Image) -> NDArray[np.uint8]:
 
 
 def _open(data: bytes) -> Image.Image:
-    make_warnings_errors()
     try:
         return Image.open(io.BytesIO(data), formats=FORMATS)
     except Image.DecompressionBombError as error:

@@ -15,7 +15,7 @@ from recolor.color.lab import rgb_to_lab
 from recolor.color.lab_codes import rgb_to_codes
 from recolor.config.settings import Config, ShardConfig
 from recolor.errors import ImageError, InputError
-from recolor.images import NO_MEMORY, decode, opencv_memory_errors, read_bytes
+from recolor.images import NO_MEMORY, decode, one_opencv_thread, opencv_memory_errors, read_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +51,7 @@ def write_rows(path: Path, offset: int, images: Path, files: list[MeasuredFile],
         InputError: An image is not what was measured; names it.
         MemoryError: There is not enough memory to decode one.
     """
-    cv2.setNumThreads(1)  # whoever calls is one of several
-    with opencv_memory_errors(), path.open("r+b", buffering=0) as shard:
+    with one_opencv_thread(), opencv_memory_errors(), path.open("r+b", buffering=0) as shard:
         for file in files:
             square = to_square(_decode_unchanged(images, file, config), config.shard.size_px)
             data = _stored(square, config.shard).data.cast("B")
