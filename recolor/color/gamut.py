@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from recolor.color.arrays import RGB
 from recolor.color.lab import (
     RELATIVE_XYZ_FROM_RGB,
     RGB_FROM_RELATIVE_XYZ,
@@ -23,7 +24,6 @@ from recolor.color.lab import (
 from recolor.pipeline.cores import on_all_cores
 
 Float32Array = NDArray[np.float32]
-RGB = NDArray[np.uint8]
 RGB16 = NDArray[np.uint16]
 Real = TypeVar("Real", np.float32, np.float64)
 

@@ -9,9 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from recolor.color.arrays import RGB
 from recolor.errors import ConfigError, InputError, StorageError
-
-RGB = NDArray[np.uint8]
 
 # What is written for a suffix; the first that this OpenCV can.
 CODECS: Mapping[str, tuple[str, ...]] = {

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from recolor.color.arrays import RGB
 from recolor.color.gamut import BLOCK_PIXELS, grey_of, join, lightness_of, lightness_of_grey
 from recolor.colorize.upsample import resize, upsample
 from recolor.config.settings import ColorizeDevice
@@ -22,7 +23,6 @@ from recolor.models.files import CONFIG_FILE, LoadedGenerator, LoadedRefiner, lo
 from recolor.models.pretrained import models_folder
 from recolor.pipeline.cores import on_all_cores
 
-RGB = NDArray[np.uint8]
 Float32Array = NDArray[np.float32]
 
 T = TypeVar("T")
@@ -45,6 +45,10 @@ class Look:
 
     Raises:
         ConfigError: A value is outside of its range.
+
+    Examples:
+        >>> from recolor import Look
+        >>> vivid = Look(saturation=1.3, temperature=0.3)
     """
 
     saturation: float = 1.0
@@ -70,6 +74,12 @@ class Colorizer:
         generator: Predicts low-resolution colour.
         refiner: Brings it to the models' resolution.
         device: Where both are.
+
+    Examples:
+        >>> from PIL import Image
+        >>> from recolor import Colorizer
+        >>> colorizer = Colorizer.from_pretrained()
+        >>> colored = colorizer(Image.open("old.jpg"))
     """
 
     generator: LoadedGenerator

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from recolor.color.arrays import RGB
 from recolor.color.gamut import join, lightness_of
-from recolor.colorize.clip import RGB, check_codec, look_through, read_frames, write_frames
+from recolor.colorize.clip import check_codec, look_through, read_frames, write_frames
 from recolor.colorize.colorizer import Colorizer, Look
 from recolor.colorize.smoothing import Colours, Flicker, smoothed
 from recolor.colorize.sound import Sound, add_sound
