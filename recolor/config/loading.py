@@ -27,6 +27,12 @@ def load_config(name: Preset | None = None, file: Path | None = None, words: Seq
 
     Raises:
         ConfigError: The file cannot be read, or a key or a value is not allowed; says which and what is.
+
+    Examples:
+        >>> from recolor import load_config
+        >>> config = load_config("demo", words=["blurry.threshold=0.4"])
+        >>> config.blurry.threshold
+        0.4
     """
     changes = read_changes(file, words)
     return overlay(_preset(name, changes.pop("preset", "default")), changes)

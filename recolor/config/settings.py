@@ -371,7 +371,14 @@ class ExecutionConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Config:
-    """All settings, one field a stage."""
+    """All settings, one field for each group.
+
+    Examples:
+        >>> from dataclasses import replace
+        >>> from recolor import Config
+        >>> config = Config()
+        >>> strict = replace(config, blurry=replace(config.blurry, threshold=0.6))
+    """
 
     index: IndexConfig = field(default_factory=IndexConfig)
     measure: MeasureConfig = field(default_factory=MeasureConfig)

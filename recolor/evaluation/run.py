@@ -53,6 +53,13 @@ def evaluate(workspace: Workspace, config: Config, tell: Tell | None = None) -> 
         WeightsError: A model's files, or those of a metric, are missing, damaged or of another version.
         ConfigError: CUDA was asked for and is not there, or a package that a metric needs is not installed.
         DamagedError: A shard or a model was changed while it was read; names it.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from recolor import evaluate, load_config, read_manifest
+        >>> from recolor.pipeline.workspace import open_workspace
+        >>> outcome = evaluate(open_workspace(Path("project")), load_config("demo"))
+        >>> metrics = read_manifest("project/data/evaluation/metrics.parquet")
     """
     return run_part(evaluation_part(workspace, config), partial(_build, workspace, config, tell))
 

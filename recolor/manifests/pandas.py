@@ -28,6 +28,11 @@ def read_manifest(
     Raises:
         MissingStageError: The file does not exist.
         SchemaError: The file is not a Parquet file.
+
+    Examples:
+        >>> from recolor import read_manifest
+        >>> clean = read_manifest("manifests/clean.parquet")
+        >>> dark = read_manifest("manifests/measurements.parquet", ["path", "L_mean"], [("L_mean", "<", 30)])
     """
     file = Path(path)
     if not file.is_file():
