@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from io import BytesIO
 
 import numpy as np
+import simplejpeg
 from PIL import Image
 
 Damage = Callable[[bytes, np.random.Generator], bytes]
@@ -26,11 +27,18 @@ def drop_end_marker(data: bytes, _: np.random.Generator) -> bytes:
 
 
 def flip_bits(data: bytes, rng: np.random.Generator) -> bytes:
-    """Flips 24 bits of a JPEG's entropy-coded data."""
+    """Flips bits of a JPEG's entropy-coded data, 24 at a time, until a strict decoder refuses the file.
+
+    Huffman codes resynchronise, so a few flipped bits can leave a file that decodes without a complaint.
+    """
     damaged = bytearray(data)
-    for position in rng.integers(scan_start(data), len(data) - 2, 24):
-        damaged[position] ^= 1 << int(rng.integers(8))
-    return bytes(damaged)
+    while True:
+        for position in rng.integers(scan_start(data), len(data) - 2, 24):
+            damaged[position] ^= 1 << int(rng.integers(8))
+        try:
+            simplejpeg.decode_jpeg(bytes(damaged), strict=True)
+        except ValueError:
+            return bytes(damaged)
 
 
 def zero_tail(data: bytes, rng: np.random.Generator) -> bytes:
