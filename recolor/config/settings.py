@@ -1,8 +1,8 @@
-"""Every setting: one frozen dataclass a stage.
+"""Every setting, in one frozen dataclass for each group.
 
-A setting's allowed values stand in its annotation (`Annotated[float, Ge(0), Le(1)]`, `Literal[...]`), where
-both `settings.load_config` and Prefect's parameter forms read them. What a stage is keyed by is its own dataclass
-alone, so that another learning rate does not void the shards.
+The annotation of a setting is its allowed values (`Annotated[float, Ge(0), Le(1)]`, `Literal[...]`), and its line in the
+docstring is its meaning. `loading.load_config`, Prefect's parameter forms, `recolor settings` and docs/settings.md all
+come from these. A stage is keyed by its own group alone, so that another learning rate does not rewrite the shards.
 """
 
 from dataclasses import dataclass, field
@@ -28,7 +28,7 @@ class IndexConfig:
     """Which files are images.
 
     Attributes:
-        suffixes: File name endings, lower case, with their dot; other files are counted and left alone.
+        suffixes: File name endings of images, in lower case and with their dot. Other files are counted but not read.
     """
 
     suffixes: tuple[str, ...] = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif")
@@ -36,13 +36,14 @@ class IndexConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MeasureConfig:
-    """What is measured, and the limits that keep a hostile file from taking the machine.
+    """What is measured, and the limits that protect the machine from hostile files.
 
     Attributes:
-        max_pixels: A larger image gets the reason `too_many_pixels` and is not decoded.
-        max_file_bytes: A larger file gets the reason `too_many_pixels` and is not read.
-        max_decode_s: An image that takes longer, where worker processes decode, gets the reason `too_slow`.
-        measure_px: Short side, in pixels, that the decoder may scale an image down to.
+        max_pixels: Maximum number of pixels. A larger image gets the reason `too_many_pixels` and is not decoded.
+        max_file_bytes: Maximum file size, in bytes. A larger file gets the reason `too_many_pixels` and is not read.
+        max_decode_s: Maximum decoding time, in seconds, where worker processes decode. A slower image gets the reason
+            `too_slow`.
+        measure_px: Short side, in pixels, to which the decoder may scale an image down.
     """
 
     max_pixels: Annotated[int, Ge(1), Le(178_956_970)] = 100_000_000  # Pillow refuses more, whatever is set here
@@ -53,11 +54,11 @@ class MeasureConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CorruptConfig:
-    """What the strict decode refused, and what was saved again after a decode that broke off.
+    """Files that fail strict decoding, and files saved again after an incomplete decode.
 
     Attributes:
-        enabled: Whether the issue is looked for at all.
-        max_grey_tail: Share of the picture, from an edge inwards, that may be flat mid-grey.
+        enabled: Run this detector. If false, its manifest has no rows.
+        max_grey_tail: Maximum share of the picture that may be flat mid-grey, measured from an edge inwards.
     """
 
     enabled: bool = True
@@ -69,15 +70,17 @@ class DuplicateConfig:
     """When two images are the same picture.
 
     Attributes:
-        enabled: Whether the issue is looked for at all.
-        max_hamming_distance: pHash-64 distance up to which a pair is a candidate (imagehash's are even).
-        max_hamming_distance_turned: The same for flipped and rotated copies: chance has seven more tries there.
-        max_hamming_distance_256: pHash-256 distance up to which a candidate is a duplicate.
-        min_contrast: Standard deviation of L (0..100) under which an image is flat and its hash means nothing.
+        enabled: Run this detector. If false, its manifest has no rows.
+        max_hamming_distance: Maximum pHash-64 distance of a candidate pair. Distances of imagehash's pHash are even.
+        max_hamming_distance_turned: Maximum pHash-64 distance of a flipped or rotated candidate. It is lower, because
+            seven more comparisons make a chance match more likely.
+        max_hamming_distance_256: Maximum pHash-256 distance at which a candidate is a duplicate.
+        min_contrast: Minimum standard deviation of L (0..100). Below it an image is flat and its hash is meaningless.
         symmetries: Also compare with the 8 flips and rotations.
-        crops: Also look for parts of another image, of about nine tenths of its sides or more.
-        max_hamming_distance_crop: pHash-64 distance up to which a part of one image and another image are a candidate.
-        max_hamming_distance_256_crop: pHash-256 distance up to which such a candidate is a duplicate.
+        crops: Also look for crops of another image that keep about nine tenths of its sides or more.
+        max_hamming_distance_crop: Maximum pHash-64 distance between a crop of one image and another image for the two
+            to be candidates.
+        max_hamming_distance_256_crop: Maximum pHash-256 distance at which such a candidate is a duplicate.
     """
 
     enabled: bool = True
@@ -93,11 +96,11 @@ class DuplicateConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MonochromeConfig:
-    """Colour as a function of lightness alone.
+    """Images whose colour is a function of lightness alone.
 
     Attributes:
-        enabled: Whether the issue is looked for at all.
-        threshold: Images that score under this are outliers: 0 takes none, 1 nearly all.
+        enabled: Run this detector. If false, its manifest has no rows.
+        threshold: Images that score below this are outliers. 0 selects none, 1 selects nearly all.
     """
 
     enabled: bool = True
@@ -106,11 +109,11 @@ class MonochromeConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SkewedConfig:
-    """Colour distributions far from the data set's own.
+    """Images whose colour distribution is far from that of the data set.
 
     Attributes:
-        enabled: Whether the issue is looked for at all.
-        threshold: Images that score under this are outliers: 0 takes none, 1 nearly all.
+        enabled: Run this detector. If false, its manifest has no rows.
+        threshold: Images that score below this are outliers. 0 selects none, 1 selects nearly all.
     """
 
     enabled: bool = True
@@ -122,8 +125,8 @@ class BlurryConfig:
     """Images without fine detail.
 
     Attributes:
-        enabled: Whether the issue is looked for at all.
-        threshold: Images that score under this are outliers: 0 takes none, 1 nearly all.
+        enabled: Run this detector. If false, its manifest has no rows.
+        threshold: Images that score below this are outliers. 0 selects none, 1 selects nearly all.
     """
 
     enabled: bool = True
@@ -135,8 +138,8 @@ class LowResolutionConfig:
     """Images that are too small.
 
     Attributes:
-        enabled: Whether the issue is looked for at all.
-        min_side_px: Images whose short side is under this are outliers.
+        enabled: Run this detector. If false, its manifest has no rows.
+        min_side_px: Minimum short side, in pixels. Smaller images are outliers.
     """
 
     enabled: bool = True
@@ -145,12 +148,12 @@ class LowResolutionConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ExtremeAspectConfig:
-    """Images that are too long.
+    """Images that are too narrow or too wide.
 
     Attributes:
-        enabled: Whether the issue is looked for at all.
-        min_aspect: Narrower images are outliers (width over height).
-        max_aspect: Wider images are outliers.
+        enabled: Run this detector. If false, its manifest has no rows.
+        min_aspect: Minimum width divided by height. Narrower images are outliers.
+        max_aspect: Maximum width divided by height. Wider images are outliers.
     """
 
     enabled: bool = True
@@ -160,12 +163,12 @@ class ExtremeAspectConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SelectConfig:
-    """How the kept images are split.
+    """How the kept images are split into train, val and test.
 
     Attributes:
-        val_fraction: Share of the groups that goes to validation.
-        test_fraction: Share of the groups that goes to the test.
-        seed: Another seed, another split; an image's side never depends on what else is in the folder.
+        val_fraction: Share of the groups of images that goes to validation.
+        test_fraction: Share of the groups of images that goes to the test split.
+        seed: Seed of the split. The split of an image never depends on what else is in the folder.
     """
 
     val_fraction: Annotated[float, Ge(0.0), Lt(0.5)] = 0.05
@@ -175,12 +178,13 @@ class SelectConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ShardConfig:
-    """How images become Lab tensors.
+    """How images are stored as Lab tensors.
 
     Attributes:
-        size_px: Side of the stored square: short side resized to it (area filter), centre cropped.
-        dtype: `uint8` codes of the linear code book, or `float16` Lab.
-        max_shard_images: A shard holds at most about this many images (half of it to all of it).
+        size_px: Side of the stored square, in pixels. The short side is resized to it (area filter), then the image is
+            centre-cropped.
+        dtype: `uint8` stores codes of the linear code book, `float16` stores Lab values.
+        max_shard_images: Approximate maximum number of images in a shard. A shard holds half of it to all of it.
     """
 
     size_px: Annotated[int, Ge(64), Le(1024)] = 256
@@ -190,16 +194,17 @@ class ShardConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GeneratorModelConfig:
-    """The generator's shape.
+    """The architecture of the generator.
 
     Attributes:
-        encoder_weights: `imagenet` (torchvision's hub), `none`, or the path of a ResNet101 state dict.
-        encoder_depth: Last ResNet101 layer used: 1, 2 or 3.
-        head: `distribution` over ab bins (Zhang et al. 2016) or plain `regression`.
-        width: Channels of the decoder.
-        blocks: Residual blocks of the decoder; four see across a whole 224-pixel image.
-        scale: Side of the squares of pixels that are averaged before the encoder: 2 sees a picture at half its size,
-            for a quarter of the work.
+        encoder_weights: Initial weights of the encoder: `imagenet` (from torchvision's hub), `none`, or the path of a
+            ResNet101 state dict.
+        encoder_depth: Last ResNet101 layer that is used.
+        head: Output of the model: a `distribution` over ab bins (Zhang et al. 2016) or plain `regression`.
+        width: Number of channels of the decoder.
+        blocks: Number of residual blocks of the decoder. Four blocks see across a whole 224-pixel image.
+        scale: Side, in pixels, of the squares that are averaged before the encoder. At 2 the model sees a picture at
+            half its size, for a quarter of the work.
     """
 
     encoder_weights: str = "imagenet"
@@ -212,12 +217,13 @@ class GeneratorModelConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RefinerModelConfig:
-    """The refiner's shape.
+    """The architecture of the refiner.
 
     Attributes:
-        encoder_weights: As for the generator.
-        width: Channels of the EDSR body.
-        blocks: Residual blocks of the EDSR body.
+        encoder_weights: Initial weights of the encoder: `imagenet` (from torchvision's hub), `none`, or the path of a
+            ResNet101 state dict.
+        width: Number of channels of the EDSR body.
+        blocks: Number of residual blocks of the EDSR body.
     """
 
     encoder_weights: str = "imagenet"
@@ -227,37 +233,40 @@ class RefinerModelConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainConfig:
-    """One training: how long, how fast, on what.
+    """How one model is trained: length, optimiser, data and device.
 
     Attributes:
-        steps: Optimiser steps in all.
-        batch_images: Images a step.
-        lr: Peak learning rate of AdamW; linear warm-up, then cosine to 1% of it.
-        warmup_steps: Steps of the warm-up.
-        weight_decay: AdamW's, on weights of two dimensions or more.
-        clip_norm: Gradient norm above which the gradient is scaled down.
-        ema_decay: Decay of the moving average of the weights that is exported.
-        seed: Fixes initial weights, order and augmentation.
-        checkpoint_steps: A checkpoint each so many steps; a killed run loses at most these.
-        keep_checkpoints: The newest so many are kept while it trains, besides the one with the least validation loss.
-        validate_steps: Validation loss each so many steps.
-        patience: Stops after so many validations without a lower loss, and the weights of the best one are exported;
-            0 never stops early, and exports the last.
-        metrics_steps: The metrics so far are written each so many steps, beside the model as `metrics_so_far.parquet`;
-            after the first thousand, once they have grown by a hundredth.
-        tensorboard: They are written for TensorBoard too, into `tensorboard/` beside the model.
-        crop_px: Side of the square fed to the model.
-        resized_crop: Least side of the square that is cut out, as a share of the image's: each step draws a side from
-            there to the whole and resizes its squares to `crop_px`, so that few images teach more. At 1 nothing is
+        steps: Total number of optimiser steps.
+        batch_images: Number of images in a batch, over all devices.
+        lr: Peak learning rate of AdamW. It warms up linearly, then decays by a cosine to 1% of the peak.
+        warmup_steps: Number of warm-up steps.
+        weight_decay: Weight decay of AdamW, applied to weights of two dimensions or more.
+        clip_norm: Maximum norm of the gradient. A larger gradient is scaled down to it.
+        ema_decay: Decay of the moving average of the weights. The average is what is exported.
+        seed: Seed of the initial weights, the order of the images and the augmentation.
+        checkpoint_steps: Save a checkpoint every N steps. A killed run loses at most N steps.
+        keep_checkpoints: Number of newest checkpoints kept while training. The one with the lowest validation loss is
+            kept as well.
+        validate_steps: Compute the validation loss every N steps.
+        patience: Stop after N validations without a lower loss and export the weights of the best one. 0 never stops
+            early and exports the last weights.
+        metrics_steps: Write the metrics every N steps to `metrics_so_far.parquet` beside the model. After the first
+            thousand steps they are written each time they have grown by one hundredth.
+        tensorboard: Also write the metrics for TensorBoard, into `tensorboard/` beside the model.
+        crop_px: Side, in pixels, of the square that the model is fed.
+        resized_crop: Minimum side of the cropped square, as a share of the image's side. Each step draws a side between
+            it and the whole image, and resizes the squares to `crop_px`, so that few images teach more. At 1 nothing is
             resized, and squares of `crop_px` are cut out.
         flip: Mirror half of the images.
-        exposure: Exposure is varied by a factor of up to 1 ± this, L and ab together.
-        device: `auto` takes CUDA where there is one.
-        devices: Processes that share each batch, one a GPU (or, on a CPU, one each).
-        amp: `auto` is bfloat16 autocast on CUDA and on a CPU that multiplies bfloat16 itself, else float32.
-        compile: Compile the model before the first step: a minute or more, then faster steps on a GPU.
-        deterministic: On CUDA too only algorithms that give the same bits every time, slower; a CPU always has these.
-        resident: Keep the whole split in the memory of the GPU: `auto` if it takes at most half of what is free.
+        exposure: Maximum relative change of exposure. Linear light is multiplied by a random factor from 1 - N to
+            1 + N, so that L and ab change together.
+        device: Where the model is trained. `auto` uses CUDA if it is available.
+        devices: Number of processes that share each batch: one for each GPU, or several on a CPU.
+        amp: Mixed precision. `auto` uses bfloat16 autocast on CUDA and on CPUs with native bfloat16 products, else
+            float32.
+        compile: Compile the model before the first step. This takes a minute or more; steps on a GPU are faster after.
+        deterministic: Use only deterministic algorithms on CUDA, which are slower. A CPU always does.
+        resident: Keep the whole split in GPU memory. `auto` does so if it takes at most half of the free memory.
     """
 
     steps: Positive = 20_000
@@ -288,14 +297,16 @@ class TrainConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GeneratorConfig:
-    """The generator: its model, its training, and how its distribution is learnt and read.
+    """The generator: its model, its training, and how colours are read from its distribution.
 
     Attributes:
-        start_from: What the first weights are: `pretrained`, or a folder with a trained `generator/` of this shape (its
-            scale may differ); empty: random ones, with `encoder_weights`.
-        rebalance: λ of the class weights 1 / ((1-λ)p + λ/Q): 1 is none, 0 is full (Zhang et al. 2016, eq. 4).
-        temperature: T of the annealed mean (Zhang et al. 2016, eq. 5): 1 is the mean, 0 the mode.
-        saturation: Factor of the colour so read: a model that is unsure of a hue predicts it paler than it ever is.
+        model: Architecture.
+        train: Training.
+        start_from: Initial weights of the whole model: `pretrained`, or a folder with a trained `generator/` of the
+            same architecture (its scale may differ). Empty: random weights, with `encoder_weights`.
+        rebalance: λ of the class weights 1 / ((1-λ)p + λ/Q) (Zhang et al. 2016, eq. 4). 1 is no rebalancing, 0 is full.
+        temperature: T of the annealed mean (Zhang et al. 2016, eq. 5). 1 is the mean, towards 0 the mode.
+        saturation: Factor of the predicted colour. A model that is unsure of a hue predicts paler colours than occur.
     """
 
     model: GeneratorModelConfig = field(default_factory=GeneratorModelConfig)
@@ -311,12 +322,16 @@ class RefinerConfig:
     """The refiner: its model and its training.
 
     Attributes:
-        start_from: As for the generator.
-        predicted_fraction: Share of the images of a batch whose low-resolution ab is the generator's, not the truth.
-        perceptual_weight: Of the perceptual loss, beside the mean absolute error of ab / 110: 0 leaves it out.
-        perceptual_weights: ResNet101 whose features it compares: `imagenet` or the path of a state dict.
-        adversarial_weight: Of what a critic of patches thinks of the result: 0 trains without one. Meant for a short
-            training at the end, with `start_from`.
+        model: Architecture.
+        train: Training.
+        start_from: Initial weights of the whole model: `pretrained`, or a folder with a trained `refiner/` of the same
+            architecture. Empty: random weights, with `encoder_weights`.
+        predicted_fraction: Share of a batch whose low-resolution ab comes from the generator. The rest is the truth.
+        perceptual_weight: Weight of the perceptual loss, beside the mean absolute error of ab / 110. 0 leaves it out.
+        perceptual_weights: ResNet101 whose features the perceptual loss compares: `imagenet` or the path of a state
+            dict.
+        adversarial_weight: Weight of the adversarial loss of a patch discriminator. 0 trains without one. Meant for a
+            short training at the end, with `start_from`.
     """
 
     model: RefinerModelConfig = field(default_factory=RefinerModelConfig)
@@ -330,15 +345,15 @@ class RefinerConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EvaluateConfig:
-    """What the models are measured on.
+    """What the models are evaluated on.
 
     Attributes:
-        split: The split whose images are coloured and compared.
-        max_images: At most so many of them, in the order of the shards.
-        pictures: Rows of the picture grid.
-        device: As for the training.
-        lpips_weights: File of AlexNet's weights, for LPIPS; empty leaves it out.
-        inception_weights: File of Inception's weights, for FID and KID; empty leaves them out.
+        split: Split that is evaluated.
+        max_images: Maximum number of images, taken in the order of the shards.
+        pictures: Number of rows of the picture grid.
+        device: Where the models run. `auto` uses CUDA if it is available.
+        lpips_weights: File of AlexNet's weights, for LPIPS. Empty leaves LPIPS out.
+        inception_weights: File of Inception's weights, for FID and KID. Empty leaves both out.
     """
 
     split: Split = "test"
@@ -351,16 +366,17 @@ class EvaluateConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ExecutionConfig:
-    """How the work is done. Nothing here changes a result, so nothing here is part of a key.
+    """How the work is done. No setting here changes a result, so none is part of a key.
 
     Attributes:
-        workers: Parts under way at once; 0 is one for each core. With `dask`, what the parts are cut for: give the
-            number of the cluster's threads.
-        part_images: Images in one part of measuring.
-        runner: Who decodes: `threads` of this process; `processes` beside it, which a decoder that crashes does not
-            take along; the workers of a `dask` cluster, in the flows alone; `auto` is processes to measure, where files
-            are decoded for the first time, and to write shards if there are images enough to be worth starting them.
-        dask_address: The scheduler of the cluster, such as `tcp://10.0.0.1:8786`.
+        workers: Number of parts processed at the same time. 0 uses one for each core. With `dask`, set it to the number
+            of threads of the cluster.
+        part_images: Number of images in one part of measuring.
+        runner: Where images are decoded: `threads`, `processes` or `dask`. A decoder that crashes in one of the
+            `processes` does not end the run. `dask` uses the workers of a cluster, and works in the flows only. `auto`
+            uses processes for measuring, where files are decoded for the first time, and for writing shards if there
+            are enough images to make up for starting them.
+        dask_address: Address of the cluster's scheduler, such as `tcp://10.0.0.1:8786`.
     """
 
     workers: Annotated[int, Ge(0), Le(256)] = 0
