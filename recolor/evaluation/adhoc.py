@@ -7,14 +7,14 @@ from tempfile import TemporaryDirectory
 
 from recolor.config.settings import Config
 from recolor.errors import InputError
-from recolor.evaluation.figures import photographs
+from recolor.evaluation.facts import seen_in_folder
 from recolor.evaluation.measure import measure
 from recolor.evaluation.methods import load_models
 from recolor.evaluation.networks import load_networks
 from recolor.evaluation.outputs import COMPARISON_FILE, FILES, Evaluation, write_evaluation
 from recolor.evaluation.photos import SIZE_PX, Unreadable, find_photos, photo_source
+from recolor.evaluation.report import photographs
 from recolor.evaluation.run import measure_split
-from recolor.evaluation.seen import seen_in_folder
 from recolor.evaluation.text import evaluation_text
 from recolor.models.device import resolve_device
 from recolor.models.pretrained import models_folder

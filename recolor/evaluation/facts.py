@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from recolor.config.settings import SPLITS
+from recolor.config.settings import SPLITS, Split
 from recolor.evaluation.methods import Model
 from recolor.evaluation.report import Count, ModelFacts, OutlierCounts
 from recolor.manifests.io import read_table
@@ -48,6 +48,22 @@ def model_facts(models: Sequence[Model]) -> tuple[ModelFacts, ...]:
     )
 
 
+def seen_in_split(models: Sequence[Model], shards: str, split: Split) -> tuple[str, ...]:
+    """Sentences about a split of shards.
+
+    Args:
+        models: Each says in its `config.json` which shards it was trained on.
+        shards: Fingerprint of the shards measured on.
+        split: Of these shards.
+    """
+    return tuple(_of_model(model, shards, split) for model in models)
+
+
+def seen_in_folder(models: Sequence[Model]) -> tuple[str, ...]:
+    """Sentences about photographs from elsewhere."""
+    return tuple(f"Recolor cannot know whether {model.label} was trained on these photographs." for model in models)
+
+
 def _part_facts(folder: Path, title: str, part: LoadedGenerator | LoadedRefiner) -> ModelFacts:
     parameters = sum(tensor.numel() for tensor in part.model.parameters())
     curve = folder / CURVE_FILE
@@ -68,3 +84,14 @@ def _settings(details: Mapping[str, Any], at: str = "") -> Iterator[tuple[str, s
 def _shortened(value: str) -> str:
     """Hashes by their first 12 digits."""
     return f"{value[:12]}…" if len(value) == 64 else value
+
+
+def _of_model(model: Model, shards: str, split: Split) -> str:
+    if set(model.trained_on) != {shards}:
+        return (
+            f"Recolor cannot know whether {model.label} was trained on these images: it comes from other shards, does"
+            " not say from which, or started from another model's weights."
+        )
+    if split == "train":
+        return f"The model {model.label} was trained on these images: its figures say nothing about others."
+    return f"The model {model.label} was trained on the train split of these shards, on none of the images measured."

@@ -8,13 +8,12 @@ from pathlib import Path
 from recolor.config.settings import Config, EvaluateConfig
 from recolor.dataset.dataset import ShardDataset
 from recolor.errors import MissingStageError
-from recolor.evaluation.facts import outlier_counts, split_counts
-from recolor.evaluation.figures import photographs
+from recolor.evaluation.facts import outlier_counts, seen_in_split, split_counts
 from recolor.evaluation.measure import Tell, measure
 from recolor.evaluation.methods import Model, load_models
 from recolor.evaluation.networks import load_networks
 from recolor.evaluation.outputs import FILES, Evaluation, write_evaluation
-from recolor.evaluation.seen import seen_in_split
+from recolor.evaluation.report import photographs
 from recolor.evaluation.split import split_source
 from recolor.models.device import resolve_device
 from recolor.models.files import MODEL_FILE, model_content

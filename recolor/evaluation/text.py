@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from recolor.evaluation.comparison import Comparison
-from recolor.evaluation.figures import FIGURES, Figure, photographs
 from recolor.evaluation.methods import Way
 from recolor.evaluation.outputs import Evaluation
+from recolor.evaluation.report import FIGURES, Figure, photographs
 from recolor.evaluation.summary import SetMetrics, Summary
 from recolor.manifests.io import read_table
 from recolor.manifests.schemas import METRICS

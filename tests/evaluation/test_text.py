@@ -1,8 +1,8 @@
 from dataclasses import fields
 
 from recolor.evaluation.comparison import Comparison, Difference
-from recolor.evaluation.figures import FIGURES
 from recolor.evaluation.methods import Way
+from recolor.evaluation.report import FIGURES
 from recolor.evaluation.summary import METRICS, SetMetrics, Summary
 from recolor.evaluation.text import comparison_text, metrics_text
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from recolor.evaluation.turing.page import render_turing
+from recolor.evaluation.turing.make import render_turing
 from recolor.pages.html import printable
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from recolor.evaluation.turing.page import photograph_comes_second, render_turing
+from recolor.evaluation.turing.make import photograph_comes_second, render_turing
 from recolor.evaluation.turing.pairs import Pair
 from recolor.pages.html import printable
 
