@@ -1,15 +1,14 @@
-"""Measuring in processes of their own, where no decoder that crashes stops a run."""
+"""Measures images in worker processes, so that a crashing decoder does not end the run."""
 
 import logging
 from pathlib import Path
 
-import cv2
 import pyarrow as pa
 
 from recolor.cleaning.measure.rows import IndexedFile, Row, measure_files
 from recolor.config.settings import MeasureConfig
 from recolor.errors import ProcessDiedError
-from recolor.images import NO_MEMORY, opencv_memory_errors
+from recolor.images import NO_MEMORY, one_opencv_thread, opencv_memory_errors
 from recolor.manifests.schemas import INDEX, MEASUREMENTS
 from recolor.pipeline.workers import in_process
 
@@ -19,20 +18,20 @@ _log = logging.getLogger(__name__)
 
 
 def measure_apart(images: Path, identities: pa.Table, config: MeasureConfig) -> pa.Table:
-    """Measures files in a worker process, if some are open.
+    """Measures files in a worker process, if worker processes are running.
 
-    If it dies or memory runs out, halves of the files are measured again, down to the one file that it dies of: that
-    has the reason `decoder_crashed`. One that there is no memory for says nothing about the file: it has the reason
-    `unreadable`, with which the next run tries again, and is named in the log. If some file takes too long, each is
-    measured by itself, so that the limit is waited for once more and not in every half; it has the reason `too_slow`.
+    If the process dies or memory runs out, each half of the files is measured again, down to the single file at fault,
+    which gets the reason `decoder_crashed`. Running out of memory is not recorded as a defect of the image: it gets the
+    reason `unreadable`, is named in the log, and is measured again by the next run. If a file takes too long, all files
+    are measured one by one, so that the time limit passes only once more; the slow file gets the reason `too_slow`.
 
     Args:
-        images: The folder that they are in.
-        identities: Which files, a table of `schemas.INDEX`.
+        images: The folder of the files.
+        identities: The files, a table of `schemas.INDEX`.
         config: Limits and sizes.
 
     Returns:
-        A row for each: the columns of `schemas.MEASUREMENTS` but for the identity.
+        One row per file: the columns of `schemas.MEASUREMENTS` without the identity.
     """
     rows = _measured(images, identities, config)
     for path, detail in zip(identities["path"].to_pylist(), rows["detail"].to_pylist()):
@@ -66,10 +65,9 @@ def _not_measured(error: ProcessDiedError | MemoryError, config: MeasureConfig) 
 
 
 def _measure(images: Path, identities: pa.Table, config: MeasureConfig) -> pa.Table:
-    cv2.setNumThreads(1)  # the parts are the parallelism; OpenCV's own threads would fight them
     paths, sizes = (identities[name].to_pylist() for name in ("path", "size_bytes"))
     files = [IndexedFile(images / path, size_bytes) for path, size_bytes in zip(paths, sizes, strict=True)]
-    with opencv_memory_errors():
+    with one_opencv_thread(), opencv_memory_errors():
         return _table(list(measure_files(files, config)))
 
 
