@@ -54,4 +54,4 @@ def _refiner_loss(config: Config, device: torch.device) -> Loss:
     generator = LoadedGenerator(
         fresh, config.generator.model, config.generator.temperature, config.generator.saturation, {}
     )
-    return refiner_loss(generator, replace(config.refiner, adversarial_weight=0.0))  # the refiner alone, no critic
+    return refiner_loss(generator, replace(config.refiner, adversarial_weight=0.0))  # without a discriminator

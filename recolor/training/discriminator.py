@@ -1,4 +1,4 @@
-"""Adversarial training of a refiner: a critic that tells photographs from colourings, and what both lose by it."""
+"""Adversarial training of a refiner: the discriminator, and the losses of both networks."""
 
 from typing import NamedTuple
 
@@ -12,18 +12,18 @@ from recolor.models.refiner import AB_SCALE, Refiner
 _GROUPS = 8
 
 
-class Contest(nn.Module):
-    """A refiner and its critic as one model, so that one step of one optimiser moves both.
+class AdversarialTraining(nn.Module):
+    """A refiner and its discriminator as one model, so that one step of one optimiser moves both.
 
     Args:
         refiner: The refiner.
-        width: Channels of the critic's first layer.
+        width: Channels of the discriminator's first layer.
     """
 
     def __init__(self, refiner: Refiner, width: int = 32) -> None:
         super().__init__()
         self.refiner = refiner
-        self.critic = Critic(width)
+        self.critic = Discriminator(width)  # checkpoints hold its weights under this name
 
     def forward(self, L: Tensor, ab_small: Tensor, truth: Tensor) -> "Judged":
         """Colours a batch and judges it.
@@ -35,18 +35,18 @@ class Contest(nn.Module):
         """
         ab = self.refiner(L, ab_small)
         fixed = {name: parameter.detach() for name, parameter in self.critic.named_parameters()}
-        judged = functional_call(self.critic, fixed, (L, ab))  # the refiner learns from it, and the critic does not
+        judged = functional_call(self.critic, fixed, (L, ab))  # with gradients for the refiner alone
         return Judged(ab, judged, self.critic(L, truth), self.critic(L, ab.detach()))
 
 
 class Judged(NamedTuple):
-    """Colourings and what the critic makes of them; above 0 is a photograph.
+    """Colourings and the discriminator's scores of their patches; scores above 0 mean a photograph.
 
     Attributes:
         ab: The refiner's, [N,2,H,W] in Lab units.
         own: Of its patches, with gradients for the refiner alone.
-        photographs: Of the photographs' patches, with gradients for the critic.
-        colourings: Of the refiner's patches, with gradients for the critic alone.
+        photographs: Of the photographs' patches, with gradients for the discriminator.
+        colourings: Of the refiner's patches, with gradients for the discriminator alone.
     """
 
     ab: Tensor
@@ -55,7 +55,7 @@ class Judged(NamedTuple):
     colourings: Tensor
 
 
-class Critic(nn.Module):
+class Discriminator(nn.Module):
     """Whether each patch of 46 x 46 pixels looks like a photograph's: PatchGAN (Isola et al. 2017, section 3.2.2).
 
     Group norm in the place of batch norm: photographs and colourings are judged apart, whatever else is in the batch.
@@ -80,13 +80,13 @@ class Critic(nn.Module):
         return out.float()
 
 
-def critic_loss(photographs: Tensor, colourings: Tensor) -> Tensor:
-    """Hinge loss of the critic (Lim and Ye 2017, "Geometric GAN", eq. 10): 2 where it knows nothing, 0 at best."""
+def discriminator_loss(photographs: Tensor, colourings: Tensor) -> Tensor:
+    """Hinge loss of the discriminator (Lim and Ye 2017, "Geometric GAN", eq. 10): 2 at scores of 0, 0 at best."""
     return functional.relu(1 - photographs).mean() + functional.relu(1 + colourings).mean()
 
 
-def deceit_loss(own: Tensor) -> Tensor:
-    """What the refiner loses by being found out (the same, eq. 11)."""
+def adversarial_loss(own: Tensor) -> Tensor:
+    """Hinge loss of the refiner, which generates the colours (Lim and Ye 2017, eq. 11)."""
     return -own.mean()
 
 

@@ -30,8 +30,8 @@ def own_share() -> Share:
     return Share(dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else WHOLE
 
 
-def leads() -> bool:
-    """Whether this process speaks for all: it alone writes files and shows a bar."""
+def is_main_process() -> bool:
+    """Returns whether this is rank 0, the only process that writes files and shows a progress bar."""
     return own_share().rank == 0
 
 

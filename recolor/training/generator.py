@@ -21,7 +21,7 @@ from recolor.pipeline.cache import Counts, Outcome, Part, stage_key
 from recolor.pipeline.workspace import Workspace
 from recolor.shards.format import index_path
 from recolor.training.checks import check_training
-from recolor.training.distributed import leads, own_device
+from recolor.training.distributed import is_main_process, own_device
 from recolor.training.first_weights import first_weights, fresh_model
 from recolor.training.launch import TrainingStage, run_training
 from recolor.training.loop import train
@@ -122,7 +122,7 @@ def _build(part: Part, settings: Config, staging: Path) -> Counts:
         settings=named_settings(part, _checkpoint_settings(config)),
     )
     trained = train(training, train_set, validation_set(part.workspace))
-    if leads():
+    if is_main_process():
         config_json = _config_json(part, config, colours, weights_sha256, seen_px(stored_px(train_set), config.train))
         write_outputs(staging, trained, config_json, "generator")
     return {"steps": trained.steps, "images": train_set.rows}

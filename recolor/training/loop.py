@@ -10,7 +10,7 @@ from recolor.dataset.dataset import ShardDataset
 from recolor.dataset.loader import batches
 from recolor.training.checks import check_compiler
 from recolor.training.determinism import chosen_algorithms
-from recolor.training.distributed import averaged, leads, own_share
+from recolor.training.distributed import averaged, is_main_process, own_share
 from recolor.training.memory import memory_errors
 from recolor.training.metrics import standing
 from recolor.training.nan_checks import check_state, check_step
@@ -109,7 +109,7 @@ def _after_step(run: _Run) -> None:
         check_state(run.training, run.state, run.train_set)
         _check_shards(run)
         run.progress.flush()
-        if leads():
+        if is_main_process():
             save(run.training, run.state)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NoReturn
 from tqdm import tqdm
 
 from recolor.errors import TrainingError
-from recolor.training.distributed import leads
+from recolor.training.distributed import is_main_process
 from recolor.training.metrics import Metric, write_metrics_so_far
 from recolor.training.status import TrainingStatus, drop_status, write_status
 from recolor.training.step import State, Training
@@ -39,7 +39,7 @@ class Progress:
         self._written_rows, self._told_rows = 0, 0
         self._status_step, self._status_at_s = state.step, time.monotonic()
         training.folder.mkdir(parents=True, exist_ok=True)
-        if training.config.tensorboard and leads():
+        if training.config.tensorboard and is_main_process():
             folder = training.folder / "tensorboard" / training.key[:16]
             self._told_rows = len(state.metrics) if folder.is_dir() else 0
             self._curves = self._open.enter_context(_curves(folder, state.step))
@@ -52,16 +52,16 @@ class Progress:
     ) -> None:
         """Closes the bar and TensorBoard's file; where it ends with an error, the metrics show how it came to that."""
         self._open.close()
-        if leads():
+        if is_main_process():
             drop_status(self._training.folder)
-        if isinstance(error, TrainingError) and leads():
+        if isinstance(error, TrainingError) and is_main_process():
             write_metrics_so_far(self._training.folder, self._state.metrics, 0)
 
     def advance(self) -> None:
         """Counts a step."""
         self._bar.update(self._training.config.batch_images)
         passed_s = time.monotonic() - self._status_at_s
-        if passed_s >= STATUS_EVERY_S and leads():
+        if passed_s >= STATUS_EVERY_S and is_main_process():
             self._write_status(passed_s)
 
     def tell(self) -> None:
@@ -74,7 +74,7 @@ class Progress:
 
     def write(self) -> None:
         """Writes the metrics so far, where they have grown enough to be worth it."""
-        if leads():
+        if is_main_process():
             self._written_rows = write_metrics_so_far(self._training.folder, self._state.metrics, self._written_rows)
 
     def flush(self) -> None:
@@ -101,7 +101,7 @@ def _bar(training: Training, start_step: int) -> "tqdm[NoReturn]":
         initial=start_step * images,
         desc=f"train {training.name}",
         unit=" images",
-        disable=None if leads() else True,
+        disable=None if is_main_process() else True,
         delay=1,
     )
 

@@ -18,8 +18,8 @@ from recolor.pipeline.cache import Counts, Outcome, Part, require_record
 from recolor.pipeline.workspace import Workspace
 from recolor.shards.format import index_path
 from recolor.training.checks import check_training
-from recolor.training.discriminator import Contest, critic_loss, deceit_loss
-from recolor.training.distributed import leads, own_device
+from recolor.training.discriminator import AdversarialTraining, adversarial_loss, discriminator_loss
+from recolor.training.distributed import is_main_process, own_device
 from recolor.training.first_weights import first_weights, fresh_model
 from recolor.training.launch import TrainingStage, run_training
 from recolor.training.loop import train
@@ -72,7 +72,7 @@ def mixed_ab(generator: LoadedGenerator, batch: Batch, predicted_fraction: float
 
 
 def refiner_loss(generator: LoadedGenerator, config: RefinerConfig, features: PhotographFeatures | None = None) -> Loss:
-    """What a refiner's training minimises; see `mixed_ab`. Validation leaves the critic out.
+    """What a refiner's training minimises; see `mixed_ab`. Validation leaves the discriminator out.
 
     Args:
         generator: Predicts the low-resolution ab.
@@ -94,8 +94,8 @@ def refiner_loss(generator: LoadedGenerator, config: RefinerConfig, features: Ph
         loss = against_truth(batch, judged.ab)
         if not model.training:
             return loss
-        contest = config.adversarial_weight * deceit_loss(judged.own)
-        return loss + contest + critic_loss(judged.photographs, judged.colourings)
+        adversarial = config.adversarial_weight * adversarial_loss(judged.own)
+        return loss + adversarial + discriminator_loss(judged.photographs, judged.colourings)
 
     return refinement
 
@@ -130,20 +130,20 @@ def _build(part: Part, settings: Config, staging: Path) -> Counts:
         settings=named_settings(part, config),
     )
     trained = train(training, train_set, validation_set(part.workspace))
-    if leads():
+    if is_main_process():
         config_json = _config_json(part, config, weights_sha256, seen_px(stored_px(train_set), config.train))
-        refiner = trained.model.refiner if isinstance(trained.model, Contest) else trained.model
+        refiner = trained.model.refiner if isinstance(trained.model, AdversarialTraining) else trained.model
         write_outputs(staging, replace(trained, model=refiner), config_json, "refiner")
     return {"steps": trained.steps, "images": train_set.rows}
 
 
 def _trained(refiner: Refiner, config: RefinerConfig) -> nn.Module:
-    """The refiner, with a critic if it is to have one; the seed fixes the critic's first weights."""
+    """The refiner, with a discriminator if it is to have one; the seed fixes the discriminator's first weights."""
     if not config.adversarial_weight:
         return refiner
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.train.seed)
-        return Contest(refiner)
+        return AdversarialTraining(refiner)
 
 
 def _generator_content(workspace: Workspace) -> str:

@@ -17,7 +17,7 @@ from recolor.training.checkpoint import (
     step_of,
     whole_checkpoints,
 )
-from recolor.training.distributed import leads
+from recolor.training.distributed import is_main_process
 from recolor.training.metrics import METRICS_SO_FAR, Metric, standing
 from recolor.training.step import State, Training, fresh_state
 
@@ -81,7 +81,7 @@ def finished(training: Training, state: State) -> Trained:
     """
     best = standing(state.metrics).best
     exported_step = best[0] if training.config.patience and best else state.step
-    if leads():
+    if is_main_process():
         _leave(training, state, exported_step)
     return Trained(
         model=state.ema,

@@ -23,7 +23,7 @@ from recolor.errors import ConfigError, RecolorError
 from recolor.pipeline.cache import current_record, run_part
 from recolor.pipeline.storage import storage_errors
 from recolor.pipeline.workspace import Workspace, locked, open_workspace
-from recolor.training.distributed import joined, leads
+from recolor.training.distributed import is_main_process, joined
 from recolor.training.generator import GENERATOR
 from recolor.training.last_words import last_words
 from recolor.training.launch import COUNTS_FILE, TrainingStage, read_job
@@ -44,7 +44,7 @@ def work(folder: Path) -> None:
         stage, workspace = STAGES[job.stage], Workspace(Path(job.workspace))
         with storage_errors(workspace.models), joined(stage.settings(job.config).train, folder / "store"):
             counts = stage.build(stage.part(workspace, job.config), job.config, folder)
-            if leads():
+            if is_main_process():
                 (folder / COUNTS_FILE).write_text(json.dumps(counts))
 
 
@@ -61,7 +61,7 @@ def work_by_hand(name: str, root: Path, words: Sequence[str]) -> None:
     config = _settings(workspace, name, words)
     with joined(stage.settings(config).train):
         part = stage.part(workspace, config)
-        if leads():
+        if is_main_process():
             with locked(workspace):
                 run_part(part, lambda staging: stage.build(part, config, staging))
         elif current_record(part) is None:

@@ -7,13 +7,13 @@ from recolor.config.settings import RefinerModelConfig
 from recolor.models.files import load_refiner
 from recolor.models.refiner import Refiner
 from recolor.training import train_generator, train_refiner
-from recolor.training.discriminator import Contest, Critic, critic_loss, deceit_loss
+from recolor.training.discriminator import AdversarialTraining, Discriminator, adversarial_loss, discriminator_loss
 
 
 @pytest.fixture
 def contest():
     torch.manual_seed(2)
-    return Contest(Refiner(RefinerModelConfig(encoder_weights="none", width=8, blocks=1)), width=8)
+    return AdversarialTraining(Refiner(RefinerModelConfig(encoder_weights="none", width=8, blocks=1)), width=8)
 
 
 def batch(count=2, side=64):
@@ -27,12 +27,12 @@ def batch(count=2, side=64):
 
 def test_the_refiner_learns_from_its_deceit_alone_and_the_critic_from_its_judgements_alone(contest):
     judged = contest(*batch())
-    deceit_loss(judged.own).backward()
+    adversarial_loss(judged.own).backward()
     assert all(parameter.grad is None for parameter in contest.critic.parameters())
     assert contest.refiner.head.weight.grad.abs().max() > 0
     contest.zero_grad()
     judged = contest(*batch())
-    critic_loss(judged.photographs, judged.colourings).backward()
+    discriminator_loss(judged.photographs, judged.colourings).backward()
     assert all(parameter.grad is None for parameter in contest.refiner.parameters())
     assert all(parameter.grad.abs().max() > 0 for parameter in contest.critic.parameters())
 
@@ -44,7 +44,7 @@ def test_the_same_colouring_is_judged_alike_by_both(contest):
 
 
 def test_a_score_depends_on_46_by_46_pixels():
-    critic = Critic(8)
+    critic = Discriminator(8)
     for module in critic.modules():  # normalisation sees the whole image; the patch is that of the convolutions
         if isinstance(module, torch.nn.Sequential):
             for at, layer in enumerate(module):
@@ -58,18 +58,18 @@ def test_a_score_depends_on_46_by_46_pixels():
 
 def test_the_hinge_is_2_for_one_who_knows_nothing_and_0_for_one_who_is_sure():
     nothing = torch.zeros(1, 1, 3, 3)
-    assert critic_loss(nothing, nothing) == 2
-    assert critic_loss(nothing + 1, nothing - 1) == 0
-    assert deceit_loss(nothing + 3) == -3
+    assert discriminator_loss(nothing, nothing) == 2
+    assert discriminator_loss(nothing + 1, nothing - 1) == 0
+    assert adversarial_loss(nothing + 3) == -3
 
 
 def test_a_critic_learns_to_tell_colour_from_none():
     torch.manual_seed(1)
-    critic = Critic(8)
+    critic = Discriminator(8)
     optimizer = torch.optim.Adam(critic.parameters(), lr=3e-3)
     L, _, ab = batch(4)
     for _ in range(40):
-        loss = critic_loss(critic(L, 40 * ab), critic(L, 0 * ab))
+        loss = discriminator_loss(critic(L, 40 * ab), critic(L, 0 * ab))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
