@@ -7,7 +7,6 @@ from recolor.errors import ConfigError
 
 EXTRAS: Mapping[str, str] = {
     "fastapi": "flows",
-    "griffe": "flows",
     "matplotlib": "train",
     "prefect": "flows",
     "skimage": "train",

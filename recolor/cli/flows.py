@@ -120,7 +120,7 @@ def _run_flow(target: Target) -> None:
 def _check_flows() -> None:
     if importlib.util.find_spec("flows") is None:
         raise ConfigError("the package `flows` is not installed. Run from the project's folder.")
-    require_packages("Prefect flows", "prefect", "fastapi", "griffe")
+    require_packages("Prefect flows", "prefect", "fastapi")
 
 
 # Prefect reports nothing, and its temporary server has time to start on a slow machine.

@@ -1,8 +1,8 @@
 """Every setting, in one frozen dataclass for each group.
 
-The annotation of a setting is its allowed values (`Annotated[float, Ge(0), Le(1)]`, `Literal[...]`), and its line in the
-docstring is its meaning. `loading.load_config`, Prefect's parameter forms, `recolor settings` and docs/settings.md all
-come from these. A stage is keyed by its own group alone, so that another learning rate does not rewrite the shards.
+A setting's annotation holds its allowed values (`Annotated[float, Ge(0), Le(1)]`, `Literal[...]`), and its entry in the
+docstring is its meaning. `load_config`, Prefect's parameter forms, `recolor settings` and docs/settings.md all use
+these. A stage is keyed by its own group alone, so that another learning rate does not rewrite the shards.
 """
 
 from dataclasses import dataclass, field
