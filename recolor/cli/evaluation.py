@@ -144,9 +144,9 @@ def evaluate_suggest(target: Target, **settings: Any) -> None:
     that makes the images as colourful as the photographs. Prints the settings to put into recolor.toml.
     """
     target = _with_settings(target, settings)
-    from recolor.evaluation import looks_text, suggest_looks
+    from recolor.evaluation import calibration_text, suggest_calibration
 
-    click.echo(looks_text(suggest_looks(open_workspace(target.workspace), read_settings(target))))
+    click.echo(calibration_text(suggest_calibration(open_workspace(target.workspace), read_settings(target))))
 
 
 @click.command()

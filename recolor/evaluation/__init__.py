@@ -1,19 +1,19 @@
 """How good the models are: metrics beside their controls, pictures, and a report."""
 
 from recolor.evaluation.adhoc import Evaluated, evaluate_photos, evaluate_split
-from recolor.evaluation.calibration import looks_text, suggest_looks
+from recolor.evaluation.calibration import calibration_text, suggest_calibration
 from recolor.evaluation.networks import load_networks
 from recolor.evaluation.run import evaluate, evaluation_part
 from recolor.evaluation.text import stored_text
 
 __all__ = [
     "Evaluated",
+    "calibration_text",
     "evaluate",
     "evaluate_photos",
     "evaluate_split",
     "evaluation_part",
     "load_networks",
-    "looks_text",
     "stored_text",
-    "suggest_looks",
+    "suggest_calibration",
 ]

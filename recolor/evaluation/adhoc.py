@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 
 from recolor.config.settings import Config
 from recolor.errors import InputError
-from recolor.evaluation.facts import seen_in_folder
+from recolor.evaluation.facts import train_overlap_in_folder
 from recolor.evaluation.measure import measure
 from recolor.evaluation.methods import load_models
 from recolor.evaluation.networks import load_networks
@@ -76,7 +76,7 @@ def evaluate_photos(
         models=loaded,
         images=measure(source, networks, workers),
         measured_on=f"{photographs(len(photos.paths))} of {folder}",
-        notes=(*photos.notes, *seen_in_folder(loaded)),
+        notes=(*photos.notes, *train_overlap_in_folder(loaded)),
         mean_of="these photographs",
     )
     return _publish(evaluation, out, config, photos.unreadable)

@@ -24,8 +24,8 @@ _SEARCH_STEPS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class MeasuredLook:
-    """A way to read a generator, measured: means over the images.
+class CalibrationPoint:
+    """A method to read a generator, measured: means over the images.
 
     Attributes:
         temperature: T of the annealed mean.
@@ -49,7 +49,7 @@ class MeasuredLook:
         return abs(self.colourfulness - self.truth_colourfulness)
 
 
-def suggest_looks(workspace: Workspace, config: Config) -> list[MeasuredLook]:
+def suggest_calibration(workspace: Workspace, config: Config) -> list[CalibrationPoint]:
     """Measures the workspace's models on the val split, as they are and made as colourful as the photographs.
 
     For each temperature the saturation at which the set's mean colourfulness is the photographs' is searched by the
@@ -60,7 +60,7 @@ def suggest_looks(workspace: Workspace, config: Config) -> list[MeasuredLook]:
         config: `config.evaluate.device` counts.
 
     Returns:
-        For each temperature (one, where the head is a regression) the look at saturation 1 and the one that was found.
+        For each temperature (one, where the head is a regression) the point at saturation 1 and the one that was found.
 
     Raises:
         MissingStageError: There are no shards, or no generator.
@@ -74,30 +74,32 @@ def suggest_looks(workspace: Workspace, config: Config) -> list[MeasuredLook]:
         for _, batch in crops(dataset, spaced_rows(dataset.rows, _IMAGES), model.device, model.generator.multiple_px)
     ]
     temperatures = TEMPERATURES if model.generator.config.head == "distribution" else TEMPERATURES[:1]
-    looks: list[MeasuredLook] = []
-    with tqdm(total=len(temperatures) * (1 + _SEARCH_STEPS), desc="looks", unit="look") as bar:
+    points: list[CalibrationPoint] = []
+    with tqdm(total=len(temperatures) * (1 + _SEARCH_STEPS), desc="calibrate", unit=" points") as bar:
         for temperature in temperatures:
-            for look in _search(model, batches, temperature):
-                looks.append(look)
+            for point in _search(model, batches, temperature):
+                points.append(point)
                 bar.update()
-    return [look for at in range(0, len(looks), 1 + _SEARCH_STEPS) for look in (looks[at], looks[at + _SEARCH_STEPS])]
+    return [
+        point for at in range(0, len(points), 1 + _SEARCH_STEPS) for point in (points[at], points[at + _SEARCH_STEPS])
+    ]
 
 
-def suggested(looks: Sequence[MeasuredLook]) -> MeasuredLook:
-    """Of the looks as colourful as the photographs (to one unit, or the nearest), that with the highest PSNR."""
-    nearest = min(look.delta_cf for look in looks)
-    return max((look for look in looks if look.delta_cf <= max(1.0, nearest)), key=lambda look: look.psnr_db)
+def best_point(points: Sequence[CalibrationPoint]) -> CalibrationPoint:
+    """Of the points as colourful as the photographs (to one unit, or the nearest), that with the highest PSNR."""
+    nearest = min(point.delta_cf for point in points)
+    return max((point for point in points if point.delta_cf <= max(1.0, nearest)), key=lambda point: point.psnr_db)
 
 
-def looks_text(looks: Sequence[MeasuredLook]) -> str:
-    """A table of looks, and the settings of the one that is suggested."""
+def calibration_text(points: Sequence[CalibrationPoint]) -> str:
+    """A table of points, and the settings of the one that is suggested."""
     lines = ["    T  saturation  PSNR, dB  ab-MSE, e-3  colourfulness   ΔCF"]
     lines += [
-        f"{look.temperature:5.2f}  {look.saturation:10.2f}  {look.psnr_db:8.2f}  {1e3 * look.ab_mse:11.3f}"
-        f"  {look.colourfulness:13.1f}  {look.delta_cf:4.1f}"
-        for look in looks
+        f"{point.temperature:5.2f}  {point.saturation:10.2f}  {point.psnr_db:8.2f}  {1e3 * point.ab_mse:11.3f}"
+        f"  {point.colourfulness:13.1f}  {point.delta_cf:4.1f}"
+        for point in points
     ]
-    best = suggested(looks)
+    best = best_point(points)
     return "\n".join(
         [
             *lines,
@@ -110,21 +112,21 @@ def looks_text(looks: Sequence[MeasuredLook]) -> str:
     )
 
 
-def _search(model: Model, batches: Sequence[Batch], temperature: float) -> Iterator[MeasuredLook]:
-    """Looks whose colourfulness nears the photographs': the first at saturation 1, then secants of CF(saturation)."""
+def _search(model: Model, batches: Sequence[Batch], temperature: float) -> Iterator[CalibrationPoint]:
+    """Points whose colourfulness nears the photographs': the first at saturation 1, then secants of CF(saturation)."""
     before_saturation, before_cf, saturation = 0.0, 0.0, 1.0
     for _ in range(1 + _SEARCH_STEPS):
-        look = _measured(model, batches, temperature, saturation)
-        yield look
-        slope = (look.colourfulness - before_cf) / (saturation - before_saturation or 1.0)
-        before_saturation, before_cf = saturation, look.colourfulness
+        point = _measured(model, batches, temperature, saturation)
+        yield point
+        slope = (point.colourfulness - before_cf) / (saturation - before_saturation or 1.0)
+        before_saturation, before_cf = saturation, point.colourfulness
         if slope > 0:
-            wanted = saturation + (look.truth_colourfulness - look.colourfulness) / slope
+            wanted = saturation + (point.truth_colourfulness - point.colourfulness) / slope
             saturation = round(min(max(wanted, 0.1), 10.0), 2)
 
 
 @torch.inference_mode()
-def _measured(model: Model, batches: Sequence[Batch], temperature: float, saturation: float) -> MeasuredLook:
+def _measured(model: Model, batches: Sequence[Batch], temperature: float, saturation: float) -> CalibrationPoint:
     generator = replace(model.generator, temperature=temperature, saturation=saturation)
     rows = []
     for batch in batches:
@@ -134,4 +136,4 @@ def _measured(model: Model, batches: Sequence[Batch], temperature: float, satura
             truth, own = join(L, truth_ab), join(L, own_ab)
             rows.append((psnr_db(own, truth), ab_mse(own_ab, truth_ab), colourfulness(own), colourfulness(truth)))
     psnr, error, own_cf, truth_cf = np.mean(rows, axis=0).tolist()
-    return MeasuredLook(temperature, saturation, psnr, error, own_cf, truth_cf)
+    return CalibrationPoint(temperature, saturation, psnr, error, own_cf, truth_cf)

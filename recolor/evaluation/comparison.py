@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from recolor.evaluation.methods import Way
+from recolor.evaluation.methods import Method
 from recolor.evaluation.summary import METRICS, Resampled, metric_interval
 
 # Colourfulness has no better end: what it should be is the photographs', which `delta_cf_*` measure.
@@ -37,15 +37,15 @@ class Difference:
 class Comparison:
     """Two models, each as a whole, metric by metric."""
 
-    first: Way
-    second: Way
+    first: Method
+    second: Method
     differences: tuple[Difference, ...]
 
 
 def compare(first: Resampled, second: Resampled) -> Comparison:
-    """Compares two ways that were measured on the same images, in every metric that both have."""
+    """Compares two methods that were measured on the same images, in every metric that both have."""
     has_both = [metric for metric in METRICS if getattr(first.metrics, metric) is not None]
-    return Comparison(first.way, second.way, tuple(_difference(metric, first, second) for metric in has_both))
+    return Comparison(first.method, second.method, tuple(_difference(metric, first, second) for metric in has_both))
 
 
 def direction(metric: str) -> Literal["higher", "lower", "neither"]:
@@ -68,5 +68,5 @@ def _difference(metric: str, first: Resampled, second: Resampled) -> Difference:
         difference=of_second - of_first,
         low=low,
         high=high,
-        better={1: second.way.model, -1: first.way.model, 0: ""}[ahead],
+        better={1: second.method.model, -1: first.method.model, 0: ""}[ahead],
     )

@@ -48,7 +48,7 @@ def model_facts(models: Sequence[Model]) -> tuple[ModelFacts, ...]:
     )
 
 
-def seen_in_split(models: Sequence[Model], shards: str, split: Split) -> tuple[str, ...]:
+def train_overlap_in_split(models: Sequence[Model], shards: str, split: Split) -> tuple[str, ...]:
     """Sentences about a split of shards.
 
     Args:
@@ -59,7 +59,7 @@ def seen_in_split(models: Sequence[Model], shards: str, split: Split) -> tuple[s
     return tuple(_of_model(model, shards, split) for model in models)
 
 
-def seen_in_folder(models: Sequence[Model]) -> tuple[str, ...]:
+def train_overlap_in_folder(models: Sequence[Model]) -> tuple[str, ...]:
     """Sentences about photographs from elsewhere."""
     return tuple(f"Recolor cannot know whether {model.label} was trained on these photographs." for model in models)
 

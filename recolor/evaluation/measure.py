@@ -1,4 +1,4 @@
-"""Colouring images in every way, a few at a time, and measuring each against the photograph."""
+"""Colouring images in every method, a few at a time, and measuring each against the photograph."""
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from recolor.color.gamut import join
 from recolor.dataset.sampler import Int64Array
-from recolor.evaluation.methods import Way
+from recolor.evaluation.methods import Method
 from recolor.evaluation.metrics import ImageMetrics, image_metrics
 from recolor.evaluation.networks import Networks, inception_features, lpips_distance
 
@@ -21,21 +21,21 @@ Float32Array = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One image and what every way makes of it.
+    """One image and what every method makes of it.
 
     Attributes:
         path: Of the photograph, relative to its folder.
         truth: The photograph, uint8 sRGB [H, W, 3].
         L: Its lightness, float32 [H, W], 0..100.
         truth_ab: Its a and b, float32 [H, W, 2], in Lab units.
-        ways: Each way with its a and b, likewise.
+        methods: Each method with its a and b, likewise.
     """
 
     path: str
     truth: RGB
     L: Float32Array
     truth_ab: Float32Array
-    ways: tuple[tuple[Way, Float32Array], ...]
+    methods: tuple[tuple[Method, Float32Array], ...]
 
 
 Tell = Callable[[int, int], None]
@@ -56,16 +56,16 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """One image, coloured in one way, measured; the features are Inception's, where there are weights for them."""
+    """One image, coloured in one method, measured; the features are Inception's, where there are weights for them."""
 
-    way: Way
+    method: Method
     metrics: ImageMetrics
     features: Float32Array | None
 
 
 @dataclass(frozen=True, slots=True)
 class ImageScores:
-    """One image, measured in every way, and Inception's features of the photograph itself."""
+    """One image, measured in every method, and Inception's features of the photograph itself."""
 
     path: str
     scores: tuple[Score, ...]
@@ -73,7 +73,7 @@ class ImageScores:
 
 
 def measure(source: Source, networks: Networks, workers: int, tell: Tell | None = None) -> list[ImageScores]:
-    """Scores of every image in every way, in the order of the images.
+    """Scores of every image in every method, in the order of the images.
 
     Args:
         source: The images.
@@ -93,22 +93,22 @@ def measure(source: Source, networks: Networks, workers: int, tell: Tell | None 
     return scored
 
 
-def draw(source: Source, rows: Int64Array, shown: Sequence[Way]) -> Iterator[tuple[RGB, ...]]:
-    """Colours a few rows again, to be looked at: grey, the ways to be shown, and the photograph; uint8 [H, W, 3]."""
+def draw(source: Source, rows: Int64Array, shown: Sequence[Method]) -> Iterator[tuple[RGB, ...]]:
+    """Colours a few rows again, to be looked at: grey, the methods to be shown, and the photograph; uint8 [H, W, 3]."""
     for batch in source.samples(rows):
         for sample in batch:
-            ab = dict(sample.ways)
-            coloured = (join(sample.L, ab[way]) for way in shown)
+            ab = dict(sample.methods)
+            coloured = (join(sample.L, ab[method]) for method in shown)
             yield join(sample.L, np.zeros_like(sample.truth_ab)), *coloured, sample.truth
 
 
 def _score(sample: Sample, networks: Networks) -> ImageScores:
-    scores = tuple(_score_way(sample, way, ab, networks) for way, ab in sample.ways)
+    scores = tuple(_score_method(sample, method, ab, networks) for method, ab in sample.methods)
     return ImageScores(sample.path, scores, inception_features(networks, sample.truth))
 
 
-def _score_way(sample: Sample, way: Way, ab: Float32Array, networks: Networks) -> Score:
+def _score_method(sample: Sample, method: Method, ab: Float32Array, networks: Networks) -> Score:
     rgb = join(sample.L, ab)
     lpips = lpips_distance(networks, rgb, sample.truth)
     metrics = image_metrics(rgb, sample.truth, ab, sample.truth_ab, lpips)
-    return Score(way, metrics, inception_features(networks, rgb))
+    return Score(method, metrics, inception_features(networks, rgb))

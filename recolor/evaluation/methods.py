@@ -20,8 +20,8 @@ _SHIPPED = "pretrained"
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
-    """One way of colouring an image.
+class Method:
+    """One method of colouring an image.
 
     Attributes:
         model: Label of the model that does it; empty where none does.
@@ -55,9 +55,9 @@ class Model:
     device: torch.device
 
     @property
-    def whole(self) -> Way:
+    def whole(self) -> Method:
         """The model with all it has: what is compared with another model."""
-        return Way(self.label, "refined" if self.refiner else "generator", self.kind)
+        return Method(self.label, "refined" if self.refiner else "generator", self.kind)
 
     @property
     def trained_on(self) -> tuple[str | None, ...]:

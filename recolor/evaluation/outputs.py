@@ -12,7 +12,7 @@ from recolor.dataset.sampler import Int64Array
 from recolor.evaluation.comparison import Comparison, compare
 from recolor.evaluation.facts import model_facts
 from recolor.evaluation.measure import ImageScores, Source, draw
-from recolor.evaluation.methods import Model, Way
+from recolor.evaluation.methods import Method, Model
 from recolor.evaluation.pictures import Picture, picture_grid
 from recolor.evaluation.report import (
     Count,
@@ -61,25 +61,25 @@ class Evaluation:
 
     @cached_property
     def resampled(self) -> list[Resampled]:
-        """Every way over all images, and over their resamples."""
+        """Every method over all images, and over their resamples."""
         return resample(self.images)
 
     @cached_property
     def summaries(self) -> list[Summary]:
-        """Every way's metrics, with their intervals."""
+        """Every method's metrics, with their intervals."""
         return [summarise(resampled) for resampled in self.resampled]
 
     @cached_property
     def comparisons(self) -> tuple[Comparison, ...]:
         """The first model with each of the others, as wholes."""
-        of_way = {resampled.way: resampled for resampled in self.resampled}
-        first, *others = [of_way[model.whole] for model in self.models if model.kind == "model"]
+        of_method = {resampled.method: resampled for resampled in self.resampled}
+        first, *others = [of_method[model.whole] for model in self.models if model.kind == "model"]
         return tuple(compare(first, other) for other in others)
 
     @property
     def delta_e_2000(self) -> list[float]:
         """Of the first model's images, in their order: what pictures are chosen by."""
-        number = [score.way for score in self.images[0].scores].index(self.models[0].whole)
+        number = [score.method for score in self.images[0].scores].index(self.models[0].whole)
         return [image.scores[number].metrics.delta_e_2000 for image in self.images]
 
 
@@ -103,7 +103,9 @@ def write_evaluation(evaluation: Evaluation, folder: Path, pictures: int) -> Non
 
 def _image_rows(images: Sequence[ImageScores]) -> list[Mapping[str, object]]:
     return [
-        {"path": image.path, **asdict(score.way), **asdict(score.metrics)} for image in images for score in image.scores
+        {"path": image.path, **asdict(score.method), **asdict(score.metrics)}
+        for image in images
+        for score in image.scores
     ]
 
 
@@ -113,7 +115,7 @@ def _metrics_row(summary: Summary) -> Mapping[str, object]:
         for metric in METRICS
         for end, metrics in (("low", summary.low), ("high", summary.high))
     }
-    return {**asdict(summary.way), "images": summary.images, **asdict(summary.metrics), **ends}
+    return {**asdict(summary.method), "images": summary.images, **asdict(summary.metrics), **ends}
 
 
 def _comparison_rows(comparisons: Sequence[Comparison]) -> list[Mapping[str, object]]:
@@ -139,18 +141,18 @@ def _write(schema: Schema, rows: Sequence[Mapping[str, object]], folder: Path) -
     write_manifest(schema, pa.Table.from_pylist(list(rows), schema=schema.arrow), path)
 
 
-def _shown(models: Sequence[Model]) -> tuple[Way, ...]:
-    """The ways in pictures: the parts of a single model, or several models as wholes."""
+def _shown(models: Sequence[Model]) -> tuple[Method, ...]:
+    """The methods in pictures: the parts of a single model, or several models as wholes."""
     measured = [model for model in models if model.kind == "model"]
     if len(measured) == 1 and measured[0].refiner:
-        return Way(measured[0].label, "generator", "model"), measured[0].whole
+        return Method(measured[0].label, "generator", "model"), measured[0].whole
     return tuple(model.whole for model in measured)
 
 
 def _headings(models: Sequence[Model]) -> tuple[str, ...]:
     shown = _shown(models)
-    one = len({way.model for way in shown}) == 1
-    return "Greyscale", *(way.name.capitalize() if one else way.model for way in shown), "Photograph"
+    one = len({method.model for method in shown}) == 1
+    return "Greyscale", *(method.name.capitalize() if one else method.model for method in shown), "Photograph"
 
 
 def _pictures(evaluation: Evaluation, rows: Int64Array) -> tuple[Picture, ...]:

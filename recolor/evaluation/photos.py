@@ -18,7 +18,7 @@ from recolor.config.settings import IndexConfig, MeasureConfig, RefinerModelConf
 from recolor.dataset.sampler import Int64Array
 from recolor.errors import ImageError, InputError
 from recolor.evaluation.measure import Sample, Source
-from recolor.evaluation.methods import SATURATED, Model, Way
+from recolor.evaluation.methods import SATURATED, Method, Model
 from recolor.evaluation.split import spaced_rows
 from recolor.images import decode, read_bytes
 from recolor.models.files import LoadedRefiner
@@ -73,9 +73,9 @@ class Photos:
 
 @dataclass(frozen=True, slots=True)
 class _Painter:
-    """A way that a model colours in."""
+    """A method that a model colours in."""
 
-    way: Way
+    method: Method
     colorizer: Colorizer
     look: Look
 
@@ -141,15 +141,15 @@ def _mean_ab(folder: Path, size_px: int, limits: MeasureConfig, path: str) -> Fl
 
 
 def _painters(model: Model) -> tuple[_Painter, ...]:
-    """The ways of a model: its generator alone, the whole, and for a control the whole with more saturation."""
+    """The methods of a model: its generator alone, the whole, and for a control the whole with more saturation."""
     alone = Colorizer(model.generator, _upsampling(model.device), model.device)
     whole = Colorizer(model.generator, model.refiner, model.device) if model.refiner else alone
     painted = _Painter(model.whole, whole, Look())
     if model.kind == "control":
-        return painted, _Painter(Way(model.label, "saturated", "control"), whole, Look(saturation=SATURATED))
+        return painted, _Painter(Method(model.label, "saturated", "control"), whole, Look(saturation=SATURATED))
     if model.refiner is None:
         return (painted,)
-    return _Painter(Way(model.label, "generator", "model"), alone, Look()), painted
+    return _Painter(Method(model.label, "generator", "model"), alone, Look()), painted
 
 
 def _upsampling(device: torch.device) -> LoadedRefiner:
@@ -165,22 +165,24 @@ def _samples(photos: Photos, painters: Sequence[_Painter], rows: Int64Array) -> 
         labs = [rgb_to_lab(truth) for truth in truths]
         lightnesses = [np.ascontiguousarray(lab[..., 0]) for lab in labs]
         by_models = [
-            [(painter.way, ab) for ab in painter.colorizer.predict_colours(lightnesses, painter.look)]
+            [(painter.method, ab) for ab in painter.colorizer.predict_colours(lightnesses, painter.look)]
             for painter in painters
         ]
         for_each = zip(paths, truths, labs, zip(*by_models), strict=True)
-        yield [_sample(path, truth, lab, ways, photos.mean_ab) for path, truth, lab, ways in for_each]
+        yield [_sample(path, truth, lab, methods, photos.mean_ab) for path, truth, lab, methods in for_each]
 
 
 def _sample(
-    path: str, truth: RGB, lab: Float32Array, by_models: Sequence[tuple[Way, Float32Array]], mean_ab: Float32Array
+    path: str, truth: RGB, lab: Float32Array, by_models: Sequence[tuple[Method, Float32Array]], mean_ab: Float32Array
 ) -> Sample:
     L, truth_ab = np.ascontiguousarray(lab[..., 0]), np.ascontiguousarray(lab[..., 1:])
     nothing = (
-        (Way("", "grey", "control"), np.zeros_like(truth_ab)),
-        (Way("", "mean_ab", "control"), np.broadcast_to(mean_ab, truth_ab.shape)),
+        (Method("", "grey", "control"), np.zeros_like(truth_ab)),
+        (Method("", "mean_ab", "control"), np.broadcast_to(mean_ab, truth_ab.shape)),
     )
-    return Sample(path, truth, L, truth_ab, (*nothing, *by_models, (Way("", "oracle", "control"), _oracle(truth_ab))))
+    return Sample(
+        path, truth, L, truth_ab, (*nothing, *by_models, (Method("", "oracle", "control"), _oracle(truth_ab)))
+    )
 
 
 def _oracle(ab: Float32Array) -> Float32Array:

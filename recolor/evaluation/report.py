@@ -34,8 +34,8 @@ _CONTROL_MODEL = "Another model, to compare with."
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
-    """One metric as a column of a table.
+class MetricColumn:
+    """A metric as a column of a table.
 
     Attributes:
         metric: A field of `SetMetrics`.
@@ -55,7 +55,7 @@ class Figure:
 
     @property
     def heading(self) -> str:
-        """The title, with an arrow that shows which way is better."""
+        """The title, with an arrow that shows which direction is better."""
         return self.title + _ARROWS[direction(self.metric)]
 
     def text(self, value: float) -> str:
@@ -67,20 +67,20 @@ class Figure:
         return f"{self.factor * value:+.{self.digits}f}"
 
 
-FIGURES: tuple[Figure, ...] = (
-    Figure("psnr_db", "PSNR", "dB", 2),
-    Figure("ssim", "SSIM", "sRGB", 3),
-    Figure("delta_e_2000", "ΔE2000", "mean", 2),
-    Figure("ab_rmse", "ab RMSE", "Lab units", 2, short=False),
-    Figure("ab_mse", "ab MSE", "· 10³", 2, factor=1000),
-    Figure("ab_psnr_db", "ab PSNR", "dB", 2),
-    Figure("colourfulness", "Colourfulness", "M(3)", 1),
-    Figure("colourfulness_abs", "Colourfulness", "|·| variant", 1, short=False),
-    Figure("delta_cf_set", "ΔCF", "set", 1),
-    Figure("delta_cf_image", "ΔCF", "image", 1),
-    Figure("lpips", "LPIPS", "AlexNet", 3),
-    Figure("fid", "FID", "Inception", 1),
-    Figure("kid", "KID", "· 10³", 2, factor=1000),
+COLUMNS: tuple[MetricColumn, ...] = (
+    MetricColumn("psnr_db", "PSNR", "dB", 2),
+    MetricColumn("ssim", "SSIM", "sRGB", 3),
+    MetricColumn("delta_e_2000", "ΔE2000", "mean", 2),
+    MetricColumn("ab_rmse", "ab RMSE", "Lab units", 2, short=False),
+    MetricColumn("ab_mse", "ab MSE", "· 10³", 2, factor=1000),
+    MetricColumn("ab_psnr_db", "ab PSNR", "dB", 2),
+    MetricColumn("colourfulness", "Colourfulness", "M(3)", 1),
+    MetricColumn("colourfulness_abs", "Colourfulness", "|·| variant", 1, short=False),
+    MetricColumn("delta_cf_set", "ΔCF", "set", 1),
+    MetricColumn("delta_cf_image", "ΔCF", "image", 1),
+    MetricColumn("lpips", "LPIPS", "AlexNet", 3),
+    MetricColumn("fid", "FID", "Inception", 1),
+    MetricColumn("kid", "KID", "· 10³", 2, factor=1000),
 )
 
 
@@ -95,7 +95,7 @@ class MetricRow:
     @property
     def kind(self) -> Kind:
         """`model` or `control`."""
-        return self.summary.way.kind
+        return self.summary.method.kind
 
 
 def metric_rows(summaries: Sequence[Summary], mean_of: str) -> tuple[MetricRow, ...]:
@@ -105,17 +105,17 @@ def metric_rows(summaries: Sequence[Summary], mean_of: str) -> tuple[MetricRow, 
         summaries: In the order of the rows.
         mean_of: What the mean colour is the mean of.
     """
-    several = len({summary.way.model for summary in summaries if summary.way.kind == "model"}) > 1
+    several = len({summary.method.model for summary in summaries if summary.method.kind == "model"}) > 1
     return tuple(_metric_row(summary, mean_of, named=several) for summary in summaries)
 
 
 def _metric_row(summary: Summary, mean_of: str, *, named: bool) -> MetricRow:
-    way = summary.way
-    title, explanation = _TITLES[way.name]
-    if way.kind == "control" and way.name in {"generator", "refined"}:
-        return MetricRow(way.model, _CONTROL_MODEL, summary)
-    if way.model and (named or way.name == "saturated"):
-        title = f"{way.model}: {title[0].lower()}{title[1:]}"
+    method = summary.method
+    title, explanation = _TITLES[method.name]
+    if method.kind == "control" and method.name in {"generator", "refined"}:
+        return MetricRow(method.model, _CONTROL_MODEL, summary)
+    if method.model and (named or method.name == "saturated"):
+        title = f"{method.model}: {title[0].lower()}{title[1:]}"
     return MetricRow(title, explanation.format(mean_of=mean_of), summary)
 
 
@@ -160,7 +160,7 @@ class Report:
     Attributes:
         measured_on: What was measured on, such as `276 photographs of the test split`.
         notes: Sentences about it: what the models may have seen, which photographs were left out.
-        rows: The metrics, a row for each way.
+        rows: The metrics, a row for each method.
         comparisons: The first model with each other one; none where there is one model.
         headings: Above the pictures' columns.
         groups: Pictures.
@@ -181,22 +181,24 @@ class Report:
 
     def row(self, name: Name) -> SetMetrics[float]:
         """The metrics of the first row of that name."""
-        return next(row.summary.metrics for row in self.rows if row.summary.way.name == name)
+        return next(row.summary.metrics for row in self.rows if row.summary.method.name == name)
 
     @property
     def model(self) -> SetMetrics[float]:
         """The metrics of the first model as a whole."""
-        first = next(row.summary.way.model for row in self.rows if row.kind == "model")
-        return [row.summary.metrics for row in self.rows if row.kind == "model" and row.summary.way.model == first][-1]
+        first = next(row.summary.method.model for row in self.rows if row.kind == "model")
+        return [row.summary.metrics for row in self.rows if row.kind == "model" and row.summary.method.model == first][
+            -1
+        ]
 
     @property
-    def figures(self) -> tuple[Figure, ...]:
+    def columns(self) -> tuple[MetricColumn, ...]:
         """The table's columns: the metrics that were measured."""
-        return tuple(figure for figure in FIGURES if getattr(self.model, figure.metric) is not None)
+        return tuple(column for column in COLUMNS if getattr(self.model, column.metric) is not None)
 
-    def figure(self, metric: str) -> Figure | None:
+    def column(self, metric: str) -> MetricColumn | None:
         """How a metric is shown, if it is."""
-        return next((figure for figure in self.figures if figure.metric == metric), None)
+        return next((column for column in self.columns if column.metric == metric), None)
 
 
 def render_report(report: Report) -> str:

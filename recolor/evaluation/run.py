@@ -8,7 +8,7 @@ from pathlib import Path
 from recolor.config.settings import Config, EvaluateConfig
 from recolor.dataset.dataset import ShardDataset
 from recolor.errors import MissingStageError
-from recolor.evaluation.facts import outlier_counts, seen_in_split, split_counts
+from recolor.evaluation.facts import outlier_counts, split_counts, train_overlap_in_split
 from recolor.evaluation.measure import Tell, measure
 from recolor.evaluation.methods import Model, load_models
 from recolor.evaluation.networks import load_networks
@@ -95,7 +95,7 @@ def measure_split(
         models=models,
         images=measure(source, networks, worker_count(config.execution), tell),
         measured_on=f"{photographs(len(source.paths))} of the {config.evaluate.split} split",
-        notes=seen_in_split(
+        notes=train_overlap_in_split(
             models, require_record(index_path(workspace), "shards build").content, config.evaluate.split
         ),
         mean_of="the training photographs",

@@ -1,4 +1,4 @@
-"""Images of a split of the shards, coloured in every way: the models as they are, at the size they trained at."""
+"""Images of a split of the shards, coloured in every method: the models as they are, at the size they trained at."""
 
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -14,7 +14,7 @@ from recolor.dataset.augment import Batch, make_batch
 from recolor.dataset.dataset import ShardDataset
 from recolor.dataset.sampler import Int64Array
 from recolor.evaluation.measure import Sample, Source
-from recolor.evaluation.methods import SATURATED, Model, Way
+from recolor.evaluation.methods import SATURATED, Method, Model
 from recolor.models.refiner import upsample_ab
 from recolor.pipeline.workspace import Workspace
 
@@ -40,8 +40,8 @@ def split_source(workspace: Workspace, config: EvaluateConfig, models: Sequence[
 
 
 @torch.inference_mode()
-def colour(batch: Batch, models: Sequence[Model], mean_ab: Tensor) -> Iterator[tuple[Way, Tensor]]:
-    """Colours a batch in every way.
+def colour(batch: Batch, models: Sequence[Model], mean_ab: Tensor) -> Iterator[tuple[Method, Tensor]]:
+    """Colours a batch in every method.
 
     Args:
         batch: Images on the models' device.
@@ -49,20 +49,20 @@ def colour(batch: Batch, models: Sequence[Model], mean_ab: Tensor) -> Iterator[t
         mean_ab: [2], the mean a and b of the training images.
 
     Yields:
-        Way and float32 ab [N, 2, C, C] in Lab units:
+        Method and float32 ab [N, 2, C, C] in Lab units:
         `grey` no colour; `mean_ab` the same colour everywhere; `generator` a model's low-resolution ab, upsampled;
         `refined` its refiner on that; `saturated` a control model's ab times 1.5; `oracle` the true low-resolution
         ab, upsampled: the most that any generator can reach without a refiner; `oracle_refined` a model's refiner on
         the true low-resolution ab. A control is coloured as a whole only.
     """
-    yield Way("", "grey", "control"), torch.zeros_like(batch.ab)
-    yield Way("", "mean_ab", "control"), mean_ab.to(batch.ab).view(1, 2, 1, 1).expand_as(batch.ab)
+    yield Method("", "grey", "control"), torch.zeros_like(batch.ab)
+    yield Method("", "mean_ab", "control"), mean_ab.to(batch.ab).view(1, 2, 1, 1).expand_as(batch.ab)
     for model in models:
         yield from _by_model(batch, model)
-    yield Way("", "oracle", "control"), upsample_ab(batch.ab_small)
+    yield Method("", "oracle", "control"), upsample_ab(batch.ab_small)
     for model in models:
         if model.refiner and model.kind == "model":
-            yield Way(model.label, "oracle_refined", "control"), model.refiner.refine_ab(batch.L, batch.ab_small)
+            yield Method(model.label, "oracle_refined", "control"), model.refiner.refine_ab(batch.L, batch.ab_small)
 
 
 def train_mean_ab(dataset: ShardDataset) -> Tensor:
@@ -79,14 +79,14 @@ def spaced_rows(rows: int, count: int) -> Int64Array:
     return np.unique(np.linspace(0, rows - 1, min(rows, count)).round().astype(np.int64))
 
 
-def _by_model(batch: Batch, model: Model) -> Iterator[tuple[Way, Tensor]]:
+def _by_model(batch: Batch, model: Model) -> Iterator[tuple[Method, Tensor]]:
     ab_small = model.generator.predict_ab(batch.L)
     whole = model.refiner.refine_ab(batch.L, ab_small) if model.refiner else upsample_ab(ab_small)
     if model.refiner and model.kind == "model":
-        yield Way(model.label, "generator", "model"), upsample_ab(ab_small)
+        yield Method(model.label, "generator", "model"), upsample_ab(ab_small)
     yield model.whole, whole
     if model.kind == "control":
-        yield Way(model.label, "saturated", "control"), SATURATED * whole
+        yield Method(model.label, "saturated", "control"), SATURATED * whole
 
 
 def _samples(
@@ -94,10 +94,10 @@ def _samples(
 ) -> Iterator[list[Sample]]:
     multiple_px = max(model.generator.multiple_px for model in models)  # each is 8 times a power of two
     for paths, batch in crops(dataset, rows, models[0].device, multiple_px):
-        ways = [(way, pixels(ab)) for way, ab in colour(batch, models, mean_ab)]
+        methods = [(method, pixels(ab)) for method, ab in colour(batch, models, mean_ab)]
         L, truth_ab = pixels(batch.L)[..., 0], pixels(batch.ab)
         yield [
-            Sample(path, join(L[i], truth_ab[i]), L[i], truth_ab[i], tuple((way, ab[i]) for way, ab in ways))
+            Sample(path, join(L[i], truth_ab[i]), L[i], truth_ab[i], tuple((method, ab[i]) for method, ab in methods))
             for i, path in enumerate(paths)
         ]
 

@@ -16,7 +16,7 @@ from recolor.evaluation.bootstrap import (
 )
 from recolor.evaluation.distributions import MIN_IMAGES, fid, kid, kid_terms
 from recolor.evaluation.measure import ImageScores, Score
-from recolor.evaluation.methods import Way
+from recolor.evaluation.methods import Method
 from recolor.evaluation.metrics import MAX_PSNR_DB
 
 Float64Array = NDArray[np.float64]
@@ -68,9 +68,9 @@ METRICS = tuple(item.name for item in fields(SetMetrics) if not item.name.starts
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """One way over all images: how many, its metrics, and the ends of their 95% intervals."""
+    """One method over all images: how many, its metrics, and the ends of their 95% intervals."""
 
-    way: Way
+    method: Method
     images: int
     metrics: SetMetrics[float]
     low: SetMetrics[float]
@@ -79,27 +79,27 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class Resampled:
-    """One way over all images, and over each of its resamples; `drawn.fid` has but `FID_RESAMPLES` of them."""
+    """One method over all images, and over each of its resamples; `drawn.fid` has but `FID_RESAMPLES` of them."""
 
-    way: Way
+    method: Method
     images: int
     metrics: SetMetrics[float]
     drawn: SetMetrics[Float64Array]
 
 
 def resample(images: Sequence[ImageScores]) -> list[Resampled]:
-    """The metrics of every way over at least one image, in the order of the ways.
+    """The metrics of every method over at least one image, in the order of the methods.
 
-    All ways see the same resamples: the same rows of their `drawn` are of the same images.
+    All methods see the same resamples: the same rows of their `drawn` are of the same images.
     """
-    return [_resample_way(images, number) for number in range(len(images[0].scores))]
+    return [_resample_method(images, number) for number in range(len(images[0].scores))]
 
 
 def summarise(resampled: Resampled) -> Summary:
     """The metrics and their intervals: percentiles, but for FID (see `bootstrap`)."""
     bounds = {metric: _interval(resampled, metric) for metric in METRICS}
     low, high = (replace(resampled.metrics, **_ends(bounds, end)) for end in (0, 1))
-    return Summary(resampled.way, resampled.images, resampled.metrics, low, high)
+    return Summary(resampled.method, resampled.images, resampled.metrics, low, high)
 
 
 def metric_interval(metric: str, value: float, drawn: Float64Array) -> Bounds:
@@ -122,7 +122,7 @@ def _ends(bounds: Mapping[str, Bounds | None], end: int) -> dict[str, float]:
     return {metric: both[end] for metric, both in bounds.items() if both is not None}
 
 
-def _resample_way(images: Sequence[ImageScores], number: int) -> Resampled:
+def _resample_method(images: Sequence[ImageScores], number: int) -> Resampled:
     scores = [image.scores[number] for image in images]
     measured = {name: np.array([getattr(score.metrics, name) for score in scores]) for name in _measured(scores[0])}
     everything = _set_metrics(measured, np.ones((1, len(images))))
@@ -133,7 +133,7 @@ def _resample_way(images: Sequence[ImageScores], number: int) -> Resampled:
     )
     if scores[0].features is not None and len(images) >= MIN_IMAGES:
         metrics, drawn = _with_distances(metrics, drawn, _features(images, scores))
-    return Resampled(scores[0].way, len(images), metrics, drawn)
+    return Resampled(scores[0].method, len(images), metrics, drawn)
 
 
 def _measured(score: Score) -> list[str]:

@@ -6,16 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from recolor.evaluation.comparison import Comparison
-from recolor.evaluation.methods import Way
+from recolor.evaluation.methods import Method
 from recolor.evaluation.outputs import Evaluation
-from recolor.evaluation.report import FIGURES, Figure, photographs
+from recolor.evaluation.report import COLUMNS, MetricColumn, photographs
 from recolor.evaluation.summary import SetMetrics, Summary
 from recolor.manifests.io import read_table
 from recolor.manifests.schemas import METRICS
 
 
 def evaluation_text(evaluation: Evaluation) -> str:
-    """What was measured on, the ways with their intervals, and each comparison."""
+    """What was measured on, the methods with their intervals, and each comparison."""
     lines = [evaluation.measured_on, *evaluation.notes, "", metrics_text(evaluation.summaries)]
     for comparison in evaluation.comparisons:
         lines += ["", comparison_text(comparison)]
@@ -33,12 +33,12 @@ def stored_text(folder: Path) -> str:
 
 
 def metrics_text(summaries: Sequence[Summary]) -> str:
-    """A row for each way, a column for each metric, its 95% interval's half-width behind a ±; controls marked."""
-    shown = [figure for figure in FIGURES if figure.short and getattr(summaries[0].metrics, figure.metric) is not None]
-    titles = ("", *(figure.heading for figure in shown))
-    units = ("", *(figure.unit for figure in shown))
-    rows = [(_name(summary.way), *(_with_half_width(figure, summary) for figure in shown)) for summary in summaries]
-    truth = ("photographs", *(_of_truth(figure, summaries[0]) for figure in shown))
+    """A row for each method, a column for each metric, its 95% interval's half-width behind a ±; controls marked."""
+    shown = [column for column in COLUMNS if column.short and getattr(summaries[0].metrics, column.metric) is not None]
+    titles = ("", *(column.heading for column in shown))
+    units = ("", *(column.unit for column in shown))
+    rows = [(_name(summary.method), *(_with_half_width(column, summary) for column in shown)) for summary in summaries]
+    truth = ("photographs", *(_of_truth(column, summaries[0]) for column in shown))
     return aligned([titles, units, *rows, truth]) + "\n±: half of the 95% interval over the images. *: a control."
 
 
@@ -47,11 +47,11 @@ def comparison_text(comparison: Comparison) -> str:
     of_metric = {item.metric: item for item in comparison.differences}
     first, second = comparison.first.model, comparison.second.model
     rows = [("", first, second, "difference", "95% interval", "better")]
-    for figure in (figure for figure in FIGURES if figure.metric in of_metric):
-        item = of_metric[figure.metric]
-        interval = f"{figure.change(item.low)} .. {figure.change(item.high)}"
-        name = f"{figure.heading} {figure.unit}"
-        values = (figure.text(item.first), figure.text(item.second), figure.change(item.difference), interval)
+    for column in (column for column in COLUMNS if column.metric in of_metric):
+        item = of_metric[column.metric]
+        interval = f"{column.change(item.low)} .. {column.change(item.high)}"
+        name = f"{column.heading} {column.unit}"
+        values = (column.text(item.first), column.text(item.second), column.change(item.difference), interval)
         rows.append((name, *values, item.better or "-"))
     return aligned(rows)
 
@@ -70,25 +70,25 @@ def aligned(rows: Sequence[tuple[str, ...]]) -> str:
 def _read_summary(row: Mapping[str, Any]) -> Summary:
     """One row of `metrics.parquet`, as it was before it was written."""
     value, low, high = (_read_metrics(row, end) for end in ("", "_low", "_high"))
-    return Summary(Way(row["model"], row["name"], row["kind"]), row["images"], value, low, high)
+    return Summary(Method(row["model"], row["name"], row["kind"]), row["images"], value, low, high)
 
 
 def _read_metrics(row: Mapping[str, Any], end: str) -> SetMetrics[float]:
-    """The figures, or an end of their intervals; the photographs' own have none."""
+    """The columns, or an end of their intervals; the photographs' own have none."""
     names = [item.name for item in fields(SetMetrics)]
     return SetMetrics(**{name: row.get(name + end, row[name]) for name in names})
 
 
-def _name(way: Way) -> str:
-    name = f"{way.model}: {way.name}" if way.model else way.name
-    return f"{name} *" if way.kind == "control" else name
+def _name(method: Method) -> str:
+    name = f"{method.model}: {method.name}" if method.model else method.name
+    return f"{name} *" if method.kind == "control" else name
 
 
-def _with_half_width(figure: Figure, summary: Summary) -> str:
-    value, low, high = (getattr(of, figure.metric) for of in (summary.metrics, summary.low, summary.high))
-    return f"{figure.text(value)} ±{figure.text((high - low) / 2)}"
+def _with_half_width(column: MetricColumn, summary: Summary) -> str:
+    value, low, high = (getattr(of, column.metric) for of in (summary.metrics, summary.low, summary.high))
+    return f"{column.text(value)} ±{column.text((high - low) / 2)}"
 
 
-def _of_truth(figure: Figure, summary: Summary) -> str:
-    truth = getattr(summary.metrics, f"truth_{figure.metric}", None)
-    return "-" if truth is None else figure.text(truth)
+def _of_truth(column: MetricColumn, summary: Summary) -> str:
+    truth = getattr(summary.metrics, f"truth_{column.metric}", None)
+    return "-" if truth is None else column.text(truth)

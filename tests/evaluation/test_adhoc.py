@@ -108,7 +108,7 @@ def test_the_saturated_control_is_the_control_times_one_and_a_half(photographs, 
     photos = find_photos(photographs, SIZE_PX, MeasureConfig(), max_images=9, workers=1)
     (batch,) = photo_source(photos, models).samples(np.arange(4))
     for sample in batch:
-        ab = {(way.model, way.name): colour for way, colour in sample.ways}
+        ab = {(method.model, method.name): colour for method, colour in sample.methods}
         np.testing.assert_allclose(ab["l1", "saturated"], 1.5 * ab["l1", "refined"], rtol=1e-6, atol=1e-5)
         np.testing.assert_allclose(ab["", "mean_ab"][0, 0], photos.mean_ab)
         np.testing.assert_allclose(join(sample.L, sample.truth_ab), sample.truth.astype(int), atol=1)

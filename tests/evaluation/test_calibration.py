@@ -9,24 +9,30 @@ from recolor.color.gamut import join
 from recolor.config.settings import Config, EvaluateConfig
 from recolor.dataset.dataset import ShardDataset
 from recolor.errors import InputError
-from recolor.evaluation.calibration import TEMPERATURES, MeasuredLook, looks_text, suggest_looks, suggested
+from recolor.evaluation.calibration import (
+    TEMPERATURES,
+    CalibrationPoint,
+    best_point,
+    calibration_text,
+    suggest_calibration,
+)
 from recolor.evaluation.methods import load_models
 from recolor.evaluation.metrics import colourfulness, psnr_db
 from recolor.evaluation.split import crops
 from recolor.models.device import resolve_device
 
 CONFIG = Config(evaluate=EvaluateConfig(device="cpu"))
-LOOK = MeasuredLook(0.5, 1.0, psnr_db=24.0, ab_mse=2e-3, colourfulness=20.0, truth_colourfulness=30.0)
+POINT = CalibrationPoint(0.5, 1.0, psnr_db=24.0, ab_mse=2e-3, colourfulness=20.0, truth_colourfulness=30.0)
 
 
-def by_hand(workspace, look):
+def by_hand(workspace, point):
     """Colourfulness and PSNR, image after image."""
     (model,) = load_models([workspace.models], [], resolve_device("cpu"))
     dataset = ShardDataset.open(workspace, "val")
     found = []
     for row in range(dataset.rows):
         ((_, batch),) = crops(dataset, np.array([row]), model.device, 8)
-        ab_small = look.saturation * model.generator.model.predict_ab(batch.L, look.temperature)
+        ab_small = point.saturation * model.generator.model.predict_ab(batch.L, point.temperature)
         ab = model.refiner.refine_ab(batch.L, ab_small)
         L, own, truth = (tensor[0].permute(1, 2, 0).numpy() for tensor in (batch.L, ab, batch.ab))
         rgb, true_rgb = join(L[..., 0], own), join(L[..., 0], truth)
@@ -35,25 +41,25 @@ def by_hand(workspace, look):
 
 
 def test_the_saturation_found_makes_the_set_as_colourful_as_the_photographs(without_test_split):
-    looks = suggest_looks(without_test_split, CONFIG)
-    assert [look.temperature for look in looks] == [T for T in TEMPERATURES for _ in range(2)]
-    assert all(look.saturation == 1.0 for look in looks[::2])
-    assert all(look.delta_cf < 0.5 for look in looks[1::2])
-    assert any(look.delta_cf > 5 for look in looks[::2])
-    for look in looks[:3]:
-        expected = (look.colourfulness, look.psnr_db, look.truth_colourfulness)
-        np.testing.assert_allclose(by_hand(without_test_split, look), expected, rtol=1e-4)
+    points = suggest_calibration(without_test_split, CONFIG)
+    assert [point.temperature for point in points] == [T for T in TEMPERATURES for _ in range(2)]
+    assert all(point.saturation == 1.0 for point in points[::2])
+    assert all(point.delta_cf < 0.5 for point in points[1::2])
+    assert any(point.delta_cf > 5 for point in points[::2])
+    for point in points[:3]:
+        expected = (point.colourfulness, point.psnr_db, point.truth_colourfulness)
+        np.testing.assert_allclose(by_hand(without_test_split, point), expected, rtol=1e-4)
 
 
 def test_of_the_looks_that_are_colourful_enough_that_with_the_least_error_is_suggested():
-    looks = [
-        LOOK,
-        replace(LOOK, colourfulness=29.5, psnr_db=21.0),
-        replace(LOOK, colourfulness=30.9, psnr_db=22.0),
-        replace(LOOK, colourfulness=31.5, psnr_db=23.0),
+    points = [
+        POINT,
+        replace(POINT, colourfulness=29.5, psnr_db=21.0),
+        replace(POINT, colourfulness=30.9, psnr_db=22.0),
+        replace(POINT, colourfulness=31.5, psnr_db=23.0),
     ]
-    assert suggested(looks) == looks[2]
-    assert suggested([looks[0], looks[3]]) == looks[3]
+    assert best_point(points) == points[2]
+    assert best_point([points[0], points[3]]) == points[3]
 
 
 def test_the_command_prints_the_table_and_what_to_write_into_the_settings(without_test_split):
@@ -63,7 +69,7 @@ def test_the_command_prints_the_table_and_what_to_write_into_the_settings(withou
         len([line for line in result.stdout.splitlines() if line[:7].strip() in {"1.00", "0.60", "0.38", "0.20"}]) == 8
     )
     assert "[generator]\ntemperature = " in result.stdout
-    assert "\nsaturation = " in looks_text([LOOK])
+    assert "\nsaturation = " in calibration_text([POINT])
 
 
 def test_it_is_given_alone_and_needs_photographs_to_validate_on(evaluable, replace_shards):
@@ -71,4 +77,4 @@ def test_it_is_given_alone_and_needs_photographs_to_validate_on(evaluable, repla
     assert (result.exit_code, "No such option '--split'" in result.output) == (2, True)
     replace_shards(evaluable, ["test"] * 9)
     with pytest.raises(InputError, match="val"):
-        suggest_looks(evaluable, CONFIG)
+        suggest_calibration(evaluable, CONFIG)

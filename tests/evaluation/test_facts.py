@@ -3,7 +3,7 @@ import json
 import pytest
 import torch
 
-from recolor.evaluation.facts import seen_in_folder, seen_in_split
+from recolor.evaluation.facts import train_overlap_in_folder, train_overlap_in_split
 from recolor.evaluation.methods import load_models
 
 CPU = torch.device("cpu")
@@ -13,12 +13,12 @@ def test_what_is_known_of_what_a_model_has_seen_is_said(make_models):
     ours, others, silent = load_models(
         [make_models("ours", shards="s1"), make_models("others", shards="s2"), make_models("silent")], [], CPU
     )
-    assert "on none of the images measured" in seen_in_split([ours], "s1", "test")[0]
-    assert "was trained on these images" in seen_in_split([ours], "s1", "train")[0]
+    assert "on none of the images measured" in train_overlap_in_split([ours], "s1", "test")[0]
+    assert "was trained on these images" in train_overlap_in_split([ours], "s1", "train")[0]
     for model in (others, silent):
-        (sentence,) = seen_in_split([model], "s1", "test")
+        (sentence,) = train_overlap_in_split([model], "s1", "test")
         assert sentence.startswith(f"Recolor cannot know whether {model.label} was trained on these images")
-    assert seen_in_folder([ours]) == ("Recolor cannot know whether ours was trained on these photographs.",)
+    assert train_overlap_in_folder([ours]) == ("Recolor cannot know whether ours was trained on these photographs.",)
 
 
 def test_a_refiner_of_other_shards_than_its_generator_counts_too(make_models):
@@ -27,7 +27,7 @@ def test_a_refiner_of_other_shards_than_its_generator_counts_too(make_models):
     (mixed / "refiner" / "config.json").write_bytes((other / "refiner" / "config.json").read_bytes())
     (model,) = load_models([mixed], [], CPU)
     assert model.trained_on == ("s1", "s2")
-    assert "cannot know" in seen_in_split([model], "s1", "test")[0]
+    assert "cannot know" in train_overlap_in_split([model], "s1", "test")[0]
 
 
 @pytest.mark.parametrize("part", ["generator", "refiner"])
@@ -39,4 +39,4 @@ def test_a_model_that_started_from_another_s_weights_may_have_seen_anything(make
     path.write_text(json.dumps(details))
     (model,) = load_models([folder], [], CPU)
     for split in ("train", "test"):
-        assert "cannot know whether ours was trained on these images" in seen_in_split([model], "s1", split)[0]
+        assert "cannot know whether ours was trained on these images" in train_overlap_in_split([model], "s1", split)[0]

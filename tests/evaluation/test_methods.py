@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from recolor.errors import ConfigError, MissingStageError
-from recolor.evaluation.methods import Way, labels_of, load_models
+from recolor.evaluation.methods import Method, labels_of, load_models
 from recolor.models.pretrained import models_folder
 
 CPU = torch.device("cpu")
@@ -24,9 +24,9 @@ def test_models_and_controls_are_loaded_with_or_without_a_refiner(make_models):
     whole, alone, control = load_models(
         [make_models("whole"), make_models("alone", refiner=False)], [make_models("l1")], CPU
     )
-    assert whole.whole == Way("whole", "refined", "model")
-    assert alone.whole == Way("alone", "generator", "model")
-    assert control.whole == Way("l1", "refined", "control")
+    assert whole.whole == Method("whole", "refined", "model")
+    assert alone.whole == Method("alone", "generator", "model")
+    assert control.whole == Method("l1", "refined", "control")
 
 
 def test_a_model_given_twice_and_a_folder_without_one_are_refused(make_models, tmp_path):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from recolor.evaluation.comparison import Comparison, Difference
-from recolor.evaluation.methods import Way
+from recolor.evaluation.methods import Method
 from recolor.evaluation.pictures import Picture
 from recolor.evaluation.report import (
     Count,
@@ -38,19 +38,19 @@ METRICS = SetMetrics(
     delta_cf_set_abs=18.0,
     delta_cf_image=20.5,
 )
-WAYS = (
-    Way("", "grey", "control"),
-    Way("", "mean_ab", "control"),
-    Way("m", "generator", "model"),
-    Way("m", "refined", "model"),
-    Way("", "oracle", "control"),
-    Way("m", "oracle_refined", "control"),
+METHODS = (
+    Method("", "grey", "control"),
+    Method("", "mean_ab", "control"),
+    Method("m", "generator", "model"),
+    Method("m", "refined", "model"),
+    Method("", "oracle", "control"),
+    Method("m", "oracle_refined", "control"),
 )
 
 
-def summary(way, **changes):
+def summary(method, **changes):
     metrics = replace(METRICS, **changes)
-    return Summary(way, 1234, metrics, replace(metrics, psnr_db=22.1), replace(metrics, psnr_db=24.9))
+    return Summary(method, 1234, metrics, replace(metrics, psnr_db=22.1), replace(metrics, psnr_db=24.9))
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def report():
     return Report(
         measured_on="1,234 photographs of the <test> split",
         notes=("m has seen <nothing>.",),
-        rows=metric_rows([summary(way) for way in WAYS], "the training photographs"),
+        rows=metric_rows([summary(method) for method in METHODS], "the training photographs"),
         comparisons=(),
         headings=("Greyscale", "<Generator>", "Refined", "Photograph"),
         groups=(PictureGroup("Pictures", "All.", (picture,)),),
@@ -72,7 +72,7 @@ def report():
 
 def with_psnr(report, name, psnr_db):
     rows = [
-        replace(row, summary=summary(row.summary.way, psnr_db=psnr_db)) if row.summary.way.name == name else row
+        replace(row, summary=summary(row.summary.method, psnr_db=psnr_db)) if row.summary.method.name == name else row
         for row in report.rows
     ]
     return replace(report, rows=tuple(rows))
@@ -97,11 +97,11 @@ def test_nothing_is_loaded_from_anywhere(report):
 
 def test_numbers_are_shown_beside_their_controls(report):
     html = render_report(report)
-    assert html.count('<th scope="row">') == len(WAYS) + 1
+    assert html.count('<th scope="row">') == len(METHODS) + 1
     for shown in ("23.46", "0.912", "8.76", "11.60", "2.07", "27.90", "20.0", "40.0", "1,234", "low resolution"):
         assert shown in html
     table = html.split("<table>")[1].split("</table>")[0]
-    assert table.count("22.10") == table.count("24.90") == len(WAYS)
+    assert table.count("22.10") == table.count("24.90") == len(METHODS)
     assert "LPIPS" not in table
     assert "14 images were rejected" in html
 
@@ -125,7 +125,7 @@ def test_without_shards_there_is_no_data_to_show_and_without_a_curve_none(report
 
 
 def test_metrics_that_were_measured_have_a_column(report):
-    rows = [replace(row, summary=summary(row.summary.way, lpips=0.1234, kid=0.0056)) for row in report.rows]
+    rows = [replace(row, summary=summary(row.summary.method, lpips=0.1234, kid=0.0056)) for row in report.rows]
     table = render_report(replace(report, rows=tuple(rows))).split("<table>")[1].split("</table>")[0]
     assert "0.123" in table
     assert "5.60" in table
@@ -136,7 +136,7 @@ def test_a_comparison_names_the_better_model(report):
     difference = Difference(
         metric="delta_e_2000", first=9.0, second=8.0, difference=-1.0, low=-1.5, high=-0.4, better="<b>"
     )
-    compared = Comparison(Way("a", "refined", "model"), Way("<b>", "refined", "model"), (difference,))
+    compared = Comparison(Method("a", "refined", "model"), Method("<b>", "refined", "model"), (difference,))
     html = render_report(replace(report, comparisons=(compared,)))
     for shown in ("-1.00", "-1.50", "-0.40", "&lt;b&gt;"):
         assert shown in html
@@ -144,15 +144,15 @@ def test_a_comparison_names_the_better_model(report):
 
 
 def test_models_are_named_where_there_are_several_or_where_they_are_controls():
-    ways = [
-        Way("a", "refined", "model"),
-        Way("b", "refined", "model"),
-        Way("l1", "generator", "control"),
-        Way("l1", "saturated", "control"),
+    methods = [
+        Method("a", "refined", "model"),
+        Method("b", "refined", "model"),
+        Method("l1", "generator", "control"),
+        Method("l1", "saturated", "control"),
     ]
-    titles = [row.title for row in metric_rows([summary(way) for way in ways], "these photographs")]
+    titles = [row.title for row in metric_rows([summary(method) for method in methods], "these photographs")]
     assert titles == ["a: generator and refiner", "b: generator and refiner", "l1", "l1: saturation × 1.5"]
-    alone = metric_rows([summary(way) for way in WAYS], "these photographs")
+    alone = metric_rows([summary(method) for method in METHODS], "these photographs")
     assert [row.title for row in alone][2:4] == ["Generator", "Generator and refiner"]
     assert "these photographs" in alone[1].explanation
 

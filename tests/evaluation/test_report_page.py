@@ -11,7 +11,7 @@ from PIL import Image
 from skimage import data
 
 from recolor.evaluation.comparison import Comparison, Difference
-from recolor.evaluation.methods import Way
+from recolor.evaluation.methods import Method
 from recolor.evaluation.pictures import Picture
 from recolor.evaluation.report import (
     Count,
@@ -45,13 +45,13 @@ METRICS = SetMetrics(
 )
 GREY = replace(METRICS, psnr_db=20.0, delta_e_2000=12.0, colourfulness=0.0)
 ORACLE = replace(METRICS, psnr_db=40.0, delta_e_2000=2.0, colourfulness=39.0)
-WAYS = [
-    (Way("", "grey", "control"), GREY),
-    (Way("", "mean_ab", "control"), GREY),
-    (Way("m", "generator", "model"), METRICS),
-    (Way("m", "refined", "model"), METRICS),
-    (Way("", "oracle", "control"), ORACLE),
-    (Way("m", "oracle_refined", "control"), ORACLE),
+METHODS = [
+    (Method("", "grey", "control"), GREY),
+    (Method("", "mean_ab", "control"), GREY),
+    (Method("m", "generator", "model"), METRICS),
+    (Method("m", "refined", "model"), METRICS),
+    (Method("", "oracle", "control"), ORACLE),
+    (Method("m", "oracle_refined", "control"), ORACLE),
 ]
 
 
@@ -69,7 +69,7 @@ def png():
 
 @pytest.fixture
 def report():
-    summaries = [Summary(way, 48, metrics, metrics, metrics) for way, metrics in WAYS]
+    summaries = [Summary(method, 48, metrics, metrics, metrics) for method, metrics in METHODS]
     pictures = tuple(picture(number, name) for number, name in enumerate(NAMES))
     difference = Difference(
         metric="delta_e_2000", first=9.0, second=8.0, difference=-1.0, low=-1.5, high=-0.4, better="m"
@@ -78,7 +78,7 @@ def report():
         measured_on="48 photographs of the test split",
         notes=("A note.",),
         rows=metric_rows(summaries, "the training photographs"),
-        comparisons=(Comparison(WAYS[3][0], Way("n", "refined", "model"), (difference,)),),
+        comparisons=(Comparison(METHODS[3][0], Method("n", "refined", "model"), (difference,)),),
         headings=("Greyscale", "Generator", "Refined", "Photograph"),
         groups=(PictureGroup("Pictures", "All.", pictures[:2]), PictureGroup("Worst", "One.", pictures[2:])),
         models=(ModelFacts("Generator", png(), (("model.width", "64"), ("a.long.name." * 8, "0" * 200))),),

@@ -8,11 +8,11 @@ from recolor.evaluation.bootstrap import resample_counts
 from recolor.evaluation.comparison import compare, direction
 from recolor.evaluation.distributions import fid, kid, kid_terms
 from recolor.evaluation.measure import ImageScores, Score
-from recolor.evaluation.methods import Way
+from recolor.evaluation.methods import Method
 from recolor.evaluation.metrics import ImageMetrics, colourfulness, image_metrics
 from recolor.evaluation.summary import FID_RESAMPLES, METRICS, resample, summarise
 
-FIRST, SECOND = Way("a", "refined", "model"), Way("b", "generator", "model")
+FIRST, SECOND = Method("a", "refined", "model"), Method("b", "generator", "model")
 
 
 def random_metrics(random, truth_colourfulness, better=0.0, lpips=None):

@@ -1,27 +1,27 @@
 from dataclasses import fields
 
 from recolor.evaluation.comparison import Comparison, Difference
-from recolor.evaluation.methods import Way
-from recolor.evaluation.report import FIGURES
+from recolor.evaluation.methods import Method
+from recolor.evaluation.report import COLUMNS
 from recolor.evaluation.summary import METRICS, SetMetrics, Summary
 from recolor.evaluation.text import comparison_text, metrics_text
 
 
-def summary(way, value):
+def summary(method, value):
     def metrics(of):
         return SetMetrics(
             **{item.name: None if item.name in {"lpips", "fid", "kid"} else of for item in fields(SetMetrics)}
         )
 
-    return Summary(way, 7, metrics(value), metrics(value - 1), metrics(value + 3))
+    return Summary(method, 7, metrics(value), metrics(value - 1), metrics(value + 3))
 
 
 def test_every_figure_is_a_metric_of_sets():
-    assert {figure.metric for figure in FIGURES} <= set(METRICS)
+    assert {column.metric for column in COLUMNS} <= set(METRICS)
 
 
 def test_the_table_has_a_line_for_each_way_with_half_its_interval_and_the_photographs():
-    summaries = [summary(Way("", "grey", "control"), 20.0), summary(Way("mine", "refined", "model"), 24.5)]
+    summaries = [summary(Method("", "grey", "control"), 20.0), summary(Method("mine", "refined", "model"), 24.5)]
     lines = metrics_text(summaries).splitlines()
     assert lines[0].split()[:4] == ["PSNR", "↑", "SSIM", "↑"]
     assert lines[2].startswith("grey *")
@@ -37,8 +37,8 @@ def test_the_table_has_a_line_for_each_way_with_half_its_interval_and_the_photog
 def test_a_comparison_says_who_is_better():
     worse = Difference(metric="psnr_db", first=24.0, second=23.0, difference=-1.0, low=-1.6, high=-0.2, better="a")
     open_ = Difference(metric="delta_cf_set", first=3.0, second=2.0, difference=-1.0, low=-2.0, high=0.5, better="")
-    ways = Way("a", "refined", "model"), Way("b", "refined", "model")
-    lines = comparison_text(Comparison(*ways, (worse, open_))).splitlines()
+    methods = Method("a", "refined", "model"), Method("b", "refined", "model")
+    lines = comparison_text(Comparison(*methods, (worse, open_))).splitlines()
     assert lines[0].split() == ["a", "b", "difference", "95%", "interval", "better"]
     assert lines[1].split() == ["PSNR", "↑", "dB", "24.00", "23.00", "-1.00", "-1.60", "..", "-0.20", "a"]
     assert lines[2].split() == ["ΔCF", "↓", "set", "3.0", "2.0", "-1.0", "-2.0", "..", "+0.5", "-"]

@@ -7,7 +7,7 @@ let row = 0;
 let column = 0;
 
 // Shows a tile in the place of the one before, so that one can be flipped against the other.
-function look(toRow, toColumn) {
+function showTile(toRow, toColumn) {
   row = (toRow + rows.length) % rows.length;
   column = (toColumn + columns.length) % columns.length;
   const tile = rows[row][column].querySelector("img");
@@ -20,13 +20,13 @@ function look(toRow, toColumn) {
 rows.forEach((tiles, toRow) =>
   tiles.forEach((tile, toColumn) =>
     tile.addEventListener("click", () => {
-      look(toRow, toColumn);
+      showTile(toRow, toColumn);
       zoom.showModal();
     }),
   ),
 );
-columns.forEach((button, toColumn) => button.addEventListener("click", () => look(row, toColumn)));
-picture.addEventListener("click", () => look(row, column + 1));
+columns.forEach((button, toColumn) => button.addEventListener("click", () => showTile(row, toColumn)));
+picture.addEventListener("click", () => showTile(row, column + 1));
 document.getElementById("close").addEventListener("click", () => zoom.close());
 zoom.addEventListener("click", (event) => {
   if (event.target === zoom) zoom.close(); // beside the picture
@@ -38,7 +38,7 @@ zoom.addEventListener("keydown", (event) => {
   const move = moves[event.key];
   if (!move || event.ctrlKey || event.metaKey || event.altKey) return;
   event.preventDefault();
-  look(row + move[0], column + move[1]);
+  showTile(row + move[0], column + move[1]);
 });
 
 // Paper cannot be clicked on: what the metrics mean is printed, the settings are not.
