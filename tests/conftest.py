@@ -38,7 +38,7 @@ def pytest_collection_modifyitems(config, items):
 
 def _group(item):
     """Tests of one module share its fixtures; those of several modules share a Prefect server or finished stages."""
-    shared = ("prefect_server", "undisturbed")
+    shared = ("prefect_server", "before")
     return next((name for name in shared if name in item.fixturenames), item.path.relative_to(_TESTS).as_posix())
 
 

@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from test_killed import TINY
+from runs import TINY
 
 from recolor.config.loading import load_config
 from recolor.demo import make_demo_images

@@ -22,8 +22,8 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # as in the tests, and before torch is loaded
 
 import click
+from runs import TINY
 from services import Site
-from test_killed import TINY
 from tqdm import tqdm
 from traces import finished, redone, results, temporary_files
 

@@ -7,7 +7,7 @@ import sys
 import time
 
 import pytest
-from test_killed import command
+from runs import command
 from traces import finished, redone, results, temporary_files
 
 # Python runs a module of this name as it starts: decoding takes so long that a part is under way for seconds.

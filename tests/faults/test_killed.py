@@ -6,59 +6,19 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
+from runs import command, run
+from traces import content
 
 from recolor.demo import make_demo_images
 from recolor.pipeline.workspace import Workspace
 
-TINY = {
-    "execution.part_images": 6,
-    "execution.workers": 2,
-    "shard.size_px": 64,
-    "shard.max_shard_images": 16,
-    "low_resolution.min_side_px": 64,
-    "select.val_fraction": 0.2,
-    "select.test_fraction": 0.2,
-    "generator.model.encoder_weights": "none",
-    "generator.model.encoder_depth": 1,
-    "generator.model.width": 8,
-    "generator.model.blocks": 1,
-    "refiner.model.encoder_weights": "none",
-    "refiner.model.width": 8,
-    "refiner.model.blocks": 1,
-    **{
-        f"{model}.train.{name}": value
-        for model in ("generator", "refiner")
-        for name, value in {
-            "steps": 12,
-            "batch_images": 4,
-            "warmup_steps": 2,
-            "checkpoint_steps": 2,
-            "validate_steps": 4,
-            "crop_px": 64,
-            "device": "cpu",
-        }.items()
-    },
-}
 MOMENTS = range(5)
 
 pytestmark = pytest.mark.slow
-
-
-def command(verb, images, root):
-    words = [word for key, value in TINY.items() for word in ("--set", f"{key}={value}")]
-    places = ["--images", str(images), "--workspace", str(root)]
-    return [sys.executable, "-m", "recolor", *verb.split(), *places, *words]
-
-
-def run(verb, images, root):
-    process = subprocess.run(command(verb, images, root), capture_output=True, text=True, check=False)
-    assert process.returncode == 0, process.stderr
-    return process.stdout
 
 
 def kill_when(ready, verb, images, root, delay_s):
@@ -69,16 +29,6 @@ def kill_when(ready, verb, images, root, delay_s):
     time.sleep(delay_s)
     os.kill(process.pid, signal.SIGKILL)
     return process.wait() == -signal.SIGKILL
-
-
-def content(root, *patterns):
-    """Bytes of all finished outputs; records carry times and are left out, checkpoints are not outputs."""
-    files = sorted(path for pattern in patterns for path in (root).glob(pattern) if path.is_file())
-    return {
-        path.relative_to(root).as_posix(): path.read_bytes()
-        for path in files
-        if not path.name.endswith(".record.json") and "checkpoints" not in path.parts
-    }
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import numpy as np
 import psutil
 import pytest
 from PIL import Image
-from test_killed import command
+from runs import command
 from traces import finished, redone, results, temporary_files
 
 from recolor.cleaning.measure.isolation import measure_apart

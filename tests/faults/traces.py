@@ -1,9 +1,17 @@
 """What runs leave in a workspace, and what they must not."""
 
-from test_killed import content
-
 from recolor.pipeline.cache import outputs_present, read_record
 from recolor.pipeline.workspace import Workspace
+
+
+def content(root, *patterns):
+    """Bytes of all finished outputs; records carry times and are left out, checkpoints are not outputs."""
+    files = sorted(path for pattern in patterns for path in (root).glob(pattern) if path.is_file())
+    return {
+        path.relative_to(root).as_posix(): path.read_bytes()
+        for path in files
+        if not path.name.endswith(".record.json") and "checkpoints" not in path.parts
+    }
 
 
 def results(root):

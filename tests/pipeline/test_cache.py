@@ -214,7 +214,7 @@ def _publishing_script():
         import os, signal, sys
         from pathlib import Path
         sys.path.insert(0, {folder!r})
-        from test_stage import build, part_of
+        from test_cache import build, part_of
         from recolor.pipeline.cache import run_part
         from recolor.pipeline.workspace import Workspace
 
