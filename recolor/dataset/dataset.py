@@ -4,7 +4,7 @@ import operator
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, SupportsIndex, get_args
+from typing import Any, NamedTuple, SupportsIndex, get_args
 
 import numpy as np
 import torch
@@ -12,14 +12,13 @@ from pyarrow import compute
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from recolor.config.settings import Split
 from recolor.dataset.augment import to_lab
 from recolor.dataset.sampler import Int64Array
 from recolor.errors import ConfigError, DamagedError, InputError
 from recolor.pipeline.cache import Record, read_record, record_path, require_record, still_stands
 from recolor.pipeline.workspace import Workspace
 from recolor.shards.format import Codes, index_path, read_index, read_shard, shard_images
-
-Split = Literal["train", "val", "test"]
 
 
 class LabImage(NamedTuple):

@@ -21,9 +21,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from recolor.config.settings import TrainConfig
+from recolor.config.settings import Split, TrainConfig
 from recolor.dataset.augment import Batch, make_batch, to_device
-from recolor.dataset.dataset import LabImage, ShardDataset, Split
+from recolor.dataset.dataset import LabImage, ShardDataset
 from recolor.dataset.sampler import WHOLE, Int64Array, Share, batch_rows
 from recolor.errors import ConfigError
 

@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 
 from recolor.cleaning.detect.detector import Detector
-from recolor.cleaning.detect.outlier_table import Floats, column, logistic, outlier_table
+from recolor.cleaning.detect.outlier_table import column, logistic, outlier_table
+from recolor.color.arrays import Floats
 from recolor.config.settings import BlurryConfig
 from recolor.manifests.schemas import ANGLES, BLURRY
 

@@ -6,7 +6,7 @@ from typing import Generic, Protocol, TypeVar
 
 import pyarrow as pa
 
-from recolor.cleaning.detect.outlier_table import Floats
+from recolor.color.arrays import Floats
 from recolor.config.settings import Config
 from recolor.manifests.schemas import Schema
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recolor.cleaning.detect.hamming import Hashes, Indices, near_pairs, pairs_within
-from recolor.cleaning.detect.outlier_table import Floats
+from recolor.color.arrays import Floats
 from recolor.config.settings import DuplicateConfig
 from recolor.manifests.schemas import RELATIONS, SYMMETRIES
 

@@ -4,7 +4,8 @@ import numpy as np
 import pyarrow as pa
 
 from recolor.cleaning.detect.detector import Detector
-from recolor.cleaning.detect.outlier_table import THRESHOLD, Floats, column, outlier_table, score_above, score_below
+from recolor.cleaning.detect.outlier_table import THRESHOLD, column, outlier_table, score_above, score_below
+from recolor.color.arrays import Floats
 from recolor.config.settings import ExtremeAspectConfig, LowResolutionConfig
 from recolor.manifests.schemas import EXTREME_ASPECT, LOW_RESOLUTION
 

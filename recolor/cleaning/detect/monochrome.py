@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 
 from recolor.cleaning.detect.detector import Detector
-from recolor.cleaning.detect.outlier_table import Floats, column, logistic, outlier_table, score_above
+from recolor.cleaning.detect.outlier_table import column, logistic, outlier_table, score_above
+from recolor.color.arrays import Floats
 from recolor.config.settings import MonochromeConfig
 from recolor.manifests.schemas import MONOCHROME
 

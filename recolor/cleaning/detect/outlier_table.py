@@ -6,9 +6,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from recolor.color.arrays import Floats
 from recolor.manifests.schemas import Schema
-
-Floats = NDArray[np.float64]
 
 THRESHOLD = 0.5  # of detectors whose limit is set in the measurement's own unit: the score is 0.5 at the limit
 

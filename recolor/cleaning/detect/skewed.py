@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from recolor.cleaning.detect.detector import Detector
-from recolor.cleaning.detect.outlier_table import Floats, column, logistic, outlier_table, score_below
+from recolor.cleaning.detect.outlier_table import column, logistic, outlier_table, score_below
+from recolor.color.arrays import Floats
 from recolor.config.settings import SkewedConfig
 from recolor.manifests.schemas import COLOUR_LAYOUT, SKEWED
 

@@ -12,8 +12,9 @@ from recolor.cleaning.detect.blurry import detect_blurry
 from recolor.cleaning.detect.duplicate import detect_duplicate
 from recolor.cleaning.detect.geometry import score_extreme_aspect, score_low_resolution
 from recolor.cleaning.detect.monochrome import detect_monochrome
-from recolor.cleaning.detect.outlier_table import THRESHOLD, Floats
+from recolor.cleaning.detect.outlier_table import THRESHOLD
 from recolor.cleaning.detect.skewed import detect_skewed
+from recolor.color.arrays import Floats
 from recolor.config.settings import Config, DuplicateConfig
 
 NEAR_IMAGES = 24

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from recolor.color.arrays import RGB
 from recolor.config.settings import MeasureConfig
 from recolor.errors import ImageError
 from recolor.images import decode, read_bytes
@@ -39,7 +39,7 @@ def make_thumbnail(images: Path, path: str, limits: MeasureConfig) -> Thumbnail:
     return Thumbnail(data_uri("image/jpeg", _jpeg(_shrunk(rgb))))
 
 
-def _shrunk(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _shrunk(rgb: RGB) -> RGB:
     """Returns the image area-averaged to a long side of `THUMBNAIL_PX`; smaller images are not changed."""
     height_px, width_px = rgb.shape[:2]
     scale = THUMBNAIL_PX / max(width_px, height_px)
@@ -49,6 +49,6 @@ def _shrunk(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def _jpeg(rgb: NDArray[np.uint8]) -> bytes:
+def _jpeg(rgb: RGB) -> bytes:
     _, data = cv2.imencode(".jpg", rgb[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
     return data.tobytes()

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from recolor.color.arrays import RGB, Floats
 from recolor.color.lab import rgb_to_lab
 
 COLOUR_PX = 48  # side of the copies; averages out chroma subsampling and noise
@@ -23,10 +24,9 @@ _STEPS_OF_L = 600  # per unit of lightness; finer than the distance of any two 8
 _GREY_TOLERANCE = 4  # grey levels; saving again as JPEG blurs the edge of the grey area
 
 Planes = NDArray[np.float32]
-Floats = NDArray[np.float64]
 
 
-def measure_colours(squares: NDArray[np.uint8]) -> dict[str, list[float] | list[bytes]]:
+def measure_colours(squares: RGB) -> dict[str, list[float] | list[bytes]]:
     """Measures colour on small copies of pictures.
 
     Args:
@@ -144,7 +144,7 @@ def _ab_residual(L: Planes, a: Planes, b: Planes) -> dict[str, Floats]:
     }
 
 
-def _grey_tail(squares: NDArray[np.uint8]) -> Floats:
+def _grey_tail(squares: RGB) -> Floats:
     """Returns the share of each picture, from an edge inwards, that is mid-grey.
 
     Decoders fill missing data with mid-grey. ITU-T T.81, A.3.1: samples are shifted by 128, so a block without

@@ -11,11 +11,11 @@ from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from recolor.cleaning.measure.colour import COLOUR_PX, measure_colours
 from recolor.cleaning.measure.hashes import HASH_PX, hash_squares, hash_windows
 from recolor.cleaning.measure.sharpness import halve, measure_sharpness, octaves, square_copy
+from recolor.color.arrays import RGB, Grey
 from recolor.config.settings import MeasureConfig
 from recolor.errors import ImageError
 from recolor.images import Decoded, decode, read_bytes
@@ -39,8 +39,8 @@ class IndexedFile:
 class _Copies:
     """Small copies of a decoded image, for hashes and colour: uint8 [64, 64] and uint8 [48, 48, 3]."""
 
-    grey: NDArray[np.uint8]
-    rgb: NDArray[np.uint8]
+    grey: Grey
+    rgb: RGB
 
 
 def measure_files(files: Sequence[IndexedFile], config: MeasureConfig) -> Iterator[Row]:
@@ -118,7 +118,7 @@ def _measure_copies(copies: list[_Copies]) -> Iterator[Row]:
         yield dict(zip(columns, values, strict=True))
 
 
-def _bounded(rgb: NDArray[np.uint8], side_px: int) -> NDArray[np.uint8]:
+def _bounded(rgb: RGB, side_px: int) -> RGB:
     """Halves a picture while its short side stays at least `side_px`, as the JPEG decoder does while decoding."""
     while min(rgb.shape[:2]) >= 2 * side_px:
         rgb = halve(rgb)

@@ -8,9 +8,9 @@ direction is measured.
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from recolor.cleaning.measure.colour import percentile
+from recolor.color.arrays import RGB, Grey
 
 OCTAVES = 4
 LAPLACIAN_OCTAVES = (1, 2)
@@ -19,8 +19,7 @@ _PERCENTILE = 95
 # Angle in degrees from horizontal, anticlockwise -> rows down and columns right to the next pixel.
 _STEPS = {0: (0, 1), 45: (-1, 1), 90: (1, 0), 135: (1, 1)}
 
-Picture = NDArray[np.uint8]
-Grey = NDArray[np.uint8]
+Picture = RGB | Grey
 
 
 def octaves(picture: Picture) -> list[Picture]:

@@ -9,7 +9,7 @@ a prior where the detector expects them. The suggestion is the threshold with th
 
 import numpy as np
 
-from recolor.cleaning.detect.outlier_table import Floats
+from recolor.color.arrays import Floats
 
 MIN_IMAGES = 50  # fewer images do not show a distribution
 PRIOR_MEAN, PRIOR_STD = -2.5, 2.0  # log-odds at which the detectors put planted outliers

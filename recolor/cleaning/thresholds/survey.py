@@ -8,8 +8,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from recolor.cleaning.detect import DETECTORS
-from recolor.cleaning.detect.outlier_table import Floats, column
+from recolor.cleaning.detect.outlier_table import column
 from recolor.cleaning.thresholds.mixture import log_odds, suggest_threshold
+from recolor.color.arrays import Floats
 from recolor.config.settings import Config
 from recolor.manifests.io import read_table
 from recolor.manifests.schemas import MEASUREMENTS
