@@ -21,7 +21,7 @@ from recolor.color.lab import (
     TOE_SLOPE,
     TOE_T,
 )
-from recolor.pipeline.cores import on_all_cores
+from recolor.pipeline.parallel import on_all_cores
 
 Float32Array = NDArray[np.float32]
 RGB16 = NDArray[np.uint16]

@@ -21,7 +21,7 @@ from recolor.images.pillow import PILLOW_ERRORS
 from recolor.models.device import resolve_device
 from recolor.models.files import CONFIG_FILE, LoadedGenerator, LoadedRefiner, load_generator, load_refiner
 from recolor.models.pretrained import models_folder
-from recolor.pipeline.cores import on_all_cores
+from recolor.pipeline.parallel import on_all_cores
 
 Float32Array = NDArray[np.float32]
 

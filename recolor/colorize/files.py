@@ -24,9 +24,9 @@ from recolor.colorize.plan import FORMATS, STANDARD, Job, make_plan
 from recolor.config.settings import ExecutionConfig, MeasureConfig
 from recolor.errors import ConfigError, ImageError, InputError, RecolorError, StorageError
 from recolor.images import read_bytes
-from recolor.pipeline.parallel import worker_count
+from recolor.models.device import torch_threads
+from recolor.pipeline.parallel import in_threads, worker_count
 from recolor.pipeline.storage import storage_errors
-from recolor.pipeline.threads import in_threads, torch_threads
 
 _BATCH_ON_CUDA = 16
 _MOST_WORKERS = 4  # photographs under way at once, if they go one by one: each takes up to 50 bytes a pixel

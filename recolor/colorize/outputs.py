@@ -1,21 +1,21 @@
-"""Where coloured photographs go: what is there, what a killed run has left, and writing whole or not at all."""
+"""Output files: which exist, what a killed run has left, and writing each wholly or not at all."""
 
 import os
 import re
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from recolor.colorize.plan import STANDARD, Job
 from recolor.errors import StorageError
-from recolor.pipeline.storage import write_atomically
+from recolor.pipeline.storage import storage_errors, sync_folder, write_atomically
 
 _TEMPORARY = re.compile(r"\.(?P<name>.+)\.(?P<pid>\d+)\.tmp", re.DOTALL)  # as `write_atomically` names them
 
 
 def deliver(target: Path, data: bytes) -> None:
-    """Writes a file, and its folder; or to standard output.
+    """Writes a file, making its folder, or writes to standard output.
 
     Raises:
         OSError: It cannot be written.
@@ -29,24 +29,24 @@ def deliver(target: Path, data: bytes) -> None:
 
 
 def is_done(job: Job) -> bool:
-    """Whether everything that a photograph becomes is there."""
+    """Returns whether all output files of a job exist."""
     return job.target != STANDARD and all(path.exists() for path in job.outputs)
 
 
 def check_writable(jobs: Sequence[Job]) -> None:
-    """Stops before hours of work that could not be kept.
+    """Checks, before any work, that the output folders can be written to.
 
     Raises:
-        StorageError: Nothing can be written where the outputs go.
+        StorageError: A folder cannot be written to.
     """
     for target in {job.target.parent: job.target for job in jobs if job.target != STANDARD}.values():
         there = next(folder for folder in target.absolute().parents if folder.is_dir())
         if not os.access(there, os.W_OK | os.X_OK):
-            raise StorageError(f"{there}: nothing can be written to this folder. Make it writable, or give another.")
+            raise StorageError(f"{there}: this folder cannot be written to. Make it writable, or give another.")
 
 
 def remove_stray(jobs: Sequence[Job]) -> None:
-    """Removes what a run that was killed has left under temporary names, beside what this one writes."""
+    """Removes temporary files that a killed run has left beside the outputs of these jobs."""
     names = {path for job in jobs if job.target != STANDARD for path in job.outputs}
     for folder in {path.parent for path in names}:
         if not folder.is_dir():
@@ -59,7 +59,7 @@ def remove_stray(jobs: Sequence[Job]) -> None:
 
 
 def is_running(pid: int) -> bool:
-    """Whether another process has this number: it may be writing."""
+    """Returns whether another process with this number is running, and so may be writing."""
     try:
         os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):
@@ -67,3 +67,36 @@ def is_running(pid: int) -> bool:
     except PermissionError:
         return True
     return pid != os.getpid()
+
+
+@contextmanager
+def temporary_beside(target: Path) -> Iterator[Path]:
+    """Yields a temporary path beside the target, with the same suffix, and removes it at the end.
+
+    Temporary files of processes that no longer run are removed too.
+    """
+    with storage_errors(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _remove_left(target)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp{target.suffix}")
+    try:
+        yield temporary
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def publish(temporary: Path, target: Path) -> None:
+    """Moves a finished temporary file to its target; after a power cut either the old file or the new one is there."""
+    with storage_errors(target):
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.replace(target)
+        sync_folder(target.parent)
+
+
+def _remove_left(target: Path) -> None:
+    pattern = re.compile(rf"\.{re.escape(target.name)}\.(\d+)\.tmp{re.escape(target.suffix)}", re.DOTALL)
+    for path in list(target.parent.iterdir()):
+        if (found := pattern.fullmatch(path.name)) and not is_running(int(found[1])):
+            with suppress(OSError):
+                path.unlink()

@@ -13,9 +13,9 @@ from recolor.color.arrays import RGB
 from recolor.color.gamut import join, lightness_of
 from recolor.colorize.clip import check_codec, look_through, read_frames, write_frames
 from recolor.colorize.colorizer import Colorizer, Look
+from recolor.colorize.outputs import publish, temporary_beside
 from recolor.colorize.smoothing import Colours, Flicker, smoothed
 from recolor.colorize.sound import Sound, add_sound
-from recolor.colorize.unfinished import publish, temporary_beside
 from recolor.colorize.upsample import upsample
 from recolor.errors import ConfigError, InputError
 

@@ -1,4 +1,7 @@
-"""Which device the tensors live on."""
+"""The device that tensors are on, and the number of threads that compute on a CPU."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -7,11 +10,11 @@ from recolor.errors import ConfigError
 
 
 def resolve_device(name: ColorizeDevice, devices: int = 1) -> torch.device:
-    """The device of that name; `auto` is CUDA where there is one, else the CPU.
+    """Returns the device of that name; `auto` is CUDA where there is one, else the CPU.
 
     Args:
         name: `auto`, `cpu`, `cuda`, or `mps`: the GPU of an Apple computer, which colours but does not train.
-        devices: How many are needed: of CUDA devices so many must be there, the others stand for any number.
+        devices: Number of devices needed. Only CUDA devices are counted.
 
     Raises:
         ConfigError: CUDA or MPS was asked for and is not there, or there are fewer GPUs than are needed.
@@ -26,7 +29,18 @@ def resolve_device(name: ColorizeDevice, devices: int = 1) -> torch.device:
         raise ConfigError("device = 'cuda': no CUDA device can be used here. Allowed here: 'auto', 'cpu'.")
     if devices > (there := torch.cuda.device_count()):
         raise ConfigError(
-            f"devices = {devices}: so many CUDA devices are not here, and each process needs its own. Allowed here: 1"
+            f"devices = {devices}: there are fewer CUDA devices here, and each process needs its own. Allowed here: 1"
             f" to {there}, or device = 'cpu'."
         )
     return torch.device("cuda")
+
+
+@contextmanager
+def torch_threads(threads: int) -> Iterator[None]:
+    """Limits torch to `threads` threads inside the block, for callers that run several threads themselves."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

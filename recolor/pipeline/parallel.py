@@ -1,8 +1,9 @@
-"""Many parts at once on one machine: threads, because the decoders release Python's lock."""
+"""Parallel work on one machine, in threads: decoders, numpy, OpenCV and torch release Python's lock."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -16,10 +17,11 @@ MAX_PARTS = 300  # in one plan: Prefect's server on SQLite stalls with more task
 
 P = TypeVar("P")
 R = TypeVar("R")
+T = TypeVar("T")
 
 
 def worker_count(config: ExecutionConfig) -> int:
-    """Parts under way at once: as configured, or one for each core that this process may use."""
+    """Returns the number of parts to run at once: as configured, or the number of cores of this process."""
     if config.workers:
         return config.workers
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -27,15 +29,15 @@ def worker_count(config: ExecutionConfig) -> int:
 
 @contextmanager
 def decoding(images: int, execution: ExecutionConfig, worth_from: int) -> Iterator[bool]:
-    """While it is open, `in_process` has worker processes: if they are asked for, or worth starting.
+    """Starts worker processes for `in_process` if they are configured or worth starting.
 
     Args:
-        images: How many are going to be decoded.
-        execution: How many processes, and whether there are any.
-        worth_from: With so many images, `auto` starts them: it takes half a second.
+        images: Number of images to decode.
+        execution: Number of processes, and whether to use any.
+        worth_from: Number of images from which `auto` starts them; starting takes half a second.
 
     Yields:
-        Whether there are any.
+        Whether worker processes were started.
     """
     workers = worker_count(execution)
     worth = execution.runner == "auto" and images >= worth_from
@@ -53,21 +55,21 @@ def run_parallel(
     *,
     tell: Callable[[P], str] | None = None,
 ) -> list[R]:
-    """Runs `function` on every part, with a progress bar in images; a failing part does not stop the others.
+    """Runs `function` on every part, with a progress bar in images; a failing part stops no other.
 
     Args:
         function: Does one part.
         parts: The parts.
-        config: How many at once.
-        label: What the bar calls the work.
+        config: Number of parts to run at once.
+        label: Label of the progress bar.
         images: Number of images in a part.
-        tell: What the bar says besides, asked after each part that did not fail.
+        tell: Returns more text for the bar; called after each part that succeeded.
 
     Returns:
         The results, in the order of the parts.
 
     Raises:
-        RecolorError: Some part failed, or several did: all others are done, and each failure is listed.
+        RecolorError: One or more parts failed. All others are done, and each failure is listed.
     """
     bar = tqdm(total=sum(images(part) for part in parts), desc=label, unit=" images", disable=None, delay=1)
     with ThreadPoolExecutor(worker_count(config)) as pool, bar:
@@ -87,11 +89,11 @@ def run_parallel(
 
 
 def raise_together(failures: Sequence[BaseException], parts: int, label: str) -> None:
-    """Raises what went wrong in some parts, once all parts have ended; does nothing if nothing did.
+    """Raises the failures of parts as one error, once all parts have ended; returns if there are none.
 
     Raises:
-        RecolorError: Expected errors, of the first one's class, each listed.
-        BaseException: The first unexpected error, as it is: that is a defect, and its trace says where.
+        RecolorError: All failures are expected errors: an error of the first one's class that lists each.
+        BaseException: The first unexpected error, unchanged, so that its traceback leads to the defect.
     """
     if not failures:
         return
@@ -100,3 +102,22 @@ def raise_together(failures: Sequence[BaseException], parts: int, label: str) ->
             raise error
     listed = "\n  ".join(str(error) for error in failures[:20])
     raise type(failures[0])(f"{label}: {len(failures)} of {parts} parts failed; what was finished is kept.\n  {listed}")
+
+
+def on_all_cores(function: Callable[[T], R], items: Sequence[T]) -> list[R]:
+    """Returns the function's result for each item, in order, computed by one thread per core."""
+    if len(items) <= 1:
+        return [function(item) for item in items]
+    with ThreadPoolExecutor(min(len(items), worker_count(ExecutionConfig()))) as pool:
+        return list(pool.map(function, items))
+
+
+def in_threads(pool: ThreadPoolExecutor, function: Callable[[T], R], items: Iterable[T], ahead: int) -> Iterator[R]:
+    """Maps in threads and in order, starting at most `ahead` items before their results are requested."""
+    waiting: deque[Future[R]] = deque()
+    for item in items:
+        waiting.append(pool.submit(function, item))
+        if len(waiting) > ahead:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()

@@ -6,7 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
-from recolor.pipeline.threads import in_threads, torch_threads
+from recolor.models.device import torch_threads
+from recolor.pipeline.parallel import in_threads
 
 
 def test_no_more_is_read_ahead_than_is_allowed():
