@@ -8,7 +8,7 @@ import logging
 import click
 
 from recolor import __version__
-from recolor.cli import cleaning, colorize, evaluation, export, flows, shards, training
+from recolor.cli import cleaning, colorize, evaluation, export, flows, settings, shards, training
 from recolor.cli.groups import VerbGroup
 from recolor.cli.running import run_reporting_errors
 
@@ -50,7 +50,7 @@ cli.add_section(
 )
 cli.add_section("Look and decide", cleaning.gallery, evaluation.turing)
 cli.add_section("Models", colorize.colorize, export.export, training.bench)
-cli.add_section("Other", flows.demo, flows.up, schemas)
+cli.add_section("Other", settings.settings, flows.demo, flows.up, schemas)
 
 
 def main() -> None:

@@ -32,7 +32,7 @@ _COMMANDS = {
     "refiner": "train refiner",
     "evaluate": "evaluate",
 }
-# Settings that say where or how the work is done. They change no result and are not part of a key.
+# They say where or how a model is trained, change no more than rounding, and are not part of a key.
 _HOW_A_MODEL_IS_TRAINED = {
     "checkpoint_steps", "compile", "deterministic", "device", "devices", "keep_checkpoints", "metrics_steps",
     "resident", "tensorboard",
@@ -50,7 +50,7 @@ class Setting:
         allowed: The values it may have, such as `a number from 0.0 up to 1.0`.
         default: Its value in the preset.
         meaning: What it does, in one or more sentences.
-        redone: The command whose result is made again when it changes; empty if it changes no result.
+        redone: The command whose result is made again when it changes; empty if it is not part of a key.
         by_content: Whether it names weights, whose content decides what is made again, not their path.
     """
 
@@ -75,7 +75,7 @@ class Setting:
     def redone_text(self) -> str:
         """What is done again when it changes, as a sentence."""
         if not self.redone:
-            return "Nothing is redone: it does not change a result."
+            return "Nothing is redone. It says where or how the work is done, and changes a result by rounding at most."
         condition = ", if the content of the weights differs" if self.by_content else ""
         return f"`recolor {self.redone}` is redone{condition}; later stages follow if its result changes."
 
@@ -223,8 +223,8 @@ A setting comes from, in rising order: the preset, the workspace's `recolor.toml
 work starts.
 
 A stage is redone when a setting in its key changes, or when the result of an earlier stage does. The last column names
-the command that a setting redoes; "–" means that the setting changes no result. Of a file of weights, the content
-counts and not the path.
+the command that a setting redoes. "–" is none: the setting says where or how the work is done, and changes a result by
+rounding at most. Of a file of weights, the content counts and not the path.
 """
 
 

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from dataclasses import fields, is_dataclass, replace
 
 import pytest
@@ -6,8 +8,12 @@ from hypothesis import strategies as st
 
 from recolor.config.loading import check, load_config, overlay
 from recolor.config.presets import PRESETS, preset
-from recolor.config.settings import BlurryConfig, Config, SelectConfig
+from recolor.config.settings import BlurryConfig, Config, ExecutionConfig, SelectConfig
 from recolor.errors import ConfigError
+from recolor.pipeline.cache import fingerprint
+
+# What the workspaces of earlier versions are keyed by.
+KEYS = {"default": "b388d6878139d455", "quick": "4f90ee1676c22fff", "demo": "2b3733d7c22a1704"}
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -99,3 +105,49 @@ def test_every_setting_is_described_in_its_class():
 
     missing = [name for name in undocumented(Config()) if not name.startswith("LowResolution") and "Aspect" not in name]
     assert missing == []
+
+
+def test_all_wrong_settings_are_named_at_once():
+    with pytest.raises(ConfigError) as caught:
+        load_config("default", None, ["blurry.treshold=0.4", "select.seed=true", "shard=3"])
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 3
+    assert any(
+        line.startswith("blurry.treshold: there is no such setting. Did you mean 'threshold'?") for line in lines
+    )
+    assert any(line.startswith("select.seed = True: not allowed. Allowed: a whole number") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"index": {"suffixes": [".jpg", 3]}}, "index.suffixes = ['.jpg', 3]: not allowed. Allowed: a list of texts."),
+        ({"index": {"suffixes": ".jpg"}}, "index.suffixes = '.jpg': not allowed."),
+        ({"blurry": {"threshold": None}}, "blurry.threshold = None: not allowed."),
+        ({"blurry": None}, "blurry = None: this is a table of settings. Allowed: enabled, threshold."),
+        ({"blurry": {"threshold": True}}, "blurry.threshold = True: not allowed."),
+        ({"select": {"seed": 1.0}}, "select.seed = 1.0: not allowed."),
+        ({"shard": {"size_px": "256"}}, "shard.size_px = '256': not allowed."),
+    ],
+)
+def test_no_value_is_made_from_one_of_another_type(changes, said):
+    with pytest.raises(ConfigError) as caught:
+        overlay(Config(), changes)
+    assert str(caught.value).startswith(said)
+
+
+def test_a_whole_number_is_a_number_and_a_list_is_a_tuple():
+    config = overlay(Config(), {"blurry": {"threshold": 1}, "index": {"suffixes": [".jpg"]}})
+    assert (config.blurry.threshold, type(config.blurry.threshold)) == (1.0, float)
+    assert config.index.suffixes == (".jpg",)
+
+
+def test_the_settings_of_the_presets_keep_their_keys():
+    found = {name: fingerprint(replace(preset(name), execution=ExecutionConfig()))[:16] for name in PRESETS}
+    assert found == KEYS
+
+
+def test_pydantic_is_imported_only_when_there_are_settings_to_check():
+    program = "import sys, recolor.cli.main; from recolor.config.loading import load_config; load_config('quick');"
+    program += "sys.exit('pydantic' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
