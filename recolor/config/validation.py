@@ -52,10 +52,11 @@ def checked_overlay(base: T, changes: Mapping[str, Any]) -> T:
     Raises:
         ConfigError: Keys are unknown or values are not allowed; has one line for each.
     """
+    config: type = type(base)
     try:
-        valid = changes_model(type(base)).model_validate(changes)
+        valid = changes_model(config).model_validate(changes)
     except ValidationError as error:
-        problems = [_problem(type(base), found["loc"], changes) for found in error.errors(include_url=False)]
+        problems = [_problem(config, found["loc"], changes) for found in error.errors(include_url=False)]
         raise ConfigError("\n".join(dict.fromkeys(problems))) from None
     return _replaced(base, valid)
 
@@ -70,7 +71,8 @@ def _replaced(base: T, changes: BaseModel) -> T:
 
 def _problem(config: type, location: tuple[int | str, ...], changes: Any) -> str:
     """Says what is wrong at a location: the setting's full name, its value, and what is allowed."""
-    known, names = get_type_hints(config, include_extras=True), []
+    known = get_type_hints(config, include_extras=True)
+    names: list[str] = []
     value, hint = changes, config
     for name in _names(location):
         if name not in known:
