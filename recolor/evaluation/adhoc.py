@@ -1,4 +1,4 @@
-"""Any model on any images: on a folder of photographs, or on a split that it need not have been trained from."""
+"""Evaluates any model on a folder of photographs or on a split of a workspace's shards."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,12 +25,12 @@ from recolor.pipeline.workspace import Workspace
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
-    """What an evaluation found.
+    """Result of an evaluation.
 
     Attributes:
-        text: Its tables, for a terminal.
-        report: The page.
-        unreadable: Photographs that were left out.
+        text: Tables for the terminal.
+        report: Path of the HTML report.
+        unreadable: Photographs that could not be measured.
     """
 
     text: str
@@ -47,19 +47,22 @@ def evaluate_photos(
     controls: Sequence[Path] = (),
     size_px: int = SIZE_PX,
 ) -> Evaluated:
-    """Measures models on a folder of colour photographs, coloured as `recolor colorize` colours them.
+    """Measures models on a folder of colour photographs.
+
+    The photographs are coloured as `recolor colorize` colours them.
 
     Args:
-        folder: Searched with the folders in it; at most `evaluate.max_images`, evenly spaced over the sorted paths.
-        out: Folder for the files; made if it is not there.
-        config: `evaluate`, `measure` and `execution` count here.
-        models: Folders of models; by default the one that comes with Recolor.
-        controls: Folders of models to compare them with.
-        size_px: Photographs with a longer short side are first reduced to it by an area filter.
+        folder: Folder of photographs, searched recursively. At most `evaluate.max_images` of them are measured, evenly
+            spaced over the sorted paths.
+        out: Output folder; created if missing.
+        config: The groups `evaluate`, `measure` and `execution` are used.
+        models: Folders of models. Default: the pretrained model of the package.
+        controls: Folders of models that serve as controls.
+        size_px: Photographs whose short side is longer are first reduced to this size by an area filter.
 
     Raises:
-        InputError: The folder has no image that can be read, or `out` is a file.
-        MissingStageError, WeightsError, ConfigError: A model, or what a metric needs, is not there.
+        InputError: The folder has no readable image, or `out` is a file.
+        MissingStageError, WeightsError, ConfigError: A model, the weights of a metric or a package is missing.
         StorageError: The files cannot be written.
     """
     _check_out(out)
@@ -85,18 +88,21 @@ def evaluate_photos(
 def evaluate_split(
     workspace: Workspace, out: Path, config: Config, *, models: Sequence[Path] = (), controls: Sequence[Path] = ()
 ) -> Evaluated:
-    """Measures models on the split `evaluate.split` of a workspace's shards, whatever they were trained on.
+    """Measures models on the split `evaluate.split` of a workspace's shards.
+
+    The models may have been trained on any images.
 
     Args:
-        workspace: Of the shards.
-        out: Folder for the files; made if it is not there.
-        config: `evaluate` and `execution` count here.
-        models: Folders of models; by default the workspace's own.
-        controls: Folders of models to compare them with.
+        workspace: Workspace that contains the shards.
+        out: Output folder; created if missing.
+        config: The groups `evaluate` and `execution` are used.
+        models: Folders of models. Default: the models of the workspace.
+        controls: Folders of models that serve as controls.
 
     Raises:
         InputError: The split has no images, or `out` is a file.
-        MissingStageError, WeightsError, ConfigError: Shards, a model, or what a metric needs, are not there.
+        MissingStageError, WeightsError, ConfigError: The shards, a model, the weights of a metric or a package is
+            missing.
         StorageError: The files cannot be written.
     """
     _check_out(out)
@@ -106,11 +112,11 @@ def evaluate_split(
 
 def _check_out(out: Path) -> None:
     if out.exists() and not out.is_dir():
-        raise InputError(f"{out}: the output must be a folder, and this is a file.")
+        raise InputError(f"{out}: the output must be a folder, but this is a file.")
 
 
 def _publish(evaluation: Evaluation, out: Path, config: Config, unreadable: tuple[Unreadable, ...]) -> Evaluated:
-    """Writes each file whole or not at all; a comparison of an earlier run does not stay beside another's tables."""
+    """Writes each file atomically, and deletes a comparison that an earlier run left in the folder."""
     with storage_errors(out), TemporaryDirectory() as staging:
         write_evaluation(evaluation, Path(staging), config.evaluate.pictures)
         out.mkdir(parents=True, exist_ok=True)

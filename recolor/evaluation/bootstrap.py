@@ -1,7 +1,7 @@
-"""How sure a figure is, given these images: they are drawn again and again, with replacement.
+"""Bootstrap confidence intervals: metrics recomputed on images drawn with replacement.
 
 Efron and Tibshirani 1993, "An Introduction to the Bootstrap": chapter 6 (standard errors), 13 (percentile intervals).
-All figures of an evaluation see the same drawings, so that the difference of two models is that of pairs.
+All metrics of an evaluation use the same resamples, so differences of two models are paired.
 """
 
 from collections.abc import Iterator
@@ -21,12 +21,12 @@ _NORMAL_QUANTILE = 1.959963984540054  # of 0.975
 
 
 def resample_counts(images: int, resamples: int = RESAMPLES, seed: int = _SEED) -> Iterator[Float64Array]:
-    """How often each image was drawn in each resample: N draws of N images.
+    """Yields how often each image was drawn in each resample: N draws of N images.
 
     Args:
-        images: N, at least 1.
-        resamples: How many, B.
-        seed: The same gives the same draws: those of `numpy.random.default_rng(seed).integers(0, N, (B, N))`.
+        images: Number of images N, at least 1.
+        resamples: Number of resamples B.
+        seed: Seed of the draws, which are those of `numpy.random.default_rng(seed).integers(0, N, (B, N))`.
 
     Yields:
         Blocks of rows of [B, N], each row summing to N.
@@ -40,21 +40,24 @@ def resample_counts(images: int, resamples: int = RESAMPLES, seed: int = _SEED) 
 
 
 def percentile_interval(resampled: Float64Array) -> Bounds:
-    """The middle 95% of a figure's resampled values [B]."""
+    """Returns the 2.5% and 97.5% percentiles of a metric's resampled values [B]."""
     low, high = np.quantile(resampled, (_TAIL, 1 - _TAIL))
     return float(low), float(high)
 
 
 def normal_interval(value: float, resampled: Float64Array) -> Bounds:
-    """Value ± 1.96 bootstrap standard errors: for figures that are biased on resamples, and dear to resample."""
+    """Returns value ± 1.96 bootstrap standard errors.
+
+    For metrics that are biased on resamples and expensive to compute, such as FID.
+    """
     error = _NORMAL_QUANTILE * float(np.std(resampled, ddof=1))
     return value - error, value + error
 
 
 def magnitude_interval(bounds: Bounds) -> Bounds:
-    """The interval of |x| that belongs to one of x: from 0 where that has both signs.
+    """Returns the interval of |x| for an interval of x; it starts at 0 if x has both signs.
 
-    Percentiles of |x| themselves would hardly ever reach 0, even where x is 0.
+    Percentiles of |x| itself would almost never reach 0, even if x is 0.
     """
     low, high = bounds
     most = max(abs(low), abs(high))

@@ -1,4 +1,4 @@
-"""Which temperature and saturation make a model as colourful as photographs are, and what that costs in error."""
+"""Finds the temperature and saturation at which a model is as colourful as the photographs."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -19,21 +19,21 @@ from recolor.models.refiner import upsample_ab
 from recolor.pipeline.workspace import Workspace
 
 TEMPERATURES = (1.0, 0.6, 0.38, 0.2)
-_IMAGES = 128  # at most so many of the val split, evenly spaced: the mean colourfulness is known to about a tenth
+_IMAGES = 128  # maximum number of images of the val split: mean colourfulness is then accurate to about 10%
 _SEARCH_STEPS = 3
 
 
 @dataclass(frozen=True, slots=True)
 class CalibrationPoint:
-    """A method to read a generator, measured: means over the images.
+    """A pair of temperature and saturation with its metrics, which are means over the images.
 
     Attributes:
-        temperature: T of the annealed mean.
-        saturation: Factor of the colour.
+        temperature: Temperature T of the annealed mean.
+        saturation: Factor applied to a and b.
         psnr_db: PSNR in sRGB.
-        ab_mse: Squared error of ab, in units of (ab + 128) / 255.
-        colourfulness: Of what was coloured.
-        truth_colourfulness: Of the photographs.
+        ab_mse: Mean squared error of a and b, in units of (ab + 128) / 255.
+        colourfulness: Colourfulness of the coloured images.
+        truth_colourfulness: Colourfulness of the photographs.
     """
 
     temperature: float
@@ -45,22 +45,23 @@ class CalibrationPoint:
 
     @property
     def delta_cf(self) -> float:
-        """How far the set's mean colourfulness is from the photographs'."""
+        """Absolute difference of the mean colourfulness from that of the photographs."""
         return abs(self.colourfulness - self.truth_colourfulness)
 
 
 def suggest_calibration(workspace: Workspace, config: Config) -> list[CalibrationPoint]:
-    """Measures the workspace's models on the val split, as they are and made as colourful as the photographs.
+    """Measures the workspace's models on the val split at several temperatures and saturations.
 
-    For each temperature the saturation at which the set's mean colourfulness is the photographs' is searched by the
-    secant method. The refiner, where there is one, refines what is measured.
+    For each temperature, the secant method searches the saturation at which the mean colourfulness equals that of the
+    photographs. The refiner, if the workspace has one, is applied before measuring.
 
     Args:
-        workspace: With shards and a trained generator.
-        config: `config.evaluate.device` counts.
+        workspace: Workspace with shards and a trained generator.
+        config: Only `config.evaluate.device` is used.
 
     Returns:
-        For each temperature (one, where the head is a regression) the point at saturation 1 and the one that was found.
+        Two points for each temperature: at saturation 1, and at the saturation that was found. A regression head has
+        one temperature only.
 
     Raises:
         MissingStageError: There are no shards, or no generator.
@@ -86,13 +87,16 @@ def suggest_calibration(workspace: Workspace, config: Config) -> list[Calibratio
 
 
 def best_point(points: Sequence[CalibrationPoint]) -> CalibrationPoint:
-    """Of the points as colourful as the photographs (to one unit, or the nearest), that with the highest PSNR."""
+    """Returns the point with the highest PSNR among those as colourful as the photographs.
+
+    These are the points with a ΔCF of at most 1, or the nearest ones if there are none.
+    """
     nearest = min(point.delta_cf for point in points)
     return max((point for point in points if point.delta_cf <= max(1.0, nearest)), key=lambda point: point.psnr_db)
 
 
 def calibration_text(points: Sequence[CalibrationPoint]) -> str:
-    """A table of points, and the settings of the one that is suggested."""
+    """Returns a table of the points and the suggested settings."""
     lines = ["    T  saturation  PSNR, dB  ab-MSE, e-3  colourfulness   ΔCF"]
     lines += [
         f"{point.temperature:5.2f}  {point.saturation:10.2f}  {point.psnr_db:8.2f}  {1e3 * point.ab_mse:11.3f}"
@@ -104,7 +108,7 @@ def calibration_text(points: Sequence[CalibrationPoint]) -> str:
         [
             *lines,
             "",
-            f"As colourful as the photographs ({best.truth_colourfulness:.1f}) with the least error:",
+            f"As colourful as the photographs ({best.truth_colourfulness:.1f}), with the highest PSNR:",
             "[generator]",
             f"temperature = {best.temperature:g}",
             f"saturation = {best.saturation:.2f}",
@@ -113,7 +117,7 @@ def calibration_text(points: Sequence[CalibrationPoint]) -> str:
 
 
 def _search(model: Model, batches: Sequence[Batch], temperature: float) -> Iterator[CalibrationPoint]:
-    """Points whose colourfulness nears the photographs': the first at saturation 1, then secants of CF(saturation)."""
+    """Yields the point at saturation 1, then the secant method's steps towards the photographs' colourfulness."""
     before_saturation, before_cf, saturation = 0.0, 0.0, 1.0
     for _ in range(1 + _SEARCH_STEPS):
         point = _measured(model, batches, temperature, saturation)

@@ -1,4 +1,4 @@
-"""Two models on the same images: by how much they differ, and whether that could be chance."""
+"""Compares two models on the same images: differences of metrics and their confidence intervals."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -6,7 +6,7 @@ from typing import Literal
 from recolor.evaluation.methods import Method
 from recolor.evaluation.summary import METRICS, Resampled, metric_interval
 
-# Colourfulness has no better end: what it should be is the photographs', which `delta_cf_*` measure.
+# More colourfulness is neither better nor worse: the target is that of the photographs, see `delta_cf_*`.
 _HIGHER = {"psnr_db", "ssim", "ab_psnr_db", "ab_psnr_db_set"}
 _NEITHER = {"colourfulness", "colourfulness_abs"}
 
@@ -16,12 +16,11 @@ class Difference:
     """One metric of two models on the same images.
 
     Attributes:
-        metric: Its name, a field of `SetMetrics`.
-        first, second: Its value for each.
+        metric: Name of the metric, a field of `SetMetrics`.
+        first, second: Value of each model.
         difference: second - first.
-        low, high: The 95% interval of the difference, each resample drawing the same images for both.
-        better: Label of the model that the whole interval speaks for; empty where it speaks for neither, or where
-            neither end is better.
+        low, high: 95% confidence interval of the difference; each resample draws the same images for both models.
+        better: Label of the better model; empty if the interval contains 0 or the metric has no better direction.
     """
 
     metric: str
@@ -35,7 +34,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Two models, each as a whole, metric by metric."""
+    """Differences of two complete models in every metric."""
 
     first: Method
     second: Method
@@ -43,13 +42,13 @@ class Comparison:
 
 
 def compare(first: Resampled, second: Resampled) -> Comparison:
-    """Compares two methods that were measured on the same images, in every metric that both have."""
+    """Compares two methods measured on the same images in every metric that both have."""
     has_both = [metric for metric in METRICS if getattr(first.metrics, metric) is not None]
     return Comparison(first.method, second.method, tuple(_difference(metric, first, second) for metric in has_both))
 
 
 def direction(metric: str) -> Literal["higher", "lower", "neither"]:
-    """Which values of a metric are better."""
+    """Returns which values of a metric are better."""
     if metric in _HIGHER:
         return "higher"
     return "neither" if metric in _NEITHER else "lower"

@@ -1,6 +1,6 @@
-"""FID and KID: how far the coloured images, as a set, are from the photographs, by Inception's features of both.
+"""FID and KID: distances between the sets of coloured images and photographs in Inception's feature space.
 
-Both take how often each image counts, so that a resample is another weight and not another run of the network.
+Both take a count for each image, so a bootstrap resample changes the counts and does not run the network again.
 """
 
 import numpy as np
@@ -12,14 +12,15 @@ MIN_IMAGES = 2
 
 
 def fid(features: Float64Array, truth: Float64Array, counts: Float64Array) -> float:
-    """Fréchet distance of the two sets' Gaussians (Heusel et al. 2017): |μ - μ'|² + tr(Σ + Σ' - 2 (Σ Σ')^½).
+    """Returns the Fréchet distance |μ - μ'|² + tr(Σ + Σ' - 2 (Σ Σ')^½) of two sets of features.
 
-    With few images it is too large (by how much depends on their number, so compare at equal numbers only).
+    Heusel et al. 2017. FID is biased upwards for few images. The bias depends on their number, so compare values only
+    for equal numbers of images.
 
     Args:
-        features: Of the coloured images, [N, D].
-        truth: Of the photographs, [N, D].
-        counts: [N], how often each image counts; at least two images in all.
+        features: Features of the coloured images, [N, D].
+        truth: Features of the photographs, [N, D].
+        counts: How often each image counts, [N]; they sum to at least 2.
     """
     of_images, of_truth = _centred(features, counts), _centred(truth, counts)
     distance = float(np.square(_mean(features, counts) - _mean(truth, counts)).sum())
@@ -28,14 +29,16 @@ def fid(features: Float64Array, truth: Float64Array, counts: Float64Array) -> fl
 
 
 def kid_terms(features: Float64Array, truth: Float64Array) -> Float64Array:
-    """What each two images i and j add to KID: k(xi, xj) + k(yi, yj) - k(xi, yj) - k(xj, yi), k = (x·y / D + 1)³.
+    """Returns the term of each pair of images in KID.
+
+    The term of images i and j is k(xi, xj) + k(yi, yj) - k(xi, yj) - k(xj, yi) with k(x, y) = (x·y / D + 1)³.
 
     Args:
-        features: x, of the coloured images, [N, D].
-        truth: y, of the photographs, [N, D].
+        features: Features x of the coloured images, [N, D].
+        truth: Features y of the photographs, [N, D].
 
     Returns:
-        [N, N], with zeros for each image with itself.
+        Terms [N, N]; the diagonal is zero.
     """
     between = _kernel(features, truth)
     terms = _kernel(features, features) + _kernel(truth, truth) - between - between.T
@@ -44,18 +47,18 @@ def kid_terms(features: Float64Array, truth: Float64Array) -> Float64Array:
 
 
 def kid(terms: Float64Array, counts: Float64Array) -> Float64Array:
-    """Unbiased squared MMD (Bińkowski et al. 2018) of pairs: Gretton et al. 2012, eq. 4, over all images at once.
+    """Returns KID, the unbiased squared MMD of paired samples over all images.
 
-    The estimate for two unrelated sets also holds each coloured image against its own photograph, and so comes out too
-    small here, below 0 for equal images; this one is 0 then. In a resample, an image that was drawn twice is not held
-    against itself either.
+    Bińkowski et al. 2018; Gretton et al. 2012, eq. 4. The estimate for unpaired samples also compares each coloured
+    image with its own photograph. Here it would be too small, and below 0 for equal images; this estimate is 0 for
+    them. An image that a resample draws twice is not compared with itself.
 
     Args:
-        terms: Of the features.
-        counts: [B, N], how often each image counts, in B resamples.
+        terms: Result of `kid_terms`.
+        counts: How often each image counts in each of B resamples, [B, N].
 
     Returns:
-        [B]; 0 where a resample is of one image alone.
+        KID of each resample, [B]; 0 if a resample contains one image only.
     """
     pairs = counts.sum(axis=1) ** 2 - np.square(counts).sum(axis=1)
     sums: Float64Array = np.einsum("bn,bn->b", counts @ terms, counts)
@@ -68,7 +71,7 @@ def _mean(features: Float64Array, counts: Float64Array) -> Float64Array:
 
 
 def _centred(features: Float64Array, counts: Float64Array) -> Float64Array:
-    """A [n, D] whose A'A is the covariance; images that do not count are left out."""
+    """Returns A [n, D] with A'A equal to the covariance; n is the number of images with a count above 0."""
     drawn = counts > 0
     weights = np.sqrt(counts[drawn] / (counts.sum() - 1))
     centred: Float64Array = weights[:, None] * (features[drawn] - _mean(features, counts))
@@ -76,7 +79,7 @@ def _centred(features: Float64Array, counts: Float64Array) -> Float64Array:
 
 
 def _root_trace(first: Float64Array, second: Float64Array) -> float:
-    """Trace of (A'A B'B)^½: its eigenvalues are the singular values of A B', which is the smaller for few images."""
+    """Returns the trace of (A'A B'B)^½: the sum of the singular values of A B', a smaller matrix for few images."""
     if len(first) > first.shape[1]:  # by triangular factors of D x D
         first, second = (np.asarray(np.linalg.qr(one, mode="r")) for one in (first, second))
     return float(np.linalg.svd(first @ second.T, compute_uv=False).sum())

@@ -1,4 +1,4 @@
-"""What the report says about the data and the models, from what earlier stages left."""
+"""Facts about the data and the models for the report, read from the outputs of earlier stages."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,13 +18,13 @@ CURVE_FILE = "loss_curve.png"
 
 
 def split_counts(workspace: Workspace) -> tuple[Count, ...]:
-    """Images of each split in the shards."""
+    """Returns the number of images of each split in the shards."""
     splits = read_index(workspace)["split"].to_pylist()
     return tuple(Count(split, splits.count(split)) for split in SPLITS)
 
 
 def outlier_counts(workspace: Workspace) -> OutlierCounts:
-    """Outliers of each issue, most first; none where the shards were not made from images cleaned here."""
+    """Returns the outliers of each issue, most frequent first; empty if the workspace has no outlier manifest."""
     path = workspace.manifest("outliers")
     if not path.is_file():
         return OutlierCounts((), 0)
@@ -35,7 +35,7 @@ def outlier_counts(workspace: Workspace) -> OutlierCounts:
 
 
 def model_facts(models: Sequence[Model]) -> tuple[ModelFacts, ...]:
-    """The settings and the loss curves of trained models; named where there are several."""
+    """Returns settings and loss curves of trained models; titles include the label if there are several models."""
     parts = [
         (model, title, part)
         for model in models
@@ -49,19 +49,21 @@ def model_facts(models: Sequence[Model]) -> tuple[ModelFacts, ...]:
 
 
 def train_overlap_in_split(models: Sequence[Model], shards: str, split: Split) -> tuple[str, ...]:
-    """Sentences about a split of shards.
+    """Returns a sentence for each model: whether it was trained on the measured images of a split.
 
     Args:
-        models: Each says in its `config.json` which shards it was trained on.
-        shards: Fingerprint of the shards measured on.
-        split: Of these shards.
+        models: Models; the `config.json` of each names the shards it was trained on.
+        shards: Fingerprint of the measured shards.
+        split: Measured split of these shards.
     """
-    return tuple(_of_model(model, shards, split) for model in models)
+    return tuple(_split_overlap(model, _reference(model, models), shards, split) for model in models)
 
 
 def train_overlap_in_folder(models: Sequence[Model]) -> tuple[str, ...]:
-    """Sentences about photographs from elsewhere."""
-    return tuple(f"Recolor cannot know whether {model.label} was trained on these photographs." for model in models)
+    """Returns a sentence for each model measured on photographs that are not from shards."""
+    return tuple(
+        f"Recolor cannot know whether {_reference(model, models)} was trained on these photographs." for model in models
+    )
 
 
 def _part_facts(folder: Path, title: str, part: LoadedGenerator | LoadedRefiner) -> ModelFacts:
@@ -72,7 +74,7 @@ def _part_facts(folder: Path, title: str, part: LoadedGenerator | LoadedRefiner)
 
 
 def _settings(details: Mapping[str, Any], at: str = "") -> Iterator[tuple[str, str]]:
-    """Every single value of nested settings by its dotted name, without lists (the bins)."""
+    """Yields every value of nested settings with its dotted name; lists (the ab bins) are skipped."""
     for key, value in details.items():
         name = at + key
         if isinstance(value, Mapping):
@@ -82,16 +84,24 @@ def _settings(details: Mapping[str, Any], at: str = "") -> Iterator[tuple[str, s
 
 
 def _shortened(value: str) -> str:
-    """Hashes by their first 12 digits."""
+    """Shortens SHA-256 hashes to 12 digits."""
     return f"{value[:12]}…" if len(value) == 64 else value
 
 
-def _of_model(model: Model, shards: str, split: Split) -> str:
+def _reference(model: Model, models: Sequence[Model]) -> str:
+    """Returns how a sentence refers to a model: by its label if there are several."""
+    return "this model" if len(models) == 1 else f"the model '{model.label}'"
+
+
+def _split_overlap(model: Model, reference: str, shards: str, split: Split) -> str:
     if set(model.trained_on) != {shards}:
         return (
-            f"Recolor cannot know whether {model.label} was trained on these images: it comes from other shards, does"
-            " not say from which, or started from another model's weights."
+            f"Recolor cannot know whether {reference} was trained on these images: it was trained on other shards, its"
+            " files do not name the shards, or its training started from another model's weights."
         )
+    subject = f"T{reference[1:]}"
     if split == "train":
-        return f"The model {model.label} was trained on these images: its figures say nothing about others."
-    return f"The model {model.label} was trained on the train split of these shards, on none of the images measured."
+        return f"{subject} was trained on these images. Its metrics do not apply to other images."
+    return (
+        f"{subject} was trained on the train split of these shards. It was not trained on any of the measured images."
+    )

@@ -1,4 +1,4 @@
-"""Colouring images in every method, a few at a time, and measuring each against the photograph."""
+"""Colours images with every method in small batches and compares each result with the photograph."""
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,14 +21,14 @@ Float32Array = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One image and what every method makes of it.
+    """One image and its colours by every method.
 
     Attributes:
-        path: Of the photograph, relative to its folder.
+        path: Path of the photograph relative to its folder.
         truth: The photograph, uint8 sRGB [H, W, 3].
-        L: Its lightness, float32 [H, W], 0..100.
-        truth_ab: Its a and b, float32 [H, W, 2], in Lab units.
-        methods: Each method with its a and b, likewise.
+        L: Lightness of the photograph, float32 [H, W], 0..100.
+        truth_ab: a and b of the photograph, float32 [H, W, 2], in Lab units.
+        methods: Methods and their a and b, float32 [H, W, 2], in Lab units.
     """
 
     path: str
@@ -43,11 +43,11 @@ Tell = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Images to measure on, in a fixed order, whatever their sizes.
+    """Images to measure, in a fixed order; their sizes may differ.
 
     Attributes:
-        paths: Of all of them.
-        samples: Colours the images of some rows: batches of a few, so that memory does not grow with their number.
+        paths: Paths of all images.
+        samples: Colours the images of the given rows and yields them in small batches, which limits the memory used.
     """
 
     paths: tuple[str, ...]
@@ -56,7 +56,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """One image, coloured in one method, measured; the features are Inception's, where there are weights for them."""
+    """Metrics of one image coloured by one method; `features` are Inception's, None without its weights."""
 
     method: Method
     metrics: ImageMetrics
@@ -65,7 +65,7 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class ImageScores:
-    """One image, measured in every method, and Inception's features of the photograph itself."""
+    """Scores of one image for every method, and Inception's features of the photograph."""
 
     path: str
     scores: tuple[Score, ...]
@@ -73,13 +73,13 @@ class ImageScores:
 
 
 def measure(source: Source, networks: Networks, workers: int, tell: Tell | None = None) -> list[ImageScores]:
-    """Scores of every image in every method, in the order of the images.
+    """Returns the scores of every image for every method, in the order of the images.
 
     Args:
-        source: The images.
-        networks: For LPIPS, FID and KID.
-        workers: Threads that measure what was coloured.
-        tell: Told after each batch how many images are done, and of how many.
+        source: Images to measure.
+        networks: Networks of LPIPS, FID and KID.
+        workers: Number of threads that compute metrics.
+        tell: Called after each batch with the number of finished images and of all images.
     """
     scored: list[ImageScores] = []
     rows = np.arange(len(source.paths), dtype=np.int64)
@@ -94,7 +94,7 @@ def measure(source: Source, networks: Networks, workers: int, tell: Tell | None 
 
 
 def draw(source: Source, rows: Int64Array, shown: Sequence[Method]) -> Iterator[tuple[RGB, ...]]:
-    """Colours a few rows again, to be looked at: grey, the methods to be shown, and the photograph; uint8 [H, W, 3]."""
+    """Yields the tiles of each row: grey, the methods in `shown`, and the photograph; uint8 sRGB [H, W, 3]."""
     for batch in source.samples(rows):
         for sample in batch:
             ab = dict(sample.methods)

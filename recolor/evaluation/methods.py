@@ -1,4 +1,4 @@
-"""What is measured: models, and the controls without which their numbers mean nothing."""
+"""Methods to be measured: trained models, and controls to compare them with."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,18 +15,18 @@ Name = Literal["grey", "mean_ab", "generator", "refined", "saturated", "oracle",
 Kind = Literal["model", "control"]
 NAMES: tuple[Name, ...] = get_args(Name)
 
-SATURATED = 1.5  # what `saturated` multiplies a and b by
+SATURATED = 1.5  # factor of a and b in the method `saturated`
 _SHIPPED = "pretrained"
 
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """One method of colouring an image.
+    """A method of colouring an image.
 
     Attributes:
-        model: Label of the model that does it; empty where none does.
-        name: What is done: see `split.colour`.
-        kind: Whether it is measured for its own sake, or to compare with.
+        model: Label of the model; empty if the method uses none.
+        name: Name of the method; see `split.colour`.
+        kind: `model` if the method is evaluated, `control` if it serves for comparison.
     """
 
     model: str
@@ -36,15 +36,15 @@ class Method:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A trained generator and, where there is one, its refiner, ready to colour.
+    """A loaded generator with its optional refiner.
 
     Attributes:
-        label: What tables call it.
-        kind: `control` if it is only there to compare with.
-        folder: Where it was loaded from.
+        label: Name in tables.
+        kind: `control` if the model serves for comparison only.
+        folder: Folder it was loaded from.
         generator: Predicts low-resolution colour.
-        refiner: None where the generator is measured alone.
-        device: Where both are.
+        refiner: None if the generator is measured without a refiner.
+        device: Device of both networks.
     """
 
     label: str
@@ -56,36 +56,37 @@ class Model:
 
     @property
     def whole(self) -> Method:
-        """The model with all it has: what is compared with another model."""
+        """The method of the complete model: with its refiner if it has one."""
         return Method(self.label, "refined" if self.refiner else "generator", self.kind)
 
     @property
     def trained_on(self) -> tuple[str | None, ...]:
-        """Fingerprints of the shards that its parts were trained on.
+        """Fingerprints of the shards that the generator and the refiner were trained on.
 
-        None for a part that does not say, or that started from another model's weights: those may have seen anything.
+        None for a part whose files do not name its shards, or whose training started from another model's weights:
+        the training images of that model are unknown.
         """
         details = [self.generator.details] + ([self.refiner.details] if self.refiner else [])
         return tuple(map(_shards_of, details))
 
 
 def load_models(models: Sequence[Path], controls: Sequence[Path], device: torch.device) -> tuple[Model, ...]:
-    """Loads models to be measured, and others to be measured as their controls.
+    """Loads the models to measure and the models that serve as controls.
 
     Args:
         models: Folders with `generator/` and `refiner/`, or with `generator/` alone.
-        controls: Likewise.
-        device: Where they go.
+        controls: Folders of the same form.
+        device: Device to load them on.
 
     Raises:
         ConfigError: A folder is given twice.
         MissingStageError: A folder has no generator.
-        WeightsError: A file is damaged, or of a format unknown to this version.
+        WeightsError: A file is damaged, or its format is unknown to this version.
     """
     folders = [folder.expanduser().absolute() for folder in (*models, *controls)]
     twice = next((folder for folder in folders if folders.count(folder) > 1), None)
     if twice is not None:
-        raise ConfigError(f"{twice}: this model is given twice. Give each --model and --control once.")
+        raise ConfigError(f"{twice}: this model is given twice. Give each model and each --control once.")
     return tuple(
         _load_model(folder, label, "model" if number < len(models) else "control", device)
         for number, (folder, label) in enumerate(zip(folders, labels_of(folders), strict=True))
@@ -93,7 +94,7 @@ def load_models(models: Sequence[Path], controls: Sequence[Path], device: torch.
 
 
 def labels_of(folders: Sequence[Path]) -> list[str]:
-    """The shortest ends of the paths that tell them apart; the shipped model's is `pretrained`."""
+    """Returns the shortest unique path endings as labels; the label of the package's model is `pretrained`."""
     for length in range(1, max(len(folder.parts) for folder in folders) + 1):
         labels = [_SHIPPED if folder == models_folder() else "/".join(folder.parts[-length:]) for folder in folders]
         if len(set(labels)) == len(labels):
@@ -104,8 +105,8 @@ def labels_of(folders: Sequence[Path]) -> list[str]:
 def _load_model(folder: Path, label: str, kind: Kind, device: torch.device) -> Model:
     if not (folder / "generator" / CONFIG_FILE).is_file():
         raise MissingStageError(
-            f"{folder}: no trained model there. Give a folder that has generator/ and, unless the generator is to be"
-            " measured alone, refiner/; `recolor train generator` and `recolor train refiner` make them."
+            f"{folder}: no trained model there. Give a folder that contains generator/ and, optionally, refiner/."
+            " `recolor train generator` and `recolor train refiner` write them."
         )
     generator = load_generator(folder / "generator", device)
     has_refiner = (folder / "refiner" / CONFIG_FILE).is_file()
@@ -114,7 +115,7 @@ def _load_model(folder: Path, label: str, kind: Kind, device: torch.device) -> M
 
 
 def _shards_of(details: Mapping[str, Any]) -> str | None:
-    """`training.inputs.shards`, if that is all; a config of other hands may have anything there, or nothing."""
+    """Returns `training.inputs.shards`; None if it is missing, not a string, or `start_from` is set."""
     inputs: Any = details
     for key in ("training", "inputs"):
         inputs = inputs.get(key) if isinstance(inputs, Mapping) else None

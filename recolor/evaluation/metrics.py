@@ -1,7 +1,7 @@
-"""How far a coloured image is from the truth, and how colourful it is.
+"""Metrics of a coloured image: its error against the photograph, and its colourfulness.
 
-No single number will do. Colour that is averaged to grey-brown has a high PSNR and no colourfulness; vivid colour that
-is wrong has the reverse. So each is reported beside the other, and beside those of the controls.
+No single metric is sufficient. Colours averaged to grey-brown have a high PSNR and a low colourfulness; vivid but wrong
+colours have the reverse. Both are therefore reported together, and next to those of the controls.
 """
 
 import math
@@ -29,7 +29,7 @@ _WANG_2004 = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ImageMetrics:
-    """One coloured image against the truth; the fields are the columns of `per_image.parquet`, with their units."""
+    """Metrics of one coloured image; the fields are columns of `per_image.parquet`."""
 
     psnr_db: float
     ssim: float
@@ -47,14 +47,14 @@ class ImageMetrics:
 
 
 def image_metrics(rgb: RGB, truth: RGB, ab: AB, truth_ab: AB, lpips: float | None = None) -> ImageMetrics:
-    """Measures one image.
+    """Returns the metrics of one image.
 
     Args:
         rgb: Coloured image, as it would be saved: uint8 sRGB [H, W, 3].
-        truth: The photograph, likewise.
+        truth: Photograph, uint8 sRGB [H, W, 3].
         ab: Predicted a and b, float32 [H, W, 2] in Lab units, before anything is clipped.
-        truth_ab: The photograph's a and b, likewise.
-        lpips: Measured elsewhere, where there are weights for it.
+        truth_ab: a and b of the photograph, float32 [H, W, 2] in Lab units.
+        lpips: LPIPS, if its weights are available; see `networks.lpips_distance`.
     """
     mse = ab_mse(ab, truth_ab)
     own, truths = colourfulness(rgb), colourfulness(truth)
@@ -76,56 +76,58 @@ def image_metrics(rgb: RGB, truth: RGB, ab: AB, truth_ab: AB, lpips: float | Non
 
 
 def psnr_db(rgb: RGB, truth: RGB) -> float:
-    """Peak signal-to-noise ratio over all three channels, in dB: 10 log10(255² / MSE).
+    """Returns the peak signal-to-noise ratio of all three channels in dB: 10 log10(255² / MSE).
 
-    At most 100 dB, which is what equal images get: a mean over images stays finite.
+    The value is limited to 100 dB, that of equal images, so that a mean over images stays finite.
     """
     return _decibels(float(np.mean(np.square(rgb.astype(np.float64) - truth))) / 255.0**2)
 
 
 def ssim(rgb: RGB, truth: RGB) -> float:
-    """Structural similarity, the mean of the three sRGB channels', -1..1.
+    """Returns the structural similarity, the mean over the three sRGB channels, -1..1.
 
-    With the parameters of Wang et al. 2004: Gaussian window of σ = 1.5, K1 = 0.01, K2 = 0.03, range 255, population
+    Uses the parameters of Wang et al. 2004: Gaussian window of σ = 1.5, K1 = 0.01, K2 = 0.03, range 255, population
     covariance. Images must have at least 11 pixels a side.
     """
     return float(structural_similarity(rgb, truth, **_WANG_2004))  # type: ignore[no-untyped-call]  # skimage has no types
 
 
 def delta_e_2000(rgb: RGB, truth: RGB) -> float:
-    """Mean CIEDE2000 difference (CIE 142-2001, kL = kC = kH = 1) of the images as they are seen, clipped and rounded.
+    """Returns the mean CIEDE2000 difference (CIE 142-2001, kL = kC = kH = 1) of two sRGB images.
 
-    1 is about the smallest difference that can be noticed.
+    A difference of 1 is just noticeable.
     """
     difference = deltaE_ciede2000(_lab(truth), _lab(rgb))  # type: ignore[no-untyped-call]  # skimage has no types
     return float(np.mean(difference))
 
 
 def ab_mse(ab: AB, truth_ab: AB) -> float:
-    """Mean squared error of a and b in units of (ab + 128) / 255, as older colorizers report it.
+    """Returns the mean squared error of a and b in units of (ab + 128) / 255, as older colorizers do.
 
-    255 times its square root is the RMSE in Lab units.
+    The RMSE in Lab units is 255 times its square root.
     """
     return float(np.mean(np.square((ab.astype(np.float64) - truth_ab) / 255.0)))
 
 
 def ab_psnr_db(mse: float) -> float:
-    """PSNR of a and b, whose range is taken to be 255 Lab units: -10 log10 of `ab_mse`, at most 100 dB."""
+    """Returns the PSNR of a and b for a range of 255 Lab units: -10 log10(ab_mse), at most 100 dB."""
     return _decibels(mse)
 
 
 def ab_distance(ab: AB, truth_ab: AB) -> float:
-    """Mean Euclidean distance |Δab| in Lab units."""
+    """Returns the mean Euclidean distance |Δab| in Lab units."""
     return float(np.mean(np.linalg.norm(ab.astype(np.float64) - truth_ab, axis=-1)))
 
 
 def colourfulness(rgb: RGB, *, absolute: bool = False) -> float:
-    """Colourfulness M(3) = σ + 0.3 μ of the opponents rg and yb (Hasler and Süsstrunk 2003, section 7): 0 is grey.
+    """Returns the colourfulness M(3) = σ + 0.3 μ of the opponent channels rg and yb; 0 is grey.
+
+    Hasler and Süsstrunk 2003, section 7.
 
     Args:
         rgb: uint8 sRGB [H, W, 3].
-        absolute: Take |rg| and |yb| before mean and deviation. The paper does not; some code does, and its figures
-            are in some papers.
+        absolute: Use |rg| and |yb| for mean and deviation. The paper does not, but some implementations do, and their
+            values appear in some papers.
     """
     red, green, blue = np.moveaxis(rgb.astype(np.float64), -1, 0)
     rg, yb = red - green, 0.5 * (red + green) - blue
@@ -137,7 +139,7 @@ def colourfulness(rgb: RGB, *, absolute: bool = False) -> float:
 
 
 def _decibels(mse: float) -> float:
-    """PSNR of a mean squared error in units of the squared range."""
+    """Returns the PSNR of a mean squared error in units of the squared range."""
     return MAX_PSNR_DB if mse == 0.0 else min(MAX_PSNR_DB, -10.0 * math.log10(mse))
 
 

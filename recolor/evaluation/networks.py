@@ -1,6 +1,6 @@
-"""LPIPS and Inception's features: networks whose weights the user gives, from packages of the extra `metrics`.
+"""LPIPS and Inception's features: networks of the extra `metrics` with weights that the user provides.
 
-The weights are read as tensors alone (no pickled code), before any work begins.
+The weights are loaded as tensors only (no pickled code) before anything is measured.
 """
 
 import pickle
@@ -25,12 +25,12 @@ INCEPTION_SOURCE = (
     "the Inception v3 that FID is defined by, https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/"
     "weights-inception-2015-12-05-6726825d.pth"
 )
-_LPIPS_MIN_SIDE_PX = 31  # below, AlexNet's last layers have no pixel left
+_LPIPS_MIN_SIDE_PX = 31  # smaller images leave no pixel for AlexNet's last layers
 
 
 @dataclass(frozen=True, slots=True)
 class Networks:
-    """The networks that some metrics need; None where no weights were given."""
+    """Networks of some metrics; None if no weights are configured."""
 
     lpips: nn.Module | None
     inception: nn.Module | None
@@ -38,11 +38,11 @@ class Networks:
 
 
 def load_networks(config: EvaluateConfig, device: torch.device) -> Networks:
-    """Loads what the settings give weights for.
+    """Loads the networks that the settings name weights for.
 
     Raises:
         ConfigError: A package is not installed.
-        WeightsError: A file is not there, or is not the network's state dict; says where to get it.
+        WeightsError: A file is missing or is not the state dict of the network; the message names its source.
     """
     lpips = _load_lpips(Path(config.lpips_weights).expanduser()).to(device) if config.lpips_weights else None
     inception = (
@@ -53,12 +53,12 @@ def load_networks(config: EvaluateConfig, device: torch.device) -> Networks:
 
 @torch.inference_mode()
 def lpips_distance(networks: Networks, rgb: RGB, truth: RGB) -> float | None:
-    """LPIPS 0.1 with AlexNet (Zhang et al. 2018): 0 for equal images; None without weights.
+    """Returns LPIPS 0.1 with AlexNet (Zhang et al. 2018): 0 for equal images; None without weights.
 
     Args:
-        networks: As loaded.
-        rgb: uint8 sRGB [H, W, 3]; both sides are enlarged to 31 pixels where they are shorter.
-        truth: Likewise.
+        networks: Loaded networks.
+        rgb: Coloured image, uint8 sRGB [H, W, 3]; sides shorter than 31 pixels are enlarged to 31.
+        truth: Photograph of the same shape.
     """
     if networks.lpips is None:
         return None
@@ -71,11 +71,11 @@ def lpips_distance(networks: Networks, rgb: RGB, truth: RGB) -> float | None:
 
 @torch.inference_mode()
 def inception_features(networks: Networks, rgb: RGB) -> Float32Array | None:
-    """The 2,048 features that FID and KID are made of, float32 [2048]; None without weights.
+    """Returns the features for FID and KID, float32 [2048]; None without weights.
 
     Args:
-        networks: As loaded.
-        rgb: uint8 sRGB [H, W, 3]; scaled to 299 x 299 as TensorFlow 1 does it, which is part of FID's definition.
+        networks: Loaded networks.
+        rgb: uint8 sRGB [H, W, 3]; resized to 299 x 299 as TensorFlow 1 does, which is part of the definition of FID.
     """
     if networks.inception is None:
         return None
@@ -84,9 +84,9 @@ def inception_features(networks: Networks, rgb: RGB) -> Float32Array | None:
 
 
 def _load_lpips(path: Path) -> nn.Module:
-    """LPIPS with its own linear layers, which torchmetrics brings along, on AlexNet's layers from the file.
+    """Returns LPIPS: linear layers from torchmetrics on AlexNet's layers from the file.
 
-    Its public class would download AlexNet; the network inside can be told not to.
+    The public class of torchmetrics downloads AlexNet; its private network can be created without a download.
     """
     _require("torchmetrics", "lpips_weights")
     state = _read(path, "lpips_weights", LPIPS_SOURCE)
@@ -101,7 +101,9 @@ def _load_lpips(path: Path) -> nn.Module:
 
 def _load_inception(path: Path) -> nn.Module:
     _require("torch_fidelity", "inception_weights")
-    _read(path, "inception_weights", INCEPTION_SOURCE)  # torch-fidelity itself would run code that the file holds
+    _read(
+        path, "inception_weights", INCEPTION_SOURCE
+    )  # checked here: torch-fidelity would run pickled code in the file
     from torch_fidelity.feature_extractor_inceptionv3 import (  # noqa: PLC0415 - of an extra, and seconds to load
         FeatureExtractorInceptionV3,
     )
@@ -114,7 +116,7 @@ def _load_inception(path: Path) -> nn.Module:
 
 
 def _of_torchvision(name: str) -> str:
-    """`slice2.3.weight` of LPIPS is `features.3.weight` of torchvision's AlexNet."""
+    """Returns torchvision's name of a layer: `slice2.3.weight` of LPIPS is `features.3.weight` of AlexNet."""
     return f"features.{name.partition('.')[2]}"
 
 
@@ -140,21 +142,21 @@ def _require(package: str, setting: str) -> None:
 def _read(path: Path, setting: str, source: str) -> Mapping[str, Tensor]:
     if not path.is_file():
         raise WeightsError(
-            f"evaluate.{setting} = '{path}': there is no such file. It is {source}. Download it, and give its path."
+            f"evaluate.{setting} = '{path}': there is no such file. Download {source}, and set its path."
         )
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
         raise _not_the_network(path, setting, source, str(error)) from error
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise _not_the_network(path, setting, source, "no names and tensors")
+        raise _not_the_network(path, setting, source, "it does not contain named tensors")
     return state
 
 
 def _not_the_network(path: Path, setting: str, source: str, why: str) -> WeightsError:
     return WeightsError(
-        f"evaluate.{setting} = '{path}': not the weights that are needed ({' '.join(why.split())[:200]}). They are"
-        f" {source}. Download that file, and give its path."
+        f"evaluate.{setting} = '{path}': these are not the weights of the network ({' '.join(why.split())[:200]})."
+        f" Download {source}, and set its path."
     )
 
 

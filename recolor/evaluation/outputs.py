@@ -1,4 +1,4 @@
-"""What an evaluation leaves: its tables as Parquet and as text, pictures, and the report."""
+"""Writes the outputs of an evaluation: Parquet tables, pictures and the report."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -30,24 +30,24 @@ from recolor.manifests.schemas import COMPARISON, PER_IMAGE_METRICS, Schema
 from recolor.manifests.schemas import METRICS as METRICS_SCHEMA
 
 FILES = ("metrics.parquet", "per_image.parquet", "pictures.png", "report.html")
-COMPARISON_FILE = "comparison.parquet"  # where there are two models
+COMPARISON_FILE = "comparison.parquet"  # written if there are at least two models
 
 _EXTREMES = 3
 
 
-@dataclass(frozen=True, kw_only=True)  # no slots: what is computed once is kept
+@dataclass(frozen=True, kw_only=True)  # no slots: cached properties need a __dict__
 class Evaluation:
-    """What was measured on, by which models, and what came of it.
+    """Models, images and scores of an evaluation.
 
     Attributes:
-        source: The images.
-        models: Models, and controls that are models.
-        images: The scores, image by image.
-        measured_on: In words, such as `276 photographs of the test split`.
-        notes: Sentences about it, for people.
-        mean_of: What the mean colour is the mean of.
-        splits: Images of each split, where it is one of shards.
-        outliers: What the cleaning rejected.
+        source: Measured images.
+        models: Measured models, and models that serve as controls.
+        images: Scores of each image.
+        measured_on: Description of the images, such as `276 photographs of the test split`.
+        notes: Sentences shown above the results.
+        mean_of: Description of the images that the mean colour was computed from.
+        splits: Number of images of each split; empty if the images are not from shards.
+        outliers: Number of images that the cleaning rejected.
     """
 
     source: Source
@@ -61,35 +61,35 @@ class Evaluation:
 
     @cached_property
     def resampled(self) -> list[Resampled]:
-        """Every method over all images, and over their resamples."""
+        """Metrics of every method over all images and over each resample."""
         return resample(self.images)
 
     @cached_property
     def summaries(self) -> list[Summary]:
-        """Every method's metrics, with their intervals."""
+        """Metrics of every method with their confidence intervals."""
         return [summarise(resampled) for resampled in self.resampled]
 
     @cached_property
     def comparisons(self) -> tuple[Comparison, ...]:
-        """The first model with each of the others, as wholes."""
+        """The first complete model compared with each of the others."""
         of_method = {resampled.method: resampled for resampled in self.resampled}
         first, *others = [of_method[model.whole] for model in self.models if model.kind == "model"]
         return tuple(compare(first, other) for other in others)
 
     @property
     def delta_e_2000(self) -> list[float]:
-        """Of the first model's images, in their order: what pictures are chosen by."""
+        """ΔE2000 of each image of the first model; selects the worst, median and best pictures."""
         number = [score.method for score in self.images[0].scores].index(self.models[0].whole)
         return [image.scores[number].metrics.delta_e_2000 for image in self.images]
 
 
 def write_evaluation(evaluation: Evaluation, folder: Path, pictures: int) -> None:
-    """Writes the files into a folder that exists.
+    """Writes the files into an existing folder.
 
     Args:
-        evaluation: What was measured.
-        folder: Gets `FILES` and, where there are two models, `COMPARISON_FILE`.
-        pictures: Rows of the picture grid.
+        evaluation: Evaluation to write.
+        folder: Output folder of `FILES` and, if there are at least two models, of `COMPARISON_FILE`.
+        pictures: Number of rows of the picture grid.
     """
     _write(PER_IMAGE_METRICS, _image_rows(evaluation.images), folder)
     _write(METRICS_SCHEMA, [_metrics_row(summary) for summary in evaluation.summaries], folder)
@@ -142,7 +142,7 @@ def _write(schema: Schema, rows: Sequence[Mapping[str, object]], folder: Path) -
 
 
 def _shown(models: Sequence[Model]) -> tuple[Method, ...]:
-    """The methods in pictures: the parts of a single model, or several models as wholes."""
+    """Returns the methods in pictures: generator and refiner of a single model, or several complete models."""
     measured = [model for model in models if model.kind == "model"]
     if len(measured) == 1 and measured[0].refiner:
         return Method(measured[0].label, "generator", "model"), measured[0].whole
@@ -162,7 +162,7 @@ def _pictures(evaluation: Evaluation, rows: Int64Array) -> tuple[Picture, ...]:
 
 
 def _report(evaluation: Evaluation, grid: tuple[Picture, ...], headings: tuple[str, ...]) -> Report:
-    evenly = PictureGroup("Pictures", "Evenly spaced over the images measured; nobody chose them.", grid)
+    evenly = PictureGroup("Pictures", "Evenly spaced over the measured images, not selected by hand.", grid)
     return Report(
         measured_on=evaluation.measured_on,
         notes=evaluation.notes,

@@ -1,4 +1,4 @@
-"""Photographs of any folder, coloured as `recolor colorize` colours them, at the size they are measured at."""
+"""Photographs of a folder as a source of images to measure, coloured as `recolor colorize` does."""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -29,13 +29,13 @@ Float32Array = NDArray[np.float32]
 Float64Array = NDArray[np.float64]
 
 SIZE_PX = 256
-_MIN_SIDE_PX = 11  # of SSIM's window
+_MIN_SIDE_PX = 11  # width of the SSIM window
 _BATCH_IMAGES = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """A photograph that is not measured, and why."""
+    """A photograph that could not be measured, and the reason."""
 
     path: str
     error: ImageError
@@ -43,15 +43,15 @@ class Unreadable:
 
 @dataclass(frozen=True, slots=True)
 class Photos:
-    """The photographs of a folder that can be measured.
+    """Measurable photographs of a folder.
 
     Attributes:
-        folder: The folder.
-        size_px: Short side that larger ones are reduced to.
-        limits: Sizes above which a file is not read.
-        paths: Relative to the folder.
-        unreadable: Those that were left out.
-        mean_ab: Their mean a and b, float32 [2], in Lab units.
+        folder: Folder of the photographs.
+        size_px: Short side that larger photographs are reduced to.
+        limits: Limits of file and image sizes.
+        paths: Paths relative to the folder.
+        unreadable: Photographs that could not be measured.
+        mean_ab: Mean a and b of the photographs, float32 [2], in Lab units.
     """
 
     folder: Path
@@ -63,17 +63,17 @@ class Photos:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was done to them, and how many were left out, for people."""
+        """Sentences for the report: how photographs were reduced, and how many could not be measured."""
         reduced = (
-            f"Photographs with a short side above {self.size_px} px were reduced to that before they were coloured."
+            f"Photographs with a short side above {self.size_px} px were reduced to {self.size_px} px before colouring."
         )
-        left_out = f"{len(self.unreadable):,} files could not be measured and were left out."
+        left_out = f"{len(self.unreadable):,} files could not be measured and are not included."
         return (reduced, left_out) if self.unreadable else (reduced,)
 
 
 @dataclass(frozen=True, slots=True)
 class _Painter:
-    """A method that a model colours in."""
+    """A method with the colorizer and the look that implement it."""
 
     method: Method
     colorizer: Colorizer
@@ -83,18 +83,18 @@ class _Painter:
 def find_photos(
     folder: Path, size_px: int, limits: MeasureConfig, *, max_images: int, workers: int, skip: Sequence[Path] = ()
 ) -> Photos:
-    """Reads every photograph once: which can be measured, and their mean colour.
+    """Reads every photograph once; returns those that can be measured and their mean colour.
 
     Args:
-        folder: Searched with the folders in it.
+        folder: Folder of photographs, searched recursively.
         size_px: Short side that larger photographs are reduced to.
-        limits: Sizes above which a file is not read.
-        max_images: At most so many, evenly spaced over the sorted paths.
-        workers: Threads that read.
-        skip: Folders to leave out.
+        limits: Limits of file and image sizes.
+        max_images: Maximum number of images, evenly spaced over the sorted paths.
+        workers: Number of threads that read files.
+        skip: Folders that are not searched.
 
     Raises:
-        InputError: The folder is missing, or has no image that can be read.
+        InputError: The folder is missing or has no readable image.
     """
     found = scan_folder(folder, IndexConfig(), skip=skip).found
     if not found:
@@ -105,29 +105,33 @@ def find_photos(
     means = {path: mean for path, mean in zip(paths, read, strict=True) if not isinstance(mean, ImageError)}
     failed = tuple(Unreadable(path, error) for path, error in zip(paths, read) if isinstance(error, ImageError))
     if not means:
-        raise InputError(f"{folder}: none of the {len(paths)} images can be read, the first because {failed[0].error}.")
+        raise InputError(f"{folder}: none of the {len(paths)} images can be read. The first error: {failed[0].error}.")
     mean_ab = np.mean(list(means.values()), axis=0).astype(np.float32)
     return Photos(folder, size_px, limits, tuple(means), failed, mean_ab)
 
 
 def photo_source(photos: Photos, models: Sequence[Model]) -> Source:
-    """The photographs, coloured by `Colorizer.predict_colours` and by the controls."""
+    """Returns the photographs as a source, coloured by `Colorizer.predict_colours` and by the controls."""
     painters = [painter for model in models for painter in _painters(model)]
     return Source(photos.paths, partial(_samples, photos, painters))
 
 
 def read_photo(folder: Path, path: str, size_px: int, limits: MeasureConfig) -> RGB:
-    """One photograph, uint8 sRGB [H, W, 3]; reduced by an area filter if its short side is above `size_px`.
+    """Reads a photograph, uint8 sRGB [H, W, 3].
+
+    An area filter reduces it if its short side is longer than `size_px`.
 
     Raises:
-        ImageError: It cannot be read, or a side is under 11 pixels, the width of SSIM's window.
+        ImageError: It cannot be read, or a side is shorter than 11 pixels, the width of the SSIM window.
     """
     rgb = decode(read_bytes(folder / path, limits), limits, size_px).rgb
     height_px, width_px = rgb.shape[:2]
     scale = min(1.0, size_px / min(height_px, width_px))
     size = max(1, round(width_px * scale)), max(1, round(height_px * scale))
     if min(size) < _MIN_SIDE_PX:
-        raise ImageError("unsupported", f"{size[0]}x{size[1]} pixels: to be measured, it needs {_MIN_SIDE_PX} a side")
+        raise ImageError(
+            "unsupported", f"{size[0]}x{size[1]} pixels: metrics need at least {_MIN_SIDE_PX} pixels a side"
+        )
     return rgb if scale == 1.0 else np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
@@ -141,7 +145,7 @@ def _mean_ab(folder: Path, size_px: int, limits: MeasureConfig, path: str) -> Fl
 
 
 def _painters(model: Model) -> tuple[_Painter, ...]:
-    """The methods of a model: its generator alone, the whole, and for a control the whole with more saturation."""
+    """Returns the methods of a model: generator alone and complete model, or complete and saturated for a control."""
     alone = Colorizer(model.generator, _upsampling(model.device), model.device)
     whole = Colorizer(model.generator, model.refiner, model.device) if model.refiner else alone
     painted = _Painter(model.whole, whole, Look())
@@ -153,7 +157,7 @@ def _painters(model: Model) -> tuple[_Painter, ...]:
 
 
 def _upsampling(device: torch.device) -> LoadedRefiner:
-    """A refiner that upsamples bilinearly: a fresh one adds nothing to that."""
+    """Returns a refiner that only upsamples bilinearly: an untrained one adds nothing to that."""
     config = RefinerModelConfig(encoder_weights="none", width=8, blocks=1)
     return LoadedRefiner(Refiner(config).to(device).eval().requires_grad_(False), config, {})
 
@@ -186,7 +190,7 @@ def _sample(
 
 
 def _oracle(ab: Float32Array) -> Float32Array:
-    """The true colour averaged to a quarter of the size and upsampled bilinearly, as a generator alone would give."""
+    """Returns the true ab reduced to a quarter of the size and upsampled bilinearly, as a generator's output is."""
     height_px, width_px = ab.shape[:2]
     quarter = max(1, round(width_px / 4)), max(1, round(height_px / 4))
     small = cv2.resize(ab, quarter, interpolation=cv2.INTER_AREA)

@@ -1,4 +1,4 @@
-"""The picture grid: grey, what the models make of it, and the photograph, side by side."""
+"""Draws the picture grid: grey image, coloured images and photograph side by side."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ _PAPER, _INK, _FAINT = "#ffffff", "#1c2024", "#6b7280"
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """One photograph as it was coloured.
+    """One photograph and its coloured versions.
 
     Attributes:
-        path: Its path in the image folder.
-        delta_e_2000: Mean CIEDE2000 of the model's image.
-        tiles: Grey, what the models make of it, and the photograph; uint8 sRGB [H, W, 3], all of one size.
+        path: Path relative to the image folder.
+        delta_e_2000: Mean CIEDE2000 difference of the model's image.
+        tiles: Grey image, coloured images and photograph; uint8 sRGB [H, W, 3], all of one size.
     """
 
     path: str
@@ -31,11 +31,12 @@ class Picture:
 
 
 def picture_grid(pictures: Sequence[Picture], headings: Sequence[str]) -> Image.Image:
-    """Draws a row for each picture, with headings above the columns and the file name below each row.
+    """Returns an image with a row for each picture: headings above, the file name below each row.
 
     Args:
-        pictures: All with as many tiles.
-        headings: Of the columns, one a tile. They are as wide as the first picture; others are scaled to that.
+        pictures: Pictures with equal numbers of tiles.
+        headings: Headings of the columns, one for each tile. Columns are as wide as the first picture; other pictures
+            are scaled to that width.
     """
     side_px = pictures[0].tiles[0].shape[1]
     rows = [[_scaled(tile, side_px) for tile in picture.tiles] for picture in pictures]

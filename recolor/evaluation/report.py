@@ -1,4 +1,4 @@
-"""`report.html`: one file with everything in it, to be opened in a browser or sent to someone."""
+"""Renders `report.html`, a self-contained page."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -16,21 +16,21 @@ from recolor.pages.html import data_uri, inline_script, page_environment, printa
 
 _ARROWS = {"higher": " ↑", "lower": " ↓", "neither": ""}
 _TITLES: Mapping[Name, tuple[str, str]] = {
-    "grey": ("Grey", "No colour at all. Its PSNR is what doing nothing is worth."),
-    "mean_ab": ("Mean colour", "Every pixel gets the mean colour of {mean_of}: one tint, no picture."),
-    "generator": ("Generator", "Colour at a quarter of the size, upsampled. What the first model does alone."),
-    "refined": ("Generator and refiner", "The whole model: what colorizing gives."),
-    "saturated": ("Saturation × 1.5", "The same with stronger colours, as greyish ones are made to look better."),
+    "grey": ("Grey", "No colour. The baseline of every metric."),
+    "mean_ab": ("Mean colour", "Every pixel has the mean colour of {mean_of}."),
+    "generator": ("Generator", "The output of the generator alone: colour at a quarter of the size, upsampled."),
+    "refined": ("Generator and refiner", "The complete model, as `recolor colorize` uses it."),
+    "saturated": ("Saturation × 1.5", "The same model with a and b multiplied by 1.5."),
     "oracle": (
         "True colour, upsampled",
-        "The photograph's own colour at a quarter of the size: no generator can do better alone.",
+        "The photograph's colour at a quarter of the size, upsampled: the best result of a generator alone.",
     ),
     "oracle_refined": (
         "True colour, refined",
-        "The refiner on that colour. Where it beats the row above, it earns its place.",
+        "The refiner applied to that colour. A better score than the row above shows what the refiner adds.",
     ),
 }
-_CONTROL_MODEL = "Another model, to compare with."
+_CONTROL_MODEL = "Another model, for comparison."
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +39,11 @@ class MetricColumn:
 
     Attributes:
         metric: A field of `SetMetrics`.
-        title: What people call it.
-        unit: Or what sort of it; may be empty.
-        digits: Behind the point.
-        factor: It is shown so many times larger.
-        short: Whether it belongs in a table of a terminal's width.
+        title: Name of the metric.
+        unit: Unit or variant; may be empty.
+        digits: Number of decimal places.
+        factor: Factor applied to displayed values.
+        short: Whether the column is shown in the terminal.
     """
 
     metric: str
@@ -55,15 +55,15 @@ class MetricColumn:
 
     @property
     def heading(self) -> str:
-        """The title, with an arrow that shows which direction is better."""
+        """The title with an arrow in the better direction."""
         return self.title + _ARROWS[direction(self.metric)]
 
     def text(self, value: float) -> str:
-        """The value in its unit, such as `23.46`."""
+        """Returns a formatted value, such as `23.46`."""
         return f"{self.factor * value:.{self.digits}f}"
 
     def change(self, value: float) -> str:
-        """A difference, with its sign."""
+        """Returns a formatted difference with its sign."""
         return f"{self.factor * value:+.{self.digits}f}"
 
 
@@ -86,7 +86,7 @@ COLUMNS: tuple[MetricColumn, ...] = (
 
 @dataclass(frozen=True, slots=True)
 class MetricRow:
-    """One row of the metrics table: what a reader calls it, what its numbers mean, and its numbers."""
+    """One row of the metrics table."""
 
     title: str
     explanation: str
@@ -99,11 +99,11 @@ class MetricRow:
 
 
 def metric_rows(summaries: Sequence[Summary], mean_of: str) -> tuple[MetricRow, ...]:
-    """The rows of the table; a model is named where there are several, and where it is but a control.
+    """Returns the rows of the table; titles name the model if there are several or it is a control.
 
     Args:
-        summaries: In the order of the rows.
-        mean_of: What the mean colour is the mean of.
+        summaries: Summaries in the order of the rows.
+        mean_of: Description of the images that the mean colour was computed from.
     """
     several = len({summary.method.model for summary in summaries if summary.method.kind == "model"}) > 1
     return tuple(_metric_row(summary, mean_of, named=several) for summary in summaries)
@@ -121,7 +121,7 @@ def _metric_row(summary: Summary, mean_of: str, *, named: bool) -> MetricRow:
 
 @dataclass(frozen=True, slots=True)
 class PictureGroup:
-    """Some pictures under one heading, with a sentence about how they were chosen."""
+    """Pictures under one heading, with an explanation of how they were selected."""
 
     title: str
     explanation: str
@@ -130,7 +130,7 @@ class PictureGroup:
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
-    """One trained model: its loss curve (PNG bytes), where it is there, and its settings as (name, value)."""
+    """Loss curve (PNG bytes, or None) and settings (name, value) of one trained network."""
 
     title: str
     loss_curve: bytes | None
@@ -147,7 +147,7 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class OutlierCounts:
-    """Outliers of each issue, and images rejected in all: one may have several issues."""
+    """Number of outliers of each issue, and of all rejected images; an image may have several issues."""
 
     issues: tuple[Count, ...]
     rejected: int
@@ -155,18 +155,18 @@ class OutlierCounts:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Report:
-    """Everything that the report shows.
+    """Contents of the report.
 
     Attributes:
-        measured_on: What was measured on, such as `276 photographs of the test split`.
-        notes: Sentences about it: what the models may have seen, which photographs were left out.
-        rows: The metrics, a row for each method.
-        comparisons: The first model with each other one; none where there is one model.
-        headings: Above the pictures' columns.
-        groups: Pictures.
-        models: Generators and refiners.
-        splits: Images of train, val and test; none where it was not measured on shards.
-        outliers: What the cleaning rejected.
+        measured_on: Description of the images, such as `276 photographs of the test split`.
+        notes: Sentences about training overlap and photographs that could not be measured.
+        rows: Metrics of each method.
+        comparisons: Comparisons of the first model with each other model; empty for a single model.
+        headings: Headings of the picture columns.
+        groups: Groups of pictures.
+        models: Facts of generators and refiners.
+        splits: Number of images of train, val and test; empty if the images are not from shards.
+        outliers: Number of images that the cleaning rejected.
     """
 
     measured_on: str
@@ -180,12 +180,12 @@ class Report:
     outliers: OutlierCounts
 
     def row(self, name: Name) -> SetMetrics[float]:
-        """The metrics of the first row of that name."""
+        """Returns the metrics of the first row with that method name."""
         return next(row.summary.metrics for row in self.rows if row.summary.method.name == name)
 
     @property
     def model(self) -> SetMetrics[float]:
-        """The metrics of the first model as a whole."""
+        """The metrics of the first complete model."""
         first = next(row.summary.method.model for row in self.rows if row.kind == "model")
         return [row.summary.metrics for row in self.rows if row.kind == "model" and row.summary.method.model == first][
             -1
@@ -193,16 +193,16 @@ class Report:
 
     @property
     def columns(self) -> tuple[MetricColumn, ...]:
-        """The table's columns: the metrics that were measured."""
+        """The columns of the table: all metrics that were measured."""
         return tuple(column for column in COLUMNS if getattr(self.model, column.metric) is not None)
 
     def column(self, metric: str) -> MetricColumn | None:
-        """How a metric is shown, if it is."""
+        """Returns the column of a metric; None if it was not measured."""
         return next((column for column in self.columns if column.metric == metric), None)
 
 
 def render_report(report: Report) -> str:
-    """The report as HTML that loads nothing from anywhere; whatever came from file names is escaped."""
+    """Returns the report as self-contained HTML; all text is escaped."""
     environment = page_environment()
     environment.filters.update(jpeg=_jpeg_uri, png=_png_uri, printable=printable)
     return environment.get_template("report.html").render(
@@ -211,23 +211,26 @@ def render_report(report: Report) -> str:
 
 
 def verdict(report: Report) -> str:
-    """What the table says about the whole model, in two sentences: against doing nothing, and in colourfulness."""
+    """Returns two sentences: the model's PSNR compared with the baselines, and its colourfulness."""
     model, grey, mean = report.model, report.row("grey"), report.row("mean_ab")
     share = model.colourfulness / max(model.truth_colourfulness, 1e-9)
     return (
-        f"The model is {_than(model.psnr_db - grey.psnr_db)} grey and"
-        f" {_than(model.psnr_db - mean.psnr_db)} one mean tint in PSNR."
-        f" Its pictures have {share:.0%} of the photographs' colourfulness."
+        f"The model's PSNR is {_than(model.psnr_db - grey.psnr_db)} that of grey images and"
+        f" {_than(model.psnr_db - mean.psnr_db)} that of the mean colour."
+        f" Its images have {share:.0%} of the photographs' colourfulness."
     )
 
 
 def photographs(count: int) -> str:
-    """So many of them, in words."""
+    """Returns the count with its noun, such as `276 photographs`."""
     return f"{count:,} photograph{'s' if count != 1 else ''}"
 
 
 def worst_median_best(pictures_delta_e: Sequence[float], count: int) -> tuple[list[int], list[int], list[int]]:
-    """Positions of the `count` largest, middle and smallest values, each from worst to best; ties by position."""
+    """Returns positions of the `count` largest, middle and smallest values, each from worst to best.
+
+    Equal values are ordered by position.
+    """
     order = [int(i) for i in np.argsort(-np.asarray(pictures_delta_e, np.float64), kind="stable")]
     count = min(count, len(order))
     middle = (len(order) - count) // 2
@@ -239,7 +242,7 @@ def _than(difference_db: float) -> str:
 
 
 def _jpeg_uri(rgb: NDArray[np.uint8]) -> str:
-    """A tile as a data URI; 4:4:4, because colour is what is to be seen."""
+    """Returns a tile as a JPEG data URI, with chroma at full resolution (4:4:4)."""
     buffer = io.BytesIO()
     Image.fromarray(rgb).save(buffer, "JPEG", quality=90, subsampling=0)
     return data_uri("image/jpeg", buffer.getvalue())

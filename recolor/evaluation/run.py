@@ -1,4 +1,4 @@
-"""The stage `evaluate`: colours a split, measures it, and writes tables, pictures and the report."""
+"""The stage `evaluate`: colours a split, measures it, and writes tables, pictures and a report."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -36,22 +36,22 @@ VERSION = 2
 
 
 def evaluate(workspace: Workspace, config: Config, tell: Tell | None = None) -> Outcome:
-    """Measures both models against their controls on a split of the shards.
+    """Measures the workspace's models and their controls on a split of the shards.
 
-    Writes `data/evaluation/`: `metrics.parquet`, `per_image.parquet`, `pictures.png` and `report.html`. On a CPU the
+    Writes `data/evaluation/`: `metrics.parquet`, `per_image.parquet`, `pictures.png` and `report.html`. On a CPU, the
     same shards and models give the same bytes.
 
     Args:
-        workspace: Where the shards and the models are.
-        config: Its `evaluate` says on what, and its `execution` how many threads measure.
-        tell: Told after each batch how many images are done, and of how many.
+        workspace: Workspace with shards and trained models.
+        config: `evaluate` selects the split and the images, `execution` the number of threads.
+        tell: Called after each batch with the number of finished images and of all images.
 
     Raises:
-        MissingStageError: The shards or a model have not been made; names the stage to run.
+        MissingStageError: The shards or a model are missing; the message names the stage to run.
         InputError: The split has no images.
-        WeightsError: A model's files, or those of a metric, are missing, damaged or of another version.
-        ConfigError: CUDA was asked for and is not there, or a package that a metric needs is not installed.
-        DamagedError: A shard or a model was changed while it was read; names it.
+        WeightsError: The files of a model or a metric are missing, damaged or of another version.
+        ConfigError: CUDA was requested but is not available, or a package that a metric needs is not installed.
+        DamagedError: A shard or a model was changed while it was read; the message names it.
 
     Examples:
         >>> from pathlib import Path
@@ -64,12 +64,12 @@ def evaluate(workspace: Workspace, config: Config, tell: Tell | None = None) -> 
 
 
 def evaluation_part(workspace: Workspace, config: Config) -> Part:
-    """What an evaluation is keyed by and what it makes.
+    """Returns the stage's inputs, settings and outputs.
 
     Raises:
-        MissingStageError: The shards or a model have not been made; names the stage to run.
+        MissingStageError: The shards or a model are missing; the message names the stage to run.
     """
-    # Where it is computed, and where weights lie, is no part of the key: the weights count by their content.
+    # The device and the paths of weights do not affect the key; the contents of the weights do, see `_inputs`.
     settings = replace(config.evaluate, device="auto", lpips_weights="", inception_weights="")
     outputs = tuple(workspace.evaluation / name for name in FILES)
     sources = {"shards": index_path(workspace)}
@@ -80,12 +80,12 @@ def evaluation_part(workspace: Workspace, config: Config) -> Part:
 def measure_split(
     workspace: Workspace, config: Config, models: tuple[Model, ...], tell: Tell | None = None
 ) -> Evaluation:
-    """Measures models on a split of the shards, whether they were trained on these or not.
+    """Measures models on a split of the shards; they may have been trained on other images.
 
     Raises:
-        MissingStageError: There are no shards.
+        MissingStageError: The shards are missing.
         InputError: The split has no images.
-        WeightsError: The file of a metric's weights is missing or damaged.
+        WeightsError: The weights of a metric are missing or damaged.
         ConfigError: A package that a metric needs is not installed.
     """
     networks = load_networks(config.evaluate, models[0].device)
@@ -105,16 +105,19 @@ def measure_split(
 
 
 def _inputs(workspace: Workspace, config: EvaluateConfig) -> Mapping[str, str]:
-    """What the result depends on. The models must be of these shards: or what they trained on might be tested on."""
+    """Returns the fingerprints of the inputs.
+
+    The models must have been trained on these shards; otherwise they might be tested on their training images.
+    """
     shards = require_record(index_path(workspace), "shards build").content
     generator = _model_record(workspace, "generator", {"shards": shards})
     refiner = _model_record(workspace, "refiner", {"shards": shards, "generator": model_content(generator)})
     inputs = {"shards": shards, "generator": generator.content, "refiner": refiner.content}
     for name in ("lpips_weights", "inception_weights"):
         file = Path(getattr(config, name)).expanduser()
-        if file.is_file():  # one that is missing is refused when it is loaded
+        if file.is_file():  # a missing file raises an error when it is loaded
             inputs[name] = sha256_file(file)
-    cleaned = read_record(record_path(workspace.manifest("clean")))  # the outliers stand in the same record
+    cleaned = read_record(record_path(workspace.manifest("clean")))  # this record covers the outliers too
     return inputs if cleaned is None else {**inputs, "outliers": cleaned.content}
 
 

@@ -1,4 +1,4 @@
-"""Images of a split of the shards, coloured in every method: the models as they are, at the size they trained at."""
+"""Images of a split of the shards as a source, coloured by every method at the training size."""
 
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -27,11 +27,11 @@ _MULTIPLE_PX = 8
 
 
 def split_source(workspace: Workspace, config: EvaluateConfig, models: Sequence[Model]) -> Source:
-    """The first `max_images` images of the split.
+    """Returns the first `max_images` images of the split as a source.
 
     Raises:
-        MissingStageError: There are no shards.
-        InputError: The split, or the train split that the mean colour is taken from, has no images.
+        MissingStageError: The shards are missing.
+        InputError: The split has no images, or the train split, which gives the mean colour, has none.
     """
     dataset = ShardDataset.open(workspace, config.split)
     rows = np.arange(min(dataset.rows, config.max_images), dtype=np.int64)
@@ -41,19 +41,25 @@ def split_source(workspace: Workspace, config: EvaluateConfig, models: Sequence[
 
 @torch.inference_mode()
 def colour(batch: Batch, models: Sequence[Model], mean_ab: Tensor) -> Iterator[tuple[Method, Tensor]]:
-    """Colours a batch in every method.
+    """Yields the colours of a batch by every method.
 
     Args:
         batch: Images on the models' device.
-        models: The models and those that are their controls.
-        mean_ab: [2], the mean a and b of the training images.
+        models: Models, and models that serve as controls.
+        mean_ab: Mean a and b of the training images, [2].
 
     Yields:
-        Method and float32 ab [N, 2, C, C] in Lab units:
-        `grey` no colour; `mean_ab` the same colour everywhere; `generator` a model's low-resolution ab, upsampled;
-        `refined` its refiner on that; `saturated` a control model's ab times 1.5; `oracle` the true low-resolution
-        ab, upsampled: the most that any generator can reach without a refiner; `oracle_refined` a model's refiner on
-        the true low-resolution ab. A control is coloured as a whole only.
+        Methods and their ab, float32 [N, 2, C, C] in Lab units:
+
+        - `grey`: no colour.
+        - `mean_ab`: the mean colour for every pixel.
+        - `generator`: a model's low-resolution ab, upsampled.
+        - `refined`: the output of its refiner.
+        - `saturated`: ab of a control model times 1.5.
+        - `oracle`: the true low-resolution ab, upsampled. This is the best result of a generator without a refiner.
+        - `oracle_refined`: the output of a model's refiner for the true low-resolution ab.
+
+        For a control model, only the complete model and `saturated` are measured.
     """
     yield Method("", "grey", "control"), torch.zeros_like(batch.ab)
     yield Method("", "mean_ab", "control"), mean_ab.to(batch.ab).view(1, 2, 1, 1).expand_as(batch.ab)
@@ -66,7 +72,7 @@ def colour(batch: Batch, models: Sequence[Model], mean_ab: Tensor) -> Iterator[t
 
 
 def train_mean_ab(dataset: ShardDataset) -> Tensor:
-    """The mean a and b, float32 [2] in Lab units, of up to 2,048 evenly spaced images of a data set."""
+    """Returns the mean a and b of up to 2,048 evenly spaced images, float32 [2] in Lab units."""
     rows = spaced_rows(dataset.rows, _MEAN_AB_IMAGES)
     total = torch.zeros(2, dtype=torch.float64)
     for _, batch in crops(dataset, rows, torch.device("cpu"), _MULTIPLE_PX):
@@ -75,7 +81,7 @@ def train_mean_ab(dataset: ShardDataset) -> Tensor:
 
 
 def spaced_rows(rows: int, count: int) -> Int64Array:
-    """At most `count` row numbers of `rows`, evenly spaced from the first to the last."""
+    """Returns at most `count` row numbers of `rows`, evenly spaced from the first to the last."""
     return np.unique(np.linspace(0, rows - 1, min(rows, count)).round().astype(np.int64))
 
 
@@ -92,7 +98,7 @@ def _by_model(batch: Batch, model: Model) -> Iterator[tuple[Method, Tensor]]:
 def _samples(
     dataset: ShardDataset, models: Sequence[Model], mean_ab: Tensor, rows: Int64Array
 ) -> Iterator[list[Sample]]:
-    multiple_px = max(model.generator.multiple_px for model in models)  # each is 8 times a power of two
+    multiple_px = max(model.generator.multiple_px for model in models)  # each value is 8 times a power of two
     for paths, batch in crops(dataset, rows, models[0].device, multiple_px):
         methods = [(method, pixels(ab)) for method, ab in colour(batch, models, mean_ab)]
         L, truth_ab = pixels(batch.L)[..., 0], pixels(batch.ab)
@@ -105,7 +111,7 @@ def _samples(
 def crops(
     dataset: ShardDataset, rows: Int64Array, device: torch.device, multiple_px: int
 ) -> Iterator[tuple[list[str], Batch]]:
-    """Paths and batches of a few images each: the centre of the stored squares, 224 px (or all of it, if smaller)."""
+    """Yields paths and batches of up to 8 images, cropped to the central 224 px (or to all of a smaller square)."""
     stored_px = dataset.codes(rows[:1]).shape[-1]
     crop = TrainConfig(crop_px=min(EVALUATION_PX, stored_px) // multiple_px * multiple_px)
     for start in range(0, len(rows), _BATCH_IMAGES):
@@ -115,5 +121,5 @@ def crops(
 
 
 def pixels(tensor: Tensor) -> Float32Array:
-    """[N, C, H, W] on any device to [N, H, W, C]."""
+    """Converts a tensor [N, C, H, W] on any device to an array [N, H, W, C]."""
     return tensor.permute(0, 2, 3, 1).cpu().numpy()

@@ -1,4 +1,4 @@
-"""Many images together: the mean of each metric, how colourful the set is, and how sure both are."""
+"""Metrics of a set of images with their bootstrap confidence intervals."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -22,25 +22,27 @@ from recolor.evaluation.metrics import MAX_PSNR_DB
 Float64Array = NDArray[np.float64]
 T = TypeVar("T", float, Float64Array)
 
-FID_RESAMPLES = 100  # each takes a singular value decomposition: a standard error is had from fewer than percentiles
+FID_RESAMPLES = (
+    100  # each needs a singular value decomposition; a standard error needs fewer resamples than percentiles
+)
 _MAGNITUDES = {"delta_cf_set": "colourfulness", "delta_cf_set_abs": "colourfulness_abs"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SetMetrics(Generic[T]):
-    """Many coloured images against the truth; of one set, or arrays [B] of its resamples.
+    """Metrics of a set of coloured images: numbers, or arrays [B] for B resamples.
 
     Attributes:
-        psnr_db, ssim, delta_e_2000, ab_mse, ab_psnr_db, ab_distance: Means over the images, as of `ImageMetrics`.
-        ab_rmse: Of all pixels together.
-        ab_psnr_db_set: Of all pixels together: of the mean ab_mse.
+        psnr_db, ssim, delta_e_2000, ab_mse, ab_psnr_db, ab_distance: Means over the images; see `ImageMetrics`.
+        ab_rmse: RMSE of ab over all pixels of the set, in Lab units.
+        ab_psnr_db_set: PSNR of ab over all pixels of the set: that of the mean ab_mse.
         colourfulness, colourfulness_abs, truth_colourfulness, truth_colourfulness_abs: Means over the images.
-        delta_cf_set: |mean colourfulness - mean colourfulness of the truth|: the papers' ΔCF.
-        delta_cf_set_abs: The same of `colourfulness_abs`.
-        delta_cf_image: Mean over images of |colourfulness - colourfulness of the truth|: too vivid here does not make
-            up for too grey there.
-        lpips: Mean over the images; None without its weights.
-        fid, kid: Of the set; None without Inception's weights.
+        delta_cf_set: |mean colourfulness - mean colourfulness of the photographs|, the ΔCF of the literature.
+        delta_cf_set_abs: The same for `colourfulness_abs`.
+        delta_cf_image: Mean over images of |colourfulness - colourfulness of the photograph|. Too vivid and too grey
+            images do not cancel out.
+        lpips: Mean over the images; None without the weights.
+        fid, kid: Distances of the set; None without Inception's weights.
     """
 
     psnr_db: T
@@ -68,7 +70,7 @@ METRICS = tuple(item.name for item in fields(SetMetrics) if not item.name.starts
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """One method over all images: how many, its metrics, and the ends of their 95% intervals."""
+    """Metrics of one method over all images, and the bounds of their 95% intervals."""
 
     method: Method
     images: int
@@ -79,7 +81,7 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class Resampled:
-    """One method over all images, and over each of its resamples; `drawn.fid` has but `FID_RESAMPLES` of them."""
+    """Metrics of one method over all images and over each resample; `drawn.fid` has only `FID_RESAMPLES`."""
 
     method: Method
     images: int
@@ -88,22 +90,22 @@ class Resampled:
 
 
 def resample(images: Sequence[ImageScores]) -> list[Resampled]:
-    """The metrics of every method over at least one image, in the order of the methods.
+    """Returns the metrics of every method over at least one image, in the order of the methods.
 
-    All methods see the same resamples: the same rows of their `drawn` are of the same images.
+    All methods use the same resamples: equal rows of `drawn` are metrics of the same images.
     """
     return [_resample_method(images, number) for number in range(len(images[0].scores))]
 
 
 def summarise(resampled: Resampled) -> Summary:
-    """The metrics and their intervals: percentiles, but for FID (see `bootstrap`)."""
+    """Returns the metrics and their intervals: normal for FID, percentiles for the others (see `bootstrap`)."""
     bounds = {metric: _interval(resampled, metric) for metric in METRICS}
     low, high = (replace(resampled.metrics, **_ends(bounds, end)) for end in (0, 1))
     return Summary(resampled.method, resampled.images, resampled.metrics, low, high)
 
 
 def metric_interval(metric: str, value: float, drawn: Float64Array) -> Bounds:
-    """The interval of a metric, or of a difference of it, from its resamples."""
+    """Returns the interval of a metric, or of a difference of it, from its resampled values."""
     return normal_interval(value, drawn) if metric == "fid" else percentile_interval(drawn)
 
 
@@ -137,13 +139,13 @@ def _resample_method(images: Sequence[ImageScores], number: int) -> Resampled:
 
 
 def _measured(score: Score) -> list[str]:
-    """The metrics that each image has."""
+    """Returns the names of the metrics that each image has."""
     names = [item.name for item in fields(score.metrics)]
     return names if score.metrics.lpips is not None else [name for name in names if name != "lpips"]
 
 
 def _set_metrics(measured: Mapping[str, Float64Array], counts: Float64Array) -> dict[str, Float64Array]:
-    """The fields of `SetMetrics`, [B] each, of metrics [N] each and how often each image counts, [B, N]."""
+    """Returns the fields of `SetMetrics`, each [B], from the images' metrics, each [N], and their counts [B, N]."""
     means = {name: counts @ values / counts.sum(axis=1) for name, values in measured.items()}
     means["delta_cf_image"] = means.pop("delta_cf")
     for magnitude, of in _MAGNITUDES.items():
@@ -154,7 +156,7 @@ def _set_metrics(measured: Mapping[str, Float64Array], counts: Float64Array) -> 
 
 
 def _features(images: Sequence[ImageScores], scores: Sequence[Score]) -> tuple[Float64Array, Float64Array]:
-    """Inception's features [N, D] of the coloured images, and of the photographs."""
+    """Returns Inception's features [N, D] of the coloured images and of the photographs."""
     coloured = np.stack([score.features for score in scores if score.features is not None])
     truth = np.stack([image.truth_features for image in images if image.truth_features is not None])
     return coloured.astype(np.float64), truth.astype(np.float64)

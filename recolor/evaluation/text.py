@@ -1,4 +1,4 @@
-"""The tables of an evaluation for a terminal."""
+"""Tables of an evaluation for the terminal."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
@@ -15,7 +15,7 @@ from recolor.manifests.schemas import METRICS
 
 
 def evaluation_text(evaluation: Evaluation) -> str:
-    """What was measured on, the methods with their intervals, and each comparison."""
+    """Returns the description of the images, the metrics of all methods, and all comparisons."""
     lines = [evaluation.measured_on, *evaluation.notes, "", metrics_text(evaluation.summaries)]
     for comparison in evaluation.comparisons:
         lines += ["", comparison_text(comparison)]
@@ -23,17 +23,20 @@ def evaluation_text(evaluation: Evaluation) -> str:
 
 
 def stored_text(folder: Path) -> str:
-    """The table of `metrics.parquet` of an evaluation's folder.
+    """Returns the table of `metrics.parquet` in an evaluation's folder.
 
     Raises:
-        MissingStageError: It is not there.
+        MissingStageError: The file is missing.
     """
     summaries = [_read_summary(row) for row in read_table(METRICS, folder / "metrics.parquet").to_pylist()]
     return f"{photographs(summaries[0].images)}\n\n{metrics_text(summaries)}"
 
 
 def metrics_text(summaries: Sequence[Summary]) -> str:
-    """A row for each method, a column for each metric, its 95% interval's half-width behind a ±; controls marked."""
+    """Returns a table with a row for each method and a column for each metric.
+
+    The half-width of the 95% interval follows each value after a ±. Controls are marked with an asterisk.
+    """
     shown = [column for column in COLUMNS if column.short and getattr(summaries[0].metrics, column.metric) is not None]
     titles = ("", *(column.heading for column in shown))
     units = ("", *(column.unit for column in shown))
@@ -43,7 +46,7 @@ def metrics_text(summaries: Sequence[Summary]) -> str:
 
 
 def comparison_text(comparison: Comparison) -> str:
-    """A row for each metric of two models: both values, the difference with its interval, and who wins."""
+    """Returns a table with a row for each metric: both values, the difference, its interval, the better model."""
     of_metric = {item.metric: item for item in comparison.differences}
     first, second = comparison.first.model, comparison.second.model
     rows = [("", first, second, "difference", "95% interval", "better")]
@@ -57,7 +60,7 @@ def comparison_text(comparison: Comparison) -> str:
 
 
 def aligned(rows: Sequence[tuple[str, ...]]) -> str:
-    """Columns of equal width: the first to the left, the others to the right."""
+    """Aligns the columns: the first to the left, the others to the right."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return "\n".join(
         "  ".join(
@@ -68,13 +71,13 @@ def aligned(rows: Sequence[tuple[str, ...]]) -> str:
 
 
 def _read_summary(row: Mapping[str, Any]) -> Summary:
-    """One row of `metrics.parquet`, as it was before it was written."""
+    """Returns the summary of a row of `metrics.parquet`."""
     value, low, high = (_read_metrics(row, end) for end in ("", "_low", "_high"))
     return Summary(Method(row["model"], row["name"], row["kind"]), row["images"], value, low, high)
 
 
 def _read_metrics(row: Mapping[str, Any], end: str) -> SetMetrics[float]:
-    """The columns, or an end of their intervals; the photographs' own have none."""
+    """Returns the metrics, or a bound of their intervals; metrics of the photographs have no interval."""
     names = [item.name for item in fields(SetMetrics)]
     return SetMetrics(**{name: row.get(name + end, row[name]) for name in names})
 

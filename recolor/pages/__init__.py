@@ -1,1 +1,1 @@
-"""HTML pages: templates, inline scripts and pictures, text drawn on images."""
+"""HTML pages: templates, inline scripts and pictures; text drawn on images."""

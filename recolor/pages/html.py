@@ -1,4 +1,4 @@
-"""What the HTML pages share: templates that escape, pictures that travel inside the page, names that fit on a line."""
+"""Shared parts of the HTML pages: templates with escaping, inline scripts, data URIs, printable names."""
 
 import base64
 import hashlib
@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 
 def page_environment() -> Environment:
-    """The templates of `recolor/templates`; whatever is put into them is escaped."""
+    """Returns the environment of the templates in `recolor/pages/templates`; all values are escaped."""
     return Environment(
         loader=PackageLoader("recolor.pages"),
         autoescape=True,
@@ -21,25 +21,25 @@ def page_environment() -> Environment:
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """A script that stands in the page, and the hash (SHA-256, base64) by which the page's policy lets it run."""
+    """An inline script and its hash (SHA-256, base64) for the page's content security policy."""
 
     text: str
     sha256: str
 
 
 def inline_script(name: str) -> Script:
-    """A script of `recolor/templates`."""
+    """Returns a script of `recolor/pages/templates`."""
     text = files("recolor.pages").joinpath("templates", name).read_text(encoding="utf-8")
     return Script(text, base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii"))
 
 
 def data_uri(media_type: str, data: bytes) -> str:
-    """The bytes as a URI that holds them, so that the page loads nothing."""
+    """Returns the bytes as a data URI, so that the page loads no files."""
     return f"data:{media_type};base64,{base64.b64encode(data).decode('ascii')}"
 
 
 def printable(text: str) -> str:
-    """The text with whatever cannot be drawn on one line (newlines, control and odd bytes) written as escapes."""
+    """Returns the text with newlines, control characters and undecodable bytes written as escapes."""
     return "".join(
         char if char.isprintable() else char.encode("unicode_escape", "backslashreplace").decode() for char in text
     )

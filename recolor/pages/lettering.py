@@ -1,4 +1,4 @@
-"""Words on pictures."""
+"""Draws text on pictures."""
 
 from pathlib import Path
 
@@ -7,11 +7,11 @@ from PIL import ImageDraw, ImageFont
 
 from recolor.pages.html import printable
 
-_LONGEST = 200  # characters; file systems allow 4,096, and each length is tried
+_LONGEST = 200  # maximum number of characters tried; paths can have 4,096
 
 
 def font(size_px: int, *, bold: bool = False) -> ImageFont.FreeTypeFont:
-    """DejaVu Sans, which comes with matplotlib: the same picture on every machine."""
+    """Returns DejaVu Sans of the matplotlib package, so that pictures are the same on every machine."""
     name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
     return ImageFont.truetype(
         Path(mpl.get_data_path()) / "fonts" / "ttf" / name, size_px, layout_engine=ImageFont.Layout.BASIC
@@ -19,7 +19,7 @@ def font(size_px: int, *, bold: bool = False) -> ImageFont.FreeTypeFont:
 
 
 def shortened_path(draw: ImageDraw.ImageDraw, path: str, letters: ImageFont.FreeTypeFont, room_px: float) -> str:
-    """A path as it can be drawn, or its end behind an ellipsis: the file name says more than the folder."""
+    """Returns the path, or an ellipsis and as much of its end as fits into `room_px`."""
     text = printable(path)
     if draw.textlength(text, letters) <= room_px:
         return text

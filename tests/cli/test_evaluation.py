@@ -63,7 +63,7 @@ def test_any_model_is_measured_on_a_split(evaluate, evaluable, make_models, tmp_
     ran = evaluate("models", make_models("other"), *where)
     assert ran.code == 0
     assert "1 photograph of the val split" in ran.out
-    assert "cannot know whether other was trained on these images" in ran.out
+    assert "cannot know whether this model was trained on these images" in ran.out
 
 
 @pytest.mark.parametrize(

@@ -13,12 +13,14 @@ def test_what_is_known_of_what_a_model_has_seen_is_said(make_models):
     ours, others, silent = load_models(
         [make_models("ours", shards="s1"), make_models("others", shards="s2"), make_models("silent")], [], CPU
     )
-    assert "on none of the images measured" in train_overlap_in_split([ours], "s1", "test")[0]
+    assert "It was not trained on any of the measured images" in train_overlap_in_split([ours], "s1", "test")[0]
     assert "was trained on these images" in train_overlap_in_split([ours], "s1", "train")[0]
     for model in (others, silent):
         (sentence,) = train_overlap_in_split([model], "s1", "test")
-        assert sentence.startswith(f"Recolor cannot know whether {model.label} was trained on these images")
-    assert train_overlap_in_folder([ours]) == ("Recolor cannot know whether ours was trained on these photographs.",)
+        assert sentence.startswith("Recolor cannot know whether this model was trained on these images")
+    assert train_overlap_in_folder([ours]) == (
+        "Recolor cannot know whether this model was trained on these photographs.",
+    )
 
 
 def test_a_refiner_of_other_shards_than_its_generator_counts_too(make_models):
@@ -39,4 +41,15 @@ def test_a_model_that_started_from_another_s_weights_may_have_seen_anything(make
     path.write_text(json.dumps(details))
     (model,) = load_models([folder], [], CPU)
     for split in ("train", "test"):
-        assert "cannot know whether ours was trained on these images" in train_overlap_in_split([model], "s1", split)[0]
+        assert (
+            "cannot know whether this model was trained on these images"
+            in train_overlap_in_split([model], "s1", split)[0]
+        )
+
+
+def test_sentences_name_the_model_if_there_are_several(make_models):
+    models = load_models([make_models("ours", shards="s1"), make_models("others", shards="s2")], [], CPU)
+    ours, others = train_overlap_in_split(models, "s1", "test")
+    assert ours.startswith("The model 'ours' was trained on the train split")
+    assert others.startswith("Recolor cannot know whether the model 'others' was trained")
+    assert "whether the model 'ours' was" in train_overlap_in_folder(models)[0]

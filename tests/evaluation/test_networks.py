@@ -83,7 +83,9 @@ def test_a_wrong_file_is_refused_with_where_the_right_one_is(tmp_path, setting, 
         with pytest.raises(WeightsError, match=source):
             load_networks(EvaluateConfig(**{setting: str(wrong)}), CPU)
     torch.save({"features.0.weight": torch.zeros(2, 2)}, wrong)
-    with pytest.raises(WeightsError, match=rf"{setting} = .*wrong.pth': not the weights that are needed.*{source}"):
+    with pytest.raises(
+        WeightsError, match=rf"{setting} = .*wrong.pth': these are not the weights of the network.*{source}"
+    ):
         load_networks(EvaluateConfig(**{setting: str(wrong)}), CPU)
     with pytest.raises(WeightsError, match=rf"none.pth': there is no such file.*{source}"):
         load_networks(EvaluateConfig(**{setting: str(tmp_path / "none.pth")}), CPU)

@@ -158,8 +158,10 @@ def test_models_are_named_where_there_are_several_or_where_they_are_controls():
 
 
 def test_the_verdict_tells_worse_from_better(report):
-    assert verdict(with_psnr(report, "grey", 21.456)).startswith("The model is 2.0 dB above grey and 0.0 dB above")
-    assert "4.5 dB below one mean tint" in verdict(with_psnr(report, "mean_ab", 27.956))
+    assert verdict(with_psnr(report, "grey", 21.456)).startswith(
+        "The model's PSNR is 2.0 dB above that of grey images and 0.0 dB above"
+    )
+    assert "4.5 dB below that of the mean colour" in verdict(with_psnr(report, "mean_ab", 27.956))
     assert "50% of the photographs' colourfulness" in verdict(report)
 
 

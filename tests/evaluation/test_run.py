@@ -186,7 +186,7 @@ def test_cuda_is_refused_where_there_is_none(evaluable):
         evaluate(evaluable, replace(CONFIG, evaluate=replace(CONFIG.evaluate, device="cuda")))
 
 
-def test_every_figure_lies_in_its_interval(metrics):
+def test_every_metric_lies_in_its_interval(metrics):
     for column in ("psnr_db", "ssim", "delta_e_2000", "ab_mse", "ab_psnr_db_set", "colourfulness", "delta_cf_image"):
         assert (metrics[f"{column}_low"] <= metrics[column]).all()
         assert (metrics[column] <= metrics[f"{column}_high"]).all()

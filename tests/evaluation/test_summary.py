@@ -157,13 +157,13 @@ def test_distances_of_sets_are_those_of_their_features_and_so_are_their_interval
     assert differences["fid"].better == "a"
 
 
-def test_one_image_alone_has_figures():
+def test_one_image_alone_has_metrics():
     summary = summarise(resample(random_scores(1, features=8))[0])
     assert summary.low.psnr_db == summary.metrics.psnr_db == summary.high.psnr_db
     assert summary.metrics.fid is None
 
 
-def test_equal_pictures_have_finite_figures():
+def test_equal_pictures_have_finite_metrics():
     rgb = np.full((12, 12, 3), 128, np.uint8)
     ab = np.zeros((12, 12, 2), np.float32)
     images = [ImageScores("x", (Score(FIRST, image_metrics(rgb, rgb, ab, ab, 0.0), np.ones(4)),), np.ones(4))] * 3

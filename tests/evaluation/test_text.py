@@ -16,11 +16,11 @@ def summary(method, value):
     return Summary(method, 7, metrics(value), metrics(value - 1), metrics(value + 3))
 
 
-def test_every_figure_is_a_metric_of_sets():
+def test_every_column_is_a_metric_of_sets():
     assert {column.metric for column in COLUMNS} <= set(METRICS)
 
 
-def test_the_table_has_a_line_for_each_way_with_half_its_interval_and_the_photographs():
+def test_the_table_has_a_line_for_each_method_with_half_its_interval_and_the_photographs():
     summaries = [summary(Method("", "grey", "control"), 20.0), summary(Method("mine", "refined", "model"), 24.5)]
     lines = metrics_text(summaries).splitlines()
     assert lines[0].split()[:4] == ["PSNR", "↑", "SSIM", "↑"]

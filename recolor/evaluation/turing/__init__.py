@@ -1,4 +1,4 @@
-"""A visual Turing test: photographs beside their coloured versions, as a page to click through."""
+"""A visual Turing test: a page that shows photographs next to their coloured versions."""
 
 from recolor.evaluation.turing.make import Turing, make_turing
 from recolor.evaluation.turing.pairs import Skipped

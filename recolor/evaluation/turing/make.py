@@ -1,4 +1,4 @@
-"""Makes the test: photographs in, one HTML file out."""
+"""Writes the visual Turing test as a self-contained HTML page."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ from recolor.pipeline.storage import storage_errors, write_atomically
 
 @dataclass(frozen=True, slots=True)
 class Turing:
-    """What was made.
+    """A written test.
 
     Attributes:
-        path: The page.
-        pairs: Pairs on it.
-        skipped: Photographs that were tried and could not be used.
+        path: Path of the page.
+        pairs: Number of pairs.
+        skipped: Photographs that could not be used.
         size_bytes: Size of the page.
     """
 
@@ -35,18 +35,18 @@ class Turing:
 def make_turing(
     inputs: Sequence[Path], colorizer: Colorizer, out: Path, *, pairs: int = 20, size_px: int = 384, seed: int = 0
 ) -> Turing:
-    """Writes one self-contained HTML file: pairs to click through, then how often the model was taken for real.
+    """Writes a self-contained HTML page with pairs of pictures and a result at the end.
 
-    Photographs are drawn at random; one that cannot be read, or has no colour, is replaced by the next.
+    Photographs are drawn at random. One that cannot be read or has no colour is replaced by the next.
 
     Args:
-        inputs: Colour photographs, and folders of them.
-        colorizer: The model; it sees each photograph's lightness at the size shown.
-        out: Where the page goes.
-        pairs: How many.
+        inputs: Colour photographs and folders of them.
+        colorizer: Model; it colours each photograph's lightness at the displayed size.
+        out: Path of the page.
+        pairs: Number of pairs.
         size_px: Long side of the pictures.
-        seed: Says which photographs are drawn and which picture of a pair comes first; the same seed, photographs and
-            model give the same page.
+        seed: Seed of the choice of photographs and of the order of each pair. The same seed, photographs and model
+            give the same page.
 
     Raises:
         InputError: An input is missing, or there are fewer photographs than pairs.
@@ -54,13 +54,13 @@ def make_turing(
     """
     photographs = find_photographs(inputs)
     if len(photographs) < pairs:
-        raise InputError(_too_few(f"{len(photographs)} photographs are there", len(photographs), pairs))
+        raise InputError(_too_few(f"{len(photographs)} photographs were found", len(photographs), pairs))
     random = np.random.default_rng(seed)
     drawn = (photographs[number] for number in random.permutation(len(photographs)))
     made, skipped = make_pairs(drawn, colorizer, pairs, size_px)
     if len(made) < pairs:
         first = f"{skipped[0].name!r}: {skipped[0].why}"
-        usable = f"{len(made)} of {len(photographs)} photographs can be used (not {first})"
+        usable = f"{len(made)} of {len(photographs)} photographs can be used (skipped: {first})"
         raise InputError(_too_few(usable, len(made), pairs))
     data = render_turing(made, random).encode()
     with storage_errors(out):
@@ -70,7 +70,7 @@ def make_turing(
 
 
 def find_photographs(inputs: Sequence[Path]) -> list[Photograph]:
-    """The files given and the image files under the folders given, each once.
+    """Returns the given files and the image files in the given folders, each once.
 
     Raises:
         InputError: An input is missing.
@@ -80,14 +80,14 @@ def find_photographs(inputs: Sequence[Path]) -> list[Photograph]:
 
 
 def render_turing(pairs: Sequence[Pair], random: np.random.Generator) -> str:
-    """Renders the page.
+    """Returns the page as HTML that loads nothing.
 
-    Each pair's order is that of a random byte: the photograph comes second where the byte has an odd number of ones.
-    The page holds the bytes and no answers.
+    A random byte sets the order of each pair: the photograph comes second if the byte has an odd number of ones. The
+    page contains these bytes, not the answers.
 
     Args:
-        pairs: What to show.
-        random: Where the order comes from.
+        pairs: Pairs to show.
+        random: Random generator of the order.
     """
     order = random.bytes(len(pairs))
     shown = [_in_order(pair, byte, random) for pair, byte in zip(pairs, order, strict=True)]
@@ -103,7 +103,7 @@ def render_turing(pairs: Sequence[Pair], random: np.random.Generator) -> str:
 
 
 def photograph_comes_second(byte: int) -> bool:
-    """Whether a pair's random byte puts the photograph behind the coloured picture."""
+    """Returns whether a pair's random byte puts the photograph second."""
     return byte.bit_count() % 2 == 1
 
 
@@ -118,13 +118,16 @@ def _photographs(path: Path) -> Iterator[Photograph]:
 
 def _too_few(why: str, usable: int, pairs: int) -> str:
     advice = "Give more photographs" + (f", or --pairs {usable}." if usable else ".")
-    return f"{why}, and {pairs} pairs were asked for. {advice}"
+    return f"{why}, but {pairs} pairs were requested. {advice}"
 
 
 def _in_order(pair: Pair, byte: int, random: np.random.Generator) -> tuple[bytes, bytes]:
-    """Both pictures, as the byte orders them, of one length: or the smaller would be the one with less colour."""
+    """Returns both pictures in the byte's order, padded to equal length.
+
+    Without padding, the smaller file would usually be the picture with less colour.
+    """
     length = max(len(pair.photograph), len(pair.coloured))
-    photograph, coloured = (  # what follows a JPEG's end marker is passed over
+    photograph, coloured = (  # decoders ignore bytes after the JPEG end marker
         picture + random.bytes(length - len(picture)) for picture in (pair.photograph, pair.coloured)
     )
     return (coloured, photograph) if photograph_comes_second(byte) else (photograph, coloured)

@@ -1,4 +1,4 @@
-"""Pairs that nothing but colour tells apart: a photograph, and its lightness coloured by a model."""
+"""Pairs that differ only in colour: a photograph, and its lightness coloured by a model."""
 
 import io
 from collections.abc import Iterable
@@ -20,13 +20,13 @@ from recolor.images import decode, read_bytes
 
 RGB = NDArray[np.uint8]
 
-_GREY_SPREAD = 8  # R, G and B of a greyscale JPEG stored as colour differ by less
-_JPEG = {"quality": 95, "subsampling": 0}  # 4:4:4: colour is what is judged
+_GREY_SPREAD = 8  # R, G and B of a greyscale picture stored as colour JPEG differ by less
+_JPEG = {"quality": 95, "subsampling": 0}  # chroma at full resolution (4:4:4)
 
 
 @dataclass(frozen=True, slots=True)
 class Photograph:
-    """A file, and what a reader calls it."""
+    """A file and its displayed name."""
 
     path: Path
     name: str
@@ -34,7 +34,7 @@ class Photograph:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two JPEG files of one size in pixels: the photograph, and its lightness coloured by the model."""
+    """Two JPEG files of equal size in pixels: a photograph, and its lightness coloured by the model."""
 
     name: str
     photograph: bytes
@@ -43,7 +43,7 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """A photograph that cannot be used, and why."""
+    """A photograph that cannot be used, and the reason."""
 
     name: str
     why: str
@@ -52,13 +52,13 @@ class Skipped:
 def make_pairs(
     photographs: Iterable[Photograph], colorizer: Colorizer, count: int, size_px: int
 ) -> tuple[tuple[Pair, ...], tuple[Skipped, ...]]:
-    """Makes at most `count` pairs, passing over photographs that cannot be read or have no colour.
+    """Returns at most `count` pairs; skips photographs that cannot be read or have no colour.
 
     Args:
-        photographs: In the order in which they are tried.
-        colorizer: The model.
-        count: How many pairs are enough.
-        size_px: Long side of the pictures; smaller photographs stay as they are.
+        photographs: Photographs in the order in which they are tried.
+        colorizer: Model that colours.
+        count: Number of pairs.
+        size_px: Long side of the pictures; smaller photographs are not resized.
     """
     pairs: list[Pair] = []
     skipped: list[Skipped] = []
@@ -76,33 +76,33 @@ def make_pairs(
 
 
 def rejoined(rgb: RGB) -> RGB:
-    """A photograph on the way that its coloured version goes: to Lab, and back by the same gamut and rounding.
+    """Converts a photograph to Lab and back, as its coloured version is: same gamut, same rounding.
 
     Args:
         rgb: uint8 sRGB [H, W, 3].
 
     Returns:
-        uint8 sRGB [H, W, 3], the same but for rounding.
+        uint8 sRGB [H, W, 3], equal to the input up to rounding.
     """
     lab = rgb_to_lab(rgb)
     return join(lab[..., 0], lab[..., 1:])
 
 
 def encode(rgb: RGB) -> bytes:
-    """A picture as a JPEG without metadata."""
+    """Returns a picture as a JPEG without metadata."""
     buffer = io.BytesIO()
     Image.fromarray(rgb).save(buffer, "JPEG", **_JPEG)
     return buffer.getvalue()
 
 
 def _read(path: Path, size_px: int) -> RGB | str:
-    """The photograph, upright and shrunk, or why it cannot be used."""
+    """Returns the photograph, upright and reduced, or the reason why it cannot be used."""
     limits = MeasureConfig()
     try:
         rgb = _shrunk(decode(read_bytes(path, limits), limits, size_px).rgb, size_px)
     except ImageError as error:
         return str(error)
-    return rgb if _has_colour(rgb) else "it has no colour to be told from"
+    return rgb if _has_colour(rgb) else "it has no colour"
 
 
 def _shrunk(rgb: RGB, size_px: int) -> RGB:
@@ -115,5 +115,5 @@ def _shrunk(rgb: RGB, size_px: int) -> RGB:
 
 
 def _has_colour(rgb: RGB) -> bool:
-    """Whether at least one pixel in a hundred is not grey: a grey photograph beside colour is no test."""
+    """Returns whether at least 1% of the pixels are not grey."""
     return float(np.quantile(np.ptp(rgb, axis=2), 0.99)) >= _GREY_SPREAD

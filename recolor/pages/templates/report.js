@@ -6,7 +6,7 @@ const rows = [...document.querySelectorAll(".tiles")].map((row) => [...row.child
 let row = 0;
 let column = 0;
 
-// Shows a tile in the place of the one before, so that one can be flipped against the other.
+// Shows a tile in the place of the previous one, so that the two can be compared.
 function showTile(toRow, toColumn) {
   row = (toRow + rows.length) % rows.length;
   column = (toColumn + columns.length) % columns.length;
@@ -29,7 +29,7 @@ columns.forEach((button, toColumn) => button.addEventListener("click", () => sho
 picture.addEventListener("click", () => showTile(row, column + 1));
 document.getElementById("close").addEventListener("click", () => zoom.close());
 zoom.addEventListener("click", (event) => {
-  if (event.target === zoom) zoom.close(); // beside the picture
+  if (event.target === zoom) zoom.close(); // outside the picture
 });
 zoom.addEventListener("close", () => rows[row][column].focus());
 
@@ -41,7 +41,7 @@ zoom.addEventListener("keydown", (event) => {
   showTile(row + move[0], column + move[1]);
 });
 
-// Paper cannot be clicked on: what the metrics mean is printed, the settings are not.
+// Printed pages contain the meanings of the metrics, but not the settings.
 const meaning = document.getElementById("meaning");
 let wasOpen = false;
 addEventListener("beforeprint", () => {

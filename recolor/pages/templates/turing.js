@@ -4,11 +4,11 @@ const sections = ["start", "trial", "result"].map((id) => document.getElementByI
 const stage = document.getElementById("stage");
 const buttons = [...stage.querySelectorAll("button")];
 const progress = document.getElementById("progress");
-let trials = []; // {pair, first, chosen}: which picture of the pair stands first, and which was taken for the photograph
+let trials = []; // {pair, first, chosen}: which picture of the pair is shown first, and which was chosen as the photograph
 let at = 0;
-let ready = false; // whether both pictures of trial `at` can be seen
+let ready = false; // whether both pictures of trial `at` are visible
 
-// Which picture of a pair is the photograph: the second where the pair's byte has an odd number of ones.
+// Returns which picture of a pair is the photograph: the second if the pair's byte has an odd number of ones.
 function photographOf(pair) {
   const byte = parseInt(data.order.slice(2 * pair, 2 * pair + 2), 16);
   return byte.toString(2).replaceAll("0", "").length % 2;
@@ -18,7 +18,7 @@ function isFooled(trial) {
   return trial.chosen !== photographOf(trial.pair);
 }
 
-// Wilson's score interval of 95% for a share (Wilson 1927; Brown, Cai and DasGupta 2001, eq. 4).
+// Returns the 95% Wilson score interval of a proportion (Wilson 1927; Brown, Cai and DasGupta 2001, eq. 4).
 function wilson(successes, count) {
   const z = 1.959963984540054; // the 97.5% quantile of the normal distribution
   const share = successes / count;
@@ -49,7 +49,7 @@ function begin() {
   show();
 }
 
-// The pictures of a trial as they stand on the screen.
+// Returns the pictures of a trial in the order shown.
 function inOrder(trial) {
   return [trial.first, 1 - trial.first];
 }
@@ -66,7 +66,7 @@ async function show() {
     image.src = data.pairs[trial.pair].pictures[picture];
     return image.decode();
   });
-  await Promise.all(loads); // both at once: what comes later would give itself away
+  await Promise.all(loads); // shown together: a picture that appears later would be recognisable
   stage.classList.add("shown");
   ready = true;
 }
@@ -84,16 +84,16 @@ function percent(share) {
   return `${(100 * share).toFixed(1).replace(/\.0$/, "")}%`;
 }
 
-// What the interval says, in a sentence, and why.
+// Returns a headline and an explanation of the interval.
 function verdict({ low, high }) {
   if (high < 0.5)
-    return ["The model's colours can be told from real ones.", "The whole interval lies below 50%, which is what guessing gives."];
+    return ["The model's colours can be distinguished from real ones.", "The whole interval is below 50%, the score of guessing."];
   if (low > 0.5)
-    return ["The model's pictures look more real than photographs.", "The whole interval lies above 50%, which is what guessing gives."];
+    return ["The model's pictures look more real than photographs.", "The whole interval is above 50%, the score of guessing."];
   return [
-    "These answers cannot be told from guessing.",
-    "50%, which is what guessing gives, lies within the interval. That is no proof that there is no difference: more" +
-      " pairs, or other eyes, may find one.",
+    "These answers cannot be distinguished from guessing.",
+    "The interval contains 50%, the score of guessing. This does not prove that there is no difference: more pairs or" +
+      " other people may find one.",
   ];
 }
 
@@ -120,7 +120,7 @@ function report() {
   openSection("result");
 }
 
-// One pair of the list: both pictures as they stood, which was real, and what was chosen.
+// Returns a list item: both pictures in the order shown, which one is the photograph, and which was chosen.
 function answerOf(trial, place) {
   const item = document.getElementById("answer").content.firstElementChild.cloneNode(true);
   const fooled = isFooled(trial);

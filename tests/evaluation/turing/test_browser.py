@@ -78,7 +78,7 @@ def test_intervals_are_those_of_scipy(page, count):
     [
         (0, by_click, "The model's colours can be told from real ones."),
         (12, by_arrow, "The model's pictures look more real than photographs."),
-        (5, by_digit, "These answers cannot be told from guessing."),
+        (5, by_digit, "These answers cannot be distinguished from guessing."),
     ],
 )
 def test_the_result_is_that_of_the_answers(page, pairs, fooled, choose, headline):

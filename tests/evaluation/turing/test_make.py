@@ -50,13 +50,13 @@ def test_a_bad_photograph_is_named_and_another_one_drawn(photos, colorizer, tmp_
 
 
 def test_too_few_photographs_are_refused_before_any_is_opened(photos, tmp_path):
-    with pytest.raises(InputError, match=r"8 photographs are there, and 20 pairs .* --pairs 8"):
+    with pytest.raises(InputError, match=r"8 photographs were found, but 20 pairs .* --pairs 8"):
         make_turing([photos], None, tmp_path / "a.html", pairs=20)
 
 
 def test_too_few_that_can_be_used_are_refused_with_the_first_reason(photos, colorizer, tmp_path):
     (photos / "3.png").write_bytes(b"")
-    with pytest.raises(InputError, match=r"7 of 8 photographs can be used \(not '3.png': empty: .*--pairs 7"):
+    with pytest.raises(InputError, match=r"7 of 8 photographs can be used \(skipped: '3.png': empty: .*--pairs 7"):
         make_turing([photos], colorizer, tmp_path / "a.html", pairs=8)
     assert not (tmp_path / "a.html").exists()
 
@@ -64,7 +64,7 @@ def test_too_few_that_can_be_used_are_refused_with_the_first_reason(photos, colo
 def test_an_empty_folder_and_a_missing_one_are_refused(colorizer, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(
-        InputError, match=r"0 photographs are there, and 2 pairs were asked for. Give more photographs\."
+        InputError, match=r"0 photographs were found, but 2 pairs were requested. Give more photographs\."
     ):
         make_turing([tmp_path / "empty"], colorizer, tmp_path / "a.html", pairs=2)
     with pytest.raises(InputError, match="no such file"):
