@@ -1,4 +1,4 @@
-"""A data set made on the spot: rendered landscapes, real photographs, and planted faults with their truth table."""
+"""The demo data set: rendered landscapes, photographs, and planted faults with a truth table."""
 
 from recolor.demo.images import TRUTH_NAME, make_demo_images
 from recolor.demo.landscape import render_landscape

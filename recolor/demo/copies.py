@@ -1,4 +1,4 @@
-"""Copies of a photograph, as they come about in a collection: saved again, resized, turned, touched up."""
+"""Copies of a photograph as collections contain them: re-encoded, resized, rotated, edited."""
 
 from collections.abc import Callable, Mapping
 from io import BytesIO
@@ -33,43 +33,43 @@ def jpeg(rgb: Rgb, quality: int = _COPY_QUALITY, orientation: int | None = None)
 
 
 def same_bytes(rgb: Rgb) -> bytes:
-    """The file itself, under another name."""
+    """Returns a file with the bytes of the original."""
     return jpeg(rgb, ORIGINAL_QUALITY)
 
 
 def reencode(rgb: Rgb) -> bytes:
-    """Saved again at quality 60."""
+    """Re-encodes at quality 60."""
     return jpeg(rgb, 60)
 
 
 def resize(rgb: Rgb) -> bytes:
-    """Three quarters of the size."""
+    """Resizes to three quarters of the size."""
     height_px, width_px = rgb.shape[:2]
     return jpeg(_array(cv2.resize(rgb, (width_px * 3 // 4, height_px * 3 // 4), interpolation=cv2.INTER_AREA)))
 
 
 def mirror(rgb: Rgb) -> bytes:
-    """Left and right exchanged."""
+    """Mirrors left and right."""
     return jpeg(_array(rgb[:, ::-1]))
 
 
 def rotate(rgb: Rgb) -> bytes:
-    """Turned by a quarter."""
+    """Rotates by 90 degrees."""
     return jpeg(_array(np.rot90(rgb)))
 
 
 def rotate_in_exif(rgb: Rgb) -> bytes:
-    """Pixels turned by a quarter, and an EXIF orientation that turns them back (6: turn clockwise to view)."""
+    """Rotates the pixels by 90 degrees and sets the EXIF orientation that undoes it (6)."""
     return jpeg(_array(np.rot90(rgb)), orientation=6)
 
 
 def brighten(rgb: Rgb) -> bytes:
-    """5% brighter."""
+    """Brightens by 5%."""
     return jpeg(_array(np.rint(np.minimum(rgb * 1.05, 255.0)).astype(np.uint8)))
 
 
 def crop(rgb: Rgb) -> bytes:
-    """3% of the width and of the height cut off, half of it on each side."""
+    """Crops 3% of the width and of the height, half on each side."""
     height_px, width_px = rgb.shape[:2]
     top, left = round(height_px * 0.015), round(width_px * 0.015)
     return jpeg(_array(rgb[top : height_px - top, left : width_px - left]))

@@ -1,4 +1,4 @@
-"""Damage to files: what failing disks, broken downloads and careless programs leave."""
+"""Damaged files, as failing disks, broken downloads and faulty programs write them."""
 
 from collections.abc import Callable, Mapping
 from io import BytesIO
@@ -17,7 +17,7 @@ _HTML = b"""<!DOCTYPE html>
 
 
 def truncate(data: bytes, rng: np.random.Generator) -> bytes:
-    """Keeps about the first half: a download that was cut off."""
+    """Keeps about the first half, as an interrupted download does."""
     return data[: int(len(data) * rng.uniform(0.4, 0.6))]
 
 
@@ -42,33 +42,33 @@ def flip_bits(data: bytes, rng: np.random.Generator) -> bytes:
 
 
 def zero_tail(data: bytes, rng: np.random.Generator) -> bytes:
-    """Fills the last part with zeros: blocks that were never written to the disk."""
+    """Fills the last part with zeros, as blocks that were never written to the disk."""
     kept = int(len(data) * rng.uniform(0.5, 0.8))
     return data[:kept] + bytes(len(data) - kept)
 
 
 def keep_header(data: bytes, _: np.random.Generator) -> bytes:
-    """Keeps what stands before a JPEG's entropy-coded data."""
+    """Keeps the bytes before a JPEG's entropy-coded data."""
     return data[: scan_start(data)]
 
 
 def make_empty(_: bytes, __: np.random.Generator) -> bytes:
-    """Returns no bytes at all."""
+    """Returns an empty file."""
     return b""
 
 
 def save_web_page(_: bytes, __: np.random.Generator) -> bytes:
-    """Returns an error page, as a web server sends it in place of a photograph."""
+    """Returns an HTML error page, as a web server may send instead of a photograph."""
     return _HTML
 
 
 def randomise(data: bytes, rng: np.random.Generator) -> bytes:
-    """Returns as many random bytes."""
+    """Returns random bytes of the same length."""
     return rng.bytes(len(data))
 
 
 def damage_png(data: bytes, rng: np.random.Generator) -> bytes:
-    """Saves the picture as PNG and spoils a few bytes of its pixel data: checksums and pixels are wrong."""
+    """Saves the picture as PNG and changes bytes of its pixel data; checksums are then wrong."""
     with Image.open(BytesIO(data)) as image, BytesIO() as file:
         image.save(file, "PNG", compress_level=1)
         png = bytearray(file.getvalue())
@@ -79,7 +79,10 @@ def damage_png(data: bytes, rng: np.random.Generator) -> bytes:
 
 
 def scan_start(data: bytes) -> int:
-    """Where a JPEG's entropy-coded data begins (ITU-T T.81, B.2.3: after the header of the first scan)."""
+    """Returns where a JPEG's entropy-coded data begins: after the first scan header.
+
+    ITU-T T.81, B.2.3.
+    """
     marker = data.index(_START_OF_SCAN)
     return marker + 2 + int.from_bytes(data[marker + 2 : marker + 4], "big")
 

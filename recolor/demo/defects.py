@@ -1,4 +1,4 @@
-"""Defects of pictures: no colour, wrong colour, no sharpness, no size."""
+"""Defects of pictures: no colour, wrong colour, blur, low resolution."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -12,51 +12,51 @@ from recolor.color.lab import lab_to_rgb, rgb_to_lab
 Rgb = NDArray[np.uint8]
 Defect = Callable[[Rgb, np.random.Generator], Rgb]
 
-# Blur is stated for a picture whose short side is this long, and scaled with the picture.
+# Blur is given for a picture with this short side, and scaled with the picture.
 _BLUR_SIDE_PX = 288
 
 
 def to_grey(rgb: Rgb, _: np.random.Generator) -> Rgb:
-    """One channel: luma (ITU-R BT.601), uint8 [H,W]."""
+    """Returns the luma (ITU-R BT.601) as one channel, uint8 [H,W]."""
     return _rounded(_luma(rgb) * 255.0)
 
 
 def to_grey_rgb(rgb: Rgb, rng: np.random.Generator) -> Rgb:
-    """Luma in all three channels."""
+    """Returns the luma in all three channels."""
     return np.repeat(to_grey(rgb, rng)[..., None], 3, axis=2)
 
 
 def to_sepia(rgb: Rgb, _: np.random.Generator) -> Rgb:
-    """The brown of old prints, by the matrix that CSS's `sepia()` uses (W3C Filter Effects, 9.6)."""
+    """Applies the matrix of CSS's `sepia()` (W3C Filter Effects, 9.6)."""
     matrix = np.array([[0.393, 0.769, 0.189], [0.349, 0.686, 0.168], [0.272, 0.534, 0.131]])
     return _rounded(rgb @ matrix.T)
 
 
 def to_duotone(rgb: Rgb, rng: np.random.Generator) -> Rgb:
-    """Luma as a way from a dark ink to a light one."""
+    """Maps luma to a gradient from a dark ink to a light one."""
     inks = ((20, 24, 72), (250, 214, 160)), ((48, 12, 52), (160, 232, 214)), ((10, 56, 60), (255, 226, 190))
     dark, light = np.array(inks[int(rng.integers(len(inks)))], np.float64)
     return _rounded(dark + (light - dark) * _luma(rgb)[..., None])
 
 
 def tint(rgb: Rgb, rng: np.random.Generator) -> Rgb:
-    """Grey times a pale colour: toned photographic paper."""
+    """Multiplies grey by a pale colour, as toned photographic paper has."""
     papers = np.array(((1.0, 0.94, 0.80), (0.82, 0.92, 1.0), (0.86, 1.0, 0.84), (1.0, 0.86, 0.86)))
     return _rounded(_luma(rgb)[..., None] * 255.0 * papers[int(rng.integers(len(papers)))])
 
 
 def cast(rgb: Rgb, _: np.random.Generator, *, gains: tuple[float, float, float]) -> Rgb:
-    """Multiplies red, green and blue by gains: a white balance that went wrong."""
+    """Multiplies red, green and blue by gains: a wrong white balance."""
     return _rounded(rgb * np.array(gains))
 
 
 def swap_channels(rgb: Rgb, _: np.random.Generator) -> Rgb:
-    """Exchanges red and blue: BGR read as RGB."""
+    """Swaps red and blue, as if BGR were read as RGB."""
     return np.ascontiguousarray(rgb[..., ::-1])
 
 
 def to_single_hue(rgb: Rgb, rng: np.random.Generator) -> Rgb:
-    """Turns every colour to one hue, keeping its lightness and chroma."""
+    """Changes every colour to one hue; lightness and chroma stay."""
     lab = rgb_to_lab(rgb)
     hue = rng.uniform(0.0, 2.0 * np.pi)
     chroma = np.hypot(lab[..., 1], lab[..., 2])
@@ -65,13 +65,13 @@ def to_single_hue(rgb: Rgb, rng: np.random.Generator) -> Rgb:
 
 
 def blur(rgb: Rgb, _: np.random.Generator, *, sigma_px: float) -> Rgb:
-    """Gaussian blur: out of focus."""
+    """Applies a Gaussian blur, as an out-of-focus picture has."""
     sigma_px *= min(rgb.shape[:2]) / _BLUR_SIDE_PX
     return np.asarray(cv2.GaussianBlur(rgb, (0, 0), sigma_px), np.uint8)
 
 
 def blur_by_motion(rgb: Rgb, rng: np.random.Generator) -> Rgb:
-    """Means along a line of a twentieth of the short side: a hand that shook."""
+    """Averages along a line of 1/20 of the short side, as camera shake does."""
     length_px = max(3, min(rgb.shape[:2]) // 20 | 1)
     kernel = np.zeros((length_px, length_px), np.float32)
     angle, half = rng.uniform(0.0, np.pi), length_px / 2 - 0.5
@@ -82,14 +82,14 @@ def blur_by_motion(rgb: Rgb, rng: np.random.Generator) -> Rgb:
 
 
 def upscale(rgb: Rgb, _: np.random.Generator) -> Rgb:
-    """A quarter of the size, enlarged to the whole size again."""
+    """Reduces to a quarter of the size and enlarges to the original size."""
     height_px, width_px = rgb.shape[:2]
     small = cv2.resize(rgb, (width_px // 4, height_px // 4), interpolation=cv2.INTER_AREA)
     return np.asarray(cv2.resize(small, (width_px, height_px), interpolation=cv2.INTER_CUBIC), np.uint8)
 
 
 def shrink(rgb: Rgb, _: np.random.Generator, *, side_px: int) -> Rgb:
-    """Makes the short side `side_px` long."""
+    """Resizes the short side to `side_px`."""
     height_px, width_px = rgb.shape[:2]
     scale = side_px / min(height_px, width_px)
     size = round(width_px * scale), round(height_px * scale)
@@ -97,7 +97,7 @@ def shrink(rgb: Rgb, _: np.random.Generator, *, side_px: int) -> Rgb:
 
 
 def keep(rgb: Rgb, _: np.random.Generator) -> Rgb:
-    """Nothing: the defect is the shape that the picture was rendered in."""
+    """Returns the picture unchanged: its defect is its aspect ratio."""
     return rgb
 
 

@@ -13,7 +13,7 @@ _BARE = frozenset({"desert", "beach", "canyon"})
 
 
 def forest_map(rng: np.random.Generator, scene: Scene) -> Array:
-    """How densely each square metre of the map is wooded, float32 [512,512] in 0..1."""
+    """Returns how densely each square metre of the map is wooded, float32 [512,512] in 0..1."""
     if scene.forest <= 0.0:
         return np.zeros((MAP_M, MAP_M), np.float32)
     noise = fractal_noise(rng, Fractal(cells=8, octaves=5))
@@ -23,7 +23,10 @@ def forest_map(rng: np.random.Generator, scene: Scene) -> Array:
 
 
 def canopy(rng: np.random.Generator, wooded: Array, height: Array) -> Array:
-    """Height of the crowns above the ground, float32 [512,512] in metres; none above the tree line or in the water."""
+    """Returns the height of the crowns above the ground in metres, float32 [512,512].
+
+    It is 0 above the tree line and in the water.
+    """
     crowns = rng.random(wooded.shape, np.float32) ** 2
     crowns = np.asarray(cv2.GaussianBlur(crowns, (0, 0), 0.7), np.float32)
     grows = smoothstep(0.6, 1.6, height) * smoothstep(50.0, 40.0, height)
@@ -54,7 +57,7 @@ def render_ground(rng: np.random.Generator, scene: Scene, camera: Camera, view: 
 
 
 def _grain(rng: np.random.Generator, camera: Camera, view: View) -> Array:
-    """Texture that is fine on the screen at every distance: octaves of noise on the map, faded in and out."""
+    """Returns a texture that is fine on the screen at every distance: faded octaves of noise."""
     tile = rng.standard_normal((_TILE_PX, _TILE_PX), np.float32)
     metre_px = np.log2(np.float32(camera.focal_px) / np.maximum(view.y_m, 1.0))
     total = np.zeros(view.x_m.shape, np.float32)
@@ -67,7 +70,7 @@ def _grain(rng: np.random.Generator, camera: Camera, view: View) -> Array:
 
 
 def _blades(rng: np.random.Generator, camera: Camera, view: View) -> Array:
-    """Upright streaks, longer towards the viewer: blades of grass, float32 like the view's arrays."""
+    """Returns upright streaks, longer towards the viewer: blades of grass, float32 [H, W]."""
     noise = rng.standard_normal(view.x_m.shape, np.float32)
     short = cv2.blur(noise, (1, 3)) * 1.5
     long = cv2.blur(noise, (1, 9)) * 2.4
@@ -183,7 +186,7 @@ def _add_snow(scene: Scene, view: View, colour: Array, *, steepness: Array, patc
 
 
 def _lighting(scene: Scene, view: View, grain: Array, woods: Array) -> Array:
-    """Light of the sky, and of the sun by the cosine of its angle with the surface (Lambert), [H,W,3]."""
+    """Returns the light of the sky and of the sun (Lambert's cosine law), [H,W,3]."""
     x, y, z = scene.light.direction
     bump = 0.10 * grain
     slope_x, slope_y = view.slope_x + bump, view.slope_y + bump

@@ -1,4 +1,4 @@
-"""Makes the demo's image folder and, beside it, the truth table."""
+"""Writes the demo's image folder and its truth table."""
 
 from collections.abc import Collection
 from functools import partial
@@ -26,24 +26,24 @@ def make_demo_images(
     each: int = 2,
     photographs: bool = True,
 ) -> int:
-    """Makes clean landscapes, photographs and planted faults, and `truth.csv` beside the folder.
+    """Writes landscapes, photographs and planted faults, and `truth.csv` next to the folder.
 
-    The same arguments give the same files. What is there already stays untouched, so that a killed run is finished
-    by the same call; other arguments, or another version of the demo, remove the old images first.
+    The same arguments give the same files. Existing images are kept, so that the same call finishes an interrupted
+    run. Other arguments, or another version of the demo, first remove the old images.
 
     Args:
-        folder: The image folder; made if it is not there.
+        folder: Image folder; created if missing.
         landscapes: Number of clean landscapes, besides the originals of the duplicates.
         issues: Faults to plant, of `recolor.cleaning.detect.ISSUES`.
-        each: How many images of each kind of fault.
-        photographs: Whether the photographs that come with scikit-image are among the images.
+        each: Number of images of each kind of fault.
+        photographs: Whether to include the photographs of scikit-image.
 
     Returns:
-        Number of images that were made now: 0 if all were there.
+        Number of images written by this call; 0 if all existed.
 
     Raises:
-        InputError: The folder holds files and no truth table says that they are the demo's.
-        StorageError: The disk is full or cannot be written.
+        InputError: The folder contains files that no truth table lists.
+        StorageError: The disk is full or not writable.
     """
     plan = plan_images(landscapes, issues, each, photographs)
     table = format_truth([truth for planned in plan for truth in planned.truths])
@@ -58,9 +58,9 @@ def make_demo_images(
 
 
 def _begin(folder: Path, table: str) -> None:
-    """Leaves the folder with images of this table only, and the table beside it: finished, or as partial.
+    """Removes images of other truth tables and writes this table as partial.
 
-    The partial table says whose images the folder holds while they are made; the last step renames it.
+    The partial table marks the folder as the demo's while images are written; the last step renames it.
     """
     truth, partial_truth = folder.parent / TRUTH_NAME, folder.parent / _PARTIAL_NAME
     folder.mkdir(parents=True, exist_ok=True)
@@ -68,7 +68,7 @@ def _begin(folder: Path, table: str) -> None:
         return
     tables = [path for path in (truth, partial_truth) if path.is_file()]
     if not tables and any(folder.iterdir()):
-        raise InputError(f"{folder}: holds files that the demo did not make. Give an empty folder.")
+        raise InputError(f"{folder}: contains files that the demo did not write. Give an empty folder.")
     for path in tables:
         _remove_listed(folder, path)
     write_atomically(partial_truth, table.encode())

@@ -1,4 +1,4 @@
-"""A rendered landscape: a picture whose colours follow from its forms, as a photograph's do."""
+"""Renders landscapes whose colours depend on their contents, as in a photograph."""
 
 import cv2
 import numpy as np
@@ -8,7 +8,7 @@ from recolor.demo.ground import canopy, forest_map, render_ground
 from recolor.demo.noise import Array, mixed
 from recolor.demo.scene import Scene, draw_scene
 from recolor.demo.sky import render_sky
-from recolor.demo.terrain import Camera, View, height_map, look
+from recolor.demo.terrain import Camera, View, height_map, view_from
 from recolor.demo.trees import render_trees
 from recolor.demo.water import render_water
 
@@ -17,10 +17,10 @@ _GAMMA = 2.2
 
 
 def render_landscape(seed: int, width_px: int, height_px: int) -> NDArray[np.uint8]:
-    """Renders a landscape. The same arguments give the same picture.
+    """Renders a landscape; the same arguments give the same picture.
 
     Args:
-        seed: Another seed, another landscape, from 0.
+        seed: Seed of the landscape, at least 0.
         width_px: Columns.
         height_px: Rows.
 
@@ -33,7 +33,7 @@ def render_landscape(seed: int, width_px: int, height_px: int) -> NDArray[np.uin
     camera = _camera(scene, height, width_px, height_px)
     wooded = forest_map(rng, scene)
     surface = height + canopy(rng, wooded, height)
-    view = look(surface, camera, scene.water)
+    view = view_from(surface, camera, scene.water)
     picture = _compose(rng, scene, camera, view, wooded)
     if scene.water:
         picture[view.top_px :] = render_water(rng, scene, camera, view, picture)
@@ -51,7 +51,7 @@ def _camera(scene: Scene, height: Array, width_px: int, height_px: int) -> Camer
 
 
 def _compose(rng: np.random.Generator, scene: Scene, camera: Camera, view: View, wooded: Array) -> Array:
-    """Land before sky, with haze between them."""
+    """Draws the land in front of the sky, with haze between them."""
     has_sky = np.flatnonzero(~view.land.all(axis=1))
     bottom_px = view.top_px + (int(has_sky[-1]) + 1 if len(has_sky) else 0)
     picture = np.zeros((camera.height_px, camera.width_px, 3), np.float32)
@@ -65,7 +65,7 @@ def _compose(rng: np.random.Generator, scene: Scene, camera: Camera, view: View,
 
 
 def _developed(rng: np.random.Generator, scene: Scene, picture: Array) -> NDArray[np.uint8]:
-    """Linear light to sRGB as a camera does it: exposure, a soft shoulder, gamma, a little noise."""
+    """Converts linear light to sRGB as a camera does: exposure, soft shoulder, gamma, noise."""
     exposure = np.float32(rng.uniform(0.85, 1.15) * (0.8 if scene.hour == "dusk" else 1.0))
     light = np.maximum(picture * exposure, 0.0)
     light = light * (1.0 + light / 4.0) / (1.0 + light * 0.65)

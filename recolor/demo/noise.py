@@ -1,4 +1,4 @@
-"""Fractal noise: the raw material of clouds, terrain and textures."""
+"""Fractal noise for clouds, terrain and textures."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -16,11 +16,11 @@ _SHEETS = 3
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fractal:
-    """What fractal noise is like (fractional Brownian motion).
+    """Parameters of fractal noise (fractional Brownian motion).
 
     Attributes:
         cells: Cells of the coarsest octave along a side of 512.
-        octaves: How many octaves, each twice as fine as the one before.
+        octaves: Number of octaves, each twice as fine as the one before.
         gain: Strength of an octave relative to the one before.
         ridged: Folds each octave at zero into crests, as mountains have them (Musgrave's ridged multifractal).
     """
@@ -32,7 +32,7 @@ class Fractal:
 
 
 def value_noise(rng: np.random.Generator, height_px: int, width_px: int, cells_y: float, cells_x: float) -> Array:
-    """Smooth random values: a grid of random numbers, enlarged with a cubic filter.
+    """Returns smooth random values: a grid of random numbers enlarged with a cubic filter.
 
     Args:
         rng: Source of the grid.
@@ -49,11 +49,11 @@ def value_noise(rng: np.random.Generator, height_px: int, width_px: int, cells_y
 
 
 def fractal_noise(rng: np.random.Generator, kind: Fractal) -> Array:
-    """Fractal noise: a part of a large sheet of it, chosen and mirrored at random.
+    """Returns fractal noise: a random, randomly mirrored part of a large sheet.
 
     Args:
         rng: Chooses the part.
-        kind: What the noise is like.
+        kind: Parameters of the noise.
 
     Returns:
         float32 [512, 512], about -1..1.
@@ -67,7 +67,10 @@ def fractal_noise(rng: np.random.Generator, kind: Fractal) -> Array:
 
 @cache
 def _sheet(kind: Fractal, number: int) -> Array:
-    """Sum of octaves of `value_noise`, each twice as fine and `gain` times as strong, float32 [1024, 1024]."""
+    """Returns the sum of octaves of `value_noise`, float32 [1024, 1024].
+
+    Each octave is twice as fine and `gain` times as strong as the one before.
+    """
     rng = np.random.Generator(np.random.Philox(number))
     cells, octaves, gain, size_px = 2 * kind.cells, kind.octaves, kind.gain, _SHEET_PX
     total = np.zeros((8, 8), np.float32)
@@ -94,7 +97,7 @@ def sampled(texture: Array, x: Array, y: Array, border: int = cv2.BORDER_REFLECT
 
 
 def rows_within(values: Array, low: float, high: float) -> slice:
-    """The rows from the first to the last one that has a value between the bounds; at least one row."""
+    """Returns the rows from the first to the last with a value in the bounds; at least one."""
     rows = np.flatnonzero(((values > low) & (values < high)).any(axis=1))
     return slice(int(rows[0]), int(rows[-1]) + 1) if len(rows) else slice(0, 1)
 
@@ -118,7 +121,7 @@ def mixed(first: Array, second: Array, share: Array) -> Array:
 
 
 def linear(*hex_codes: int) -> Array:
-    """Converts sRGB colours such as 0x3f7ec8 to linear light, float32 [3] or [n,3] (IEC 61966-2-1)."""
+    """Converts sRGB colours such as 0x3f7ec8 to linear light, float32 [3] or [n,3]; IEC 61966-2-1."""
     codes = np.array(hex_codes, np.int64)[:, None] >> np.array([16, 8, 0]) & 255
     srgb = codes / 255.0
     light = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4).astype(np.float32)

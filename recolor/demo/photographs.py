@@ -1,4 +1,4 @@
-"""The photographs that scikit-image's wheel brings along. Nothing is downloaded: the files are read where they lie."""
+"""Photographs from scikit-image's wheel, read from the installed package without a download."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,15 +14,15 @@ from recolor.errors import InputError
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Crop:
-    """A part of a photograph.
+    """A crop of a photograph.
 
     Attributes:
         name: File name of the photograph.
         left_px: First column.
         top_px: First row.
-        width_px: Columns, before resizing.
-        height_px: Rows, before resizing.
-        scale: Size of the result relative to the part, at most 1.
+        width_px: Columns before resizing.
+        height_px: Rows before resizing.
+        scale: Size of the result relative to the crop, at most 1.
     """
 
     name: str
@@ -33,7 +33,7 @@ class Crop:
     scale: float = 1.0
 
 
-# Parts of one photograph share less than half of their picture, so that none is a copy of another.
+# Crops of one photograph overlap by less than half, so that none is a copy of another.
 COLOUR_CROPS: tuple[Crop, ...] = (
     Crop(name="astronaut.png", left_px=60, top_px=0, width_px=300, height_px=270),
     Crop(name="astronaut.png", left_px=250, top_px=200, width_px=262, height_px=312),
@@ -49,7 +49,7 @@ COLOUR_CROPS: tuple[Crop, ...] = (
     Crop(name="rocket.jpg", left_px=220, top_px=60, width_px=420, height_px=320),
 )
 
-# Each with everything that is wrong with it.
+# Photographs and their issues.
 GREY_PHOTOGRAPHS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("brick.png", ("monochrome",)),
     ("camera.png", ("monochrome",)),
@@ -65,7 +65,7 @@ GREY_PHOTOGRAPHS: tuple[tuple[str, tuple[str, ...]], ...] = (
 
 
 def photograph_path(name: str) -> Path:
-    """Where a photograph of scikit-image's wheel lies.
+    """Returns the path of a photograph in scikit-image's wheel.
 
     Raises:
         InputError: This installation of scikit-image lacks it.
@@ -77,7 +77,7 @@ def photograph_path(name: str) -> Path:
 
 
 def cut_photograph(crop: Crop) -> NDArray[np.uint8]:
-    """Reads the part of the photograph.
+    """Reads a crop of a photograph.
 
     Returns:
         sRGB, uint8 [H,W,3].

@@ -1,4 +1,4 @@
-"""The plan of the demo's image folder: what each file is, what is wrong with it, and how it is made."""
+"""The plan of the demo's image folder: path, faults and contents of each file."""
 
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
@@ -16,10 +16,10 @@ from recolor.demo.truth import CLEAN, Truth
 
 SIZES_PX = ((384, 288), (400, 300), (416, 280), (360, 270), (288, 384), (448, 300), (384, 256), (320, 320), (300, 400))
 _ORIGINAL_SIZE_PX = (480, 360)
-# Names as cameras and people give them: nothing in a name tells what is wrong with the image.
+# Realistic names that do not reveal the faults of an image.
 _FOLDERS = ("DCIM/100MSDCF", "DCIM/101MSDCF", "2019 summer holiday", "Öræfi og Þórsmörk", "from the old laptop")
 
-# Seeds of pictures with a fault start here, far above those of the clean ones: no picture is used twice.
+# Seeds of faulty pictures start here, above those of clean pictures, so that no picture is used twice.
 _FAULTY_SEED = 1_000_000
 _ORIGINAL_SEED = 2_000_000
 
@@ -28,15 +28,15 @@ Make = Callable[[], bytes]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Draft:
-    """A file that has no place yet.
+    """A file without a path.
 
     Attributes:
-        key: Its name in the plan.
-        suffix: Ending of its file name.
-        faults: Issue and kind of all that is wrong with it; of a clean image, `clean` and its kind.
-        make: Makes the file's bytes.
-        copy_of: Of a duplicate, the key of its original.
-        path: Its path, where it is not to be numbered.
+        key: Name in the plan.
+        suffix: Suffix of the file name.
+        faults: Issue and kind of each fault; `clean` and the kind for a clean image.
+        make: Returns the file's bytes.
+        copy_of: Key of the original; empty if the file is not a duplicate.
+        path: Fixed path; empty if the file gets a numbered name.
     """
 
     key: str
@@ -53,8 +53,8 @@ class Planned:
 
     Attributes:
         path: Path relative to the image folder, with forward slashes.
-        truths: Its rows of the truth table.
-        make: Makes the file's bytes.
+        truths: Rows of the truth table.
+        make: Returns the file's bytes.
     """
 
     path: str
@@ -63,13 +63,13 @@ class Planned:
 
 
 def plan_images(landscapes: int, issues: Collection[str], each: int, photographs: bool) -> tuple[Planned, ...]:
-    """Plans the image folder. The same arguments give the same plan.
+    """Returns the plan of the image folder; the same arguments give the same plan.
 
     Args:
         landscapes: Number of clean landscapes, besides the originals of the duplicates.
         issues: Faults to plant, of `recolor.cleaning.detect.ISSUES`.
-        each: How many images of each kind of fault.
-        photographs: Whether scikit-image's photographs are among the images.
+        each: Number of images of each kind of fault.
+        photographs: Whether to include the photographs of scikit-image.
     """
     drafts = [_clean(seed) for seed in range(landscapes)]
     for issue in sorted(issues, key=ISSUES.index):
@@ -117,7 +117,7 @@ def _photographs() -> Iterator[Draft]:
 
 
 def _paths(drafts: list[Draft]) -> dict[str, str]:
-    """Gives every file its place: numbers in a shuffled order, so that faults lie among clean images."""
+    """Returns the path of each file; a shuffled numbering mixes faulty and clean images."""
     numbered = [draft for draft in drafts if not draft.path]
     paths = {draft.key: draft.path for draft in drafts if draft.path}
     for place, index in enumerate(_generator(len(numbered)).permutation(len(numbered))):

@@ -1,4 +1,4 @@
-"""What is in a landscape: biome, season, time of day, the lie of the land. Drawn at random, coherent as a whole."""
+"""Random but coherent scenes: biome, season, time of day and relief of a landscape."""
 
 from dataclasses import dataclass
 from typing import Literal, TypeVar
@@ -57,7 +57,7 @@ class Light:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Relief:
-    """The lie of the land, in metres of a world whose map is 512 m on a side.
+    """The relief of the land in metres; the map is 512 m on a side.
 
     Attributes:
         near_m: Unevenness of the ground at the viewer's feet.
@@ -83,13 +83,13 @@ class Scene:
     Attributes:
         biome: The kind of landscape.
         hour: Time of day and weather.
-        light: What follows from the hour.
-        relief: The lie of the land.
+        light: Light of that hour.
+        relief: Relief of the land.
         eye_m: Height of the viewer above the ground, in metres.
         horizon: Height of the horizon, as a share of the picture's height from the top.
         haze_m: Distance over which haze takes two thirds of a colour.
         clouds: Share of the sky that is clouded, 0..1.
-        water: Whether what lies under height 0 is water.
+        water: Whether water covers the land below height 0.
         snow_m: Height above which snow lies.
         forest: Share of the land that is wooded, 0..1.
         trees: Number of single trees.
@@ -110,7 +110,7 @@ class Scene:
 
 
 def draw_scene(rng: np.random.Generator) -> Scene:
-    """Draws a scene."""
+    """Returns a random scene."""
     biome = _choice(rng, BIOMES)
     hour = _choice(rng, HOURS)
     return Scene(

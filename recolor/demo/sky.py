@@ -10,7 +10,7 @@ _CLOUDS = Fractal(cells=6, octaves=7, gain=0.55)
 
 
 def render_sky(rng: np.random.Generator, scene: Scene, camera: Camera, rows_px: int) -> Array:
-    """Draws the sky over the first rows of the picture; under the horizon it stays the horizon's colour.
+    """Draws the sky over the first rows; below the horizon it keeps the horizon's colour.
 
     Returns:
         Linear RGB, float32 [rows_px,W,3].
@@ -26,7 +26,7 @@ def render_sky(rng: np.random.Generator, scene: Scene, camera: Camera, rows_px: 
 
 
 def _sun_distance(scene: Scene, camera: Camera, rows_px: int) -> Array | None:
-    """Distance of every pixel to the sun, in units of the focal length; None with the sun behind the viewer."""
+    """Returns every pixel's distance to the sun in focal lengths; None if it is behind the viewer."""
     x, y, z = scene.light.direction
     if y <= 0.05:
         return None

@@ -1,4 +1,4 @@
-"""What the demo found: planted faults against found ones, the models against the controls, and where to look."""
+"""Summary of a demo run: planted and found faults, metrics, and paths of the results."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -18,12 +18,12 @@ _SHOWN_MISSES = 12
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Found:
-    """How one issue's detector did.
+    """Results of one issue's detector.
 
     Attributes:
-        issue: The issue.
-        planted: Images with that fault (a duplicate and its original count as one).
-        missed: Those that were not flagged.
+        issue: Name of the issue.
+        planted: Number of images with that fault (a duplicate and its original count as one).
+        missed: Images with that fault that were not flagged.
         false_alarms: Paths of clean images that were flagged.
     """
 
@@ -34,10 +34,10 @@ class Found:
 
 
 def demo_summary(workspace: Workspace, truth: Path) -> str:
-    """Holds what was found in the demo's images against the truth.
+    """Compares the results of a demo run with the truth table.
 
     Args:
-        workspace: Where the demo ran.
+        workspace: Workspace of the demo run.
         truth: The truth table.
 
     Returns:
@@ -45,7 +45,7 @@ def demo_summary(workspace: Workspace, truth: Path) -> str:
 
     Raises:
         InputError: There is no truth table.
-        MissingStageError: Some stage has not run.
+        MissingStageError: A stage has not run.
         SchemaError: A table cannot be read.
     """
     rows = read_truth(truth)
@@ -64,10 +64,10 @@ def demo_summary(workspace: Workspace, truth: Path) -> str:
 
 
 def count_found(rows: Sequence[Truth], issue: str, flagged: frozenset[str]) -> Found:
-    """Holds the flagged images of one issue against the truth.
+    """Compares the flagged images of one issue with the truth table.
 
-    A duplicate counts as found if it or its original was flagged: which of the two is kept is the detector's choice,
-    so a flagged original is no false alarm either.
+    A duplicate counts as found if it or its original was flagged: the detector chooses which of the two to keep. A
+    flagged original is therefore not a false alarm.
     """
     planted = [row for row in rows if row.issue == issue]
     originals = {row.original for row in planted if row.original}
@@ -93,11 +93,11 @@ def _rejected_line(rows: Sequence[Truth], rejected: frozenset[str]) -> str:
     originals = {row.original for row in rows if row.original}
     images = len({row.path for row in rows})
     wrongly = len(rejected & (clean - originals))
-    return f"\n{len(rejected)} of {images} images were left out, {wrongly} of the {len(clean)} clean ones among them."
+    return f"\n{len(rejected)} of {images} images were rejected, including {wrongly} of the {len(clean)} clean images."
 
 
 def _missed_lines(found: Iterable[Found]) -> list[str]:
-    """The missed kinds, most frequent first."""
+    """Returns a line with the missed kinds, most frequent first."""
     kinds = Counter(f"{one.issue}: {row.kind}" for one in found for row in one.missed)
     if not kinds:
         return []
@@ -125,7 +125,7 @@ def _places(workspace: Workspace) -> str:
 
 
 def _aligned(lines: Sequence[tuple[str, ...]], numbers: bool = True) -> str:
-    """Columns of equal width: the first to the left, the others to the right where they are numbers."""
+    """Aligns the columns: the first to the left, the others to the right if they are numbers."""
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     return "\n".join(
         "  ".join(

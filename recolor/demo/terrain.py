@@ -1,7 +1,7 @@
-"""Terrain: a fractal height map, and the view of it in perspective.
+"""Terrain: a fractal height map and its perspective view.
 
-The view is found column by column, all columns at once: the height map is cut by planes of growing distance, each
-plane's skyline is projected, and a pixel shows the first plane whose running maximum reaches it.
+The view is computed for all columns at once: planes of increasing distance cut the height map, the skyline of each
+plane is projected, and a pixel shows the first plane whose running maximum reaches it.
 """
 
 from dataclasses import dataclass
@@ -52,7 +52,9 @@ class Camera:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class View:
-    """What every pixel sees of the land, from the first row that sees any: arrays are float32 [H - top_px, W].
+    """What every pixel sees of the land.
+
+    Arrays start at the first row that sees land; they are float32 [H - top_px, W] unless stated otherwise.
 
     Attributes:
         top_px: The first row that sees land.
@@ -76,7 +78,10 @@ class View:
 
 
 def height_map(rng: np.random.Generator, scene: Scene) -> Array:
-    """Heights of the land, float32 [512,512] in metres: rows go away from the viewer, columns to the right."""
+    """Returns the heights of the land in metres, float32 [512,512].
+
+    Rows go away from the viewer, columns to the right.
+    """
     relief = scene.relief
     away = np.arange(MAP_M, dtype=np.float32)[:, None]
     rolling = fractal_noise(rng, Fractal(cells=6, octaves=6, gain=0.42))
@@ -115,12 +120,12 @@ def _mesas(height: Array) -> Array:
     return np.asarray(step * (level + smoothstep(0.55, 0.85, rise.astype(np.float32)) + 0.12 * rise), np.float32)
 
 
-def look(height: Array, camera: Camera, water: bool) -> View:
-    """Finds what every pixel sees.
+def view_from(height: Array, camera: Camera, water: bool) -> View:
+    """Returns what every pixel sees.
 
     Args:
-        height: The height map, with whatever stands on it.
-        camera: Where the viewer stands: at the middle of the map's first row.
+        height: Height map including the objects on it.
+        camera: Camera at the middle of the map's first row.
         water: Whether water fills the map up to height 0.
     """
     planes_m = _plane_distances(camera)
@@ -150,7 +155,10 @@ def _plane_distances(camera: Camera) -> Array:
 
 
 def _skylines(height: Array, planes_m: Array, camera: Camera) -> Array:
-    """Running maximum over the planes of the projected heights: pixels above the horizon, float32 [planes, W]."""
+    """Returns the running maximum of the projected heights over the planes.
+
+    Values are pixels above the horizon, float32 [planes, W].
+    """
     x = camera.centred_px[None, :] * (planes_m / camera.focal_px)[:, None] + np.float32(MAP_M / 2)
     y = np.broadcast_to(planes_m[:, None], x.shape)
     cut = sampled(height, x.astype(np.float32), y.astype(np.float32))
@@ -159,7 +167,10 @@ def _skylines(height: Array, planes_m: Array, camera: Camera) -> Array:
 
 
 def _first_plane(skyline: Array, camera: Camera) -> NDArray[np.intp]:
-    """Index of the first plane that reaches a pixel (the number of planes where none does), int [H,W]."""
+    """Returns the index of the first plane that reaches each pixel, int [H,W].
+
+    It is the number of planes if none does.
+    """
     rows = np.ceil(camera.horizon_px - skyline).clip(0, camera.height_px).astype(np.intp)
     flat = rows * camera.width_px + np.arange(camera.width_px)
     counts = np.bincount(flat.ravel(), minlength=(camera.height_px + 1) * camera.width_px)

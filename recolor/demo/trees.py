@@ -17,7 +17,7 @@ _VARIANTS = 6
 
 @dataclass(frozen=True, slots=True)
 class Sprite:
-    """A tree seen from the side: opacity and brightness, float32 [160,160]; share of leaves against bark."""
+    """A tree seen from the side: opacity, brightness and share of leaves, float32 [160,160]."""
 
     opacity: Array
     brightness: Array

@@ -116,7 +116,7 @@ def _check_out(out: Path) -> None:
 
 
 def _publish(evaluation: Evaluation, out: Path, config: Config, unreadable: tuple[Unreadable, ...]) -> Evaluated:
-    """Writes each file atomically, and deletes a comparison that an earlier run left in the folder."""
+    """Writes each file atomically and deletes the comparison of an earlier run."""
     with storage_errors(out), TemporaryDirectory() as staging:
         write_evaluation(evaluation, Path(staging), config.evaluate.pictures)
         out.mkdir(parents=True, exist_ok=True)

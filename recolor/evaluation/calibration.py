@@ -117,7 +117,7 @@ def calibration_text(points: Sequence[CalibrationPoint]) -> str:
 
 
 def _search(model: Model, batches: Sequence[Batch], temperature: float) -> Iterator[CalibrationPoint]:
-    """Yields the point at saturation 1, then the secant method's steps towards the photographs' colourfulness."""
+    """Yields the point at saturation 1, then the steps of the secant method."""
     before_saturation, before_cf, saturation = 0.0, 0.0, 1.0
     for _ in range(1 + _SEARCH_STEPS):
         point = _measured(model, batches, temperature, saturation)

@@ -71,7 +71,7 @@ def _mean(features: Float64Array, counts: Float64Array) -> Float64Array:
 
 
 def _centred(features: Float64Array, counts: Float64Array) -> Float64Array:
-    """Returns A [n, D] with A'A equal to the covariance; n is the number of images with a count above 0."""
+    """Returns A [n, D] with A'A equal to the covariance; n images have a count above 0."""
     drawn = counts > 0
     weights = np.sqrt(counts[drawn] / (counts.sum() - 1))
     centred: Float64Array = weights[:, None] * (features[drawn] - _mean(features, counts))
@@ -79,7 +79,10 @@ def _centred(features: Float64Array, counts: Float64Array) -> Float64Array:
 
 
 def _root_trace(first: Float64Array, second: Float64Array) -> float:
-    """Returns the trace of (A'A B'B)^½: the sum of the singular values of A B', a smaller matrix for few images."""
+    """Returns the trace of (A'A B'B)^½: the sum of the singular values of A B'.
+
+    A B' is the smaller matrix for few images.
+    """
     if len(first) > first.shape[1]:  # by triangular factors of D x D
         first, second = (np.asarray(np.linalg.qr(one, mode="r")) for one in (first, second))
     return float(np.linalg.svd(first @ second.T, compute_uv=False).sum())

@@ -24,7 +24,7 @@ def split_counts(workspace: Workspace) -> tuple[Count, ...]:
 
 
 def outlier_counts(workspace: Workspace) -> OutlierCounts:
-    """Returns the outliers of each issue, most frequent first; empty if the workspace has no outlier manifest."""
+    """Returns the outliers of each issue, most frequent first; empty without a manifest."""
     path = workspace.manifest("outliers")
     if not path.is_file():
         return OutlierCounts((), 0)
@@ -35,7 +35,7 @@ def outlier_counts(workspace: Workspace) -> OutlierCounts:
 
 
 def model_facts(models: Sequence[Model]) -> tuple[ModelFacts, ...]:
-    """Returns settings and loss curves of trained models; titles include the label if there are several models."""
+    """Returns settings and loss curves of models; titles include the label of each of several."""
     parts = [
         (model, title, part)
         for model in models
@@ -49,7 +49,7 @@ def model_facts(models: Sequence[Model]) -> tuple[ModelFacts, ...]:
 
 
 def train_overlap_in_split(models: Sequence[Model], shards: str, split: Split) -> tuple[str, ...]:
-    """Returns a sentence for each model: whether it was trained on the measured images of a split.
+    """Returns a sentence for each model: whether it was trained on the measured images.
 
     Args:
         models: Models; the `config.json` of each names the shards it was trained on.
@@ -74,7 +74,7 @@ def _part_facts(folder: Path, title: str, part: LoadedGenerator | LoadedRefiner)
 
 
 def _settings(details: Mapping[str, Any], at: str = "") -> Iterator[tuple[str, str]]:
-    """Yields every value of nested settings with its dotted name; lists (the ab bins) are skipped."""
+    """Yields values of nested settings with dotted names; skips lists (the ab bins)."""
     for key, value in details.items():
         name = at + key
         if isinstance(value, Mapping):

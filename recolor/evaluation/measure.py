@@ -56,7 +56,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """Metrics of one image coloured by one method; `features` are Inception's, None without its weights."""
+    """Metrics of one image and method, and Inception's features (None without weights)."""
 
     method: Method
     metrics: ImageMetrics
@@ -94,7 +94,10 @@ def measure(source: Source, networks: Networks, workers: int, tell: Tell | None 
 
 
 def draw(source: Source, rows: Int64Array, shown: Sequence[Method]) -> Iterator[tuple[RGB, ...]]:
-    """Yields the tiles of each row: grey, the methods in `shown`, and the photograph; uint8 sRGB [H, W, 3]."""
+    """Yields the tiles of each row, uint8 sRGB [H, W, 3].
+
+    Tiles are the grey image, the methods in `shown`, and the photograph.
+    """
     for batch in source.samples(rows):
         for sample in batch:
             ab = dict(sample.methods)

@@ -94,7 +94,7 @@ def load_models(models: Sequence[Path], controls: Sequence[Path], device: torch.
 
 
 def labels_of(folders: Sequence[Path]) -> list[str]:
-    """Returns the shortest unique path endings as labels; the label of the package's model is `pretrained`."""
+    """Returns the shortest unique path endings; the package's model is `pretrained`."""
     for length in range(1, max(len(folder.parts) for folder in folders) + 1):
         labels = [_SHIPPED if folder == models_folder() else "/".join(folder.parts[-length:]) for folder in folders]
         if len(set(labels)) == len(labels):
@@ -115,7 +115,7 @@ def _load_model(folder: Path, label: str, kind: Kind, device: torch.device) -> M
 
 
 def _shards_of(details: Mapping[str, Any]) -> str | None:
-    """Returns `training.inputs.shards`; None if it is missing, not a string, or `start_from` is set."""
+    """Returns `training.inputs.shards`; None if it is not a string or `start_from` is set."""
     inputs: Any = details
     for key in ("training", "inputs"):
         inputs = inputs.get(key) if isinstance(inputs, Mapping) else None

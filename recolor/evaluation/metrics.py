@@ -102,15 +102,15 @@ def delta_e_2000(rgb: RGB, truth: RGB) -> float:
 
 
 def ab_mse(ab: AB, truth_ab: AB) -> float:
-    """Returns the mean squared error of a and b in units of (ab + 128) / 255, as older colorizers do.
+    """Returns the mean squared error of a and b in units of (ab + 128) / 255.
 
-    The RMSE in Lab units is 255 times its square root.
+    Older colorizers report it in these units. The RMSE in Lab units is 255 times its square root.
     """
     return float(np.mean(np.square((ab.astype(np.float64) - truth_ab) / 255.0)))
 
 
 def ab_psnr_db(mse: float) -> float:
-    """Returns the PSNR of a and b for a range of 255 Lab units: -10 log10(ab_mse), at most 100 dB."""
+    """Returns the PSNR of a and b: -10 log10(ab_mse), at most 100 dB; the range is 255 Lab units."""
     return _decibels(mse)
 
 

@@ -53,7 +53,9 @@ def load_networks(config: EvaluateConfig, device: torch.device) -> Networks:
 
 @torch.inference_mode()
 def lpips_distance(networks: Networks, rgb: RGB, truth: RGB) -> float | None:
-    """Returns LPIPS 0.1 with AlexNet (Zhang et al. 2018): 0 for equal images; None without weights.
+    """Returns LPIPS 0.1 with AlexNet (Zhang et al. 2018), 0 for equal images, or None.
+
+    The result is None if no weights are configured.
 
     Args:
         networks: Loaded networks.
@@ -116,7 +118,7 @@ def _load_inception(path: Path) -> nn.Module:
 
 
 def _of_torchvision(name: str) -> str:
-    """Returns torchvision's name of a layer: `slice2.3.weight` of LPIPS is `features.3.weight` of AlexNet."""
+    """Returns torchvision's name of a layer: `features.3.weight` for LPIPS' `slice2.3.weight`."""
     return f"features.{name.partition('.')[2]}"
 
 

@@ -142,7 +142,7 @@ def _write(schema: Schema, rows: Sequence[Mapping[str, object]], folder: Path) -
 
 
 def _shown(models: Sequence[Model]) -> tuple[Method, ...]:
-    """Returns the methods in pictures: generator and refiner of a single model, or several complete models."""
+    """Returns the methods in pictures: both parts of a single model, or complete models."""
     measured = [model for model in models if model.kind == "model"]
     if len(measured) == 1 and measured[0].refiner:
         return Method(measured[0].label, "generator", "model"), measured[0].whole

@@ -63,7 +63,7 @@ class Photos:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Sentences for the report: how photographs were reduced, and how many could not be measured."""
+        """Sentences on how photographs were reduced and how many could not be measured."""
         reduced = (
             f"Photographs with a short side above {self.size_px} px were reduced to {self.size_px} px before colouring."
         )
@@ -111,7 +111,7 @@ def find_photos(
 
 
 def photo_source(photos: Photos, models: Sequence[Model]) -> Source:
-    """Returns the photographs as a source, coloured by `Colorizer.predict_colours` and by the controls."""
+    """Returns a source of photographs coloured by `Colorizer.predict_colours` and controls."""
     painters = [painter for model in models for painter in _painters(model)]
     return Source(photos.paths, partial(_samples, photos, painters))
 
@@ -145,7 +145,10 @@ def _mean_ab(folder: Path, size_px: int, limits: MeasureConfig, path: str) -> Fl
 
 
 def _painters(model: Model) -> tuple[_Painter, ...]:
-    """Returns the methods of a model: generator alone and complete model, or complete and saturated for a control."""
+    """Returns the methods of a model.
+
+    They are the generator alone and the complete model; for a control, the complete model as it is and saturated.
+    """
     alone = Colorizer(model.generator, _upsampling(model.device), model.device)
     whole = Colorizer(model.generator, model.refiner, model.device) if model.refiner else alone
     painted = _Painter(model.whole, whole, Look())
@@ -190,7 +193,7 @@ def _sample(
 
 
 def _oracle(ab: Float32Array) -> Float32Array:
-    """Returns the true ab reduced to a quarter of the size and upsampled bilinearly, as a generator's output is."""
+    """Returns the true ab reduced to a quarter of the size and upsampled bilinearly."""
     height_px, width_px = ab.shape[:2]
     quarter = max(1, round(width_px / 4)), max(1, round(height_px / 4))
     small = cv2.resize(ab, quarter, interpolation=cv2.INTER_AREA)

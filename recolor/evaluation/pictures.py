@@ -31,7 +31,9 @@ class Picture:
 
 
 def picture_grid(pictures: Sequence[Picture], headings: Sequence[str]) -> Image.Image:
-    """Returns an image with a row for each picture: headings above, the file name below each row.
+    """Returns an image with a row for each picture.
+
+    Headings are above the columns, the file name is below each row.
 
     Args:
         pictures: Pictures with equal numbers of tiles.

@@ -99,7 +99,9 @@ class MetricRow:
 
 
 def metric_rows(summaries: Sequence[Summary], mean_of: str) -> tuple[MetricRow, ...]:
-    """Returns the rows of the table; titles name the model if there are several or it is a control.
+    """Returns the rows of the table.
+
+    Titles name the model if there are several, or if it is a control.
 
     Args:
         summaries: Summaries in the order of the rows.
@@ -147,7 +149,7 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class OutlierCounts:
-    """Number of outliers of each issue, and of all rejected images; an image may have several issues."""
+    """Outliers of each issue, and all rejected images; an image may have several issues."""
 
     issues: tuple[Count, ...]
     rejected: int
@@ -211,7 +213,7 @@ def render_report(report: Report) -> str:
 
 
 def verdict(report: Report) -> str:
-    """Returns two sentences: the model's PSNR compared with the baselines, and its colourfulness."""
+    """Returns sentences on the model's PSNR against the baselines and its colourfulness."""
     model, grey, mean = report.model, report.row("grey"), report.row("mean_ab")
     share = model.colourfulness / max(model.truth_colourfulness, 1e-9)
     return (
@@ -227,9 +229,9 @@ def photographs(count: int) -> str:
 
 
 def worst_median_best(pictures_delta_e: Sequence[float], count: int) -> tuple[list[int], list[int], list[int]]:
-    """Returns positions of the `count` largest, middle and smallest values, each from worst to best.
+    """Returns positions of the `count` largest, middle and smallest values.
 
-    Equal values are ordered by position.
+    Each group is ordered from worst to best. Equal values are ordered by position.
     """
     order = [int(i) for i in np.argsort(-np.asarray(pictures_delta_e, np.float64), kind="stable")]
     count = min(count, len(order))

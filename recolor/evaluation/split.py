@@ -111,7 +111,10 @@ def _samples(
 def crops(
     dataset: ShardDataset, rows: Int64Array, device: torch.device, multiple_px: int
 ) -> Iterator[tuple[list[str], Batch]]:
-    """Yields paths and batches of up to 8 images, cropped to the central 224 px (or to all of a smaller square)."""
+    """Yields paths and batches of up to 8 images.
+
+    Images are cropped to the central 224 px, or to the whole of a smaller square.
+    """
     stored_px = dataset.codes(rows[:1]).shape[-1]
     crop = TrainConfig(crop_px=min(EVALUATION_PX, stored_px) // multiple_px * multiple_px)
     for start in range(0, len(rows), _BATCH_IMAGES):

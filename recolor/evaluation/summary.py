@@ -81,7 +81,7 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class Resampled:
-    """Metrics of one method over all images and over each resample; `drawn.fid` has only `FID_RESAMPLES`."""
+    """Metrics of one method over all images and each resample (`FID_RESAMPLES` for FID)."""
 
     method: Method
     images: int
@@ -98,7 +98,7 @@ def resample(images: Sequence[ImageScores]) -> list[Resampled]:
 
 
 def summarise(resampled: Resampled) -> Summary:
-    """Returns the metrics and their intervals: normal for FID, percentiles for the others (see `bootstrap`)."""
+    """Returns metrics and intervals: normal for FID, percentiles for the others."""
     bounds = {metric: _interval(resampled, metric) for metric in METRICS}
     low, high = (replace(resampled.metrics, **_ends(bounds, end)) for end in (0, 1))
     return Summary(resampled.method, resampled.images, resampled.metrics, low, high)
@@ -145,7 +145,7 @@ def _measured(score: Score) -> list[str]:
 
 
 def _set_metrics(measured: Mapping[str, Float64Array], counts: Float64Array) -> dict[str, Float64Array]:
-    """Returns the fields of `SetMetrics`, each [B], from the images' metrics, each [N], and their counts [B, N]."""
+    """Returns the fields of `SetMetrics`, each [B], for metrics [N] and counts [B, N]."""
     means = {name: counts @ values / counts.sum(axis=1) for name, values in measured.items()}
     means["delta_cf_image"] = means.pop("delta_cf")
     for magnitude, of in _MAGNITUDES.items():

@@ -46,7 +46,7 @@ def metrics_text(summaries: Sequence[Summary]) -> str:
 
 
 def comparison_text(comparison: Comparison) -> str:
-    """Returns a table with a row for each metric: both values, the difference, its interval, the better model."""
+    """Returns a table of both models' metrics, differences, intervals and the better model."""
     of_metric = {item.metric: item for item in comparison.differences}
     first, second = comparison.first.model, comparison.second.model
     rows = [("", first, second, "difference", "95% interval", "better")]
@@ -77,7 +77,7 @@ def _read_summary(row: Mapping[str, Any]) -> Summary:
 
 
 def _read_metrics(row: Mapping[str, Any], end: str) -> SetMetrics[float]:
-    """Returns the metrics, or a bound of their intervals; metrics of the photographs have no interval."""
+    """Returns the metrics or a bound of their intervals; the photographs' have no interval."""
     names = [item.name for item in fields(SetMetrics)]
     return SetMetrics(**{name: row.get(name + end, row[name]) for name in names})
 

@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 
 def page_environment() -> Environment:
-    """Returns the environment of the templates in `recolor/pages/templates`; all values are escaped."""
+    """Returns the environment of `recolor/pages/templates`; it escapes all values."""
     return Environment(
         loader=PackageLoader("recolor.pages"),
         autoescape=True,
@@ -39,7 +39,7 @@ def data_uri(media_type: str, data: bytes) -> str:
 
 
 def printable(text: str) -> str:
-    """Returns the text with newlines, control characters and undecodable bytes written as escapes."""
+    """Returns the text with all non-printable characters written as escapes."""
     return "".join(
         char if char.isprintable() else char.encode("unicode_escape", "backslashreplace").decode() for char in text
     )

@@ -11,7 +11,7 @@ _LONGEST = 200  # maximum number of characters tried; paths can have 4,096
 
 
 def font(size_px: int, *, bold: bool = False) -> ImageFont.FreeTypeFont:
-    """Returns DejaVu Sans of the matplotlib package, so that pictures are the same on every machine."""
+    """Returns DejaVu Sans from matplotlib: pictures are the same on every machine."""
     name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
     return ImageFont.truetype(
         Path(mpl.get_data_path()) / "fonts" / "ttf" / name, size_px, layout_engine=ImageFont.Layout.BASIC

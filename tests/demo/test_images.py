@@ -149,7 +149,7 @@ def test_a_folder_of_someone_elses_files_is_refused_and_left_alone(tmp_path):
     folder = tmp_path / "images"
     folder.mkdir()
     (folder / "mine.jpg").write_bytes(b"mine")
-    with pytest.raises(InputError, match="did not make"):
+    with pytest.raises(InputError, match="did not write"):
         _small(folder)
     assert _content(folder) == {"mine.jpg": b"mine"}
 

@@ -8,7 +8,7 @@ from recolor.color.lab import rgb_to_lab
 from recolor.demo.landscape import render_landscape
 from recolor.demo.noise import Fractal, fractal_noise, linear
 from recolor.demo.scene import BIOMES, draw_scene
-from recolor.demo.terrain import Camera, look
+from recolor.demo.terrain import Camera, view_from
 
 
 def _generator(seed):
@@ -91,7 +91,7 @@ def test_landscapes_have_fine_detail():
 
 def test_flat_land_is_seen_at_the_distance_that_similar_triangles_give():
     camera = Camera(width_px=100, height_px=100, horizon_px=40.0, eye_m=6.0)
-    view = look(np.zeros((512, 512), np.float32), camera, water=False)
+    view = view_from(np.zeros((512, 512), np.float32), camera, water=False)
     below_px = np.arange(view.top_px, 100) - 40.0
     expected_m = camera.focal_px * 6.0 / below_px
     # A plane in four hundred is half a percent of the distance; within it the place is interpolated.
@@ -102,7 +102,7 @@ def test_a_wall_hides_what_lies_behind_it():
     height = np.zeros((512, 512), np.float32)
     height[100:110] = 40.0
     height[300:310] = 60.0
-    view = look(height, Camera(width_px=80, height_px=80, horizon_px=40.0, eye_m=6.0), water=False)
+    view = view_from(height, Camera(width_px=80, height_px=80, horizon_px=40.0, eye_m=6.0), water=False)
     assert view.y_m[view.land].max() < 112
 
 

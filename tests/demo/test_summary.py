@@ -57,7 +57,7 @@ def test_what_was_missed_is_named_by_kind(workspace, tmp_path):
 
 def test_clean_images_left_out_are_counted_without_the_originals_of_duplicates(workspace, tmp_path):
     text = demo_summary(workspace, tmp_path / "truth.csv")
-    assert "3 of 7 images were left out, 1 of the 3 clean ones among them." in text
+    assert "3 of 7 images were rejected, including 1 of the 3 clean images." in text
 
 
 def test_the_metrics_that_are_there_are_printed(workspace, tmp_path):

@@ -34,7 +34,7 @@ class Photograph:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two JPEG files of equal size in pixels: a photograph, and its lightness coloured by the model."""
+    """Two JPEG files of equal size: a photograph, and its lightness coloured by the model."""
 
     name: str
     photograph: bytes
@@ -76,7 +76,7 @@ def make_pairs(
 
 
 def rejoined(rgb: RGB) -> RGB:
-    """Converts a photograph to Lab and back, as its coloured version is: same gamut, same rounding.
+    """Converts a photograph to Lab and back, with the gamut and rounding of its coloured version.
 
     Args:
         rgb: uint8 sRGB [H, W, 3].
