@@ -34,7 +34,7 @@ def hottest(batches: Iterator[T], step: Callable[[T], None], device: torch.devic
     """Profiles `HOT_STEPS` steps, their feeding included.
 
     Args:
-        batches: At least so many of them.
+        batches: At least `HOT_STEPS` batches.
         step: Takes a batch.
         device: Where both happen.
 

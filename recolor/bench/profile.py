@@ -27,7 +27,7 @@ from recolor.training.determinism import chosen_algorithms, prepare_cublas
 from recolor.training.step import fresh_state, one_step, uses_bfloat16
 
 RANDOM_IMAGES = 512
-CPU_BATCH_IMAGES = 8  # at most so many, unless asked for: enough to tell the rate, in seconds a step
+CPU_BATCH_IMAGES = 8  # default maximum on a CPU: enough to measure the rate in seconds per step
 _MODES: dict[str, tuple[Mode, ...]] = {"cpu": ("eager",), "cuda": ("eager", "compiled")}
 _STEPS = {"cpu": (2, 5), "cuda": (10, 50)}  # warm-up steps, steps that count
 

@@ -26,7 +26,7 @@ COLUMNS = (*_FACTS, *_COLOURS, *_HASHES)  # of the measurements
 
 
 def detect_duplicate(measurements: pa.Table, config: DuplicateConfig) -> pa.Table:
-    """Lists the copies that another image makes needless; the best copy of each group is not in the list.
+    """Lists copies of other images; the best copy of each group is not listed.
 
     The best copy has the most pixels, then the most bytes (the least compressed), then the first path.
 
@@ -110,7 +110,7 @@ def _rank(measurements: pa.Table) -> Indices:
 
 
 def _digests(measurements: pa.Table, rows: Indices) -> Hashes:
-    """The SHA-256 of these rows, of which none is null: uint64 [rows, 4 words]."""
+    """Returns the SHA-256 of rows that all have one: uint64 [rows, 4 words]."""
     digits = [chunk.fill_null("0" * 64) for chunk in measurements["sha256"].chunks]
     words = [np.frombuffer(binascii.unhexlify(_characters(some)), np.uint64) for some in digits if len(some)]
     return np.concatenate([np.zeros(0, np.uint64), *words]).reshape(-1, 4)[rows]

@@ -24,7 +24,7 @@ _MOST_PAIRS = 1 << 20  # looked at in one go, and
 _MOST_PAIRS_EACH = 32  # more for each picture;
 _WAITING = 1 << 24  # of them wait to be looked at, 400 MB, as often there are too many, and then none is
 _SOME = 1 << 16  # pairs that are lists at a time
-_BEST_FEW = 16  # where there are more, the best of so many is grouped first
+_BEST_FEW = 16  # of larger groups, the best 1/16 is grouped first
 _CROP = RELATIONS.index("crop")
 # Lab units that mean lightness, its spread and mean colour of copies may differ by (98% of crops by 10% stay within 5,
 # 3 and 5); and the chroma of a grey copy.
@@ -98,7 +98,7 @@ def group_copies(pictures: Pictures) -> Copies:
 
 
 def _group(rows: Indices, pictures: Pictures, copies: Copies) -> None:
-    """Groups these rows, sorted, of which none is near a better picture that is kept.
+    """Groups sorted rows that are not near any better picture that is kept.
 
     Where there are too many pairs to look at them all (thousands of pictures that are all alike), the best few are
     grouped first, and what is near those of them that are kept is taken out of the rest.

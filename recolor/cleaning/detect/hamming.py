@@ -35,7 +35,7 @@ _TILE = 1 << 16  # hashes compared at once: 1 MB with what is computed of them, 
 _SAMPLE = 1000  # hashes, of which is known how many others they are compared with
 _WORTH_THREADS = 1 << 17  # hashes
 _AHEAD = 1 << 20  # pairs that each thread may be ahead, 16 MB
-_FEW = 8  # neighbours are compared one by one once fewer than one in so many still agree
+_FEW = 8  # neighbours are compared one by one once fewer than 1 in 8 still agree
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class _Plan:
 
     @property
     def choices(self) -> Iterator[tuple[int, ...]]:
-        """Every choice of so many blocks."""
+        """Every choice of `matching` blocks."""
         return combinations(range(len(self.edges) - 1), self.matching)
 
 
@@ -172,7 +172,7 @@ def _plan(count: int, distance: int, key_bits: int, choice_cost: float) -> _Plan
 
 
 def _cut(blocks: int, matching: int, key_bits: int) -> _Plan:
-    """Blocks as equal as can be, of all bits or of so many that the matching ones fit into a key."""
+    """Cuts the bits into blocks of nearly equal length; only as many bits as fit a key with the matching blocks."""
     bits = min(_HASH_BITS, blocks * (key_bits // matching))
     return _Plan(tuple(bits * block // blocks for block in range(blocks + 1)), matching)
 

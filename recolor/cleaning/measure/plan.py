@@ -299,11 +299,11 @@ def _rows_from(needed: list[_Needed], start: int, end: int) -> pa.Table:
     return pa.concat_tables(tables).take(pa.array(np.argsort(np.concatenate(places)))).combine_chunks()
 
 
-def _delete_parts(workspace: Workspace, needless: set[Path]) -> None:
-    """Deletes these parts, and all that no settings could use again: damaged ones, and those of another version."""
+def _delete_parts(workspace: Workspace, unused: set[Path]) -> None:
+    """Deletes unused parts, and parts that are damaged or of another version."""
     for path in workspace.measured_parts.glob("*.parquet"):
         record = read_record(record_path(path))
         intact = record is not None and record.version == MEASURE_VERSION and outputs_present(workspace, record)
-        if path in needless or not intact:
+        if path in unused or not intact:
             path.unlink(missing_ok=True)
             record_path(path).unlink(missing_ok=True)
