@@ -19,8 +19,8 @@ test-all: .venv/installed
 	$(PYTEST)
 
 lint: .venv/installed
-	$(BIN)/ruff format --check recolor flows tests tools
-	$(BIN)/ruff check recolor flows tests tools
+	$(BIN)/ruff format --check recolor flows tests tools examples
+	$(BIN)/ruff check recolor flows tests tools examples
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 

@@ -76,7 +76,7 @@ def test_intervals_are_those_of_scipy(page, count):
 @pytest.mark.parametrize(
     ("fooled", "choose", "headline"),
     [
-        (0, by_click, "The model's colours can be told from real ones."),
+        (0, by_click, "The model's colours can be distinguished from real ones."),
         (12, by_arrow, "The model's pictures look more real than photographs."),
         (5, by_digit, "These answers cannot be distinguished from guessing."),
     ],
