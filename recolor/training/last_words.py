@@ -13,7 +13,7 @@ from pathlib import Path
 
 from recolor import errors
 from recolor.errors import RecolorError, TrainingError
-from recolor.training.torchrun import ENDED_FILE
+from recolor.pipeline.torchrun import ENDED_FILE
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Training by one process or by several: this process does it, or starts the others and waits for their end.
 
-Several are started by torchrun (see `recolor.training.torchrun`), and meet on the loopback interface. The folder that
+Several are started by torchrun (see `recolor.pipeline.torchrun`), and meet on the loopback interface. The folder that
 the outputs are built in holds their job, and what they leave for this process.
 """
 
@@ -22,10 +22,10 @@ from recolor.models.encoder import Encoder
 from recolor.models.weights import IMAGENET, load_encoder_weights
 from recolor.pipeline.cache import Counts, Outcome, Part, run_part
 from recolor.pipeline.parallel import worker_count
+from recolor.pipeline.torchrun import PARENT
 from recolor.pipeline.workspace import Workspace
 from recolor.training.checkpoint import checkpoint_paths
 from recolor.training.last_words import failure
-from recolor.training.torchrun import PARENT
 
 StageName = Literal["generator", "refiner"]
 
@@ -138,7 +138,7 @@ def _start(processes: int, staging: Path) -> subprocess.Popen[bytes]:
         PARENT: str(os.getpid()),
     }
     return subprocess.Popen(  # noqa: S603 - this Python and modules of ours
-        [sys.executable, "-m", "recolor.training.torchrun", "recolor.training.worker", str(processes), str(staging)],
+        [sys.executable, "-m", "recolor.pipeline.torchrun", "recolor.training.worker", str(processes), str(staging)],
         env=os.environ | ours,
         process_group=0,  # Ctrl-C reaches all of a terminal's processes: the parent decides
     )

@@ -22,13 +22,13 @@ from recolor.config.settings import Config
 from recolor.errors import ConfigError, RecolorError
 from recolor.pipeline.cache import current_record, run_part
 from recolor.pipeline.storage import storage_errors
+from recolor.pipeline.torchrun import end_with_parent
 from recolor.pipeline.workspace import Workspace, locked, open_workspace
 from recolor.training.distributed import is_main_process, joined
 from recolor.training.generator import GENERATOR
 from recolor.training.last_words import last_words
 from recolor.training.launch import COUNTS_FILE, TrainingStage, read_job
 from recolor.training.refiner import REFINER
-from recolor.training.torchrun import end_with_parent
 
 STAGES: dict[str, TrainingStage] = {stage.name: stage for stage in (GENERATOR, REFINER)}
 

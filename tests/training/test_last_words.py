@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 
 from recolor.errors import ConfigError, TrainingError
+from recolor.pipeline.torchrun import ENDED_FILE
 from recolor.training import last_words as module
 from recolor.training.last_words import failure, last_words
-from recolor.training.torchrun import ENDED_FILE
 
 GOOD = Path("/models/step-00000004.pt")
 

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from recolor.training.torchrun import ENDED_FILE, PARENT
+from recolor.pipeline.torchrun import ENDED_FILE, PARENT
 
 MODULE = """
 import os, sys, time
@@ -22,7 +22,7 @@ def test_a_process_that_fails_ends_the_others_and_its_exit_code_is_kept(tmp_path
     folder = tmp_path / f"exits with {code}"
     folder.mkdir()
     done = subprocess.run(
-        [sys.executable, "-m", "recolor.training.torchrun", "some_module", "2", str(folder)],
+        [sys.executable, "-m", "recolor.pipeline.torchrun", "some_module", "2", str(folder)],
         env={**os.environ, PARENT: str(os.getpid()), "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])},
         capture_output=True,
         text=True,
@@ -36,6 +36,6 @@ def test_a_process_that_fails_ends_the_others_and_its_exit_code_is_kept(tmp_path
 
 
 def test_it_does_not_begin_without_its_parent(tmp_path):
-    command = [sys.executable, "-m", "recolor.training.torchrun", "a_module_that_is_not_there", "1", str(tmp_path)]
+    command = [sys.executable, "-m", "recolor.pipeline.torchrun", "a_module_that_is_not_there", "1", str(tmp_path)]
     done = subprocess.run(command, env={**os.environ, PARENT: "1"}, capture_output=True, check=False, timeout=60)
     assert done.returncode == 1
