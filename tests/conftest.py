@@ -26,14 +26,24 @@ for name in [name for name in os.environ if name.startswith("PREFECT_")]:
     del os.environ[name]
 
 
-@pytest.hookimpl(tryfirst=True)
+@pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_collection_modifyitems(config, items):
-    """With several processes, keeps tests that share something expensive in one, and starts with the slow ones."""
+    """With several processes, keeps tests that share something expensive in one, and starts with the slow ones.
+
+    A wrapper, as the groups must be known before pytest-xdist's own hook reads them.
+
+    Raises:
+        pytest.UsageError: pytest-xdist did not take the groups, without which tests would miss what they share.
+    """
     if not getattr(config.option, "loadgroup", False):  # set by pytest-xdist in each of its processes
-        return
+        return (yield)
     for item in items:
         item.add_marker(pytest.mark.xdist_group(_group(item)))
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    result = yield
+    if not all(item.nodeid.endswith(f"@{_group(item)}") for item in items):
+        raise pytest.UsageError("pytest-xdist ignores its groups with this version of pytest; see pyproject.toml.")
+    return result
 
 
 def _group(item):
