@@ -132,6 +132,7 @@ def test_sixteen_bits_of_a_profile_are_what_little_cms_says_of_eight(file_format
 @pytest.mark.parametrize(
     ("profile", "kept"),
     [(b"", None), (SRGB, "as it is"), (grey_profile(), "sRGB"), (rgb_profile(), "sRGB"), (b"broken" * 30, "sRGB")],
+    ids=["none", "sRGB", "grey", "wide", "broken"],  # profiles hold the time they were made, so not their bytes
 )
 @pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "TIFF"])
 def test_a_profile_describes_what_is_written(file_format, profile, kept):
