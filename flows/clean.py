@@ -7,9 +7,9 @@ from prefect import task
 from prefect.artifacts import create_table_artifact
 from prefect.client.schemas.objects import State
 
+from flows.artifacts import shown
 from flows.parameters import Run, run_flow
 from flows.parts import TASK, ran, ran_all, run_parts
-from flows.shown import shown
 from recolor.cleaning.detect import ISSUES, LONGEST_FIRST, detect_issue
 from recolor.cleaning.index import index_images
 from recolor.cleaning.measure import MeasurePart, MeasurePlan, measure_part, measuring, merge_measurements, plan_measure

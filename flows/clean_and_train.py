@@ -12,13 +12,13 @@ from annotated_types import MinLen
 from prefect import Flow
 from prefect.client.schemas.objects import State
 
+from flows.artifacts import show_outcomes, shown_together
 from flows.clean import clean
 from flows.evaluate import evaluate
 from flows.forms import Settings
 from flows.parameters import named_flow, opened, settings_of
 from flows.parts import ran
 from flows.shard import shard
-from flows.shown import show_outcomes, shown_together
 from flows.train import train_generator, train_refiner
 from recolor.cli.options import Target, read_settings, stage_options
 from recolor.cli.running import describe, run_reporting_errors

@@ -7,10 +7,10 @@ from prefect import task
 from prefect.artifacts import create_link_artifact, create_table_artifact
 from prefect.client.schemas.objects import State
 
+from flows.artifacts import Progress, show_picture, shown
 from flows.devices import device_held
 from flows.parameters import Run, run_flow
 from flows.parts import TASK, ran
-from flows.shown import Progress, show_picture, shown
 from recolor import read_manifest
 from recolor import stages as pipeline
 from recolor.pipeline.cache import Outcome

@@ -13,9 +13,9 @@ from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
+from flows.artifacts import show_outcomes, shown
 from flows.forms import Settings
 from flows.runners import check_runner
-from flows.shown import show_outcomes, shown
 from recolor.config.loading import load_config, overlay
 from recolor.config.presets import Preset
 from recolor.config.settings import Config, ExecutionConfig

@@ -9,9 +9,9 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.futures import PrefectFuture, as_completed
 
+from flows.artifacts import Progress
 from flows.parameters import Run
 from flows.runners import task_runner
-from flows.shown import Progress
 from recolor.config.settings import ExecutionConfig
 from recolor.pipeline.cache import Outcome
 from recolor.pipeline.parallel import raise_together

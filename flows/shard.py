@@ -3,9 +3,9 @@
 from prefect import task
 from prefect.client.schemas.objects import State
 
+from flows.artifacts import shown
 from flows.parameters import Run, run_flow
 from flows.parts import TASK, ran, run_parts
-from flows.shown import shown
 from recolor.pipeline.cache import Outcome
 from recolor.shards.writer import ShardPart, finish_shards, plan_shards, sharding, write_shards
 from recolor.stages import combine_outcomes

@@ -5,10 +5,10 @@ from contextlib import ExitStack
 from prefect import task
 from prefect.client.schemas.objects import State
 
+from flows.artifacts import shown, training_progress
 from flows.devices import device_held
 from flows.parameters import Run, run_flow
 from flows.parts import TASK, ran
-from flows.shown import shown, training_progress
 from recolor import stages as pipeline
 from recolor.config.settings import TrainConfig
 from recolor.pipeline.cache import Outcome

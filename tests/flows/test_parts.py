@@ -3,8 +3,8 @@ import errno
 import pytest
 from prefect.client.schemas.objects import State, StateType
 
+from flows.artifacts import shown
 from flows.parts import mendable
-from flows.shown import shown
 from recolor.errors import ImageError, InputError, StorageError
 from recolor.pipeline.cache import Outcome
 
