@@ -1,4 +1,4 @@
-"""What a run shows in Prefect's UI: how far a long stage is, what each stage did, pictures."""
+"""Artifacts and final states of runs in Prefect's UI: progress, tables of outcomes, pictures."""
 
 import base64
 import contextvars
@@ -26,20 +26,20 @@ from prefect.states import Completed
 from recolor.pipeline.cache import Outcome
 from recolor.training.status import TrainingStatus, drop_status, read_status
 
-SHOW_EVERY_S = 3.0  # each time costs the server as much as a task does
-_PICTURE_BYTES = 400_000  # the server keeps it in its database
+UPDATE_EVERY_S = 3.0  # an update costs the server as much as a task does
+_PICTURE_BYTES = 400_000  # maximum: the server keeps the picture in its database
 
 
-def shown(outcome: Outcome) -> Outcome | State[Outcome]:
-    """The outcome as a task or a stage's flow should end: `Cached` if nothing had to be done."""
+def final_state(outcome: Outcome) -> Outcome | State[Outcome]:
+    """Returns the final state of a task or flow: `Cached` if nothing had to be done, else the outcome itself."""
     if outcome.current:
         parts = f"all {outcome.reused} parts" if outcome.reused != 1 else "its one part"
         return Completed(name="Cached", message=f"{outcome.stage}: {parts} reused", data=outcome)
     return outcome
 
 
-def shown_together(outcomes: list[Outcome]) -> list[Outcome] | State[list[Outcome]]:
-    """The same of several stages: `Cached` if none of them had anything to do."""
+def final_state_of_all(outcomes: list[Outcome]) -> list[Outcome] | State[list[Outcome]]:
+    """Returns the final state of a flow of several stages: `Cached` if no stage had anything to do."""
     if all(outcome.current for outcome in outcomes):
         reused = sum(outcome.reused for outcome in outcomes)
         return Completed(name="Cached", message=f"all {reused} parts of {len(outcomes)} stages reused", data=outcomes)
@@ -47,13 +47,13 @@ def shown_together(outcomes: list[Outcome]) -> list[Outcome] | State[list[Outcom
 
 
 class Progress:
-    """A progress artifact of a run: what part of the work is done, and what is to be said of it.
+    """A progress artifact of a run: the percentage done, and a text.
 
-    A server that does not answer stops no work: then it is not shown.
+    If the server does not answer, the update is skipped with a warning and the work continues.
 
     Args:
-        key: Its name in the UI.
-        what: What is counted.
+        key: Key of the artifact.
+        what: What is counted, for the description.
     """
 
     def __init__(self, key: str, what: str) -> None:
@@ -63,42 +63,42 @@ class Progress:
         self._artifact = artifact
 
     def show(self, share: float, more: str = "", *, at_once: bool = False) -> None:
-        """Shows how far it is, unless it was shown a moment ago.
+        """Updates the artifact, at most every three seconds.
 
         Args:
-            share: What is done, 0 to 1.
-            more: What else to say.
-            at_once: Show it even so.
+            share: Share of the work that is done, 0 to 1.
+            more: More text for the description.
+            at_once: Update even if the last update is less than three seconds old.
         """
         now_s = time.monotonic()
-        if now_s - self._shown_at_s < SHOW_EVERY_S and not at_once:
+        if now_s - self._shown_at_s < UPDATE_EVERY_S and not at_once:
             return
         self._shown_at_s = now_s
         try:
             update_progress_artifact(self._artifact, 100.0 * share, f"{self._what}. {more}" if more else self._what)
-        except (HTTPError, PrefectException, RuntimeError) as error:  # the last where nothing answers at all
-            self._log.warning("%s: the progress could not be shown (%s); the work goes on.", self._what, error)
+        except (HTTPError, PrefectException, RuntimeError) as error:  # RuntimeError: no connection
+            self._log.warning("%s: the progress could not be updated (%s); the work continues.", self._what, error)
 
 
 @contextmanager
 def training_progress(stage: str, folder: Path) -> Iterator[None]:
-    """While it is open, a training's status is shown, whichever process of this machine trains.
+    """Shows the progress of a training while the context is open, whichever process of this machine trains.
 
     Args:
-        stage: Its name.
-        folder: Of the model: `data/models/<name>`.
+        stage: Name of the stage.
+        folder: Folder of the model: `data/models/<name>`.
     """
-    drop_status(folder)  # of one that was killed
+    drop_status(folder)  # left by a killed run
     progress, ended = Progress(f"{stage}-progress", f"{stage}: steps done"), threading.Event()
     last: list[TrainingStatus] = []
 
     def watch() -> None:
-        while not ended.wait(SHOW_EVERY_S):
+        while not ended.wait(UPDATE_EVERY_S):
             if status := read_status(folder):
                 last[:] = [status]
                 progress.show(status.step / status.steps, _status_text(status), at_once=True)
 
-    context = contextvars.copy_context()  # Prefect's settings and client stand in it
+    context = contextvars.copy_context()  # it holds Prefect's settings and client
     watcher = threading.Thread(target=context.run, args=[watch], name=f"{stage} progress", daemon=True)
     watcher.start()
     try:
@@ -110,7 +110,7 @@ def training_progress(stage: str, folder: Path) -> Iterator[None]:
 
 
 def show_outcomes(key: str, outcomes: Sequence[Outcome]) -> None:
-    """A table of what stages did: how many parts each built, and how many it found done."""
+    """Makes a table artifact of the parts that each stage built and reused."""
     rows = [
         {
             "stage": outcome.stage,
@@ -127,7 +127,7 @@ def show_outcomes(key: str, outcomes: Sequence[Outcome]) -> None:
 
 
 def show_picture(key: str, file: Path, description: str) -> None:
-    """A picture in the UI itself: browsers open no file of the server's machine from a page."""
+    """Makes an image artifact that holds the picture itself: a browser opens no local file from a web page."""
     with Image.open(file) as picture:
         data = _small_jpeg(picture.convert("RGB"))
     create_image_artifact(f"data:image/jpeg;base64,{base64.b64encode(data).decode()}", key, description)

@@ -1,4 +1,4 @@
-"""The flow `clean`: which images there are, what they measure, which are outliers, which are kept."""
+"""The flow `clean`: lists and measures the images, finds the outliers, selects the images to keep."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -7,9 +7,9 @@ from prefect import task
 from prefect.artifacts import create_table_artifact
 from prefect.client.schemas.objects import State
 
-from flows.artifacts import shown
+from flows.artifacts import final_state
 from flows.parameters import Run, run_flow
-from flows.parts import TASK, ran, ran_all, run_parts
+from flows.parts import TASK, run_now, run_parts, submit_all
 from recolor.cleaning.detect import ISSUES, LONGEST_FIRST, detect_issue
 from recolor.cleaning.index import index_images
 from recolor.cleaning.measure import MeasurePart, MeasurePlan, measure_part, measuring, merge_measurements, plan_measure
@@ -22,7 +22,7 @@ from recolor.stages import combine_outcomes, tally
 @task(name="index", **TASK)
 def index(run: Run) -> Outcome | State[Outcome]:
     """Lists the image files."""
-    return shown(index_images(run.workspace, run.images, run.config))
+    return final_state(index_images(run.workspace, run.images, run.config))
 
 
 @task(name="measure part", task_run_name="measure {part}", **TASK)
@@ -33,36 +33,41 @@ def measure_some(run: Run, part: MeasurePart) -> Outcome:
 
 @task(name="measurements", **TASK)
 def measurements(run: Run) -> Outcome | State[Outcome]:
-    """Puts the measured parts together."""
-    return shown(merge_measurements(run.workspace, run.config))
+    """Merges the measured parts into one manifest."""
+    return final_state(merge_measurements(run.workspace, run.config))
 
 
 @task(name="detect", task_run_name="detect {issue}", **TASK)
 def detect(run: Run, issue: str) -> Outcome | State[Outcome]:
-    """Finds the outliers of one issue."""
-    return shown(detect_issue(run.workspace, issue, run.config))
+    """Finds the outliers for one issue."""
+    return final_state(detect_issue(run.workspace, issue, run.config))
 
 
 @task(name="select", **TASK)
 def select_kept(run: Run) -> Outcome | State[Outcome]:
-    """Decides what is kept, and its split."""
-    return shown(select(run.workspace, run.config))
+    """Selects the images to keep and assigns each to a split."""
+    return final_state(select(run.workspace, run.config))
 
 
 @run_flow("clean")
 def clean(run: Run) -> Outcome:
     """Finds corrupt, duplicate, monochrome, skewed, blurry, small and extreme images; writes the manifests."""
-    indexed = ran(index, run)
+    indexed = run_now(index, run)
     remember_images(run.workspace, run.images)
     plan = plan_measure(run.workspace, run.images, run.config)
     with measuring(plan, run.config) as config:
-        tell = tally(run.workspace, run.config)
+        counts = tally(run.workspace, run.config)
         measured = run_parts(
-            measure_some, replace(run, config=config), plan.missing, lambda part: len(part.rows), "measure", tell=tell
+            measure_some,
+            replace(run, config=config),
+            plan.missing,
+            lambda part: len(part.rows),
+            "measure",
+            progress_text=counts,
         )
-    merged = ran(measurements, run)
-    detected = dict(zip(LONGEST_FIRST, ran_all(detect, run, LONGEST_FIRST), strict=True))
-    selected = ran(select_kept, run)
+    merged = run_now(measurements, run)
+    detected = dict(zip(LONGEST_FIRST, submit_all(detect, run, LONGEST_FIRST), strict=True))
+    selected = run_now(select_kept, run)
     _show_outliers(run, plan, detected, selected)
     return combine_outcomes("clean", [indexed, *measured, merged, *detected.values(), selected], selected)
 

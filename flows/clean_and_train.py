@@ -1,4 +1,4 @@
-"""The flow `clean-and-train`: from a folder of photographs to a model that colours.
+"""The flow `clean-and-train`: from a folder of photographs to trained and evaluated models.
 
 As a program: `python -m flows.clean_and_train --images FOLDER --workspace FOLDER`.
 """
@@ -12,12 +12,12 @@ from annotated_types import MinLen
 from prefect import Flow
 from prefect.client.schemas.objects import State
 
-from flows.artifacts import show_outcomes, shown_together
+from flows.artifacts import final_state_of_all, show_outcomes
 from flows.clean import clean
 from flows.evaluate import evaluate
 from flows.forms import Settings
-from flows.parameters import named_flow, opened, settings_of
-from flows.parts import ran
+from flows.parameters import named_flow, open_run, settings_of
+from flows.parts import run_now
 from flows.shard import shard
 from flows.train import train_generator, train_refiner
 from recolor.cli.options import Target, read_settings, stage_options
@@ -45,31 +45,31 @@ def clean_and_train(
     settings: Settings = Settings(),  # noqa: B008 - frozen, and the form's default in Prefect's UI
     stages: Annotated[list[Stage], MinLen(1)] = list(STAGES),  # noqa: B006 - as above; it is not changed
 ) -> list[Outcome] | State[list[Outcome]]:
-    """Cleans, shards, trains the generator and the refiner, and evaluates. What is done is not done again.
+    """Cleans, shards, trains the generator and the refiner, and evaluates. Finished work is reused.
 
     Args:
-        images: Folder of photographs; without it, the one that was indexed last.
+        images: Folder of photographs. Default: the folder that was indexed last.
         workspace: Folder for manifests/ and data/.
-        preset: Named settings to start from; without it, those of the workspace's recolor.toml.
+        preset: Named settings to start from. Default: the workspace's recolor.toml.
         settings: Settings that differ from the preset's, such as {"blurry": {"threshold": 0.4}}.
-        stages: These alone, in their own order; what they start from must be there.
+        stages: Stages to run, always in the order of the pipeline. Their inputs must already exist.
     """
-    with opened(images, workspace, preset, settings) as run:
+    with open_run(images, workspace, preset, settings) as run:
         check_can_train(stages, run.config)
         stage = (run.images, run.workspace.root, None, settings_of(run.config))
         outcomes = []
         for name in sorted(set(stages), key=STAGES.index):
             if name.startswith("train") and "evaluate" in stages:
                 check_can_evaluate(run.workspace, run.config)
-            outcomes.append(ran(FLOWS[name], *stage))
+            outcomes.append(run_now(FLOWS[name], *stage))
     show_outcomes("clean-and-train-parts", outcomes)
-    return shown_together(outcomes)
+    return final_state_of_all(outcomes)
 
 
 @click.command()
 @stage_options
 def program(target: Target) -> None:
-    """Runs the flow here and now; with no server set, under Prefect's own temporary one."""
+    """Runs the flow in this process; if no server is set, Prefect starts a temporary one."""
     settings = settings_of(read_settings(target))
     outcomes: Any = clean_and_train(target.images, target.workspace, None, settings)
     for outcome in outcomes:

@@ -1,8 +1,8 @@
-"""Parts on a Dask cluster, by Prefect's own task runner for it; loaded on demand, as it needs the extra `dask`.
+"""Runs parts on a Dask cluster, with prefect-dask's task runner. Imported on demand: it needs the extra `dask`.
 
-A cluster is given by its scheduler's address, and is never started here. Its workers read the photographs and write the
-parts themselves, on a file system that all see at the same paths: through Dask go paths and settings alone. A worker
-that is lost costs the parts that it had under way, which Dask gives to others.
+The cluster must already be running; it is given by its scheduler's address. Its workers read the photographs and write
+the parts themselves, on a shared file system mounted at the same paths everywhere. Only paths and settings travel
+through Dask. If a worker is lost, Dask gives its unfinished parts to other workers.
 """
 
 from collections.abc import Iterator
@@ -28,25 +28,25 @@ _ADVICE = (
 
 
 class DecoderProcesses(WorkerPlugin):
-    """Gives each Dask worker as many processes to decode in as it has threads.
+    """Starts decoder processes in each Dask worker, one for each of its threads.
 
-    So a decoder that crashes costs the worker one image, as on a single machine, and not itself.
+    A decoder that crashes then costs one image, as on a single machine, and does not end the Dask worker.
     """
 
     def setup(self, worker: Worker) -> None:
-        """Called by Dask when the worker, or this, is new to the other."""
+        """Called by Dask when a worker joins, or when the plugin is registered."""
         self._open = ExitStack()
         self._open.enter_context(worker_processes(worker.state.nthreads))
 
     def teardown(self, worker: Worker) -> None:
-        """Called by Dask when either goes."""
+        """Called by Dask when the worker leaves, or when the plugin is unregistered."""
         del worker
         self._open.close()
 
 
 @contextmanager
 def cluster_runner(address: str) -> Iterator[TaskRunner[Any]]:
-    """Prefect's task runner on the cluster of this scheduler."""
+    """Yields Prefect's task runner for the cluster with this scheduler address."""
     with DaskTaskRunner(address=address) as cluster:
         cluster.client.register_plugin(DecoderProcesses(), name=_DECODERS)
         try:
@@ -56,29 +56,29 @@ def cluster_runner(address: str) -> Iterator[TaskRunner[Any]]:
 
 
 def check_cluster(address: str, workspace: Workspace, images: Path) -> None:
-    """Makes sure that every worker has this version and sees these folders.
+    """Checks that every worker has this version of Recolor and sees these folders.
 
     Args:
-        address: The scheduler's.
-        workspace: Held by this process: who holds it tells it from another at the same path.
-        images: The folder of photographs, absolute.
+        address: Address of the scheduler.
+        workspace: Locked by this process; the name of the lock's holder tells it from another folder at the same path.
+        images: Folder of photographs, absolute.
 
     Raises:
-        ConfigError: One does not, there is none, or no scheduler answers.
+        ConfigError: A worker fails the check, no worker is connected, or no scheduler answers.
     """
     with _connected(address) as client:
-        seen = client.run(_sight, workspace, images)
-    if not seen:
+        found = client.run(_environment_facts, workspace, images)
+    if not found:
         raise ConfigError(f"dask_address = {address!r}: no worker is connected. Start some: `dask worker {address}`.")
-    here = _sight(workspace, images)
-    for worker, there in seen.items():
+    here = _environment_facts(workspace, images)
+    for worker, there in found.items():
         for fact, expected in zip(there, here, strict=True):
             if fact != expected:
                 raise ConfigError(f"Dask worker {worker}: it {fact}, and this machine {expected}. {_ADVICE}")
 
 
-def _sight(workspace: Workspace, images: Path) -> tuple[str, str, str]:
-    """What a process has of what it needs: the version, the workspace, the photographs."""
+def _environment_facts(workspace: Workspace, images: Path) -> tuple[str, str, str]:
+    """Returns what a process sees of the version, the workspace and the photographs, in words."""
     try:
         holder = (workspace.internal / "holder").read_text(errors="replace")
     except OSError:

@@ -1,7 +1,7 @@
-"""One run a device: what uses a GPU, or a CPU instead, waits for those before it.
+"""Limits each GPU (or the CPU) to one run at a time; other runs wait for it.
 
-The server's global concurrency limits `gpu` and `cpu` say how many devices there are; `recolor up` makes them, or
-`prefect gcl create gpu --limit 1` does. Where there is no such limit nobody waits.
+The server's global concurrency limits `gpu` and `cpu` give the number of devices. `recolor up` creates them, and so
+does `prefect gcl create gpu --limit 1`. Without such a limit no run waits.
 """
 
 from collections.abc import Iterator
@@ -16,21 +16,21 @@ from prefect.logging import get_run_logger
 from recolor.config.settings import DeviceName
 from recolor.errors import ConfigError
 
-_LEASE_S = 60  # what a killed run held is free again after this
+_LEASE_S = 60  # a killed run's devices are free again after this time
 
 
 @contextmanager
-def device_held(name: DeviceName, devices: int = 1) -> Iterator[None]:
-    """Holds devices as soon as they are free, for as long as it is open.
+def hold_devices(name: DeviceName, devices: int = 1) -> Iterator[None]:
+    """Waits until the devices are free, then holds them while the context is open.
 
-    A server that forgets who holds them, or does not answer, stops no work that has begun.
+    If the server loses the lease or does not answer, work that has begun continues.
 
     Args:
-        name: As in the settings; `auto` is CUDA where there is one.
-        devices: How many GPUs; processes on a CPU are on the one CPU.
+        name: Device of the settings; `auto` is CUDA if it is available.
+        devices: Number of GPUs. Processes on the CPU share its one slot.
 
     Raises:
-        ConfigError: More GPUs are asked for than the limit has.
+        ConfigError: `devices` is larger than the server's limit.
     """
     from recolor.models.device import resolve_device
 
@@ -45,13 +45,13 @@ def device_held(name: DeviceName, devices: int = 1) -> Iterator[None]:
             f" Raise it: prefect gcl update {limit_name} --limit {devices}."
         )
     if limit.active_slots + slots > limit.limit:
-        get_run_logger().info("Waits for the %s, which another run has.", limit_name.upper())
+        get_run_logger().info("Waiting for the %s, which another run is using.", limit_name.upper())
     with concurrency(limit_name, slots, lease_duration=_LEASE_S, strict=False, raise_on_lease_renewal_failure=False):
         yield
 
 
 def limits_of_this_machine() -> dict[str, int]:
-    """The limits that fit this machine: one run at once on the CPU and on each GPU."""
+    """Returns the concurrency limits for this machine: one run on the CPU and one on each GPU."""
     import torch
 
     return {"cpu": 1, "gpu": max(1, torch.cuda.device_count())}

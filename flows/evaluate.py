@@ -1,4 +1,4 @@
-"""The flow `evaluate`: both models against their controls, with pictures and a report."""
+"""The flow `evaluate`: compares both models with their controls; makes pictures and a report."""
 
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -7,10 +7,10 @@ from prefect import task
 from prefect.artifacts import create_link_artifact, create_table_artifact
 from prefect.client.schemas.objects import State
 
-from flows.artifacts import Progress, show_picture, shown
-from flows.devices import device_held
+from flows.artifacts import Progress, final_state, show_picture
+from flows.devices import hold_devices
 from flows.parameters import Run, run_flow
-from flows.parts import TASK, ran
+from flows.parts import TASK, run_now
 from recolor import read_manifest
 from recolor import stages as pipeline
 from recolor.pipeline.cache import Outcome
@@ -18,19 +18,19 @@ from recolor.pipeline.cache import Outcome
 
 @task(name="evaluate", **TASK)
 def measure_models(run: Run) -> Outcome | State[Outcome]:
-    """Colours the held-out images and compares, as soon as the device is free."""
+    """Colours the held-out images and measures the results; waits until the device is free."""
     with ExitStack() as held:
-        tell = None
+        on_progress = None
         if not pipeline.is_current("evaluate", run.workspace, run.config):
-            held.enter_context(device_held(run.config.evaluate.device))
-            tell = _progress()
-        return shown(pipeline.evaluate(run.workspace, run.images, run.config, tell))
+            held.enter_context(hold_devices(run.config.evaluate.device))
+            on_progress = _progress()
+        return final_state(pipeline.evaluate(run.workspace, run.images, run.config, on_progress))
 
 
 @run_flow("evaluate")
 def evaluate(run: Run) -> Outcome:
     """Measures the models; writes metrics.parquet, the picture grid and report.html; needs `train-refiner`."""
-    outcome = ran(measure_models, run)
+    outcome = run_now(measure_models, run)
     _show_results(run)
     return outcome
 
@@ -38,10 +38,10 @@ def evaluate(run: Run) -> Outcome:
 def _progress() -> Callable[[int, int], None]:
     progress = Progress("evaluate-progress", "evaluate: images done")
 
-    def tell(done: int, total: int) -> None:
+    def on_progress(done: int, total: int) -> None:
         progress.show(done / total, f"{done:,} of {total:,}", at_once=done == total)
 
-    return tell
+    return on_progress
 
 
 def _show_results(run: Run) -> None:

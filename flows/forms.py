@@ -1,4 +1,4 @@
-"""The parameter `settings` as Prefect's forms show it: every field of `Config`, typed, limited and described."""
+"""The type of the parameter `settings`: Prefect's forms show each field of `Config` with its range and description."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""What every flow is told, as Prefect's parameter forms show it, and how it becomes a run."""
+"""The parameters that all flows share, as Prefect's forms show them, and the `Run` made from them."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -13,7 +13,7 @@ from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
-from flows.artifacts import show_outcomes, shown
+from flows.artifacts import final_state, show_outcomes
 from flows.forms import Settings
 from flows.runners import check_runner
 from recolor.config.loading import load_config, overlay
@@ -25,20 +25,20 @@ from recolor.pipeline.workspace import Workspace, locked, open_workspace, refuse
 
 T = TypeVar("T")
 
-_LOOK_EVERY_S = 1.0
+_POLL_EVERY_S = 1.0
 
 ARGUMENTS = """
     Args:
-        images: Folder of photographs; without it, the one that was indexed last.
+        images: Folder of photographs. Default: the folder that was indexed last.
         workspace: Folder for manifests/ and data/.
-        preset: Named settings to start from; without it, those of the workspace's recolor.toml.
+        preset: Named settings to start from. Default: the workspace's recolor.toml.
         settings: Settings that differ from the preset's, such as {"blurry": {"threshold": 0.4}}.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What a task is given: places and settings, never data."""
+    """The arguments of every task: folders and settings, never image data."""
 
     workspace: Workspace
     images: Path
@@ -46,32 +46,32 @@ class Run:
 
 
 def settings_of(config: Config) -> Settings:
-    """All settings, filled in: a flow given these uses them, whatever its preset or the workspace's own file say."""
+    """Returns all settings as the parameter `settings`: they override the preset and the workspace's recolor.toml."""
     return Settings(**asdict(config))
 
 
 @contextmanager
-def opened(images: Path | None, workspace: Path, preset: Preset | None, settings: Settings) -> Iterator[Run]:
-    """Checks the settings, then holds the workspace for as long as the flow runs; waits while another run has it.
+def open_run(images: Path | None, workspace: Path, preset: Preset | None, settings: Settings) -> Iterator[Run]:
+    """Checks the settings, then locks the workspace while the flow runs; waits while another run has locked it.
 
     Raises:
-        ConfigError: A setting is not allowed, or a cluster cannot do the work; nothing was started.
+        ConfigError: A setting is not allowed, or the Dask cluster is not usable; nothing was started.
     """
     refuse_url(workspace, "workspace")
     if images is not None:
         refuse_url(images, "images")
     config = _config(workspace, preset, settings)
     place = open_workspace(workspace)
-    with _when_free(place):
+    with _locked_when_free(place):
         folder = _images(images, place)
         check_runner(config.execution, place, folder)
         yield Run(place, folder, config)
 
 
 def run_flow(name: str) -> Callable[[Callable[[Run], Outcome]], Flow[..., Outcome | State[Outcome]]]:
-    """Makes the flow of a stage from a function of a run; all have the same parameters and describe them.
+    """Returns a decorator that makes a stage's flow from a function of a `Run`, with the shared parameters.
 
-    It ends as `Cached` if nothing had to be done, and says in a table what was built and what was reused.
+    The flow ends in the state `Cached` if nothing had to be done. A table artifact counts the parts built and reused.
     """
 
     def as_flow(work: Callable[[Run], Outcome]) -> Flow[..., Outcome | State[Outcome]]:
@@ -81,10 +81,10 @@ def run_flow(name: str) -> Callable[[Callable[[Run], Outcome]], Flow[..., Outcom
             preset: Preset | None = None,
             settings: Settings = Settings(),  # noqa: B008 - frozen, and the form's default in Prefect's UI
         ) -> Outcome | State[Outcome]:
-            with opened(images, workspace, preset, settings) as run:
+            with open_run(images, workspace, preset, settings) as run:
                 outcome = work(run)
             show_outcomes(f"{name}-parts", [outcome])
-            return shown(outcome)
+            return final_state(outcome)
 
         called.__module__, called.__name__, called.__qualname__ = work.__module__, work.__name__, work.__name__
         called.__doc__ = f"{work.__doc__}\n{ARGUMENTS}"
@@ -94,18 +94,21 @@ def run_flow(name: str) -> Callable[[Callable[[Run], Outcome]], Flow[..., Outcom
 
 
 def named_flow(name: str) -> Callable[[Callable[..., T]], Flow[..., T]]:
-    """Makes a flow whose runs are called by their data set and the key of their settings."""
+    """Returns a decorator that makes a flow; the names of its runs hold the data set and the key of the settings."""
     return partial(flow, name=name, flow_run_name=_run_name, validate_parameters=True)
 
 
 def _run_name() -> str:
-    """A flow run's name, such as `clean · photos · 3f9a12c4`: stage, data set, key of all settings that count."""
+    """Returns a flow run's name, such as `clean · photos · 3f9a12c4`: stage, data set, key of the settings.
+
+    The settings of `execution` are not part of the key: they do not change a result.
+    """
     given: dict[str, Any] = flow_run.parameters
     workspace = Path(given.get("workspace") or ".")
     try:
         images = _images(Path(given["images"]) if given.get("images") else None, Workspace(workspace.absolute()))
         config = _config(workspace, given.get("preset"), Settings.model_validate(given.get("settings") or {}))
-    except RecolorError:  # it is said when the flow begins
+    except RecolorError:  # raised again, and reported, when the flow starts
         return f"{flow_run.flow_name} · {workspace.absolute().name}"
     key = fingerprint(replace(config, execution=ExecutionConfig()))
     return f"{flow_run.flow_name} · {images.absolute().name} · {key[:8]}"
@@ -122,17 +125,17 @@ def _images(images: Path | None, workspace: Workspace) -> Path:
 
 
 @contextmanager
-def _when_free(workspace: Workspace) -> Iterator[None]:
-    """Holds the workspace as soon as no other run does: two that were triggered queue up."""
+def _locked_when_free(workspace: Workspace) -> Iterator[None]:
+    """Locks the workspace as soon as no other run has locked it."""
     with ExitStack() as held:
-        told = False
+        logged = False
         while True:
             try:
                 held.enter_context(locked(workspace))
                 break
             except WorkspaceBusyError as busy:
-                if not told:
+                if not logged:
                     get_run_logger().info("%s This run waits for it.", str(busy).partition(" Wait for it")[0])
-                told = True
-                time.sleep(_LOOK_EVERY_S)
+                logged = True
+                time.sleep(_POLL_EVERY_S)
         yield

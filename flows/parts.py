@@ -1,4 +1,4 @@
-"""How stages look in Prefect: what is current shows as Cached, parts run in parallel, all end before one fails."""
+"""Runs stages and their parts as Prefect tasks; if a part fails, the others still run to their end."""
 
 import errno
 from collections.abc import Callable, Sequence
@@ -18,35 +18,35 @@ from recolor.pipeline.parallel import raise_together
 
 P = TypeVar("P")
 
-# Errors of a busy disk or network share, that may be gone a moment later. Nothing else is tried again.
-_MENDABLE = {errno.EAGAIN, errno.EBUSY, errno.EINTR, errno.EIO, errno.ESTALE, errno.ETIMEDOUT}
+# Errors of a busy disk or network share, which may pass. Only these are retried.
+_TRANSIENT = {errno.EAGAIN, errno.EBUSY, errno.EINTR, errno.EIO, errno.ESTALE, errno.ETIMEDOUT}
 
 
-def mendable(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:
-    """Whether trying again can help: a passing error of the storage, not a damaged image or a bad setting."""
+def is_transient(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:
+    """Returns whether a task failed by a transient error of the storage; Prefect then retries it."""
     del task, task_run
     error = state.result(raise_on_failure=False)
     while isinstance(error, BaseException):
-        if isinstance(error, OSError) and error.errno in _MENDABLE:
+        if isinstance(error, OSError) and error.errno in _TRANSIENT:
             return True
         error = error.__cause__
     return False
 
 
-# Records decide what is done (see `recolor.pipeline.cache`), so Prefect's own cache is off.
+# Recolor's records decide what has to be done (see `recolor.pipeline.cache`), so Prefect's cache is off.
 TASK: dict[str, Any] = {
     "cache_policy": NO_CACHE,
     "retries": 2,
     "retry_delay_seconds": [2, 10],
-    "retry_condition_fn": mendable,
+    "retry_condition_fn": is_transient,
 }
 
 
-def ran(work: Task[..., Any] | Flow[..., Any], *arguments: object) -> Outcome:
-    """Calls a task or a flow here and now; its outcome, whether it ended as Completed or as Cached.
+def run_now(work: Task[..., Any] | Flow[..., Any], *arguments: object) -> Outcome:
+    """Calls a task or flow in this process and returns its outcome, whether it ended as Completed or as Cached.
 
     Raises:
-        Exception: What the task or flow raised.
+        Exception: The exception that the task or flow raised.
     """
     state: State[Outcome] = work(*arguments, return_state=True)  # type: ignore[assignment]  # not a coroutine here
     return _finished(state.result())
@@ -57,9 +57,9 @@ def _finished(result: object) -> Outcome:
     return result
 
 
-def ran_all(work: Task[..., Any], run: Run, words: Sequence[str]) -> list[Outcome]:
-    """Submits a task for each word, all at once; their outcomes, in the order of the words."""
-    futures: list[PrefectFuture[Any]] = [work.submit(run, word) for word in words]
+def submit_all(work: Task[..., Any], run: Run, arguments: Sequence[str]) -> list[Outcome]:
+    """Submits the task once for each argument, waits for all, and returns their outcomes in the same order."""
+    futures: list[PrefectFuture[Any]] = [work.submit(run, argument) for argument in arguments]
     return _all_finished(futures, work.name)
 
 
@@ -70,43 +70,46 @@ def run_parts(
     images: Callable[[P], int],
     label: str,
     *,
-    tell: Callable[[P], str] | None = None,
+    progress_text: Callable[[P], str] | None = None,
     execution: ExecutionConfig | None = None,
 ) -> list[Outcome]:
     """Submits each part as a task and waits for all of them, with a progress artifact.
 
     Args:
         work: The task; its parameters are `run` and `part`.
-        run: The run.
-        parts: The parts that are missing; those that are done are not submitted.
-        images: Number of images in a part.
-        label: The stage's name.
-        tell: What the progress artifact says besides, asked after each part that did not fail.
-        execution: How many parts are under way at once, if not as many as the run is configured for.
+        run: First argument of the task.
+        parts: The missing parts; finished parts are not submitted.
+        images: Returns the number of images in a part.
+        label: Name of the stage.
+        progress_text: Returns more text for the progress artifact; called after each part that succeeded.
+        execution: Overrides the run's own settings for parallel execution.
 
     Returns:
-        What each part did.
+        The outcome of each part.
 
     Raises:
-        RecolorError: Some parts failed; all others are done and each failure is listed.
+        RecolorError: One or more parts failed. All others are done, and each failure is listed.
     """
     if not parts:
         return []
     with task_runner(execution or run.config.execution) as runner:
         futures: dict[PrefectFuture[Any], P] = {runner.submit(work, {"run": run, "part": part}): part for part in parts}
-        _show_progress(futures, images, label, tell)
+        _show_progress(futures, images, label, progress_text)
         return _all_finished(list(futures), label)
 
 
 def _all_finished(futures: Sequence[PrefectFuture[Any]], label: str) -> list[Outcome]:
-    """Waits for all; then, if some failed, says which."""
+    """Waits for all futures and returns their outcomes; raises the failures together."""
     results: list[object] = [future.result(raise_on_failure=False) for future in futures]
     raise_together([result for result in results if isinstance(result, BaseException)], len(futures), label)
     return [_finished(result) for result in results]
 
 
 def _show_progress(
-    futures: dict[PrefectFuture[Any], P], images: Callable[[P], int], label: str, tell: Callable[[P], str] | None
+    futures: dict[PrefectFuture[Any], P],
+    images: Callable[[P], int],
+    label: str,
+    progress_text: Callable[[P], str] | None,
 ) -> None:
     progress = Progress(f"{label}-progress", f"{label}: images done")
     total, done = sum(images(part) for part in futures.values()), 0
@@ -114,5 +117,5 @@ def _show_progress(
         future.wait()
         part = futures[future]
         done += images(part)
-        more = tell(part) if tell and future.state.is_completed() else ""
+        more = progress_text(part) if progress_text and future.state.is_completed() else ""
         progress.show(done / total, f"{done:,} of {total:,}{', ' if more else ''}{more}", at_once=done == total)

@@ -1,9 +1,11 @@
-"""Prefect's own command line, as one would type it in this project's folder.
+"""Prefect plugin: short deployment names and dotted settings on Prefect's command line.
 
-`prefect deployment run clean-and-train` names the one deployment of that name, as `clean-and-train/clean-and-train`
-does, and `-p blurry.threshold=0.4` is one of the `settings`. Prefect loads this module wherever it starts in this
-folder: see `[project.entry-points]` and `[tool.prefect]` in pyproject.toml. So this is also where what `recolor up`
-has started, server, worker and runs, learns to end with it.
+`prefect deployment run clean-and-train` runs the only deployment of that name, `clean-and-train/clean-and-train`, and
+`-p blurry.threshold=0.4` changes one value of the parameter `settings`.
+
+Prefect loads this module whenever it starts in this folder: see `[project.entry-points]` and `[tool.prefect]` in
+pyproject.toml. In processes started by `recolor up` (server, worker, runs) the plugin also watches that process and
+ends them when it has ended.
 """
 
 import os
@@ -28,13 +30,13 @@ if TYPE_CHECKING:  # this module is loaded in the middle of Prefect's own start
 
 SETTINGS = "settings"
 API_URL = "http://127.0.0.1:4200/api"
-PARENT = "RECOLOR_UP"  # in the environment of what `recolor up` has started: its process
+PARENT = "RECOLOR_UP"  # environment variable of the processes that `recolor up` starts: its process id
 _WATCH_EVERY_S = 0.2
 
 
 @register_hook
 def setup_environment(*, ctx: HookContext) -> SetupResult | None:
-    """Called by Prefect when it starts. What is typed goes to the server of `recolor up` if no other is set."""
+    """Called by Prefect when it starts. The `prefect` command uses the server of `recolor up` if no other is set."""
     if PARENT in os.environ:
         end_with_parent(int(os.environ[PARENT]))
     from prefect.client.orchestration import PrefectClient  # noqa: PLC0415 - not importable any earlier
@@ -48,7 +50,7 @@ def setup_environment(*, ctx: HookContext) -> SetupResult | None:
 
 
 def end_with_parent(first: int) -> None:
-    """Ends this process when its parent has ended, however that was; the parent ends with its own, up to the first."""
+    """Ends this process when its parent, or the process `first`, has ended for any reason, SIGKILL included."""
     parent = os.getppid()
 
     def watch() -> None:
@@ -68,7 +70,7 @@ def _exists(process: int) -> bool:
 
 
 def by_either_name(read: "ReadByName") -> "ReadByName":
-    """Lets deployments be read by FLOW/DEPLOYMENT or DEPLOYMENT, and list the dotted names of their settings."""
+    """Wraps `read_deployment_by_name`: accepts DEPLOYMENT alone, and adds the dotted settings to its parameters."""
 
     @wraps(read)
     async def read_either(client: "PrefectClient", name: str) -> "DeploymentResponse":
@@ -81,10 +83,10 @@ def by_either_name(read: "ReadByName") -> "ReadByName":
 
 
 def with_dotted_settings(create: "CreateRun") -> "CreateRun":
-    """Lets runs be created with parameters such as `blurry.threshold`: they go into the parameter `settings`.
+    """Wraps `create_flow_run_from_deployment`: moves parameters such as `blurry.threshold` into `settings`.
 
-    They change what `settings` is given beside them, or else what the deployment has; the server then checks them
-    against the deployment's schema, as it does all others, and creates no run if one is not allowed.
+    They change the `settings` given with the call or, if there are none, those of the deployment. The server checks the
+    result against the deployment's schema, and creates no run if a value is not allowed.
     """
 
     @wraps(create)
@@ -102,7 +104,7 @@ def with_dotted_settings(create: "CreateRun") -> "CreateRun":
 
 
 def nested(settings: Mapping[str, Any], dotted: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings overlaid by dotted ones: `{"blurry.threshold": 0.4}` becomes `{"blurry": {"threshold": 0.4}}`."""
+    """Returns the settings with dotted ones applied: `blurry.threshold` sets `settings["blurry"]["threshold"]`."""
     result = dict(settings)
     for name, value in dotted.items():
         first, dot, rest = name.partition(".")
@@ -111,7 +113,7 @@ def nested(settings: Mapping[str, Any], dotted: Mapping[str, Any]) -> dict[str, 
 
 
 def dotted_settings(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings in a deployment's schema of parameters: dotted name -> schema of the value."""
+    """Returns the schema of each setting by its dotted name, from a deployment's parameter schema."""
     settings = schema.get("properties", {}).get(SETTINGS)
     return dict(_leaves(settings, schema.get("definitions", {}))) if settings else {}
 
@@ -125,7 +127,7 @@ def _leaves(schema: Mapping[str, Any], definitions: Mapping[str, Any], at: str =
 
 
 def _resolved(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What a schema refers to, itself or as the one thing it may be besides null."""
+    """Returns the definition that a schema refers to, directly or in `anyOf` or `allOf`; else the schema itself."""
     for choice in (schema, *schema.get("anyOf", ()), *schema.get("allOf", ())):
         if "$ref" in choice:
             found: Mapping[str, Any] = definitions[choice["$ref"].rpartition("/")[2]]
@@ -134,10 +136,11 @@ def _resolved(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Mapp
 
 
 async def _full_name(client: "PrefectClient", name: str) -> str:
-    """FLOW/DEPLOYMENT of the one deployment of that name.
+    """Returns FLOW/DEPLOYMENT for the only deployment of that name.
 
     Raises:
-        SystemExit: There is none, or there are several; says which there are. (Prefect shows a trace of all else.)
+        SystemExit: No deployment has that name, or several have; the message lists them. Prefect would print a
+            traceback for any other exception.
     """
     known = [
         f"{(await client.read_flow(found.flow_id)).name}/{found.name}" for found in await client.read_deployments()

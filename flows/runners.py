@@ -1,4 +1,4 @@
-"""Who runs the parts of a stage: threads of the flow's own process, or the workers of a Dask cluster."""
+"""The task runner for the parts of a stage: threads of the flow's process, or workers of a Dask cluster."""
 
 import importlib.util
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from recolor.pipeline.workspace import Workspace
 
 @contextmanager
 def task_runner(execution: ExecutionConfig) -> Iterator[TaskRunner[Any]]:
-    """The task runner that the settings ask for, started."""
+    """Starts and yields the task runner that is configured."""
     if execution.runner == "dask":
         from flows.cluster import cluster_runner
 
@@ -29,15 +29,15 @@ def task_runner(execution: ExecutionConfig) -> Iterator[TaskRunner[Any]]:
 
 
 def check_runner(execution: ExecutionConfig, workspace: Workspace, images: Path) -> None:
-    """Makes sure, before any work, that a cluster can do it; of another runner there is nothing to check.
+    """Checks, before any work, that a Dask cluster is usable. Other runners need no check.
 
     Args:
-        execution: Which runner, and where.
-        workspace: Held by this process.
-        images: The folder of photographs, absolute.
+        execution: Runner, and the scheduler's address.
+        workspace: Locked by this process.
+        images: Folder of photographs, absolute.
 
     Raises:
-        ConfigError: The cluster is not there, or a worker has another version or does not see the folders.
+        ConfigError: No scheduler answers, or a worker has another version of Recolor or does not see the folders.
     """
     if execution.runner != "dask":
         return

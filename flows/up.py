@@ -1,7 +1,7 @@
-"""Server, worker and deployments of this folder, in one command, on this machine alone: `recolor up`.
+"""`recolor up`: Prefect's server, a worker and all deployments of this folder, on this machine, in one command.
 
-Nothing is left behind: what is started ends with this process, on Ctrl-C and however else that ends (see
-`flows.plugin`), and a run that was under way is marked as crashed, now or when this is started again.
+All processes that it starts end with it, on Ctrl-C or for any other reason (see `flows.plugin`). A run that was under
+way is marked as crashed, at once or when `recolor up` is started again.
 """
 
 import os
@@ -43,16 +43,16 @@ PROJECT = Path(__file__).resolve().parents[1]
 _HOST = "127.0.0.1"
 _USUAL_PORT = 4200  # of `plugin.API_URL`
 _GRACE_S = 10
-_LOOK_EVERY_S = 0.5
+_POLL_EVERY_S = 0.5
 
 _WELCOME = """
-Recolor is up, for this machine alone. Look at http://{host}:{port}
+Recolor is up, for this machine only: http://{host}:{port}
 
 In another terminal, in {folder}:
   {prefix}prefect deployment run clean-and-train{images}
   {prefix}prefect deployment run clean -p blurry.threshold=0.4
 
-Ctrl-C ends everything here; what was finished is kept.
+Ctrl-C ends server, worker and runs; finished work is kept.
 """
 
 
@@ -60,9 +60,15 @@ Ctrl-C ends everything here; what was finished is kept.
 @images_option
 @workspace_option
 @preset_option
-@click.option("--port", type=click.IntRange(1, 65535), default=_USUAL_PORT, help="Of the server and its UI.  [4200]")
+@click.option(
+    "--port",
+    type=click.IntRange(1, 65535),
+    default=_USUAL_PORT,
+    show_default=True,
+    help="Port of the server and its UI.",
+)
 def program(images: Path | None, workspace: Path, preset: Preset | None, port: int) -> None:
-    """Starts server, worker and deployments, says where they are, and waits."""
+    """Starts server, worker and deployments, prints the address of the UI, and waits."""
     if images is not None and not images.expanduser().is_dir():
         raise InputError(f"{images}: no such folder.")
     if not (PROJECT / "prefect.yaml").is_file():
@@ -70,50 +76,50 @@ def program(images: Path | None, workspace: Path, preset: Preset | None, port: i
     _check_port(port)
     places = {"images": images, "workspace": workspace}
     defaults = {name: str(place.expanduser().absolute()) for name, place in places.items() if place is not None}
-    for stop in (signal.SIGINT, signal.SIGTERM):  # the first too: shells have their background jobs ignore it
+    for stop in (signal.SIGINT, signal.SIGTERM):  # SIGINT too: shells make their background jobs ignore it
         signal.signal(stop, signal.default_int_handler)
-    with _alone(), temporary_settings({PREFECT_API_URL: _api(port)}), _services(port) as services:
+    with _only_instance(), temporary_settings({PREFECT_API_URL: _api(port)}), _services(port) as services:
         with get_client(sync_client=True) as client:
             _deploy(client, port, {**defaults, "preset": preset} if preset else defaults)
         click.echo(_welcome(port, images))
-        _until(lambda: False, services)
+        _wait_until(lambda: False, services)
 
 
 @contextmanager
 def _services(port: int) -> Iterator[Mapping[str, subprocess.Popen[bytes]]]:
-    """While it is open, a server and a worker run; at its end they are gone, and so are the worker's runs."""
+    """Runs a server and a worker while the context is open; then ends both, and the worker's runs."""
     services: dict[str, subprocess.Popen[bytes]] = {}
-    words = ["server", "start", "--host", _HOST, "--port", str(port), "--log-level", "WARNING"]
+    arguments = ["server", "start", "--host", _HOST, "--port", str(port), "--log-level", "WARNING"]
     with _server_log().open("w") as log:
-        services["server"] = _start(port, *words, stdout=log, stderr=log)
+        services["server"] = _start(port, *arguments, stdout=log, stderr=log)
     try:
-        _until(lambda: _answers(port, "health"), services)
-        _mark_ended()
-        words = ["worker", "start", "--pool", "local", "--type", "process", "--name", "recolor-up"]
-        services["worker"] = _start(port, *words)
-        _until(lambda: _answers(port, "work_pools/local"), services)
+        _wait_until(lambda: _answers(port, "health"), services)
+        _mark_crashed()
+        arguments = ["worker", "start", "--pool", "local", "--type", "process", "--name", "recolor-up"]
+        services["worker"] = _start(port, *arguments)
+        _wait_until(lambda: _answers(port, "work_pools/local"), services)
         yield services
     finally:
         if worker := services.get("worker"):
-            worker.kill()  # asked to end, it would wait for its runs; these see that it is gone
+            worker.kill()  # on SIGTERM it would wait for its runs; they end when their parent is gone
             worker.wait()
-            _mark_ended()
+            _mark_crashed()
         _end(services["server"])
 
 
-def _start(port: int, *words: str, **how: Any) -> subprocess.Popen[bytes]:
+def _start(port: int, *arguments: str, **options: Any) -> subprocess.Popen[bytes]:
     return subprocess.Popen(  # noqa: S603 - Prefect's command line
-        ["prefect", *words],  # noqa: S607 - of the environment that this runs in
+        ["prefect", *arguments],  # noqa: S607 - found on the PATH of `_environment`
         cwd=PROJECT,
         env=_environment(port),
         stdin=subprocess.DEVNULL,
-        process_group=0,  # Ctrl-C reaches all of a terminal's processes: this one decides
-        **how,
+        process_group=0,  # Ctrl-C would reach it too; this process ends it instead
+        **options,
     )
 
 
 def _deploy(client: SyncPrefectClient, port: int, defaults: Mapping[str, str]) -> None:
-    """Deploys all of prefect.yaml, with these parameters, and makes the limits that are not there yet."""
+    """Deploys all of prefect.yaml with these default parameters, and creates the limits that do not exist yet."""
     command = ["prefect", "--no-prompt", "deploy", "--all"]
     done = subprocess.run(  # noqa: S603 - as above
         command, cwd=PROJECT, env=_environment(port), check=False, capture_output=True, text=True
@@ -129,12 +135,12 @@ def _deploy(client: SyncPrefectClient, port: int, defaults: Mapping[str, str]) -
             client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name=name, limit=limit))
 
 
-def _mark_ended() -> None:
-    """Says of deployments' runs whose worker is gone that they are, or they would be shown as running for ever."""
+def _mark_crashed() -> None:
+    """Sets unfinished runs of deployments to Crashed: their worker is gone, and they would show as running for ever."""
     under_way = FlowRunFilterState(
         type=FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.PENDING, StateType.CANCELLING])
     )
-    state: State[Any] = Crashed(message="`recolor up` was stopped. What was finished is kept: run it again to go on.")
+    state: State[Any] = Crashed(message="`recolor up` was stopped. Finished work is kept: run it again to continue.")
     deployed = FlowRunFilter(state=under_way, deployment_id=FlowRunFilterDeploymentId(is_null_=False))
     with get_client(sync_client=True) as client:
         runs = [run.id for run in client.read_flow_runs(flow_run_filter=deployed)]
@@ -145,30 +151,30 @@ def _mark_ended() -> None:
 
 
 def _server_log() -> Path:
-    """Where the server's own words go: of no use to anyone until it fails."""
+    """Returns the path of the server's log file, which is read only if the server fails."""
     return _home() / "recolor-up.log"
 
 
 def _home() -> Path:
-    """Where Prefect keeps its database."""
+    """Returns the folder of Prefect's database; makes it if it does not exist."""
     home = get_current_settings().home
     home.mkdir(parents=True, exist_ok=True)
     return home
 
 
 @contextmanager
-def _alone() -> Iterator[None]:
-    """Sees to it that no other server of ours is on the same database.
+def _only_instance() -> Iterator[None]:
+    """Holds a lock, so that only one `recolor up` uses the database.
 
     Raises:
-        InputError: One is.
+        InputError: Another `recolor up` uses it.
     """
     lock = FileLock(_home() / "recolor-up.lock", timeout=0)
     try:
         lock.acquire()
     except Timeout as error:
         raise InputError(
-            f"`recolor up` is running already, on the database in {_home()}. End it, or set PREFECT_HOME to another"
+            f"`recolor up` is already running with the database in {_home()}. End it, or set PREFECT_HOME to another"
             " folder."
         ) from error
     try:
@@ -177,20 +183,20 @@ def _alone() -> Iterator[None]:
         lock.release()
 
 
-def _until(ready: Callable[[], bool], services: Mapping[str, subprocess.Popen[bytes]]) -> None:
-    """Waits, for as long as all services run.
+def _wait_until(ready: Callable[[], bool], services: Mapping[str, subprocess.Popen[bytes]]) -> None:
+    """Waits until `ready` returns True, while all services run.
 
     Raises:
-        RecolorError: One has ended.
+        RecolorError: A service has ended.
     """
     while not ready():
         for name, process in services.items():
             if process.poll() is not None:
                 raise RecolorError(
-                    f"the {name} has ended by itself (exit code {process.returncode}), so all has. The server said:"
-                    f" {_server_log()}"
+                    f"the {name} ended unexpectedly (exit code {process.returncode}), so everything was stopped. The"
+                    f" server's log: {_server_log()}"
                 )
-        time.sleep(_LOOK_EVERY_S)
+        time.sleep(_POLL_EVERY_S)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -211,18 +217,18 @@ def _answers(port: int, path: str) -> bool:
 
 def _check_port(port: int) -> None:
     with socket.socket() as wanted:
-        wanted.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # or one just closed would count as taken
+        wanted.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port just closed counts as free
         try:
             wanted.bind((_HOST, port))
         except OSError as error:
             raise InputError(
-                f"port {port} is taken ({error.strerror}): is `recolor up` running already? Then look at"
-                f" http://{_HOST}:{port}. Otherwise give another: --port {port + 1}."
+                f"port {port} is in use ({error.strerror}). If `recolor up` is already running, open"
+                f" http://{_HOST}:{port}. Otherwise choose another port: --port {port + 1}."
             ) from error
 
 
 def _environment(port: int) -> dict[str, str]:
-    """What all that is started here is told: this server, no reports to anyone, and with whom to end."""
+    """Returns the environment of server, worker and runs: the server's address, no telemetry, the parent process."""
     ours = {
         "PREFECT_API_URL": _api(port),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",

@@ -1,19 +1,19 @@
-"""The errors of Recolor, named by their consequence.
+"""The exceptions that Recolor raises.
 
     RecolorError
-    ├── ConfigError         a setting is unknown or impossible; nothing was started
-    ├── InputError          there is nothing to work on, or it cannot be read; nothing was started
-    ├── MissingStageError   a stage's input has not been made yet; run the stage named
-    ├── WorkspaceBusyError  another run holds the workspace; nothing was started
+    ├── ConfigError         a setting is unknown or not allowed; nothing was started
+    ├── InputError          an input is missing or cannot be read; nothing was started
+    ├── MissingStageError   an earlier stage has not run; the message names it
+    ├── WorkspaceBusyError  another process is running in the workspace; nothing was started
     ├── StorageError        an output could not be written; finished parts are kept, run again
-    ├── DamagedError        a stored output is not what its record says; it will be rebuilt
-    ├── SchemaError         a table is not what its schema says; it was not written, or not read
-    ├── FingerprintError    a value has no stable bytes and so cannot be part of a key
-    ├── WeightsError        the weights that were asked for cannot be had; no others were taken
-    ├── TrainingError       training cannot go on; the last good checkpoint is kept
-    ├── ProcessDiedError    a worker process ended in the middle of its work; the call may be tried again
-    ├── OutOfMemoryError    a part does not fit into memory; the others are done
-    └── ImageError          one image cannot be decoded; the run goes on without it
+    ├── DamagedError        a stored file does not match its record; run the stage again to rebuild it
+    ├── SchemaError         a table does not match its schema; it was not written, or not read
+    ├── FingerprintError    a value cannot be hashed reproducibly, so it cannot be part of a cache key
+    ├── WeightsError        the weights asked for are not available; no other weights were used
+    ├── TrainingError       training cannot continue; the last good checkpoint is kept
+    ├── ProcessDiedError    a worker process ended during a call; the call can be repeated
+    ├── OutOfMemoryError    there is not enough memory for a part; the other parts are done
+    └── ImageError          an image cannot be decoded; the run continues without it
 
 Each message says what was wrong, where, and what to do.
 """
@@ -36,23 +36,23 @@ DECODE_REASONS: tuple[DecodeReason, ...] = get_args(DecodeReason)
 
 
 class RecolorError(Exception):
-    """Anything that Recolor raises on purpose."""
+    """Base class of all exceptions that Recolor raises on purpose."""
 
 
 class ConfigError(RecolorError):
-    """A setting is unknown or impossible; nothing was started."""
+    """A setting is unknown or not allowed; nothing was started."""
 
 
 class InputError(RecolorError):
-    """There is nothing to work on, or it cannot be read; nothing was started."""
+    """An input is missing or cannot be read; nothing was started."""
 
 
 class MissingStageError(RecolorError):
-    """A stage's input has not been made yet; the message names the stage to run."""
+    """An earlier stage has not run; the message names it."""
 
 
 class WorkspaceBusyError(RecolorError):
-    """Another run holds the workspace; nothing was started."""
+    """Another process is running in the workspace; nothing was started."""
 
 
 class StorageError(RecolorError):
@@ -60,7 +60,7 @@ class StorageError(RecolorError):
 
 
 class DamagedError(RecolorError):
-    """A stored output is not what its record says."""
+    """A stored file does not match its record."""
 
 
 class SchemaError(RecolorError):
@@ -68,23 +68,23 @@ class SchemaError(RecolorError):
 
 
 class FingerprintError(RecolorError):
-    """A value has no stable bytes."""
+    """A value cannot be hashed reproducibly, so it cannot be part of a cache key."""
 
 
 class WeightsError(RecolorError):
-    """The weights that were asked for cannot be had."""
+    """The weights asked for are not available."""
 
 
 class TrainingError(RecolorError):
-    """Training cannot go on."""
+    """Training cannot continue; the last good checkpoint is kept."""
 
 
 class ProcessDiedError(RecolorError):
-    """A worker process ended in the middle of its work.
+    """A worker process ended during a call.
 
     Attributes:
-        killed: It was killed from outside, by the system for want of memory or by a person, and did not crash.
-        timed_out: It ended itself, as its work took longer than was allowed.
+        killed: It was killed by SIGKILL: by the system because memory ran out, or by a person.
+        timed_out: It exceeded its time limit.
     """
 
     def __init__(self, *, killed: bool = False, timed_out: bool = False) -> None:
@@ -95,11 +95,11 @@ class ProcessDiedError(RecolorError):
 
 
 class OutOfMemoryError(RecolorError):
-    """A part does not fit into memory."""
+    """There is not enough memory for a part of a stage."""
 
 
 class ImageError(RecolorError):
-    """One image cannot be decoded.
+    """An image cannot be decoded.
 
     Attributes:
         reason: One of `DECODE_REASONS`.
@@ -112,5 +112,5 @@ class ImageError(RecolorError):
         self.detail = detail
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """So that it can come from another process: its words are not what it is made of."""
+        """Makes the exception picklable: by default it would be rebuilt from its message alone."""
         return type(self), (self.reason, self.detail), self.__dict__

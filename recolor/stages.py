@@ -38,7 +38,7 @@ def measure(workspace: Workspace, images: Path, config: Config) -> Outcome:
             how.execution,
             "measure",
             lambda part: len(part.rows),
-            tell=tally(workspace, config),
+            progress_text=tally(workspace, config),
         )
     merged = merge_measurements(workspace, config)
     done = combine_outcomes("measure", [*outcomes, merged], merged)
@@ -47,14 +47,17 @@ def measure(workspace: Workspace, images: Path, config: Config) -> Outcome:
 
 
 def tally(workspace: Workspace, config: Config) -> Callable[[MeasurePart], str]:
-    """Returns a progress text for `measure`: outliers so far, of the issues that judge each image by itself."""
+    """Returns a function for the progress text of `measure`: the outliers so far.
+
+    Only issues that are decided from a single image are counted.
+    """
     counts: Counter[str] = Counter()
 
-    def tell(part: MeasurePart) -> str:
+    def text(part: MeasurePart) -> str:
         counts.update(count_outliers(part_rows(workspace, part, config), config))
         return ", ".join(f"{count:,} {issue}" for issue, count in counts.items() if count)
 
-    return tell
+    return text
 
 
 def detect(workspace: Workspace, images: Path, config: Config) -> Outcome:
@@ -84,7 +87,7 @@ def shard(workspace: Workspace, images: Path, config: Config) -> Outcome:
 
 
 def combine_outcomes(stage: str, outcomes: list[Outcome], last: Outcome, reused: int = 0) -> Outcome:
-    """Returns one outcome for a stage of several parts; its counts are those of the last part.
+    """Returns the outcome of a stage of several parts; its counts are those of the last part.
 
     Args:
         stage: Name of the stage.
@@ -114,13 +117,16 @@ def train_refiner(workspace: Workspace, images: Path, config: Config) -> Outcome
 
 
 def evaluate(
-    workspace: Workspace, images: Path, config: Config, tell: Callable[[int, int], None] | None = None
+    workspace: Workspace, images: Path, config: Config, on_progress: Callable[[int, int], None] | None = None
 ) -> Outcome:
-    """Measures both models against their controls; writes the report. `tell` is called with (images done, images)."""
+    """Compares both models with their controls; writes the report.
+
+    `on_progress` is called after each batch with the number of finished images and of all images.
+    """
     from recolor.evaluation import evaluate as measure_models
 
     del images
-    return measure_models(workspace, config, tell)
+    return measure_models(workspace, config, on_progress)
 
 
 def is_current(stage: DeviceStage, workspace: Workspace, config: Config) -> bool:
@@ -150,8 +156,8 @@ class Stage:
     """A stage of the pipeline.
 
     Attributes:
-        name: Such as `measure`.
-        run: Runs it in a workspace, on a folder of images, with these settings; the workspace must be locked.
+        name: Name of the stage, such as `measure`.
+        run: Runs the stage: takes a locked workspace, the folder of images and the settings.
     """
 
     name: str
@@ -177,11 +183,11 @@ CLEANING = ("index", "measure", "detect", "select")
 
 
 def check_can_train(stages: Collection[str], config: Config) -> None:
-    """Makes sure that the stages will find their device and their encoder's weights, before hours of other work.
+    """Checks, before hours of other work, that the stages have their device, packages and initial weights.
 
     Raises:
-        ConfigError: A device or a package was asked for that is not there.
-        WeightsError: Weights were asked for that cannot be had: a model's first ones, or a metric's.
+        ConfigError: A device or a package that is asked for is not available.
+        WeightsError: A model's initial weights, or the weights of a metric, are not available.
     """
     if not {"train-generator", "train-refiner", "evaluate"} & set(stages):
         return
@@ -203,11 +209,11 @@ def check_can_train(stages: Collection[str], config: Config) -> None:
 
 
 def check_can_evaluate(workspace: Workspace, config: Config) -> None:
-    """Makes sure, before the models are trained, that there will be something to evaluate them on.
+    """Checks, before the models are trained, that the split to evaluate them on is not empty.
 
     Raises:
-        InputError: No image is in the split that is evaluated.
-        MissingStageError: There are no shards yet.
+        InputError: The split holds no image.
+        MissingStageError: The shards have not been built yet.
     """
     split = config.evaluate.split
     if not require_record(workspace.shards / "index.parquet", "shards build").counts[split]:
@@ -226,11 +232,11 @@ def run_stages(
 ) -> list[Outcome]:
     """Runs stages of the pipeline, as `recolor run` does, and returns what each did.
 
-    A stage whose result is already there is not run again; a run that was killed goes on where it stopped.
+    A stage whose result is up to date is not run again. A killed run continues where it stopped.
 
     Args:
         images: Folder of photographs. None: the folder that was indexed last.
-        workspace: Folder for manifests/ and data/; made if it is not there.
+        workspace: Folder for manifests/ and data/; made if it does not exist.
         config: Settings; by default `Config()`.
         stages: Names out of `STAGES`, in the order in which they run; by default all.
         on_outcome: Called after each stage with its outcome.
@@ -280,7 +286,7 @@ def check_stages(names: Iterable[str] | None) -> list[str]:
         if name not in STAGES:
             close = difflib.get_close_matches(name, STAGES, n=1)
             hint = f" Did you mean {close[0]!r}?" if close else ""
-            raise ConfigError(f"{name!r}: there is no such stage.{hint} Allowed: {', '.join(STAGES)}.")
+            raise ConfigError(f"{name!r} is not a stage.{hint} Allowed: {', '.join(STAGES)}.")
     return chosen
 
 

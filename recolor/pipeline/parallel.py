@@ -53,7 +53,7 @@ def run_parallel(
     label: str,
     images: Callable[[P], int],
     *,
-    tell: Callable[[P], str] | None = None,
+    progress_text: Callable[[P], str] | None = None,
 ) -> list[R]:
     """Runs `function` on every part, with a progress bar in images; a failing part stops no other.
 
@@ -63,7 +63,7 @@ def run_parallel(
         config: Number of parts to run at once.
         label: Label of the progress bar.
         images: Number of images in a part.
-        tell: Returns more text for the bar; called after each part that succeeded.
+        progress_text: Returns more text for the bar; called after each part that succeeded.
 
     Returns:
         The results, in the order of the parts.
@@ -77,8 +77,8 @@ def run_parallel(
         try:
             for future in as_completed(futures):
                 bar.update(images(futures[future]))
-                if tell and not bar.disable and future.exception() is None:
-                    bar.set_postfix_str(tell(futures[future]))
+                if progress_text and not bar.disable and future.exception() is None:
+                    bar.set_postfix_str(progress_text(futures[future]))
                 if isinstance(future.exception(), StorageError):
                     break  # a full disk is as full for the parts that wait
         finally:  # after Ctrl-C too: the parts under way end, those that wait are not begun

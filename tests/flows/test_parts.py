@@ -3,8 +3,8 @@ import errno
 import pytest
 from prefect.client.schemas.objects import State, StateType
 
-from flows.artifacts import shown
-from flows.parts import mendable
+from flows.artifacts import final_state
+from flows.parts import is_transient
 from recolor.errors import ImageError, InputError, StorageError
 from recolor.pipeline.cache import Outcome
 
@@ -38,12 +38,12 @@ def caused(error, cause):
     ],
 )
 def test_only_errors_that_may_pass_are_tried_again(error, retry):
-    assert mendable(None, None, Failed(error)) is retry
+    assert is_transient(None, None, Failed(error)) is retry
 
 
 def test_a_stage_that_had_nothing_to_do_ends_as_cached():
-    state = shown(Outcome("measure", 0, 5, {}, 0.0))
+    state = final_state(Outcome("measure", 0, 5, {}, 0.0))
     assert isinstance(state, State)
     assert (state.type, state.name) == (StateType.COMPLETED, "Cached")
     assert "all 5 parts reused" in state.message
-    assert isinstance(shown(Outcome("measure", 1, 5, {}, 0.0)), Outcome)
+    assert isinstance(final_state(Outcome("measure", 1, 5, {}, 0.0)), Outcome)

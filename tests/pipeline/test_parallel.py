@@ -106,19 +106,19 @@ def test_the_bar_says_what_it_is_told_after_each_part(monkeypatch):
 
     seen = []
 
-    def tell(part):
+    def text(part):
         seen.append(part)
         return f"{sum(seen)} outliers"
 
     with pytest.raises(InputError):
-        run_parallel(work, range(6), ExecutionConfig(workers=2), "test", images, tell=tell)
+        run_parallel(work, range(6), ExecutionConfig(workers=2), "test", images, progress_text=text)
     assert sorted(seen) == [0, 1, 2, 4, 5]
     assert "12 outliers" in shown.getvalue()
     assert "images/s" in shown.getvalue()
 
 
 def test_nothing_is_told_where_no_bar_is_seen():
-    assert run_parallel(int, range(3), ExecutionConfig(workers=2), "test", images, tell=lambda part: 1 / 0) == [0, 1, 2]
+    assert run_parallel(int, range(3), ExecutionConfig(workers=2), "test", images, progress_text=lambda part: 1 / 0) == [0, 1, 2]
 
 
 @pytest.mark.parametrize(
