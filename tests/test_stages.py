@@ -243,7 +243,7 @@ def test_a_second_run_on_one_workspace_says_that_it_is_busy(images, workspace):
         holder.wait()
         holder.stdout.close()
     assert second.returncode == 1
-    assert f"another run holds this workspace (process {holder.pid}" in second.stderr
+    assert f"another run is using this workspace (process {holder.pid}" in second.stderr
     assert not workspace.manifest("index").exists()
 
 

@@ -16,7 +16,7 @@ from recolor.config.settings import Split
 from recolor.dataset.augment import to_lab
 from recolor.dataset.sampler import Int64Array
 from recolor.errors import ConfigError, DamagedError, InputError
-from recolor.pipeline.cache import Record, read_record, record_path, require_record, still_stands
+from recolor.pipeline.cache import Record, is_unchanged, read_record, record_path, require_record
 from recolor.pipeline.workspace import Workspace
 from recolor.shards.format import Codes, index_path, read_index, read_shard, shard_images
 
@@ -157,7 +157,7 @@ class ShardDataset(Dataset[LabImage]):
             DamagedError: A shard has changed; names it.
         """
         for path, record in self.records.items():
-            if not still_stands(record, path):
+            if not is_unchanged(record, path):
                 raise DamagedError(
                     f"{path}: changed while it was being read. What was computed since it was last looked at is not"
                     " kept. Run `recolor shards build` to rebuild it, then the same command again."

@@ -1,1 +1,1 @@
-"""What makes a stage cached and resumable: records, the workspace, storage, workers."""
+"""Cached, resumable stages: records, the workspace, storage, worker processes."""

@@ -1,9 +1,9 @@
-"""What is done stays done: keys, records, atomic publishing.
+"""The cache of finished work: keys, records, atomic publishing.
 
 A part's key is the SHA-256 of the canonical JSON of its stage's version, its own settings and its inputs' content.
-A part is done if its record carries that key and its outputs are there as they were written. Outputs are built
-in a staging folder of the same file system, flushed, hashed and renamed; the record follows, the same way, last.
-Killed at any instant, a part is either wholly done or will be redone, and no reader meets half a file.
+A part is done if its record has that key and its outputs are unchanged since they were written. Outputs are built in
+a staging folder on the same file system, flushed, hashed and renamed into place; the record is written last, in the
+same way. A part that is killed at any moment is either done or will be redone, and no reader sees half a file.
 """
 
 import hashlib
@@ -32,7 +32,7 @@ Build = Callable[[Path], Counts]
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """One file of a part: its path relative to the workspace (posix), its SHA-256, its size, when it was written."""
+    """One file of a part: path relative to the workspace (posix), SHA-256, size, modification time."""
 
     path: str
     sha256: str
@@ -42,15 +42,15 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What a finished part leaves beside its outputs.
+    """The record of a finished part, stored beside its outputs.
 
     Attributes:
-        stage: The stage's name.
-        version: The stage's version; raised when the same input would give another output.
+        stage: Name of the stage.
+        version: Version of the stage; raised when the same input would give another output.
         key: Fingerprint of version, settings and inputs.
         inputs: Name and content fingerprint of each input.
         outputs: The files written, in a fixed order.
-        counts: What was counted on the way, such as `images`.
+        counts: Numbers for the user, such as `images`.
         seconds_s: Wall time of the part.
     """
 
@@ -64,23 +64,23 @@ class Record:
 
     @property
     def content(self) -> str:
-        """Fingerprint of what the outputs hold: the input fingerprint of the stages that follow."""
+        """Fingerprint of the outputs' content. Later stages use it as the fingerprint of their input."""
         return fingerprint([output.sha256 for output in self.outputs])
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One unit of work: what it is keyed by, and the files that it makes.
+    """One unit of cached work: everything its key depends on, and the files that it makes.
 
     Attributes:
-        workspace: Where everything lives.
-        stage: The stage's name.
-        version: The stage's version.
-        settings: The stage's own frozen config, or what else its result depends on.
+        workspace: The workspace.
+        stage: Name of the stage.
+        version: Version of the stage.
+        settings: The stage's own frozen config, or whatever else its result depends on.
         inputs: Name and content fingerprint of each input.
-        outputs: Where the files go, inside the workspace; the record stands beside the first.
-        sources: Where those of the inputs are that earlier stages have made, by their names. They must be as their
-            records say when the work is done too: else it may have read something else than its key says.
+        outputs: Paths of the files, inside the workspace; the record is stored beside the first.
+        sources: Paths of the inputs that earlier stages have made, by name. They are checked again when the work is
+            done: a source that changed meanwhile may have been read in a state that does not match the key.
     """
 
     workspace: Workspace
@@ -98,13 +98,13 @@ class Part:
 
     @property
     def record_path(self) -> Path:
-        """Where the record goes: beside the first output."""
+        """Path of the record, beside the first output."""
         return record_path(self.outputs[0])
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a stage did: how many parts it built, how many it found done, and what it counted."""
+    """The outcome of a stage: number of parts built and reused, counts, seconds of work."""
 
     stage: str
     built: int
@@ -119,20 +119,20 @@ class Outcome:
 
 
 def fingerprint(value: object) -> str:
-    """SHA-256, in hexadecimal, of the canonical JSON of `value`.
+    """Returns the SHA-256, in hexadecimal, of the canonical JSON of `value`.
 
-    Equal values have equal fingerprints in every process and on every machine. Dataclasses count by class name and
-    fields, paths are refused (name content, not places), and so is anything else without stable bytes.
+    Equal values have equal fingerprints in every process and on every machine. A dataclass is represented by its class
+    name and fields. Paths are refused, because a key must depend on content and not on places.
 
     Raises:
-        FingerprintError: Some part of the value has no stable bytes.
+        FingerprintError: The value holds an object that cannot be hashed reproducibly.
     """
     text = json.dumps(_canonical(value), sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
 def stage_key(stage: str, version: int, settings: object, inputs: Mapping[str, str]) -> str:
-    """The key of a part: its stage and version, its own settings, the fingerprints of its inputs."""
+    """Returns the key of a part, from its stage and version, its settings and the fingerprints of its inputs."""
     return fingerprint({"stage": stage, "version": version, "settings": settings, "inputs": inputs})
 
 
@@ -145,20 +145,20 @@ def _canonical(value: object) -> Any:
         return [_canonical(item) for item in value]
     if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
         return {key: _canonical(item) for key, item in value.items()}
-    raise FingerprintError(f"{type(value).__name__} has no stable bytes and cannot be part of a key: {value!r}")
+    raise FingerprintError(f"a {type(value).__name__} cannot be part of a cache key: {value!r}")
 
 
 def run_part(part: Part, build: Build) -> Outcome:
-    """Makes the part's outputs, unless they are there already.
+    """Builds the part's outputs and its record, unless the part is done already.
 
     Args:
-        part: What to make.
+        part: The part.
         build: Writes every output, under its own file name, into the folder it is given, and returns counts.
 
     Raises:
-        StorageError: The disk is full, read-only or failing; nothing half-written was left.
-        DamagedError: A source was changed in the meantime; names it, and nothing was written.
-        OutOfMemoryError: There is not enough memory to make it.
+        StorageError: The disk is full, read-only or failing; no incomplete file is left.
+        DamagedError: A source changed meanwhile; the message names it, and nothing was written.
+        OutOfMemoryError: There is not enough memory for the part.
     """
     if (record := current_record(part)) is not None:
         return Outcome(part.stage, 0, 1, record.counts, record.seconds_s)
@@ -171,7 +171,7 @@ def run_part(part: Part, build: Build) -> Outcome:
 
 
 def current_record(part: Part) -> Record | None:
-    """The part's record if the part is done: the key matches and every output has its recorded size."""
+    """Returns the part's record if the part is done: its key matches and every output is as it was written."""
     record = read_record(part.record_path)
     if record is None or record.key != part.key or not outputs_present(part.workspace, record):
         return None
@@ -179,9 +179,10 @@ def current_record(part: Part) -> Record | None:
 
 
 def outputs_present(workspace: Workspace, record: Record) -> bool:
-    """Whether every output of the record is there as it was written.
+    """Returns whether every output of the record is unchanged since it was written.
 
-    A file of the recorded size and time is trusted; one of another time is hashed. `verify` hashes all.
+    A file with the recorded size and modification time is trusted; a file with another time is hashed. `verify` hashes
+    every file.
     """
     return all(_is_as_written(workspace.root / output.path, output) for output in record.outputs)
 
@@ -190,7 +191,7 @@ def verify(workspace: Workspace, record: Record) -> None:
     """Hashes every output of the record again.
 
     Raises:
-        DamagedError: An output is missing or its bytes have changed; names it.
+        DamagedError: An output is missing or its bytes have changed; the message names it.
     """
     for output in record.outputs:
         path = workspace.root / output.path
@@ -201,12 +202,12 @@ def verify(workspace: Workspace, record: Record) -> None:
 
 
 def record_path(output: Path) -> Path:
-    """Where the record of an output stands: beside it."""
+    """Returns the path of an output's record, beside the output."""
     return output.with_name(output.name + RECORD_SUFFIX)
 
 
 def read_record(path: Path) -> Record | None:
-    """Reads a record; None if there is none or it is not one (then the part counts as not done)."""
+    """Returns the record stored in a file; None if the file is missing or malformed, so the part is not done."""
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
         outputs = tuple(Output(**output) for output in data.pop("outputs"))
@@ -218,14 +219,14 @@ def read_record(path: Path) -> Record | None:
 
 
 def require_record(output: Path, stage: str) -> Record:
-    """The record of an output that an earlier stage must have made, all of whose outputs are as they were written.
+    """Returns the record of an earlier stage's output, after checking that all outputs of the record are unchanged.
 
     Raises:
-        MissingStageError: One is not there, or was changed; names the stage to run.
+        MissingStageError: An output is missing or has changed; the message names the stage to run.
     """
     record = read_record(record_path(output))
     if record is None or not output.is_file():
-        raise MissingStageError(f"{output}: not there yet, or not finished. Run `recolor {stage}` first.")
+        raise MissingStageError(f"{output}: missing or not finished. Run `recolor {stage}` first.")
     root = _root(record, output)
     for entry in record.outputs:
         if not _is_as_written(root / entry.path, entry):
@@ -235,8 +236,8 @@ def require_record(output: Path, stage: str) -> Record:
     return record
 
 
-def still_stands(record: Record, output: Path) -> bool:
-    """Whether this very record, read earlier, is still beside its first output, and all of its outputs as it says."""
+def is_unchanged(record: Record, output: Path) -> bool:
+    """Returns whether a record read earlier is still beside its first output, and all its outputs are unchanged."""
     root = _root(record, output)
     if read_record(record_path(output)) != record:
         return False
@@ -244,12 +245,12 @@ def still_stands(record: Record, output: Path) -> bool:
 
 
 def _root(record: Record, output: Path) -> Path:
-    """The workspace: what the path of an output has beyond what its record says."""
+    """Returns the workspace: an output's path without the relative path in its record."""
     return output.parents[len(Path(record.outputs[0].path).parts) - 1]
 
 
 def sha256_file(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hexadecimal, read in blocks of 1 MiB."""
+    """Returns the SHA-256 of a file's bytes, in hexadecimal; reads blocks of 1 MiB."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(_HASH_BLOCK_BYTES):
@@ -273,8 +274,8 @@ def _memory_errors(part: Part) -> Iterator[None]:
         yield
     except MemoryError as error:
         raise OutOfMemoryError(
-            f"{part.outputs[0]}: there is not enough memory to make it. Free some, or lower execution.workers. What was"
-            " finished is kept; run again."
+            f"{part.outputs[0]}: not enough memory to make this file. Free some memory, or lower execution.workers."
+            " Finished parts are kept; run again."
         ) from error
 
 
@@ -283,13 +284,13 @@ def _check_sources(part: Part) -> None:
         record = read_record(record_path(path))
         if record is None or record.content != part.inputs[name] or not outputs_present(part.workspace, record):
             raise DamagedError(
-                f"{path}: changed while the stage `{part.stage}` was reading it, whose result was not kept. Let nothing"
-                " else write there, and run again from the stage that makes it."
+                f"{path}: changed while the stage `{part.stage}` was reading it, so its result was not kept. Let"
+                " nothing else write there, and run again from the stage that makes this file."
             )
 
 
 def _publish(part: Part, staging: Path, counts: Counts, started: float) -> Record:
-    """Renames the outputs into place between the removal of the old record and the writing of the new."""
+    """Removes the old record, renames the outputs into place and writes the new record."""
     outputs = []
     for path in part.outputs:
         staged = staging / path.name
@@ -320,7 +321,7 @@ def _is_as_written(path: Path, output: Output) -> bool:
             return False
     except OSError:
         return False
-    with suppress(OSError):  # a copied workspace is hashed once, if it may be written to
+    with suppress(OSError):  # a copied workspace is hashed only once, if it is writable
         os.utime(path, ns=(status.st_atime_ns, output.mtime_ns))
     return True
 

@@ -41,9 +41,9 @@ def decoding(images: int, execution: ExecutionConfig, worth_from: int) -> Iterat
     """
     workers = worker_count(execution)
     worth = execution.runner == "auto" and images >= worth_from
-    apart = execution.runner == "processes" or worth
-    with worker_processes(workers if apart else 0):
-        yield apart
+    in_processes = execution.runner == "processes" or worth
+    with worker_processes(workers if in_processes else 0):
+        yield in_processes
 
 
 def run_parallel(
@@ -80,8 +80,8 @@ def run_parallel(
                 if progress_text and not bar.disable and future.exception() is None:
                     bar.set_postfix_str(progress_text(futures[future]))
                 if isinstance(future.exception(), StorageError):
-                    break  # a full disk is as full for the parts that wait
-        finally:  # after Ctrl-C too: the parts under way end, those that wait are not begun
+                    break  # a full disk is full for the other parts too
+        finally:  # after Ctrl-C too: running parts end, waiting parts are cancelled
             pool.shutdown(wait=True, cancel_futures=True)
     failures = [error for future in futures if not future.cancelled() and (error := future.exception()) is not None]
     raise_together(failures, len(parts), label)
@@ -101,7 +101,7 @@ def raise_together(failures: Sequence[BaseException], parts: int, label: str) ->
         if not isinstance(error, RecolorError):
             raise error
     listed = "\n  ".join(str(error) for error in failures[:20])
-    raise type(failures[0])(f"{label}: {len(failures)} of {parts} parts failed; what was finished is kept.\n  {listed}")
+    raise type(failures[0])(f"{label}: {len(failures)} of {parts} parts failed; finished parts are kept.\n  {listed}")
 
 
 def on_all_cores(function: Callable[[T], R], items: Sequence[T]) -> list[R]:

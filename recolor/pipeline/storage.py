@@ -1,4 +1,4 @@
-"""Writing files that survive a crash, and saying what to do when the disk is full or cannot be written to."""
+"""Atomic writing of files, and errors of the disk as messages that say what to do."""
 
 import errno
 import os
@@ -10,25 +10,29 @@ from recolor.errors import StorageError
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Writes a file so that a reader, or a crash, meets the old bytes or the new, never a mixture."""
+    """Writes a file atomically: readers, even after a crash, see either the old bytes or the new ones."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        temporary.write_bytes(data)
+        replace_atomically(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def replace_atomically(temporary: Path, path: Path) -> None:
+    """Flushes a finished file to the disk and renames it to `path`; a crash leaves the old file or the new one."""
+    with temporary.open("rb+") as file:
+        os.fsync(file.fileno())
+    temporary.replace(path)
     sync_folder(path.parent)
 
 
 @contextmanager
 def storage_errors(path: Path) -> Iterator[None]:
-    """Turns a full or read-only disk into a `StorageError` that says what to do.
+    """Turns errors of a full, read-only or failing disk into a `StorageError` that says what to do.
 
     Raises:
-        StorageError: The block met such an error.
+        StorageError: Such an error was raised inside the context.
     """
     try:
         yield
@@ -36,7 +40,7 @@ def storage_errors(path: Path) -> Iterator[None]:
         advice = _ADVICE.get(error.errno or 0)
         if advice is None:
             raise
-        raise StorageError(f"{path}: {error.strerror}. {advice} What was finished is kept; run again.") from error
+        raise StorageError(f"{path}: {error.strerror}. {advice} Finished parts are kept; run again.") from error
 
 
 _ADVICE = {
@@ -50,7 +54,7 @@ _ADVICE = {
 
 
 def sync_folder(path: Path) -> None:
-    """Flushes a folder's entries, so that a rename in it survives a power cut."""
+    """Flushes a folder's entries to disk, so that a rename in it survives a power failure."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,7 +1,7 @@
-"""torchrun for a training on its own machine: nothing listens to the network, and no process is left behind.
+"""Runs torchrun on one machine, with a file store instead of a TCP port, and ends it with its parent process.
 
-Torchrun by itself opens its store on every address of the machine, and prints a trace of its own where a process
-fails. Here its store is a file, and which processes ended how is left for the parent, in the folder it gives.
+By default, torchrun's store listens on every network address of the machine, and torchrun prints its own traceback
+when a process fails. Here the store is a file, and the exit codes are written to a file for the parent process.
 """
 
 import json
@@ -17,14 +17,15 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.run import main as torchrun
 
 ENDED_FILE = "ended.json"
-PARENT = "RECOLOR_PARENT"  # in the environment: the process without which this one must not go on
+PARENT = "RECOLOR_PARENT"  # environment variable: id of the parent process, with which this one ends
 _WATCH_EVERY_S = 0.1
 
 
 def end_with_parent() -> None:
-    """Ends this process when its parent has ended, however that was: a thread looks ten times a second.
+    """Ends this process when its parent has ended for any reason; a thread checks ten times a second.
 
-    `PARENT` says which process that is, as it may have ended already; what this one starts is then told of this one.
+    The parent's id is read from the variable `PARENT`, because the parent may have ended already. The variable is then
+    set to this process's id, for the processes that it starts.
     """
     parent = int(os.environ[PARENT])
     os.environ[PARENT] = str(os.getpid())
@@ -32,17 +33,17 @@ def end_with_parent() -> None:
 
 
 def run(module: str, processes: int, folder: Path) -> bool:
-    """Runs a module in so many processes; one that fails ends the others.
+    """Runs a module in several processes (ranks); if one fails, the others are ended.
 
     Args:
-        module: Called as `python -m MODULE FOLDER`, with the variables of torchrun in its environment.
-        processes: How many.
-        folder: Where they, and torchrun, leave what they have to say.
+        module: Run as `python -m MODULE FOLDER`, with torchrun's environment variables.
+        processes: Number of processes.
+        folder: Folder for the store, the logs and the exit codes of failed ranks.
 
     Returns:
-        Whether all of them ended well.
+        Whether all processes succeeded.
     """
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # what failed, the parent says
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # the parent reports failures
     os.environ["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"
     store = ["--rdzv-backend=c10d", f"--rdzv-endpoint={folder / 'rendezvous'}", "--rdzv-conf=store_type=file"]
     try:
@@ -51,7 +52,7 @@ def run(module: str, processes: int, folder: Path) -> bool:
         ended = {rank: failure.exitcode for rank, failure in failed.failures.items()}
         (folder / ENDED_FILE).write_text(json.dumps(ended))
         return False
-    except SignalException:  # the parent ends it
+    except SignalException:  # ended by the parent
         return False
     return True
 

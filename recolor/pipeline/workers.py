@@ -1,8 +1,9 @@
-"""Calls in worker processes: Python's lock is not shared with them, and a decoder that crashes does not end the run.
+"""Function calls in worker processes, which do not share the GIL; a decoder that crashes does not end the run.
 
-A worker is this module, run by a Python of its own. It takes a call from its connection, sends back what came of it,
-and ends as soon as the other end is closed, however the parent ended. Unlike multiprocessing's it does not run the
-parent's main program again, whatever that is (Prefect's takes seconds), and one that dies takes no other call along.
+A worker process runs this module. It receives a call from its connection, sends back the result or the exception, and
+ends when the other end of the connection is closed, for whatever reason the parent ended. Unlike a worker of
+multiprocessing, it does not import the parent's main program (Prefect's takes seconds), and if it dies, only its own
+call fails.
 """
 
 import os
@@ -22,7 +23,7 @@ from recolor.errors import ProcessDiedError
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_LAST_MOMENTS_S = 10.0  # between the end of its connection and of the process
+_EXIT_TIMEOUT_S = 10.0  # from the end of the connection to the end of the process
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,30 +32,30 @@ class _Worker:
     connection: Connection
 
     def died_of(self) -> ProcessDiedError:
-        """Why it has ended; waits for its end. No program sends itself SIGKILL; `time_limit` sends SIGALRM."""
+        """Waits for the process to end and returns the cause. SIGALRM comes from `time_limit`."""
         try:
-            ended_by = -self.process.wait(_LAST_MOMENTS_S)
+            ended_by = -self.process.wait(_EXIT_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             return ProcessDiedError()
         return ProcessDiedError(killed=ended_by == signal.SIGKILL, timed_out=ended_by == signal.SIGALRM)
 
     def end(self) -> None:
-        """At once: it keeps nothing that would be lost."""
+        """Kills the process; it holds nothing that could be lost."""
         self.connection.close()
         self.process.kill()
         self.process.wait()
 
 
 _Idle = SimpleQueue[_Worker]
-_open: list[_Idle] = []  # the last one is used; more than one if runs overlap in time
+_open: list[_Idle] = []  # the last one is used; there are several if runs overlap
 
 
 @contextmanager
 def worker_processes(count: int) -> Iterator[None]:
-    """While it is open, calls of `in_process` by any thread are done by so many processes.
+    """Starts worker processes, which serve the calls of `in_process` from any thread while the context is open.
 
     Args:
-        count: Number of processes; with 0 there are none, and calls are done where they are made.
+        count: Number of processes. With 0, `in_process` calls functions in this process.
     """
     if not count:
         yield
@@ -67,21 +68,21 @@ def worker_processes(count: int) -> Iterator[None]:
         yield
     finally:
         _open.remove(idle)
-        for _ in range(count):  # waits for calls under way
+        for _ in range(count):  # waits for running calls
             idle.get().end()
 
 
 def in_process(function: Callable[P, R], *arguments: P.args, **named: P.kwargs) -> R:
-    """Calls a function in a worker process if some are open, or else here; waits for the result.
+    """Calls a function in a worker process, or in this process if there are no workers, and returns its result.
 
     Args:
-        function: Found again by its module and name.
-        arguments: What it is called with.
-        named: The same, by name.
+        function: A picklable function, that is, one of a module.
+        arguments: Positional arguments.
+        named: Keyword arguments.
 
     Raises:
-        ProcessDiedError: The process died of it. Another one takes the next call.
-        Exception: What the function raised, with the worker's trace as a note.
+        ProcessDiedError: The worker died during the call. It is replaced for the next call.
+        Exception: The exception that the function raised, with the worker's traceback as a note.
     """
     if not _open:
         return function(*arguments, **named)
@@ -99,9 +100,10 @@ def in_process(function: Callable[P, R], *arguments: P.args, **named: P.kwargs) 
 
 @contextmanager
 def time_limit(limit_s: float) -> Iterator[None]:
-    """Ends this process, if it is a worker, unless the block ends in time; the call has a `ProcessDiedError` then.
+    """Kills this worker process if the context takes too long; the caller then gets a `ProcessDiedError`.
 
-    The system does it, so that it also reaches a decoder that never returns to Python.
+    The system sends the signal, so it also ends a decoder that never returns to Python. Outside a worker process there
+    is no limit.
 
     Args:
         limit_s: Seconds, above 0.
@@ -123,7 +125,7 @@ def _is_worker() -> bool:
 
 @contextmanager
 def _worker_of(idle: _Idle) -> Iterator[_Worker]:
-    """An idle worker. If the call is broken off, by whatever, its late answer would be taken for the next call's."""
+    """Yields an idle worker. After an exception it is replaced: a late answer would be taken for the next call's."""
     worker = idle.get()
     try:
         yield worker
@@ -141,15 +143,15 @@ def _start() -> _Worker:
         process = subprocess.Popen(  # noqa: S603 - this Python and this module
             [sys.executable, "-m", __name__, str(theirs.fileno())],
             pass_fds=[theirs.fileno()],
-            # The workers are the parallelism: threads of numpy's matrix products would fight them.
+            # One thread each: the workers already use all cores.
             env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"},
-            process_group=0,  # Ctrl-C reaches all of a terminal's processes: the parent decides
+            process_group=0,  # Ctrl-C would reach it too; the parent ends it instead
         )
     return _Worker(process, ours)
 
 
 def _serve(connection: Connection) -> None:
-    """Does calls until the other end is closed."""
+    """Serves calls until the other end of the connection is closed."""
     while True:
         try:
             function, arguments, named = connection.recv()
@@ -158,7 +160,7 @@ def _serve(connection: Connection) -> None:
         answer: tuple[object, Exception | None]
         try:
             answer = (function(*arguments, **named), None)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is raised where the call was made
+        except Exception as error:  # noqa: BLE001 - every exception is raised again by the caller
             error.add_note(traceback.format_exc())
             answer = (None, error)
         try:

@@ -1,4 +1,4 @@
-"""Where everything of one project lives, and the lock that keeps two runs out of each other's way."""
+"""The workspace, the folder of one project, and its lock, which keeps two runs apart."""
 
 import os
 import re
@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 from recolor.errors import ConfigError, InputError, StorageError, WorkspaceBusyError
 from recolor.pipeline.storage import storage_errors, write_atomically
 
-# Records and checkpoints are written under such names first (see `storage.write_atomically`).
+# Temporary names of records and checkpoints while they are written (see `storage.write_atomically`).
 _FOLDERS = (".recolor", "manifests", "manifests/parts", "data", "data/*", "data/models/*")
 _TEMPORARY = (".recolor.toml.*.tmp", *(f"{folder}/.*.tmp" for folder in _FOLDERS))
 
@@ -31,12 +31,12 @@ class Workspace:
 
     @property
     def manifests(self) -> Path:
-        """Parquet manifests, one a stage or issue."""
+        """Parquet manifests, one for each stage or issue."""
         return self.root / "manifests"
 
     @property
     def measured_parts(self) -> Path:
-        """The parts that `measurements.parquet` is put together from."""
+        """The parts that `measurements.parquet` is merged from."""
         return self.manifests / "parts"
 
     @property
@@ -46,7 +46,7 @@ class Workspace:
 
     @property
     def models(self) -> Path:
-        """One folder a trained model."""
+        """Trained models, one folder each."""
         return self.root / "data" / "models"
 
     @property
@@ -56,17 +56,17 @@ class Workspace:
 
     @property
     def internal(self) -> Path:
-        """The lock and the staging folders; nothing that anyone needs to look at."""
+        """The lock and the staging folders; of no interest to users."""
         return self.root / ".recolor"
 
     @property
     def staging(self) -> Path:
-        """Where outputs are built before they are renamed into place."""
+        """Folder in which outputs are built before they are renamed into place."""
         return self.internal / "staging"
 
     @property
     def own_folders(self) -> tuple[Path, ...]:
-        """Where outputs go: never searched for images, should the workspace lie among them."""
+        """Folders of outputs. They are never searched for images, even if the workspace lies in the image folder."""
         return self.manifests, self.shards, self.models, self.evaluation, self.internal
 
     @property
@@ -75,34 +75,34 @@ class Workspace:
         return self.root / "recolor.toml"
 
     def manifest(self, name: str) -> Path:
-        """The path of a manifest: `manifest("clean")` is `manifests/clean.parquet`."""
+        """Returns the path of a manifest: `manifest("clean")` is `manifests/clean.parquet`."""
         return self.manifests / f"{name}.parquet"
 
 
 def refuse_url(path: Path, option: str) -> None:
-    """Makes sure that a path is one of this machine's file system, before a folder `s3:` is made.
+    """Raises an error if a path is a URL, before a folder named `s3:` is made.
 
     Args:
-        path: Of the photographs or of the workspace.
-        option: What gave it.
+        path: Path of the photographs or of the workspace.
+        option: Name of the option or parameter, for the message.
 
     Raises:
-        ConfigError: It is the URL of an object store or a server.
+        ConfigError: The path is the URL of an object store or a server.
     """
     if match := _URL.match(str(path)):
         raise ConfigError(
-            f"{option}: a folder is needed here, and this is a URL ({match['scheme']}://). Recolor renames, locks and"
-            " maps files, which object stores cannot do: give a folder of a disk or of a shared file system (NFS,"
+            f"{option}: this is a URL ({match['scheme']}://), but a folder is needed. Recolor renames, locks and maps"
+            " files, which object stores do not support. Give a folder on a disk or on a shared file system (NFS,"
             " Lustre, EFS), or copy the photographs to one. See docs/scale.md."
         )
 
 
-# `Path` makes one slash of two; a single letter is a drive of Windows.
+# `Path` turns `//` into `/`. A single letter would be a Windows drive.
 _URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]+):/")
 
 
 def open_workspace(path: Path) -> Workspace:
-    """Makes the folder if it is not there.
+    """Returns the workspace in a folder; makes the folder if it does not exist.
 
     Raises:
         ConfigError: The path is a URL.
@@ -112,46 +112,46 @@ def open_workspace(path: Path) -> Workspace:
     refuse_url(path, "--workspace")
     root = path.expanduser().absolute()
     if root.exists() and not root.is_dir():
-        raise InputError(f"{root}: the workspace must be a folder, and this is a file.")
+        raise InputError(f"{root}: the workspace must be a folder, but this is a file.")
     workspace = Workspace(root)
     try:
         workspace.staging.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise StorageError(f"{root}: the workspace cannot be made here ({error.strerror}).") from error
+        raise StorageError(f"{root}: the workspace cannot be created here ({error.strerror}).") from error
     return workspace
 
 
 def remember_images(workspace: Workspace, images: Path) -> None:
-    """Notes which folder was indexed, so that later stages need not be told."""
+    """Stores the path of the indexed folder, the default of later runs."""
     remembered = workspace.internal / "images"
     with storage_errors(remembered):
         write_atomically(remembered, os.fsencode(images.absolute()))
 
 
 def remembered_images(workspace: Workspace) -> Path:
-    """The folder that was indexed last.
+    """Returns the folder that was indexed last.
 
     Raises:
-        InputError: None was.
+        InputError: No folder has been indexed in this workspace.
     """
     try:
         return Path(os.fsdecode((workspace.internal / "images").read_bytes()))
     except FileNotFoundError as error:
         raise InputError(
-            f"{workspace.root}: no folder was indexed here yet. Say which: --images FOLDER, or to a deployment"
-            " -p images=FOLDER."
+            f"{workspace.root}: no folder has been indexed here yet. Give the folder of photographs: --images FOLDER,"
+            " or -p images=FOLDER for a deployment."
         ) from error
 
 
 @contextmanager
 def locked(workspace: Workspace) -> Iterator[None]:
-    """Holds the workspace for this process, and sweeps what a killed run left half-built.
+    """Locks the workspace for this process, and deletes unfinished files that a killed run has left.
 
-    The operating system drops the lock when the process ends, however it ends. The same process may take it again
-    (a flow inside a flow).
+    The operating system releases the lock when the process ends for any reason. The process may acquire the lock
+    again while it holds it (a flow inside a flow).
 
     Raises:
-        WorkspaceBusyError: Another process holds it; says which.
+        WorkspaceBusyError: Another process holds the lock; the message names it.
     """
     lock = FileLock(workspace.internal / "lock", timeout=0, is_singleton=True, thread_local=False)
     holder = workspace.internal / "holder"
@@ -160,7 +160,7 @@ def locked(workspace: Workspace) -> Iterator[None]:
             lock.acquire()
     except Timeout as error:
         raise WorkspaceBusyError(
-            f"{workspace.root}: another run holds this workspace ({_read(holder)}). Wait for it to end, or give"
+            f"{workspace.root}: another run is using this workspace ({_read(holder)}). Wait for it to end, or give"
             f" another --workspace."
         ) from error
     try:
@@ -174,7 +174,7 @@ def locked(workspace: Workspace) -> Iterator[None]:
 
 
 def sweep(workspace: Workspace) -> None:
-    """Deletes staging folders and temporary files; only the holder of the lock may."""
+    """Deletes staging folders and temporary files. The caller must hold the lock."""
     for folder in workspace.staging.glob("*"):
         shutil.rmtree(folder, ignore_errors=True)
     for pattern in _TEMPORARY:
@@ -186,4 +186,4 @@ def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8", errors="backslashreplace")
     except OSError:
-        return "it has not said its name yet"
+        return "process unknown"

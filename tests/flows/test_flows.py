@@ -114,7 +114,7 @@ def test_a_part_that_fails_is_named_and_the_others_are_done(images, root, tmp_pa
     status = victim.stat()
     victim.write_bytes(victim.read_bytes()[:-10])
     os.utime(victim, ns=(status.st_mtime_ns, status.st_mtime_ns))
-    with pytest.raises(InputError, match=r"parts failed; what was finished is kept") as caught:
+    with pytest.raises(InputError, match=r"parts failed; finished parts are kept") as caught:
         shard(copied, root, None, Settings(**tiny))
     assert kept[0] in str(caught.value)
     assert list((root / "data" / "shards").glob("*.npy.record.json"))

@@ -68,7 +68,7 @@ def test_a_workspace_that_is_a_file_is_refused(tmp_path):
 
 @pytest.mark.skipif(not Path("/proc/sys").is_dir(), reason="needs a folder that even root cannot write to")
 def test_a_workspace_that_cannot_be_made_is_refused():
-    with pytest.raises(StorageError, match="cannot be made here"):
+    with pytest.raises(StorageError, match="cannot be created here"):
         open_workspace(Path("/proc/sys/recolor"))
 
 
