@@ -1,9 +1,14 @@
-"""Video files, by OpenCV: looked through, read frame by frame, and written. Of sound OpenCV knows nothing."""
+"""Video files: OpenCV reads and writes the frames, and the program `ffmpeg`, if installed, copies the sound."""
 
+import logging
 import os
+import re
+import shutil
+import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -12,7 +17,9 @@ from numpy.typing import NDArray
 from recolor.color.arrays import RGB
 from recolor.errors import ConfigError, InputError, StorageError
 
-# What is written for a suffix; the first that this OpenCV can.
+Sound = Literal["kept", "dropped", "none", "unknown"]
+
+# Codecs to write for each suffix; the first one that this OpenCV supports is used.
 CODECS: Mapping[str, tuple[str, ...]] = {
     ".mp4": ("avc1", "mp4v"),
     ".mov": ("avc1", "mp4v"),
@@ -20,24 +27,27 @@ CODECS: Mapping[str, tuple[str, ...]] = {
     ".avi": ("MJPG",),
     ".webm": ("VP90", "VP80"),
 }
-_COUNT_FRAMES = (".mp4", ".mov", ".avi")  # others tell their length in seconds, with the sound's
-_USUAL_FPS = 25.0  # where a file says nothing
+_COUNT_FRAMES = (".mp4", ".mov", ".avi")  # other containers state a length in seconds, which includes the sound
+_DEFAULT_FPS = 25.0  # for files that state no rate
 _MAX_FPS = 1000.0
-_PATIENCE = 250  # frames in a row that cannot be decoded: the end, or ten seconds of damage
-_ROUNDING_S = 0.002  # of times in milliseconds
+_MAX_FAILED_FRAMES = 250  # consecutive frames that cannot be decoded: the end, or ten seconds of damage
+_ROUNDING_S = 0.002  # rounding of times, which OpenCV gives in milliseconds
+_SOURCE_SOUND = re.compile(r"^\s*Stream #1:\d+.*: Audio: ", re.MULTILINE)  # the source is ffmpeg's input number 1
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clip:
-    """What a video file holds.
+    """The frames of a video file.
 
     Attributes:
-        width_px: Upright, as all frames are read.
-        height_px: Upright.
-        frames: Those that can be read.
-        fps: Frames per second; their mean rate if they are unevenly spaced.
-        missing: Frames that the file announces and that cannot be read.
-        drift_s: The farthest that a frame is from its place at `fps`, in seconds; 0 if all are evenly spaced.
+        width_px: Width of the upright frames.
+        height_px: Height of the upright frames.
+        frames: Number of frames that can be read.
+        fps: Frames per second; the mean rate if the frames are unevenly spaced.
+        missing: Number of frames that the file announces but that cannot be read.
+        drift_s: Largest distance of a frame from its time at `fps`, in seconds; 0 if all are evenly spaced.
     """
 
     width_px: int
@@ -49,10 +59,10 @@ class Clip:
 
 
 def look_through(path: Path) -> Clip:
-    """Decodes all of a video once: only then is it known how many frames there are, and when they are shown.
+    """Decodes a whole video once to find the number of frames and their times, which headers do not state reliably.
 
     Raises:
-        InputError: There is no such file, or no frame of it can be read.
+        InputError: The file does not exist, or none of its frames can be read.
     """
     capture = _open(path)
     try:
@@ -64,7 +74,7 @@ def look_through(path: Path) -> Clip:
     finally:
         capture.release()
     if shape is None:
-        raise InputError(f"{path}: no frame of this video can be read; it is empty, damaged or no video.")
+        raise InputError(f"{path}: no frame can be read. The file is empty, damaged or not a video.")
     fps, drift_s = _rate(np.array(times_s), nominal)
     missing = _missing(path, announced, len(times_s), fps)
     height_px, width_px = shape[:2]
@@ -72,7 +82,7 @@ def look_through(path: Path) -> Clip:
 
 
 def read_frames(path: Path, clip: Clip) -> Iterator[RGB]:
-    """The frames in their order, upright, uint8 sRGB [H, W, 3], all of the clip's size.
+    """Yields the frames in order: upright, uint8 sRGB [H, W, 3], all of the clip's size.
 
     Raises:
         InputError: The file cannot be opened.
@@ -81,7 +91,7 @@ def read_frames(path: Path, clip: Clip) -> Iterator[RGB]:
     try:
         for _ in _grabbed(capture):
             frame = cv2.cvtColor(capture.retrieve()[1], cv2.COLOR_BGR2RGB)
-            if frame.shape[:2] != (clip.height_px, clip.width_px):  # some streams change their size on the way
+            if frame.shape[:2] != (clip.height_px, clip.width_px):  # the size can change within a stream
                 frame = cv2.resize(frame, (clip.width_px, clip.height_px), interpolation=cv2.INTER_AREA)
             yield np.asarray(frame, np.uint8)
     finally:
@@ -89,29 +99,29 @@ def read_frames(path: Path, clip: Clip) -> Iterator[RGB]:
 
 
 def check_codec(path: Path) -> None:
-    """Refuses a suffix that no codec is known for.
+    """Checks that videos with this suffix can be written.
 
     Raises:
-        ConfigError: There is none.
+        ConfigError: No codec is known for the suffix.
     """
     if path.suffix.lower() not in CODECS:
         raise ConfigError(f"{path}: videos are written as {', '.join(CODECS)}. Give a name that ends in one of these.")
 
 
 def write_frames(path: Path, frames: Iterator[RGB], clip: Clip) -> int:
-    """Writes a video, and reads it once to see that it is whole: OpenCV does not tell of a full disk.
+    """Writes a video and reads it once to check that it is complete, since OpenCV does not report a full disk.
 
     Args:
-        path: Its suffix decides the container and the codec.
-        frames: uint8 sRGB [H, W, 3] of the clip's size. Codecs want even sides: an odd last row or column comes twice.
-        clip: Says size and rate.
+        path: Output path; the suffix decides the container and the codec.
+        frames: uint8 sRGB [H, W, 3] of the clip's size. Codecs need even sides: an odd last row or column is repeated.
+        clip: Size and rate of the frames.
 
     Returns:
-        How many frames were written.
+        Number of frames written.
 
     Raises:
-        ConfigError: This OpenCV has no codec for the container, at this size.
-        StorageError: What was written is not whole.
+        ConfigError: This OpenCV has no codec for the container at this size.
+        StorageError: The written video is incomplete.
     """
     odd_rows, odd_columns = clip.height_px % 2, clip.width_px % 2
     writer, written = _writer(path, clip), 0
@@ -127,20 +137,52 @@ def write_frames(path: Path, frames: Iterator[RGB], clip: Clip) -> int:
     return written
 
 
+def add_sound(video: Path, source: Path, out: Path) -> Sound:
+    """Writes a video with the sound of another one, both copied without re-encoding.
+
+    Args:
+        video: Video without sound; it is not changed.
+        source: Video whose audio streams are all copied.
+        out: Output with pictures and sound; complete only if the result is `kept`.
+
+    Returns:
+        `kept`: the sound was copied. `none`: the source has no sound. `dropped`: the sound could not be copied, for
+        instance because the container does not support it. `unknown`: `ffmpeg` is not on the PATH.
+    """
+    ffmpeg = shutil.which("ffmpeg")
+    if ffmpeg is None:
+        return "unknown"
+    inputs = ["-i", f"file:{video.absolute()}", "-i", f"file:{source.absolute()}"]
+    streams = ["-map", "0:v", "-map", "1:a?", "-c", "copy", f"file:{out.absolute()}"]
+    command = [ffmpeg, "-hide_banner", "-nostdin", "-loglevel", "info", "-y", *inputs, *streams]
+    try:
+        ended = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)  # noqa: S603 - no shell
+    except OSError as error:
+        _log.warning("%s cannot be started, so the sound is not copied: %s", ffmpeg, error)
+        return "dropped"
+    messages = ended.stderr.decode(errors="replace")
+    if not _SOURCE_SOUND.search(messages) and ended.returncode == 0:
+        return "none"
+    if ended.returncode != 0 or not out.is_file():
+        _log.warning("%s: the sound was not copied; ffmpeg says: %s", source, messages.strip().rpartition("\n")[2])
+        return "dropped"
+    return "kept"
+
+
 def _open(path: Path) -> cv2.VideoCapture:
     if not path.is_file():
         raise InputError(f"{path}: there is no such file.")
     capture = cv2.VideoCapture(str(path.absolute()), cv2.CAP_FFMPEG)
     if not capture.isOpened():
-        raise InputError(f"{path}: cannot be read as a video; it is damaged, cut off or no video.")
+        raise InputError(f"{path}: cannot be read as a video. The file is damaged, truncated or not a video.")
     capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
     return capture
 
 
 def _grabbed(capture: cv2.VideoCapture) -> Iterator[None]:
-    """Stops at each frame that can be decoded; where some cannot, those behind them may be."""
+    """Yields once for each frame that can be decoded; damaged frames are skipped."""
     failed = 0
-    while failed < _PATIENCE:
+    while failed < _MAX_FAILED_FRAMES:
         if capture.grab():
             yield
             failed = 0
@@ -154,11 +196,11 @@ def _shape(capture: cv2.VideoCapture) -> tuple[int, ...] | None:
 
 
 def _rate(times_s: NDArray[np.float64], nominal: float) -> tuple[float, float]:
-    """Frames per second, and the largest distance of a frame from its place; `nominal` may be any nonsense."""
+    """Returns frames per second and the largest distance of a frame from its time; `nominal` may be wrong."""
     known = 0 < nominal <= _MAX_FPS
     numbers, elapsed_s = np.arange(len(times_s)), times_s - times_s[0]
     if not elapsed_s[-1] > 0:  # one frame, or a stream without times
-        return (nominal if known else _USUAL_FPS), 0.0
+        return (nominal if known else _DEFAULT_FPS), 0.0
     fps = nominal
     if not known or abs(elapsed_s[-1] - numbers[-1] / nominal) > _ROUNDING_S + elapsed_s[-1] / 2000:
         fps = min(numbers[-1] / elapsed_s[-1], _MAX_FPS)
@@ -178,21 +220,21 @@ def _writer(path: Path, clip: Clip) -> cv2.VideoWriter:
     size = (clip.width_px + clip.width_px % 2, clip.height_px + clip.height_px % 2)
     for codec in CODECS[path.suffix.lower()]:
         fourcc = cv2.VideoWriter.fourcc(*codec)
-        level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # a codec that is not there is noisy
+        level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # missing codecs are logged
         writer = cv2.VideoWriter(str(path.absolute()), cv2.CAP_FFMPEG, fourcc, clip.fps, size)
         cv2.utils.logging.setLogLevel(level)
         if writer.isOpened():
             return writer
     if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise StorageError(f"{path.parent}: nothing can be written to this folder. Make it writable, or give another.")
+        raise StorageError(f"{path.parent}: this folder cannot be written to. Make it writable, or give another.")
     raise ConfigError(
-        f"{path.name} at {size[0]}x{size[1]}: this OpenCV has none of the codecs for that that are known here"
-        f" ({', '.join(CODECS[path.suffix.lower()])}). Give a name that ends in .avi or .mp4."
+        f"{path.name} at {size[0]}x{size[1]}: this OpenCV cannot write it with any of the codecs"
+        f" {', '.join(CODECS[path.suffix.lower()])}. Give a name that ends in .avi or .mp4."
     )
 
 
 def _readable(path: Path) -> int:
-    """How many frames of a video can be read."""
+    """Returns the number of frames of a video that can be read."""
     try:
         return look_through(path).frames
     except InputError:

@@ -1,4 +1,4 @@
-"""One photograph of any size: its own lightness at full resolution, with predicted colour."""
+"""Colours photographs of any size: predicted colour is joined with their own lightness at full resolution."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -30,21 +30,21 @@ T = TypeVar("T")
 _MAX_SATURATION = 100
 _MAX_ELONGATION = 4
 _MIN_MODEL_SIDE_PX = 32
-_BATCH_PIXELS = 64 * 256 * 256  # of one run of the models: some gigabytes
-_BATCH_PIXELS_ON_CPU = 4 * 256 * 256  # more are no faster there
-_WITH_ALPHA = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBa")  # those that Pillow can tell the alpha of
+_BATCH_PIXELS = 64 * 256 * 256  # of one batch; takes some gigabytes of memory
+_BATCH_PIXELS_ON_CPU = 4 * 256 * 256  # larger batches are not faster there
+_ALPHA_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBa")  # modes that Pillow converts to RGBA with alpha
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """What a person may turn.
+    """Saturation and temperature of the colours.
 
     Attributes:
-        saturation: Multiplies a and b, 0 to 100; 0 is grey, 1 as predicted.
-        temperature: T of the annealed mean, above 0, at most 1: lower is more vivid; None is the model's own.
+        saturation: Factor on a and b, 0 to 100: 0 gives grey, 1 the predicted colours.
+        temperature: Temperature T of the annealed mean, above 0 to 1; lower is more vivid. None uses the model's own.
 
     Raises:
-        ConfigError: A value is outside of its range.
+        ConfigError: A value is out of range.
 
     Examples:
         >>> from recolor import Look
@@ -68,12 +68,12 @@ _AS_PREDICTED = Look()
 
 @dataclass(frozen=True, slots=True)
 class Colorizer:
-    """The two models, ready to colour; any number of threads may share one.
+    """Colours photographs with a generator and a refiner. Threads can share one instance.
 
     Attributes:
-        generator: Predicts low-resolution colour.
-        refiner: Brings it to the models' resolution.
-        device: Where both are.
+        generator: Predicts coarse ab from L.
+        refiner: Refines coarse ab to the resolution of L.
+        device: Device of both models.
 
     Examples:
         >>> from PIL import Image
@@ -88,17 +88,17 @@ class Colorizer:
 
     @classmethod
     def from_folder(cls, models: Path, device: ColorizeDevice = "auto") -> "Colorizer":
-        """Loads `generator/` and `refiner/` of a folder such as `data/models`.
+        """Loads the models in `generator/` and `refiner/` of a folder such as `data/models`.
 
         Raises:
-            MissingStageError: One of them is not there; names the stage to run.
-            WeightsError: A file is damaged, or of a format unknown to this version.
-            ConfigError: CUDA or MPS was asked for and is not there.
+            MissingStageError: A model is missing; names the stage to run.
+            WeightsError: A file is damaged or has a format unknown to this version.
+            ConfigError: CUDA or MPS was requested and is not available.
         """
         for name in ("generator", "refiner"):
             if not (models / name / CONFIG_FILE).is_file():
                 raise MissingStageError(
-                    f"{models / name}: no trained {name} there. Run `recolor train {name}` first, or give the folder"
+                    f"{models / name}: contains no trained {name}. Run `recolor train {name}` first, or give the folder"
                     " of other models with --model."
                 )
         chosen = resolve_device(device)
@@ -107,34 +107,34 @@ class Colorizer:
 
     @classmethod
     def from_pretrained(cls, device: ColorizeDevice = "auto") -> "Colorizer":
-        """Loads the models that come with the package; raises as `from_folder` does."""
+        """Loads the models that come with the package; raises the errors of `from_folder`."""
         return cls.from_folder(models_folder(), device)
 
     def __call__(self, picture: Image.Image, look: Look = _AS_PREDICTED) -> Image.Image:
         """Colours a picture of any size and mode.
 
         Args:
-            picture: Its EXIF orientation is applied and its ICC profile converted; colour is reduced to lightness.
+            picture: A picture. Its EXIF orientation and ICC profile are applied; only its lightness is used.
             look: Saturation and temperature.
 
         Returns:
-            sRGB, upright, at full size; mode RGB, or RGBA with the alpha of a picture that has some.
+            Upright sRGB picture at full size; mode RGBA if the picture has alpha, else RGB.
 
         Raises:
-            ImageError: Its pixels cannot be read.
+            ImageError: The pixels cannot be read.
         """
         rgb, alpha = _read(picture)
         return _picture(self.colorize_rgb(rgb, look), alpha)
 
     def colorize_rgb(self, rgb: RGB, look: Look = _AS_PREDICTED) -> RGB:
-        """Colours an image of any size, grey or not: only its lightness counts.
+        """Colours an image of any size; only its lightness is used.
 
         Args:
             rgb: uint8 sRGB [H, W, 3].
             look: Saturation and temperature.
 
         Returns:
-            uint8 sRGB [H, W, 3] with the lightness of `rgb`, see `recolor.color.gamut.join`.
+            uint8 sRGB [H, W, 3] with the lightness of `rgb`; see `recolor.color.gamut.join`.
         """
         L = lightness_of(rgb)
         return join(L, self.predict_colour(L, look))
@@ -142,20 +142,20 @@ class Colorizer:
     def colorize_batch(
         self, images: Sequence[Image.Image | RGB], look: Look = _AS_PREDICTED
     ) -> list[Image.Image | RGB]:
-        """Colours images together: the models see those of one shape at once.
+        """Colours images in batches of equal shape.
 
         Args:
-            images: Pictures as `__call__` takes them, and uint8 sRGB [H, W, 3], of any sizes.
+            images: Pictures as for `__call__`, or arrays as for `colorize_rgb`, of any sizes.
             look: Saturation and temperature.
 
         Returns:
-            For each image what `__call__` or `colorize_rgb` gives, but for the last bits of the models' arithmetic.
+            For each image the result of `__call__` or `colorize_rgb`, up to rounding in the models.
 
         Raises:
-            ImageError: The pixels of one cannot be read; none is coloured.
+            ImageError: The pixels of an image cannot be read. No image is coloured.
         """
         read = [_read(image) if isinstance(image, Image.Image) else (image, None) for image in images]
-        each = _sharing_cores([rgb.shape for rgb, _ in read])
+        each = _mapped([rgb.shape for rgb, _ in read])
         lightnesses = each(lambda number: lightness_of(read[number][0]))
         colours = self.predict_colours(lightnesses, look)
         joined = each(lambda number: join(lightnesses[number], colours[number]))
@@ -165,29 +165,31 @@ class Colorizer:
         ]
 
     def predict_colour(self, L: Float32Array, look: Look = _AS_PREDICTED) -> Float32Array:
-        """Colour of one photograph at full resolution: float32 [H, W] to [H, W, 2]; see `predict_colours`."""
+        """Predicts ab, float32 [H, W, 2], of one photograph from L, float32 [H, W]; see `predict_colours`."""
         return self.predict_colours([L], look)[0]
 
     def predict_colours(self, lightnesses: Sequence[Float32Array], look: Look = _AS_PREDICTED) -> list[Float32Array]:
-        """Colour of photographs at full resolution: predicted at the models' size, upsampled along edges.
+        """Predicts the colour of photographs at full resolution.
+
+        Colour is predicted at the models' size and upsampled along the edges of L.
 
         Args:
-            lightnesses: float32 [H, W] each, of any sizes, 0..100.
+            lightnesses: L of each photograph, float32 [H, W], 0..100; sizes may differ.
             look: Saturation and temperature.
 
         Returns:
-            float32 [H, W, 2] each: a and b in Lab units, which may lie outside of the sRGB gamut.
+            ab of each photograph, float32 [H, W, 2], in Lab units; can be outside the sRGB gamut.
         """
-        each = _sharing_cores([L.shape for L in lightnesses])
+        each = _mapped([L.shape for L in lightnesses])
         small = each(lambda number: self.at_model_size(lightnesses[number]))
         ab: dict[int, Float32Array] = {}
-        for numbers in _runs(small, _BATCH_PIXELS_ON_CPU if self.device.type == "cpu" else _BATCH_PIXELS):
+        for numbers in _batches(small, _BATCH_PIXELS_ON_CPU if self.device.type == "cpu" else _BATCH_PIXELS):
             ab.update(zip(numbers, self.predict_ab(np.stack([small[number] for number in numbers]), look)))
         saturation = np.float32(look.saturation)
         return each(lambda number: upsample(ab[number] * saturation, small[number], lightnesses[number]))
 
     def at_model_size(self, L: Float32Array) -> Float32Array:
-        """L [H, W] at the models' size, as a shard would hold it: the resizing is one of sRGB values, not of L."""
+        """Returns L [H, W] resized to the models' size; sRGB values are resized, as in the shards, not L."""
         width_px, height_px = model_size(L.shape[1], L.shape[0], self.generator.image_px, self.generator.multiple_px)
         if L.shape == (height_px, width_px):
             return L
@@ -195,53 +197,56 @@ class Colorizer:
 
     @torch.inference_mode()
     def predict_ab(self, L: Float32Array, look: Look = _AS_PREDICTED) -> Float32Array:
-        """Runs both models, in float32 on every device, so that colours are the same everywhere.
+        """Runs both models, in float32 on every device so that all devices give the same colours.
 
         Args:
-            L: [N, h, w], 0..100, at the models' size.
-            look: Its temperature; the saturation is left to the caller.
+            L: float32 [N, h, w], 0..100, at the models' size.
+            look: Only its temperature is used; the caller applies the saturation.
 
         Returns:
-            ab [N, h, w, 2], float32, in Lab units.
+            ab, float32 [N, h, w, 2], in Lab units.
         """
         batch = torch.from_numpy(L)[:, None].to(self.device)
         ab = self.refiner.refine_ab(batch, self.generator.predict_ab(batch, look.temperature))
         return np.ascontiguousarray(ab.float().permute(0, 2, 3, 1).cpu().numpy())
 
 
-def _runs(images: Sequence[Float32Array], most_pixels: int) -> Iterator[list[int]]:
-    """The numbers of images of one shape, as many as the models take at once."""
+def _batches(images: Sequence[Float32Array], max_pixels: int) -> Iterator[list[int]]:
+    """Yields the indices of images of equal shape, at most `max_pixels` pixels together."""
     groups: defaultdict[tuple[int, ...], list[int]] = defaultdict(list)
     for number, image in enumerate(images):
         groups[image.shape].append(number)
     for (height_px, width_px), numbers in groups.items():
-        most = max(1, most_pixels // (height_px * width_px))
-        for start in range(0, len(numbers), most):
-            yield numbers[start : start + most]
+        count = max(1, max_pixels // (height_px * width_px))
+        for start in range(0, len(numbers), count):
+            yield numbers[start : start + count]
 
 
-def _sharing_cores(shapes: Sequence[tuple[int, ...]]) -> Callable[[Callable[[int], T]], list[T]]:
-    """Calls a function with each image's number: small images at the same time, as large ones take all cores each."""
+def _mapped(shapes: Sequence[tuple[int, ...]]) -> Callable[[Callable[[int], T]], list[T]]:
+    """Returns a function that maps over the indices of the images.
+
+    Small images are processed in parallel; large ones one by one, because each uses all cores.
+    """
     small = all(shape[0] * shape[1] <= BLOCK_PIXELS for shape in shapes)
     numbers = range(len(shapes))
     return lambda function: on_all_cores(function, numbers) if small else [function(number) for number in numbers]
 
 
 def _read(picture: Image.Image) -> tuple[RGB, NDArray[np.uint8] | None]:
-    """Upright sRGB [H, W, 3] of a picture, and alpha [H, W] if it has any: then the colours are not laid on white.
+    """Returns upright sRGB [H, W, 3] and alpha [H, W] or None; with alpha, the colours are not composited on white.
 
     Raises:
-        ImageError: Its pixels cannot be read.
+        ImageError: The pixels cannot be read.
     """
     rgb = from_picture(picture)
-    if not picture.has_transparency_data or picture.mode not in _WITH_ALPHA:
+    if not picture.has_transparency_data or picture.mode not in _ALPHA_MODES:
         return rgb, None
     opaque = _upright(picture).convert("RGBA")
     return from_picture(opaque.convert("RGB")), np.array(opaque.getchannel("A"))
 
 
 def _upright(picture: Image.Image) -> Image.Image:
-    """The picture turned by its EXIF orientation; broken metadata counts as upright, as in `recolor.images`."""
+    """Applies the EXIF orientation; a picture with broken metadata counts as upright, as in `recolor.images`."""
     try:
         return ImageOps.exif_transpose(picture)
     except PILLOW_ERRORS:
@@ -253,18 +258,18 @@ def _picture(rgb: RGB, alpha: NDArray[np.uint8] | None) -> Image.Image:
 
 
 def model_size(width_px: int, height_px: int, image_px: int, multiple_px: int = 8) -> tuple[int, int]:
-    """The size at which colour is predicted: that of training, so that a photograph of every size gets the same.
+    """Returns the size at which colour is predicted; with the size of training, colours do not depend on resolution.
 
-    The long side is at most four times `image_px`, which longer panoramas are squeezed into.
+    The long side is at most four times `image_px`; longer panoramas are squeezed.
 
     Args:
-        width_px: Of the photograph.
-        height_px: Of the photograph.
-        image_px: Short side that whole images had in training.
-        multiple_px: Both sides are multiples of it.
+        width_px: Width of the photograph.
+        height_px: Height of the photograph.
+        image_px: Short side of whole images in training.
+        multiple_px: Number that both sides are multiples of.
 
     Returns:
-        Width and height.
+        Width and height in pixels.
     """
     scale = min(image_px / min(width_px, height_px), _MAX_ELONGATION * image_px / max(width_px, height_px))
     least = max(_MIN_MODEL_SIDE_PX, multiple_px)

@@ -1,6 +1,6 @@
-"""EXIF of pixels that now stand upright: a block changed in place, so that every other tag keeps its bytes and place.
+"""Sets EXIF orientations to upright in place; all other tags keep their bytes and positions.
 
-Cameras' own notes point to bytes of the block by their position: a block written anew would break them.
+Maker notes of cameras refer to bytes by their position in the block, so rewriting the block would break them.
 """
 
 import struct
@@ -15,13 +15,13 @@ _MAX_ENTRIES = 1000
 
 
 def upright_exif(block: bytes) -> bytes:
-    """Sets the orientation to 1 and drops the thumbnail, which would still be grey and turned.
+    """Sets the orientation to 1 and removes the thumbnail, which is still grey and unrotated.
 
     Args:
-        block: EXIF from its TIFF header on.
+        block: EXIF block from its TIFF header on.
 
     Returns:
-        The block, or nothing where its tags cannot be followed.
+        The changed block; empty if its tags cannot be read.
     """
     edited = bytearray(block)
     try:
@@ -34,7 +34,7 @@ def upright_exif(block: bytes) -> bytes:
 
 
 def upright_tiff(data: bytes) -> bytes:
-    """A TIFF file that says its first page is stored upright; everything else stays."""
+    """Returns the TIFF file with the orientation of its first page set to 1."""
     edited = bytearray(data)
     with suppress(struct.error):
         _set_upright(edited)
@@ -43,7 +43,7 @@ def upright_tiff(data: bytes) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class _Directory:
-    """A list of tags: byte order as `struct` writes it, where its first entry stands, and how many there are."""
+    """A tag directory: byte order as a `struct` prefix, position of the first entry, and number of entries."""
 
     order: str
     start: int
@@ -51,7 +51,7 @@ class _Directory:
 
     @property
     def end(self) -> int:
-        """Where the offset of the next directory stands."""
+        """Position of the offset of the next directory."""
         return self.start + _ENTRY_BYTES * self.entries
 
 
@@ -62,7 +62,7 @@ def _set_upright(block: bytearray) -> None:
 
 
 def _drop_thumbnail(block: bytearray) -> None:
-    """Cuts off the second directory, and the bytes of its JPEG: all of them where they end the block, else zeros."""
+    """Unlinks the second directory and removes its JPEG: cut off at the end of the block, elsewhere zeroed."""
     first = _first(block)
     (second_at,) = struct.unpack_from(first.order + "I", block, first.end)
     if second_at == 0:
@@ -95,6 +95,6 @@ def _directory(block: bytearray, order: str, position: int) -> _Directory:
 
 
 def _entries(block: bytearray, directory: _Directory) -> list[tuple[int, int, int]]:
-    """Position, tag and type of each entry."""
+    """Returns position, tag and type of each entry."""
     starts = range(directory.start, directory.end, _ENTRY_BYTES)
     return [(start, *struct.unpack_from(directory.order + "HH", block, start)) for start in starts]

@@ -1,4 +1,4 @@
-"""Colouring files: read, coloured, written, several at once; and what became of each."""
+"""Colours image files: reads, colours and writes several at a time, and reports the outcome of each."""
 
 import errno
 import sys
@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from recolor.color.depth import Pixels, to_8_bits
+from recolor.color.arrays import Pixels, Uint8, on_white, to_8_bits
 from recolor.color.gamut import join, join16
 from recolor.colorize.colorizer import Colorizer, Look
-from recolor.colorize.compare import side_by_side
-from recolor.colorize.encode import DEEP_FORMATS, Format, encode
-from recolor.colorize.metadata import Kept
-from recolor.colorize.outputs import check_writable, deliver, is_done, remove_stray
+from recolor.colorize.encode import FORMATS_16_BIT, Format, encode
+from recolor.colorize.metadata import Metadata
+from recolor.colorize.outputs import check_writable, is_done, remove_stray, write_output
 from recolor.colorize.photo import Photo, read_photo
 from recolor.colorize.plan import FORMATS, STANDARD, Job, make_plan
 from recolor.config.settings import ExecutionConfig, MeasureConfig
@@ -29,15 +29,17 @@ from recolor.pipeline.parallel import in_threads, worker_count
 from recolor.pipeline.storage import storage_errors
 
 _BATCH_ON_CUDA = 16
-_MOST_WORKERS = 4  # photographs under way at once, if they go one by one: each takes up to 50 bytes a pixel
-_READ_AHEAD = 2  # photographs more than a batch: each takes 4 to 20 bytes a pixel
-_WRITTEN_BEHIND = 2
-_NOWHERE_TO_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+_MAX_WORKERS = 4  # photographs in progress without batches: each takes up to 50 bytes a pixel
+_READ_AHEAD = 2  # photographs beyond a batch: each takes 4 to 20 bytes a pixel
+_WRITE_BEHIND = 2
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # errors that all other files would meet too
+_LINE_PX = 2
+_MAX_JPEG_SIDE_PX = 65_500
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A file that was not coloured, and why."""
+    """A file that was not coloured, and the error."""
 
     path: Path
     error: RecolorError
@@ -45,14 +47,14 @@ class Failure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ColorizeResult:
-    """What became of the files, each in the order of the files.
+    """The outcome of a run; each tuple is in the order of the input files.
 
     Attributes:
         done: Outputs that were written.
-        skipped: Outputs that were there already.
+        skipped: Outputs that existed already.
         failed: Files that were not coloured.
-        had_colour: Photographs of which only the lightness was used.
-        first_frames: Animations, or files of several pages, of which only the first frame was coloured.
+        had_colour: Photographs that showed colour; only their lightness was used.
+        first_frames: Animations and files of several pages; only their first frame was coloured.
     """
 
     done: tuple[Path, ...] = ()
@@ -64,7 +66,7 @@ class ColorizeResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Settings:
-    """What holds for every file."""
+    """Settings of a run, the same for every file."""
 
     look: Look
     file_format: Format | None
@@ -76,7 +78,7 @@ class _Settings:
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """A file that has been read, or the reason why not."""
+    """A file that has been read, or the error."""
 
     job: Job
     photo: Photo | RecolorError
@@ -84,7 +86,7 @@ class _Read:
 
 @dataclass(frozen=True, slots=True)
 class _Coloured:
-    """A photograph with its colour, float32 [H, W, 2] at full size."""
+    """A photograph and its predicted colour: ab, float32 [H, W, 2] at full size."""
 
     job: Job
     photo: Photo
@@ -93,7 +95,7 @@ class _Coloured:
 
 @dataclass(frozen=True, slots=True)
 class _Outcome:
-    """What became of a file."""
+    """The outcome of a file."""
 
     job: Job
     error: RecolorError | None = None
@@ -114,36 +116,36 @@ def colorize_paths(
     batch_images: int | None = None,
     limits: MeasureConfig | None = None,
 ) -> ColorizeResult:
-    """Colours photographs, all photographs of folders, and those that match patterns.
+    """Colours photographs, all photographs in folders, and those that match patterns.
 
-    A folder's structure is kept. JPEG, PNG, WebP, TIFF and BMP keep their format; others become PNG. What is written is
-    upright, with 16 bits and alpha where the photograph has them and the format too, with its EXIF, ICC, XMP and
-    resolution. Each file is written whole or not at all. A file that cannot be read or written is reported and the
-    others are done. Files are read and written by threads while the networks run.
+    The folder structure is kept. JPEG, PNG, WebP, TIFF and BMP keep their format; other formats become PNG. The outputs
+    are upright and keep EXIF, ICC profile, XMP and resolution. 16 bits and alpha are kept if the output format supports
+    them. Each file is written atomically. A file that cannot be read or written is reported, and the others are
+    coloured. Threads read and write files while the networks run.
 
     Args:
-        inputs: Files, folders, patterns such as `old/**/*.jpg`; or `-` alone: standard input.
-        out: Folder that everything is written to, and nothing outside of it; or, for one photograph, a file, or `-`:
-            standard output.
+        inputs: Files, folders, and patterns such as `old/**/*.jpg`; or only `-` for standard input.
+        out: Output folder; nothing is written outside it. For a single photograph also a file, or `-` for standard
+            output.
         colorizer: The models.
-        look: What a person may turn.
-        overwrite: Whether to colour again what is there already.
-        compare: Whether to write a picture of before and after beside each result.
-        file_format: Of standard output; None is the photograph's own.
-        quality: Of JPEG and WebP, 1..100.
-        batch_images: Photographs that go through the networks together; None: 16 on CUDA, else 1.
-        limits: Sizes above which a file is not read.
+        look: Saturation and temperature; None for the defaults.
+        overwrite: Whether to colour photographs again whose output exists.
+        compare: Whether to write a before-and-after picture beside each output.
+        file_format: Format on standard output; None for the format of the photograph.
+        quality: Quality of JPEG and WebP, 1..100.
+        batch_images: Photographs coloured together; None for 16 on CUDA and 1 elsewhere.
+        limits: Size limits; a larger file is not read.
 
     Raises:
-        InputError: An input is missing, a folder has no image, two inputs would have one output, or an output would
+        InputError: An input is missing, a folder has no image, two inputs have the same output, or an output would
             overwrite an input. Nothing was written.
-        ConfigError: A setting is impossible. Nothing was written.
-        StorageError: The disk is full or cannot be written to; what was finished is kept.
+        ConfigError: A setting is out of range. Nothing was written.
+        StorageError: The disk is full or not writable. Finished outputs are kept.
     """
     if not 1 <= quality <= 100 or (batch_images is not None and batch_images < 1):
         raise ConfigError(f"quality = {quality}, batch = {batch_images}: allowed are 1 to 100, and 1 or more.")
     if file_format is not None and out != STANDARD:
-        raise ConfigError("a format can be given for standard output only: the suffix of a file says its own.")
+        raise ConfigError("a format can be given for standard output only; files get the format of their suffix.")
     plan = make_plan(inputs, out, compare=compare)
     check_writable(plan.jobs)
     remove_stray(plan.jobs)
@@ -178,9 +180,9 @@ def _summary(
 
 
 def _colour_all(jobs: Sequence[Job], colorizer: Colorizer, settings: _Settings, batch: int) -> Iterator[_Outcome]:
-    """In order, with several under way at once. What has not begun is dropped where the run is stopped."""
+    """Yields the outcomes in order, working on several files at once; an interrupted run starts no more files."""
     cores = worker_count(ExecutionConfig())
-    workers = max(1, min(cores, _MOST_WORKERS, len(jobs)))
+    workers = max(1, min(cores, _MAX_WORKERS, len(jobs)))
     with torch_threads(max(1, cores // workers)), ThreadPoolExecutor(workers) as pool:
         try:
             outcomes = (_one_by_one if batch == 1 else _in_batches)(pool, jobs, colorizer, settings, batch)
@@ -192,22 +194,22 @@ def _colour_all(jobs: Sequence[Job], colorizer: Colorizer, settings: _Settings, 
 def _one_by_one(
     pool: ThreadPoolExecutor, jobs: Sequence[Job], colorizer: Colorizer, settings: _Settings, _: int
 ) -> Iterator[_Outcome]:
-    """Each photograph from reading to writing in one thread."""
+    """Reads, colours and writes each photograph in one thread."""
 
     def colour(job: Job) -> _Outcome:
         (coloured,) = _coloured(iter([_read(job, settings)]), colorizer, settings.look, 1)
         return _write(coloured, settings)
 
-    return in_threads(pool, colour, jobs, ahead=_MOST_WORKERS)
+    return in_threads(pool, colour, jobs, ahead=_MAX_WORKERS)
 
 
 def _in_batches(
     pool: ThreadPoolExecutor, jobs: Sequence[Job], colorizer: Colorizer, settings: _Settings, batch: int
 ) -> Iterator[_Outcome]:
-    """Reads ahead in threads, runs the networks here, and writes behind in threads."""
+    """Runs the networks in this thread; other threads read the next photographs and write the finished ones."""
     read = in_threads(pool, lambda job: _read(job, settings), jobs, ahead=batch + _READ_AHEAD)
     coloured = _coloured(read, colorizer, settings.look, batch)
-    return in_threads(pool, lambda one: _write(one, settings), coloured, ahead=_WRITTEN_BEHIND)
+    return in_threads(pool, lambda one: _write(one, settings), coloured, ahead=_WRITE_BEHIND)
 
 
 def _read(job: Job, settings: _Settings) -> _Read:
@@ -228,7 +230,7 @@ def _standard_input(limits: MeasureConfig) -> bytes:
 
 
 def _coloured(read: Iterator[_Read], colorizer: Colorizer, look: Look, batch: int) -> Iterator[_Coloured | _Outcome]:
-    """Runs the networks on a batch of photographs at a time; failures keep their place."""
+    """Runs the networks on one batch of photographs at a time; failures keep their place in the order."""
     while some := list(islice(read, batch)):
         photos = [one.photo for one in some if isinstance(one.photo, Photo)]
         colours = iter(_colours(photos, colorizer, look))
@@ -242,7 +244,7 @@ def _coloured(read: Iterator[_Read], colorizer: Colorizer, look: Look, batch: in
 
 
 def _colours(photos: Sequence[Photo], colorizer: Colorizer, look: Look) -> Sequence[NDArray[np.float32] | None]:
-    """The ab of each; None for what there is not enough memory for."""
+    """Returns the ab of each photograph; all None if memory runs out."""
     try:
         return colorizer.predict_colours([photo.L for photo in photos], look) if photos else ()
     except MemoryError:
@@ -250,7 +252,11 @@ def _colours(photos: Sequence[Photo], colorizer: Colorizer, look: Look) -> Seque
 
 
 def _write(one: _Coloured | _Outcome, settings: _Settings) -> _Outcome:
-    """Finishes and writes a photograph. A disk that is full stops the run, other failures concern this file alone."""
+    """Encodes and writes a photograph.
+
+    Raises:
+        StorageError: The disk is full or read-only, which stops the run. Other failures become the file's outcome.
+    """
     if isinstance(one, _Outcome):
         return one
     try:
@@ -260,7 +266,7 @@ def _write(one: _Coloured | _Outcome, settings: _Settings) -> _Outcome:
     except MemoryError:
         return _Outcome(one.job, ImageError("unreadable", "there is not enough memory to write it"))
     except OSError as error:
-        if error.errno in _NOWHERE_TO_WRITE:
+        if error.errno in _DISK_ERRORS:
             with storage_errors(one.job.target):
                 raise
         return _Outcome(one.job, StorageError(f"{one.job.target} cannot be written: {error.strerror or error}"))
@@ -271,14 +277,39 @@ def _write_outputs(one: _Coloured, settings: _Settings) -> None:
     job, photo = one.job, one.photo
     file_format = FORMATS[job.target.suffix.lower()] if job.target != STANDARD else settings.file_format
     file_format = file_format or _own_format(photo)
-    rgb: Pixels = join16(photo.L, one.ab) if photo.deep and file_format in DEEP_FORMATS else join(photo.L, one.ab)
+    in_16_bits = photo.is_16_bit and file_format in FORMATS_16_BIT
+    rgb: Pixels = join16(photo.L, one.ab) if in_16_bits else join(photo.L, one.ab)
     missing = [path for path in job.outputs if settings.overwrite or path == STANDARD or not path.exists()]
     if job.comparison in missing:
-        picture = side_by_side(photo, to_8_bits(rgb))
-        deliver(job.comparison, encode(picture, None, Kept(), "JPEG", settings.quality))
+        picture = _side_by_side(photo, to_8_bits(rgb))
+        write_output(job.comparison, encode(picture, None, Metadata(), "JPEG", settings.quality))
     if job.target in missing:
-        deliver(job.target, encode(rgb, photo.alpha, photo.kept, file_format, settings.quality))
+        write_output(job.target, encode(rgb, photo.alpha, photo.metadata, file_format, settings.quality))
 
 
 def _own_format(photo: Photo) -> Format:
     return next((known for known in FORMATS.values() if known == photo.format), "PNG")
+
+
+def _side_by_side(photo: Photo, coloured: Uint8) -> Uint8:
+    """Returns grey, coloured and, if it had colour, original photograph, separated by white lines.
+
+    Args:
+        photo: The photograph as read.
+        coloured: uint8 sRGB [H, W, 3].
+
+    Returns:
+        uint8 [H, 2 W + line, 3] or [H, 3 W + 2 lines, 3], reduced if it is too large for a JPEG.
+    """
+    grey = join(photo.L, np.zeros((*photo.L.shape, 2), np.float32))
+    panels = [grey, coloured] if photo.original is None else [grey, coloured, photo.original]
+    if photo.alpha is not None:
+        alpha = to_8_bits(photo.alpha)
+        panels = [to_8_bits(on_white(panel, alpha)) for panel in panels]
+    line = np.full((photo.L.shape[0], _LINE_PX, 3), 255, np.uint8)
+    joined = np.hstack([part for panel in panels for part in (panel, line)][:-1])
+    factor = _MAX_JPEG_SIDE_PX / max(joined.shape)
+    if factor >= 1:
+        return joined
+    size = (int(joined.shape[1] * factor), max(1, int(joined.shape[0] * factor)))
+    return np.asarray(cv2.resize(joined, size, interpolation=cv2.INTER_AREA), np.uint8)

@@ -1,4 +1,4 @@
-"""What a photograph's file says beside its pixels, made true for the coloured one: upright, sRGB."""
+"""Metadata of a photograph, adapted to its coloured version: upright, sRGB, without thumbnail."""
 
 import io
 import logging
@@ -26,28 +26,29 @@ _EXIF_SEGMENT, _XMP_SEGMENT = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
 _INCH_UNITS = {1: 1.0, 2: 2.54}
 _TEXT_CHUNKS = (b"tEXt", b"zTXt", b"iTXt")
 _XMP_KEY = b"XML:com.adobe.xmp"
-_RAW_PROFILE = b"Raw profile type "  # ImageMagick's EXIF and XMP within a text, where an orientation may stand
-# Tags of a TIFF that describe the photograph, below those of EXIF, GPS, XMP, IPTC and other makers.
+_RAW_PROFILE = b"Raw profile type "  # ImageMagick's EXIF and XMP as text, which can contain an orientation
+# Tags of a TIFF that describe the photograph, below the tags of EXIF, GPS, XMP, IPTC and other makers.
 _TIFF_TEXTS = {269, 270, 271, 272, 282, 283, 285, 296, 305, 306, 315, 316, 18246, 18249}
 _FIRST_PRIVATE_TAG = 32768
-# Private tags that describe the pixels as they are stored: Pillow's offsets, ICC, Photoshop's layers, raw data.
+# Private tags that describe the stored pixels: Pillow's offsets, ICC, Photoshop's layers, raw data.
 _TIFF_PIXELS = {*range(32995, 33000), 33421, 33422, 34675, 37724}
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kept:
-    """What is written beside the pixels.
+class Metadata:
+    """Metadata that is written into the coloured file.
 
     Attributes:
-        exif: Block from its TIFF header on, upright, without thumbnail; of a TIFF, its descriptive tags.
+        exif: EXIF block from its TIFF header on, with orientation 1 and without thumbnail. For a TIFF, a block made of
+            its descriptive tags.
         profile: ICC profile of the result.
-        dpi: Across and down.
-        xmp: Packet, upright.
-        photoshop: Bodies of JPEG's APP13 segments, where IPTC is.
-        comment: Of a JPEG.
-        texts: Text chunks of a PNG, type and content.
+        dpi: Horizontal and vertical resolution of the upright picture, in dots per inch.
+        xmp: XMP packet with orientation 1.
+        photoshop: Bodies of a JPEG's APP13 segments, which contain IPTC.
+        comment: Comment of a JPEG.
+        texts: Type and content of a PNG's text chunks.
     """
 
     exif: bytes = b""
@@ -60,27 +61,27 @@ class Kept:
 
 
 @pillow_warnings_as_errors()
-def read_kept(data: bytes, decoded: Decoded) -> Kept:
-    """Reads what shall be kept of a file that has been decoded. What is broken is left out, and said in the log."""
+def read_metadata(data: bytes, decoded: Decoded) -> Metadata:
+    """Reads the metadata of a decoded file; broken parts are dropped, with a log message."""
     turned = decoded.orientation in TRANSPOSED
     if decoded.format == "JPEG":
-        return _of_jpeg(data, turned)
+        return _read_jpeg(data, turned)
     try:
         with Image.open(io.BytesIO(data), formats=[decoded.format]) as picture:
-            return _of_picture(data, picture, turned)
+            return _read_picture(data, picture, turned)
     except PILLOW_ERRORS as error:
-        _log.info("what stands beside the pixels cannot be read, and is not kept: %s", one_line(error))
-        return Kept()
+        _log.info("the metadata cannot be read and is dropped: %s", one_line(error))
+        return Metadata()
 
 
-def _of_jpeg(data: bytes, turned: bool) -> Kept:
-    """Segment by segment: Pillow stops at broken EXIF, where everything else is still good."""
+def _read_jpeg(data: bytes, turned: bool) -> Metadata:
+    """Reads the segments without Pillow, which stops at broken EXIF although the other segments are good."""
     segments = list(_segments(data))
     exif, xmp = (
         [body.removeprefix(start) for marker, body in segments if marker == _APP1 and body.startswith(start)]
         for start in (_EXIF_SEGMENT, _XMP_SEGMENT)
     )
-    return Kept(
+    return Metadata(
         exif=upright_exif(exif[0]) if exif else b"",
         profile=profile_of_result(read_header(data).profile),
         dpi=next((_dpi(_density(body), turned=turned) for marker, body in segments if marker == _APP0), None),
@@ -91,7 +92,7 @@ def _of_jpeg(data: bytes, turned: bool) -> Kept:
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Marker and body of what stands before the first scan; the strict decoder has walked there before."""
+    """Yields marker and body of the segments before the first scan, which the strict decoder has checked."""
     end = read_header(data).scan
     position = 2
     while position < end:
@@ -105,7 +106,7 @@ def _segments(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _density(body: bytes) -> tuple[float, ...] | None:
-    """Dots an inch of a JFIF segment (ITU-T T.871, 10.1), if it says how long a unit is."""
+    """Returns the dots per inch of a JFIF segment (ITU-T T.871, 10.1), or None if it names no unit."""
     factor = _INCH_UNITS.get(body[7]) if body.startswith(b"JFIF\0") and len(body) >= 12 else None
     return None if factor is None else tuple(value * factor for value in struct.unpack_from(">HH", body, 8))
 
@@ -114,9 +115,9 @@ def _upright_xmp(packet: bytes) -> bytes:
     return _XMP_ORIENTATION.sub(rb"\g<1>1", packet)
 
 
-def _of_picture(data: bytes, picture: Image.Image, turned: bool) -> Kept:
+def _read_picture(data: bytes, picture: Image.Image, turned: bool) -> Metadata:
     info = picture.info
-    return Kept(
+    return Metadata(
         exif=_exif(picture),
         profile=profile_of_result(_bytes(info.get("icc_profile"))),
         dpi=_dpi(info.get("dpi"), turned=turned),
@@ -130,11 +131,11 @@ def _bytes(value: object) -> bytes:
 
 
 def _exif(picture: Image.Image) -> bytes:
-    """The block as it is; a TIFF has none, so one is made of its tags."""
+    """Returns the EXIF block; for a TIFF, which has none, a block made of its tags."""
     try:
         block = _bytes(picture.info.get("exif")) or _exif_of_tags(picture.getexif())
     except PILLOW_ERRORS as error:
-        _log.info("EXIF cannot be read, and is not kept: %s", one_line(error))
+        _log.info("EXIF cannot be read and is dropped: %s", one_line(error))
         return b""
     return upright_exif(_EXIF_START.sub(b"", block))
 
@@ -148,7 +149,7 @@ def _exif_of_tags(exif: Image.Exif) -> bytes:
 
 
 def _dpi(value: object, *, turned: bool) -> tuple[float, float] | None:
-    """Across and down of the upright picture; None for what no printer could do."""
+    """Returns the resolution across and down the upright picture, or None if `value` is not two numbers above 0."""
     if not isinstance(value, tuple) or len(value) != 2:
         return None
     across, down = (float(side) for side in value)
@@ -158,7 +159,7 @@ def _dpi(value: object, *, turned: bool) -> tuple[float, float] | None:
 
 
 def _texts(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Text chunks but for XMP and EXIF, which are kept by themselves; the chunks have been checked."""
+    """Yields the text chunks except XMP and EXIF, which are read separately; the decoder has checked the chunks."""
     position = len(PNG_SIGNATURE)
     while position + 8 <= len(data):
         length = int.from_bytes(data[position : position + 4])

@@ -1,4 +1,4 @@
-"""Output files: which exist, what a killed run has left, and writing each wholly or not at all."""
+"""Output files: checks before a run, atomic writing, and removal of a killed run's temporary files."""
 
 import os
 import re
@@ -9,13 +9,13 @@ from pathlib import Path
 
 from recolor.colorize.plan import STANDARD, Job
 from recolor.errors import StorageError
-from recolor.pipeline.storage import storage_errors, sync_folder, write_atomically
+from recolor.pipeline.storage import storage_errors, write_atomically
 
-_TEMPORARY = re.compile(r"\.(?P<name>.+)\.(?P<pid>\d+)\.tmp", re.DOTALL)  # as `write_atomically` names them
+_TEMPORARY = re.compile(r"\.(?P<name>.+)\.(?P<pid>\d+)\.tmp", re.DOTALL)  # names that `write_atomically` uses
 
 
-def deliver(target: Path, data: bytes) -> None:
-    """Writes a file, making its folder, or writes to standard output.
+def write_output(target: Path, data: bytes) -> None:
+    """Writes a file and creates its folder, or writes to standard output.
 
     Raises:
         OSError: It cannot be written.
@@ -34,7 +34,7 @@ def is_done(job: Job) -> bool:
 
 
 def check_writable(jobs: Sequence[Job]) -> None:
-    """Checks, before any work, that the output folders can be written to.
+    """Checks that the output folders can be written to.
 
     Raises:
         StorageError: A folder cannot be written to.
@@ -46,7 +46,7 @@ def check_writable(jobs: Sequence[Job]) -> None:
 
 
 def remove_stray(jobs: Sequence[Job]) -> None:
-    """Removes temporary files that a killed run has left beside the outputs of these jobs."""
+    """Removes the temporary files that a killed run left beside the outputs of these jobs."""
     names = {path for job in jobs if job.target != STANDARD for path in job.outputs}
     for folder in {path.parent for path in names}:
         if not folder.is_dir():
@@ -59,7 +59,7 @@ def remove_stray(jobs: Sequence[Job]) -> None:
 
 
 def is_running(pid: int) -> bool:
-    """Returns whether another process with this number is running, and so may be writing."""
+    """Returns whether another process with this id is running and may be writing."""
     try:
         os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):
@@ -71,9 +71,9 @@ def is_running(pid: int) -> bool:
 
 @contextmanager
 def temporary_beside(target: Path) -> Iterator[Path]:
-    """Yields a temporary path beside the target, with the same suffix, and removes it at the end.
+    """Yields a temporary path beside the target, with the same suffix, and removes the file at the end.
 
-    Temporary files of processes that no longer run are removed too.
+    Temporary files of this target that were left by ended processes are removed too.
     """
     with storage_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -83,15 +83,6 @@ def temporary_beside(target: Path) -> Iterator[Path]:
         yield temporary
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def publish(temporary: Path, target: Path) -> None:
-    """Moves a finished temporary file to its target; after a power cut either the old file or the new one is there."""
-    with storage_errors(target):
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.replace(target)
-        sync_folder(target.parent)
 
 
 def _remove_left(target: Path) -> None:

@@ -1,4 +1,4 @@
-"""Which file becomes which: decided, and checked, before anything is written."""
+"""Plans the output path of every photograph and checks the plan before anything is written."""
 
 import glob
 import os
@@ -23,13 +23,13 @@ FORMATS: Mapping[str, Format] = {
     ".bmp": "BMP",
 }
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm")
-_MAGIC = re.compile(r"[*?[]")
-_NEVER_WRITTEN = (".gif", ".avif", ".heic", ".jp2", ".jxl", ".pdf")
+_WILDCARD = re.compile(r"[*?[]")
+_READ_ONLY_SUFFIXES = (".gif", ".avif", ".heic", ".jp2", ".jxl", ".pdf")
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One photograph, where its coloured version goes, and where the comparison, if one is made."""
+    """Paths of a photograph, of its coloured version, and of the comparison if one is made."""
 
     source: Path
     target: Path
@@ -37,13 +37,13 @@ class Job:
 
     @property
     def outputs(self) -> tuple[Path, ...]:
-        """In the order of writing: if the target is there, so is the comparison."""
+        """Outputs in the order of writing: if the target exists, the comparison does too."""
         return (self.target,) if self.comparison is None else (self.comparison, self.target)
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The photographs in the order of the inputs, and the folders that could not be looked into."""
+    """The photographs in the order of the inputs, and the folders that could not be read."""
 
     jobs: tuple[Job, ...]
     unreadable_folders: tuple[Path, ...]
@@ -51,23 +51,23 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """Photographs, each with its place below the output folder; and folders that could not be looked into."""
+    """Photographs, each with its path relative to the output folder; and folders that could not be read."""
 
     photographs: tuple[tuple[Path, Path], ...]
     unreadable_folders: tuple[Path, ...] = ()
 
 
 def make_plan(inputs: Sequence[Path], out: Path, *, compare: bool = False) -> Plan:
-    """Every photograph with its place.
+    """Returns the output path of every photograph.
 
     Args:
-        inputs: Files, folders, patterns such as `old/**/*.jpg`; or `-` alone: standard input.
-        out: A folder; or, for one file, a file with the suffix of an image, or `-`: standard output.
+        inputs: Files, folders, and patterns such as `old/**/*.jpg`; or only `-` for standard input.
+        out: Output folder. For a single photograph also a file with the suffix of an image, or `-` for standard output.
         compare: Whether comparisons are made too.
 
     Raises:
-        InputError: An input is missing, a folder or pattern has no image, two inputs would have one output, or an
-            output would overwrite an input. Nothing was written.
+        InputError: An input is missing, a folder or pattern has no image, two inputs have the same output, or an output
+            would overwrite an input. Nothing was written.
     """
     if not inputs:
         raise InputError("nothing to colour: give photographs or folders of them.")
@@ -81,8 +81,8 @@ def make_plan(inputs: Sequence[Path], out: Path, *, compare: bool = False) -> Pl
         target = out / _target_name(relative)
         if _real(sources.setdefault(target, source)) != _real(source):
             raise InputError(
-                f"{source} and {sources[target]} would both become {target}. Give the folder that holds both, or colour"
-                " them one by one."
+                f"{source} and {sources[target]} would both become {target}. Give the folder that contains both, or"
+                " colour them one by one."
             )
     jobs = tuple(_job(source, target, compare) for target, source in sources.items())
     _check(jobs, out)
@@ -90,13 +90,13 @@ def make_plan(inputs: Sequence[Path], out: Path, *, compare: bool = False) -> Pl
 
 
 def is_video(path: Path) -> bool:
-    """Whether a name has the suffix of a video."""
+    """Returns whether a path has the suffix of a video and is not a folder."""
     return path.suffix.lower() in VIDEO_SUFFIXES and not path.is_dir()
 
 
 def _is_one_file(inputs: Sequence[Path], out: Path) -> bool:
-    if out.suffix.lower() in _NEVER_WRITTEN and not out.is_dir():
-        raise InputError(f"{out}: this format is not written. Give a name that ends in {', '.join(FORMATS)}.")
+    if out.suffix.lower() in _READ_ONLY_SUFFIXES and not out.is_dir():
+        raise InputError(f"{out}: this format cannot be written. Give a name that ends in {', '.join(FORMATS)}.")
     return len(inputs) == 1 and not inputs[0].is_dir() and not _is_pattern(inputs[0]) and _is_file_name(out)
 
 
@@ -105,31 +105,34 @@ def _is_file_name(out: Path) -> bool:
 
 
 def _plan_one(inputs: Sequence[Path], out: Path, compare: bool) -> Plan:
-    """One photograph to one file, or through standard input or output."""
+    """Plans a single photograph whose output is a file, or that uses standard input or output."""
     (source, *others) = inputs
     if others or source.is_dir() or _is_pattern(source):
-        raise InputError("`-` stands for one photograph: give one file, or `-`, and one output.")
+        raise InputError("`-` reads or writes one photograph: give one file or `-`, and one output.")
     if source != STANDARD and not os.path.lexists(source):
         raise InputError(f"{source}: there is no such file or folder.")
     if out == STANDARD:
         if compare:
-            raise InputError("standard output holds one picture: no comparison can be written. Give a file as OUT.")
+            raise InputError("no comparison can be written to standard output. Give a file as OUT.")
         return Plan((Job(source, out),), ())
     if not _is_file_name(out):
-        raise InputError(f"{out}: what comes from standard input has no name. Give a file such as out.png, or `-`.")
+        raise InputError(f"{out}: a photograph from standard input has no name. Give a file such as out.png, or `-`.")
     job = _job(source, out, compare)
     _check((job,), out.parent)
     return Plan((job,), ())
 
 
 def _job(source: Path, target: Path, compare: bool) -> Job:
-    """`a.jpg` has `a.compare.jpg` beside it; `a.png` and `a.JPG`, which may stand there too, `a.png.compare.jpg`."""
+    """Returns a job; the comparison of `a.jpg` is `a.compare.jpg`, that of `a.png` is `a.png.compare.jpg`.
+
+    Only `.jpg` is dropped from the name, so that `a.jpg`, `a.JPG` and `a.png` in one folder have different comparisons.
+    """
     stem = target.stem if target.suffix == ".jpg" else target.name
     return Job(source, target, target.with_name(f"{stem}.compare.jpg") if compare else None)
 
 
 def _find(path: Path, out: Path) -> _Found:
-    """What an input stands for; what is in the output folder is left out."""
+    """Returns the photographs of an input, except those in the output folder."""
     if path.is_dir():
         return _in_folder(path, path, out)
     if os.path.lexists(path):
@@ -140,10 +143,10 @@ def _find(path: Path, out: Path) -> _Found:
 
 
 def _in_folder(folder: Path, base: Path, out: Path) -> _Found:
-    """Image files under a folder, with their paths relative to `base`."""
+    """Returns the image files in a folder, with their paths relative to `base`."""
     scan = scan_folder(folder, IndexConfig(), skip=(out,) if _real(out) != _real(folder) else ())
     if not scan.found and not scan.unreadable_folders:
-        raise InputError(f"{folder}: no image file is in this folder.")
+        raise InputError(f"{folder}: this folder contains no image files.")
     photographs = (folder / file.path for file in scan.found)
     return _Found(
         tuple((path, path.relative_to(base)) for path in photographs), tuple(map(Path, scan.unreadable_folders))
@@ -151,14 +154,17 @@ def _in_folder(folder: Path, base: Path, out: Path) -> _Found:
 
 
 def _is_pattern(path: Path) -> bool:
-    return not os.path.lexists(path) and _MAGIC.search(str(path)) is not None
+    return not os.path.lexists(path) and _WILDCARD.search(str(path)) is not None
 
 
 def _of_pattern(pattern: Path, out: Path) -> _Found:
-    """Matching image files, and those of matching folders; their places are relative to where the pattern begins."""
-    pattern = pattern.expanduser()  # quoted, so no shell has done it
+    """Returns matching image files and those in matching folders.
+
+    Paths are relative to the folder before the first wildcard.
+    """
+    pattern = pattern.expanduser()  # patterns are quoted, so the shell does not expand `~`
     parts = pattern.parts
-    first = next(number for number, part in enumerate(parts) if _MAGIC.search(part))
+    first = next(number for number, part in enumerate(parts) if _WILDCARD.search(part))
     base = Path(*parts[:first])
     matches = [Path(match) for match in sorted(glob.glob(str(pattern), recursive=True))]  # noqa: PTH207 - takes whole paths
     kept = [path for path in matches if _real(out) == _real(base) or not _real(path).is_relative_to(_real(out))]
@@ -169,7 +175,7 @@ def _of_pattern(pattern: Path, out: Path) -> _Found:
 
 
 def _files_of(matches: Sequence[Path], out: Path) -> Iterator[Path]:
-    """The images among them, and those in folders among them unless the files below match too (`**`)."""
+    """Yields matching images and those in matching folders; a folder inside a matching one is not scanned again."""
     named = set(matches)
     for path in matches:
         if not path.is_dir():
@@ -180,7 +186,7 @@ def _files_of(matches: Sequence[Path], out: Path) -> Iterator[Path]:
 
 
 def _real(path: Path) -> Path:
-    """The path with every link followed; unlike `Path.resolve`, a loop of links is no error."""
+    """Returns the path with all links followed; unlike `Path.resolve`, a loop of links does not raise."""
     return Path(os.path.realpath(path))
 
 
@@ -190,27 +196,31 @@ def _target_name(relative: Path) -> Path:
 
 
 def _check(jobs: Sequence[Job], out: Path) -> None:
-    """Refuses what cannot be, or must not be, written.
+    """Checks that all outputs can and may be written.
 
     Raises:
-        InputError: See `make_plan`.
+        InputError: One cannot or must not be written; see `make_plan`.
     """
     originals = {_real(job.source) for job in jobs}
     targets = {job.target for job in jobs}
     for job in jobs:
         if job.comparison in targets:
-            raise InputError(f"{job.comparison}: a photograph and a comparison would have this name.")
+            raise InputError(f"{job.comparison}: both a photograph and a comparison would have this name.")
         for path in job.outputs:
             _check_target(path, out, originals)
 
 
 def _check_target(target: Path, out: Path, originals: Set[Path]) -> None:
-    """Refuses a target that a link leads out of `out`, that is a photograph to be coloured, or that cannot be made."""
+    """Checks one output.
+
+    Raises:
+        InputError: A link leads out of `out`, the target is an input, or a folder or file is in the way.
+    """
     real = _real(target.parent) / target.name
     if not real.is_relative_to(_real(out)):
-        raise InputError(f"{target}: a link leads out of {out}; nothing is written there. Remove the link.")
+        raise InputError(f"{target}: a link leads out of {out}, where nothing is written. Remove the link.")
     if real in originals:
-        raise InputError(f"{target}: the coloured photograph would take the original's place. Give another folder.")
+        raise InputError(f"{target}: the coloured photograph would replace the original. Give another folder.")
     in_the_way = target if target.is_dir() else next((path for path in target.parents if path.is_file()), None)
     if in_the_way is not None:
-        raise InputError(f"{in_the_way}: this is in the way of {target}. Move it, or give another folder.")
+        raise InputError(f"{in_the_way}: is in the way of {target}. Move it, or give another folder.")

@@ -1,7 +1,7 @@
-"""ICC profiles (ICC.1:2010): 16-bit pixels to sRGB, and the profile of what is written.
+"""ICC profiles (ICC.1:2010): conversion of 16-bit pixels to sRGB, and the profile of the coloured file.
 
-Little CMS, through Pillow, converts 8 bits a channel only. With 16 the curves and the matrix of a profile are applied
-here; they are all there is to a grey or a matrix profile, relative colorimetric.
+Little CMS, through Pillow, only converts 8 bits a channel. For 16 bits, the curves and the matrix of a profile are
+applied here. Grey and matrix profiles consist of nothing else for the relative colorimetric intent.
 """
 
 import io
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-from recolor.color.depth import Uint16, to_8_bits, to_16_bits
+from recolor.color.arrays import Uint16, to_8_bits, to_16_bits
 from recolor.images.icc import to_srgb
 
 Float64Array = NDArray[np.float64]
@@ -24,14 +24,15 @@ _PARAMETERS = (1, 3, 4, 5, 7)
 
 
 def profile_of_result(profile: bytes) -> bytes:
-    """The profile to write beside sRGB pixels.
+    """Returns the profile to write into a file of sRGB pixels.
 
     Args:
-        profile: That of the photograph, or nothing.
+        profile: Profile of the photograph; empty if it has none.
 
     Returns:
-        Nothing for nothing, as every viewer takes that for sRGB; an sRGB profile of RGB pixels as it is; else a plain
-        sRGB profile. A grey or CMYK profile could not describe the colours, another RGB profile would change them.
+        Empty if the photograph has no profile, since viewers assume sRGB; the photograph's profile if it is an sRGB
+        profile of RGB pixels; otherwise a plain sRGB profile. A grey or CMYK profile cannot describe the colours, and
+        another RGB profile would change them.
     """
     if not profile:
         return b""
@@ -40,22 +41,22 @@ def profile_of_result(profile: bytes) -> bytes:
 
 @cache
 def srgb_profile() -> bytes:
-    """Little CMS's sRGB, without its time of creation: the same photograph gives the same bytes."""
+    """Returns Little CMS's sRGB profile with a fixed creation time, so that outputs are reproducible."""
     made = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
     made[24:36] = struct.pack(">6H", 2000, 1, 1, 0, 0, 0)
     return bytes(made)
 
 
 def to_srgb16(pixels: Uint16, profile: bytes) -> Uint16:
-    """16-bit pixels of a profile as 16-bit sRGB.
+    """Converts 16-bit pixels from a profile to sRGB.
 
     Args:
         pixels: uint16 [H, W, 3], or [H, W, 1] for greys.
-        profile: The photograph's profile, or nothing.
+        profile: Profile of the photograph; empty if it has none.
 
     Returns:
-        uint16 [H, W, 3]. A profile that is broken or of other pixels leaves them as they are. One that is a table, not
-        curves and a matrix, is applied with the precision of 8 bits.
+        uint16 [H, W, 3]. Pixels are unchanged if the profile is broken or describes pixels of another kind. A profile
+        with a lookup table instead of curves and a matrix is applied at 8 bits.
     """
     if not profile or _is_srgb(profile):
         return _as_rgb(pixels)
@@ -77,7 +78,7 @@ def to_srgb16(pixels: Uint16, profile: bytes) -> Uint16:
 
 
 def _is_srgb(profile: bytes) -> bool:
-    """As `recolor.images.icc` decides that pixels are sRGB already."""
+    """Returns whether a profile is sRGB, by the rule of `recolor.images.icc`."""
     try:
         description = ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(io.BytesIO(profile)))
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
@@ -108,7 +109,7 @@ def _by_table(pixels: Uint16, profile: bytes) -> Uint16:
 
 
 def _mix(pixels: Uint16, curves: list[Float64Array], matrix: Float64Array) -> Uint16:
-    """Linear light of each channel, through the matrix, as sRGB; a strip at a time."""
+    """Applies the curve of each channel, the matrix and the sRGB curve, one strip at a time to limit memory."""
     tables = [curve.astype(np.float32) for curve in curves]
     result = np.empty(pixels.shape, np.uint16)
     rows = max(1, _STRIP_PIXELS // pixels.shape[1])
@@ -127,7 +128,7 @@ def _encode(linear: Float64Array) -> Uint16:
 
 
 def _tags(profile: bytes) -> dict[bytes, bytes]:
-    """Content of each tag by its signature (7.3)."""
+    """Returns the content of each tag by its signature (7.3)."""
     tags: dict[bytes, bytes] = {}
     for entry in range(min(struct.unpack_from(">I", profile, 128)[0], 100)):
         name, start, size = struct.unpack_from(">4sII", profile, 132 + 12 * entry)
@@ -136,7 +137,7 @@ def _tags(profile: bytes) -> dict[bytes, bytes]:
 
 
 def _xyz(tag: bytes) -> Float64Array:
-    """A column of the matrix: s15Fixed16 (10.27)."""
+    """Returns a column of the matrix, stored as s15Fixed16 (10.27)."""
     return np.array(struct.unpack_from(">3i", tag, 8)) / 65536
 
 
@@ -147,17 +148,17 @@ def _srgb_columns() -> Float64Array:
 
 
 def _curve(tag: bytes) -> Float64Array:
-    """Linear light of each of the 65,536 values.
+    """Returns the linear light of each of the 65,536 values.
 
     Raises:
-        ValueError: A type that is no curve.
-        struct.error: It is cut off.
+        ValueError: The tag is not a curve.
+        struct.error: The tag is truncated.
     """
     (count,) = struct.unpack_from(">I", tag, 8)
     if tag[:4] == b"para":
         return _parametric(count >> 16, tag)
     if tag[:4] != b"curv":
-        raise ValueError(f"{tag[:4]!r} is no curve")
+        raise ValueError(f"{tag[:4]!r} is not a curve")
     if count == 0:
         return _CODES
     values = np.array(struct.unpack_from(f">{count}H", tag, 12))
@@ -167,7 +168,7 @@ def _curve(tag: bytes) -> Float64Array:
 
 
 def _parametric(function: int, tag: bytes) -> Float64Array:
-    """Types 0 to 4 of a parametric curve: a power above d, a line below (10.16, table 65)."""
+    """Evaluates a parametric curve of type 0 to 4: a power from d on, a line below (10.16, table 65)."""
     count = _PARAMETERS[function]
     given = np.array(struct.unpack_from(f">{count}i", tag, 12)) / 65536
     g, a, b, c, d, e, f = _with_defaults(function, [float(value) for value in given])
@@ -176,7 +177,7 @@ def _parametric(function: int, tag: bytes) -> Float64Array:
 
 
 def _with_defaults(function: int, given: list[float]) -> tuple[float, ...]:
-    """g, a, b, c, d, e, f of `(a x + b)^g + e` from d on, and `c x + f` below."""
+    """Returns g, a, b, c, d, e, f of the curve: `(a x + b)^g + e` from d on, `c x + f` below."""
     match function:
         case 0:
             return given[0], 1, 0, 0, 0, 0, 0

@@ -1,4 +1,4 @@
-"""A video, frame by frame: each frame's own lightness, with colour that stays where nothing moves."""
+"""Colours videos frame by frame, with colour smoothed over time where nothing moves."""
 
 import os
 from collections.abc import Iterator
@@ -11,29 +11,29 @@ from tqdm import tqdm
 
 from recolor.color.arrays import RGB
 from recolor.color.gamut import join, lightness_of
-from recolor.colorize.clip import check_codec, look_through, read_frames, write_frames
+from recolor.colorize.clip import Sound, add_sound, check_codec, look_through, read_frames, write_frames
 from recolor.colorize.colorizer import Colorizer, Look
-from recolor.colorize.outputs import publish, temporary_beside
+from recolor.colorize.outputs import temporary_beside
 from recolor.colorize.smoothing import Colours, Flicker, smoothed
-from recolor.colorize.sound import Sound, add_sound
 from recolor.colorize.upsample import upsample
 from recolor.errors import ConfigError, InputError
+from recolor.pipeline.storage import replace_atomically, storage_errors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VideoResult:
-    """A video that was coloured.
+    """The outcome of colouring a video.
 
     Attributes:
-        frames: Written.
+        frames: Number of frames written.
         fps: Frames per second, constant.
-        length_s: Its length.
-        audio: `kept`; `dropped`, as it could not be copied; `none`, as the source has none; `unknown`, and then left
-            out if there is any, as no `ffmpeg` is on the PATH to tell and to copy it.
-        flicker_before: Mean |Δab| of what stands still between frames, at the models' size, as predicted.
+        length_s: Length in seconds.
+        audio: `kept`; `dropped` if it could not be copied; `none` if the source has none; `unknown` if `ffmpeg`, which
+            copies the sound, is not on the PATH.
+        flicker_before: Mean |Δab| of still pixels between frames, at the models' size, as predicted.
         flicker_after: The same after smoothing.
-        missing: Frames that the source announces and that could not be read.
-        drift_s: How far a frame is from its time in the source at most, as those are unevenly spaced there; else 0.
+        missing: Number of frames that the source announces but that could not be read.
+        drift_s: Largest distance of a frame from its time in the source, in seconds; 0 if those are evenly spaced.
     """
 
     frames: int
@@ -64,26 +64,26 @@ def colorize_video(
 ) -> VideoResult | None:
     """Colours a video at its full size; memory does not grow with its length.
 
-    The source is looked through once first, to know its frames and their rate. The frame rate is constant: the source's
-    own, or the mean of one that is not. The sound is copied where `ffmpeg` is on the PATH. The target appears when it
-    is whole.
+    The source is decoded twice: first to count the frames and find their rate, then to colour them. The output has a
+    constant frame rate: that of the source, or its mean if it varies. The sound is copied if `ffmpeg` is on the PATH.
+    The target is written atomically.
 
     Args:
         source: Any video that OpenCV reads.
-        target: Its suffix decides the format: .mp4, .mov, .mkv, .avi or .webm.
+        target: Output path; the suffix decides the format: .mp4, .mov, .mkv, .avi or .webm.
         colorizer: The models.
-        look: What a person may turn.
-        smoothing: Share of the earlier frames' colour where nothing moves, 0 to below 1; 0 is none.
-        overwrite: Whether to colour again what is there already.
-        batch: Frames that go through the networks together.
+        look: Saturation and temperature; None for the defaults.
+        smoothing: Weight of the preceding frames' colour where nothing moves, 0 (off) to below 1.
+        overwrite: Whether to colour the video again if the target exists.
+        batch: Number of frames coloured together.
 
     Returns:
-        What was written; None if the target was there already.
+        The outcome; None if the target existed already.
 
     Raises:
         InputError: The source cannot be read, or the target would overwrite it. Nothing was written.
-        ConfigError: A setting is impossible, or this OpenCV has no codec for the target. Nothing was written.
-        StorageError: The disk is full or cannot be written to. Nothing was written.
+        ConfigError: A setting is out of range, or this OpenCV has no codec for the target. Nothing was written.
+        StorageError: The disk is full or not writable. Nothing was written.
     """
     _check(source, target, smoothing, batch)
     if target.exists() and not overwrite:
@@ -96,7 +96,8 @@ def colorize_video(
         )
         written = write_frames(silent, coloured, clip)
         audio = add_sound(silent, source, sounding)
-        publish(sounding if audio == "kept" else silent, target)
+        with storage_errors(target):
+            replace_atomically(sounding if audio == "kept" else silent, target)
     return VideoResult(
         frames=written,
         fps=clip.fps,
@@ -116,9 +117,9 @@ def _check(source: Path, target: Path, smoothing: float, batch: int) -> None:
         raise ConfigError(f"batch = {batch}: not allowed. Allowed: 1 or more.")
     check_codec(target)
     if os.path.realpath(source) == os.path.realpath(target):
-        raise InputError(f"{target}: the coloured video would take the original's place. Give another name.")
+        raise InputError(f"{target}: the coloured video would replace the original. Give another name.")
     if target.is_dir():
-        raise InputError(f"{target}: this folder is in the way of the video. Give another name.")
+        raise InputError(f"{target}: a folder with this name exists. Give another name.")
 
 
 def _coloured(

@@ -13,7 +13,7 @@ from skimage import data
 from skimage.color import rgb2lab
 
 from recolor.color.gamut import join, join16
-from recolor.colorize.encode import DEEP_FORMATS, encode
+from recolor.colorize.encode import FORMATS_16_BIT, encode
 from recolor.colorize.photo import has_colour, read_photo
 from recolor.config.settings import MeasureConfig
 from recolor.errors import ImageError
@@ -60,13 +60,13 @@ def png_16(pixels, colour_type, *chunks):
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts)
 
 
-def again(source, file_format=None, ab=(0.0, 0.0), **kept):
+def again(source, file_format=None, ab=(0.0, 0.0), **metadata):
     """The file coloured all over with one ab; grey without it."""
     photo = read_photo(source, LIMITS)
     file_format = file_format or photo.format
     everywhere = np.broadcast_to(np.array(ab, np.float32), (*photo.L.shape, 2))
-    rgb = (join16 if photo.deep and file_format in DEEP_FORMATS else join)(photo.L, everywhere)
-    return encode(rgb, photo.alpha, replace(photo.kept, **kept), file_format, 95)
+    rgb = (join16 if photo.is_16_bit and file_format in FORMATS_16_BIT else join)(photo.L, everywhere)
+    return encode(rgb, photo.alpha, replace(photo.metadata, **metadata), file_format, 95)
 
 
 def opened(data):
@@ -417,7 +417,7 @@ def test_the_collected_photographs_of_every_orientation_look_alike(shape):
         photo = read_photo(source, LIMITS)
         small = cv2.resize(photo.L, (120, 80) if shape == "Landscape" else (80, 120), interpolation=cv2.INTER_AREA)
         assert (photo.L.shape[1] > photo.L.shape[0]) == (shape == "Landscape")
-        assert opened(encode(join(photo.L, np.zeros((*photo.L.shape, 2), np.float32)), None, photo.kept, "JPEG", 90)
+        assert opened(encode(join(photo.L, np.zeros((*photo.L.shape, 2), np.float32)), None, photo.metadata, "JPEG", 90)
                       ).getexif()[ExifTags.Base.Orientation] == 1  # fmt: skip
         pictures.append(small.ravel())
     assert np.corrcoef(pictures).min() > 0.9

@@ -88,7 +88,7 @@ def test_a_folder_that_is_called_like_a_file_is_a_folder(old):
 
 @pytest.mark.parametrize("out", ["new.gif", "new.avif", "new.HEIC"])
 def test_a_file_of_a_format_that_is_not_written_is_refused(old, out):
-    with pytest.raises(InputError, match="not written"):
+    with pytest.raises(InputError, match="cannot be written"):
         planned(["old/one.jpg"], out)
 
 

@@ -44,7 +44,7 @@ def png_16(pixels, colour_type, profile):
 def profile_written(source):
     """That of the file coloured, in its own format."""
     photo = read_photo(source, LIMITS)
-    written = encode(join(photo.L, np.zeros((*photo.L.shape, 2), np.float32)), None, photo.kept, photo.format, 95)
+    written = encode(join(photo.L, np.zeros((*photo.L.shape, 2), np.float32)), None, photo.metadata, photo.format, 95)
     with Image.open(io.BytesIO(written)) as picture:
         return picture.info.get("icc_profile")
 

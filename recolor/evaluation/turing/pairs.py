@@ -14,13 +14,15 @@ from tqdm import tqdm
 from recolor.color.gamut import join
 from recolor.color.lab import rgb_to_lab
 from recolor.colorize import Colorizer
+from recolor.colorize.photo import has_colour
 from recolor.config.settings import MeasureConfig
 from recolor.errors import ImageError
 from recolor.images import decode, read_bytes
 
 RGB = NDArray[np.uint8]
 
-_GREY_SPREAD = 8  # R, G and B of a greyscale picture stored as colour JPEG differ by less
+_MIN_SPREAD = 8  # R, G and B of a greyscale picture stored as colour JPEG differ by less
+_MIN_SHARE = 0.01  # of the pixels that are not grey
 _JPEG = {"quality": 95, "subsampling": 0}  # chroma at full resolution (4:4:4)
 
 
@@ -102,7 +104,8 @@ def _read(path: Path, size_px: int) -> RGB | str:
         rgb = _shrunk(decode(read_bytes(path, limits), limits, size_px).rgb, size_px)
     except ImageError as error:
         return str(error)
-    return rgb if _has_colour(rgb) else "it has no colour"
+    coloured = has_colour(rgb, min_spread=_MIN_SPREAD, min_share=_MIN_SHARE, side_px=None)
+    return rgb if coloured else "it has no colour"
 
 
 def _shrunk(rgb: RGB, size_px: int) -> RGB:
@@ -112,8 +115,3 @@ def _shrunk(rgb: RGB, size_px: int) -> RGB:
         return rgb
     size = max(1, round(width_px * scale)), max(1, round(height_px * scale))
     return np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), np.uint8)
-
-
-def _has_colour(rgb: RGB) -> bool:
-    """Returns whether at least 1% of the pixels are not grey."""
-    return float(np.quantile(np.ptp(rgb, axis=2), 0.99)) >= _GREY_SPREAD
