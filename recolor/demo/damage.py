@@ -68,7 +68,7 @@ def randomise(data: bytes, rng: np.random.Generator) -> bytes:
 
 
 def damage_png(data: bytes, rng: np.random.Generator) -> bytes:
-    """Saves the picture as PNG and changes bytes of its pixel data; checksums are then wrong."""
+    """Saves the picture as PNG and changes bytes of its pixel data, so that checksums are wrong."""
     with Image.open(BytesIO(data)) as image, BytesIO() as file:
         image.save(file, "PNG", compress_level=1)
         png = bytearray(file.getvalue())
@@ -79,10 +79,7 @@ def damage_png(data: bytes, rng: np.random.Generator) -> bytes:
 
 
 def scan_start(data: bytes) -> int:
-    """Returns where a JPEG's entropy-coded data begins: after the first scan header.
-
-    ITU-T T.81, B.2.3.
-    """
+    """Returns the position of a JPEG's entropy-coded data: after the first scan header (ITU-T T.81, B.2.3)."""
     marker = data.index(_START_OF_SCAN)
     return marker + 2 + int.from_bytes(data[marker + 2 : marker + 4], "big")
 

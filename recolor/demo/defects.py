@@ -7,55 +7,55 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from recolor.color.arrays import RGB, Grey
 from recolor.color.lab import lab_to_rgb, rgb_to_lab
 
-Rgb = NDArray[np.uint8]
-Defect = Callable[[Rgb, np.random.Generator], Rgb]
+Defect = Callable[[RGB, np.random.Generator], RGB]
 
-# Blur is given for a picture with this short side, and scaled with the picture.
+# Blur is specified for a picture with this short side and scaled to the picture's size.
 _BLUR_SIDE_PX = 288
 
 
-def to_grey(rgb: Rgb, _: np.random.Generator) -> Rgb:
+def to_grey(rgb: RGB, _: np.random.Generator) -> Grey:
     """Returns the luma (ITU-R BT.601) as one channel, uint8 [H,W]."""
     return _rounded(_luma(rgb) * 255.0)
 
 
-def to_grey_rgb(rgb: Rgb, rng: np.random.Generator) -> Rgb:
+def to_grey_rgb(rgb: RGB, rng: np.random.Generator) -> RGB:
     """Returns the luma in all three channels."""
     return np.repeat(to_grey(rgb, rng)[..., None], 3, axis=2)
 
 
-def to_sepia(rgb: Rgb, _: np.random.Generator) -> Rgb:
+def to_sepia(rgb: RGB, _: np.random.Generator) -> RGB:
     """Applies the matrix of CSS's `sepia()` (W3C Filter Effects, 9.6)."""
     matrix = np.array([[0.393, 0.769, 0.189], [0.349, 0.686, 0.168], [0.272, 0.534, 0.131]])
     return _rounded(rgb @ matrix.T)
 
 
-def to_duotone(rgb: Rgb, rng: np.random.Generator) -> Rgb:
+def to_duotone(rgb: RGB, rng: np.random.Generator) -> RGB:
     """Maps luma to a gradient from a dark ink to a light one."""
     inks = ((20, 24, 72), (250, 214, 160)), ((48, 12, 52), (160, 232, 214)), ((10, 56, 60), (255, 226, 190))
     dark, light = np.array(inks[int(rng.integers(len(inks)))], np.float64)
     return _rounded(dark + (light - dark) * _luma(rgb)[..., None])
 
 
-def tint(rgb: Rgb, rng: np.random.Generator) -> Rgb:
+def tint(rgb: RGB, rng: np.random.Generator) -> RGB:
     """Multiplies grey by a pale colour, as toned photographic paper has."""
     papers = np.array(((1.0, 0.94, 0.80), (0.82, 0.92, 1.0), (0.86, 1.0, 0.84), (1.0, 0.86, 0.86)))
     return _rounded(_luma(rgb)[..., None] * 255.0 * papers[int(rng.integers(len(papers)))])
 
 
-def cast(rgb: Rgb, _: np.random.Generator, *, gains: tuple[float, float, float]) -> Rgb:
+def cast(rgb: RGB, _: np.random.Generator, *, gains: tuple[float, float, float]) -> RGB:
     """Multiplies red, green and blue by gains: a wrong white balance."""
     return _rounded(rgb * np.array(gains))
 
 
-def swap_channels(rgb: Rgb, _: np.random.Generator) -> Rgb:
+def swap_channels(rgb: RGB, _: np.random.Generator) -> RGB:
     """Swaps red and blue, as if BGR were read as RGB."""
     return np.ascontiguousarray(rgb[..., ::-1])
 
 
-def to_single_hue(rgb: Rgb, rng: np.random.Generator) -> Rgb:
+def to_single_hue(rgb: RGB, rng: np.random.Generator) -> RGB:
     """Changes every colour to one hue; lightness and chroma stay."""
     lab = rgb_to_lab(rgb)
     hue = rng.uniform(0.0, 2.0 * np.pi)
@@ -64,13 +64,13 @@ def to_single_hue(rgb: Rgb, rng: np.random.Generator) -> Rgb:
     return lab_to_rgb(lab)
 
 
-def blur(rgb: Rgb, _: np.random.Generator, *, sigma_px: float) -> Rgb:
+def blur(rgb: RGB, _: np.random.Generator, *, sigma_px: float) -> RGB:
     """Applies a Gaussian blur, as an out-of-focus picture has."""
     sigma_px *= min(rgb.shape[:2]) / _BLUR_SIDE_PX
     return np.asarray(cv2.GaussianBlur(rgb, (0, 0), sigma_px), np.uint8)
 
 
-def blur_by_motion(rgb: Rgb, rng: np.random.Generator) -> Rgb:
+def blur_by_motion(rgb: RGB, rng: np.random.Generator) -> RGB:
     """Averages along a line of 1/20 of the short side, as camera shake does."""
     length_px = max(3, min(rgb.shape[:2]) // 20 | 1)
     kernel = np.zeros((length_px, length_px), np.float32)
@@ -81,14 +81,14 @@ def blur_by_motion(rgb: Rgb, rng: np.random.Generator) -> Rgb:
     return np.asarray(cv2.filter2D(rgb, -1, kernel / kernel.sum()), np.uint8)
 
 
-def upscale(rgb: Rgb, _: np.random.Generator) -> Rgb:
+def upscale(rgb: RGB, _: np.random.Generator) -> RGB:
     """Reduces to a quarter of the size and enlarges to the original size."""
     height_px, width_px = rgb.shape[:2]
     small = cv2.resize(rgb, (width_px // 4, height_px // 4), interpolation=cv2.INTER_AREA)
     return np.asarray(cv2.resize(small, (width_px, height_px), interpolation=cv2.INTER_CUBIC), np.uint8)
 
 
-def shrink(rgb: Rgb, _: np.random.Generator, *, side_px: int) -> Rgb:
+def shrink(rgb: RGB, _: np.random.Generator, *, side_px: int) -> RGB:
     """Resizes the short side to `side_px`."""
     height_px, width_px = rgb.shape[:2]
     scale = side_px / min(height_px, width_px)
@@ -96,16 +96,16 @@ def shrink(rgb: Rgb, _: np.random.Generator, *, side_px: int) -> Rgb:
     return np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def keep(rgb: Rgb, _: np.random.Generator) -> Rgb:
+def keep(rgb: RGB, _: np.random.Generator) -> RGB:
     """Returns the picture unchanged: its defect is its aspect ratio."""
     return rgb
 
 
-def _luma(rgb: Rgb) -> NDArray[np.float64]:
+def _luma(rgb: RGB) -> NDArray[np.float64]:
     return np.asarray(rgb @ np.array([0.299, 0.587, 0.114]) / 255.0)
 
 
-def _rounded(values: NDArray[np.float64]) -> Rgb:
+def _rounded(values: NDArray[np.float64]) -> RGB:
     return np.rint(np.clip(values, 0.0, 255.0)).astype(np.uint8)
 
 

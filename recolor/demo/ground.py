@@ -1,4 +1,4 @@
-"""What covers the land: grass, fields, sand, rock, forest and snow, lit by the sun and the sky."""
+"""Land cover: grass, fields, sand, rock, forest and snow, lit by the sun and the sky."""
 
 import cv2
 import numpy as np
@@ -13,7 +13,7 @@ _BARE = frozenset({"desert", "beach", "canyon"})
 
 
 def forest_map(rng: np.random.Generator, scene: Scene) -> Array:
-    """Returns how densely each square metre of the map is wooded, float32 [512,512] in 0..1."""
+    """Returns the density of the forest in each square metre of the map, float32 [512,512] in 0..1."""
     if scene.forest <= 0.0:
         return np.zeros((MAP_M, MAP_M), np.float32)
     noise = fractal_noise(rng, Fractal(cells=8, octaves=5))
@@ -34,7 +34,7 @@ def canopy(rng: np.random.Generator, wooded: Array, height: Array) -> Array:
 
 
 def render_ground(rng: np.random.Generator, scene: Scene, camera: Camera, view: View, wooded: Array) -> Array:
-    """Draws the land, as if there were no sky, no water and no haze.
+    """Draws the land without sky, water and haze.
 
     Returns:
         Linear RGB, float32 [H - view.top_px, W, 3].
@@ -57,7 +57,7 @@ def render_ground(rng: np.random.Generator, scene: Scene, camera: Camera, view: 
 
 
 def _grain(rng: np.random.Generator, camera: Camera, view: View) -> Array:
-    """Returns a texture that is fine on the screen at every distance: faded octaves of noise."""
+    """Returns a texture of equal fineness in pixels at every distance: octaves of noise, weighted by distance."""
     tile = rng.standard_normal((_TILE_PX, _TILE_PX), np.float32)
     metre_px = np.log2(np.float32(camera.focal_px) / np.maximum(view.y_m, 1.0))
     total = np.zeros(view.x_m.shape, np.float32)
@@ -130,7 +130,7 @@ def _shore(view: View, sand: Array) -> Array:
 
 
 def _strata(rng: np.random.Generator, view: View, grain: Array) -> Array:
-    """Bands of rock, one above the other."""
+    """Returns the colour of horizontal bands of rock."""
     bands = linear(0x8C4A30, 0xB06A42, 0xC98A5E, 0x9A5638, 0xD0A27C, 0x7E4530)
     heights = np.sort(rng.uniform(0.0, 80.0, 48))
     band = np.searchsorted(heights, (view.height_m + 0.2 * grain + 20.0) * 0.8)
@@ -138,7 +138,7 @@ def _strata(rng: np.random.Generator, view: View, grain: Array) -> Array:
 
 
 def _fields(rng: np.random.Generator, view: View, patches: Array) -> Array:
-    """A patchwork of fields with furrows and green edges."""
+    """Returns the colour of a patchwork of fields with furrows and green edges."""
     crops = linear(0x55702C, 0x7B8E3A, 0xB49A4E, 0x6A5136, 0xC4B03C, 0x466428, 0x8E9A50)
     turn = rng.uniform(-0.5, 0.5)
     along = np.cos(turn) * view.x_m - np.sin(turn) * view.y_m + 3.0 * patches
@@ -167,7 +167,7 @@ def _add_rock(
 
 
 def _leaves(rng: np.random.Generator, scene: Scene, view: View, patches: Array) -> Array:
-    """Crowns: each its own shade, tree by tree."""
+    """Returns the colour of the crowns; each tree has its own shade."""
     if scene.biome == "autumn":
         shades = linear(0x8A5424, 0x9A7430, 0x74402A, 0x5E6432, 0xA08440, 0x4E5A30)
     else:

@@ -4,13 +4,12 @@ from collections.abc import Collection
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-import cv2
-
 from recolor.cleaning.detect import ISSUES
 from recolor.config.settings import ExecutionConfig
 from recolor.demo.plan import Planned, plan_images
 from recolor.demo.truth import format_truth, read_truth
 from recolor.errors import InputError
+from recolor.images.memory import one_opencv_thread
 from recolor.pipeline.parallel import run_parallel
 from recolor.pipeline.storage import storage_errors, write_atomically
 
@@ -49,16 +48,16 @@ def make_demo_images(
     table = format_truth([truth for planned in plan for truth in planned.truths])
     with storage_errors(folder):
         _begin(folder, table)
-        cv2.setNumThreads(1)  # the images are the parallelism; OpenCV's own threads would fight them
         missing = [planned for planned in plan if not (folder / planned.path).is_file()]
-        run_parallel(partial(_write, folder), missing, ExecutionConfig(), "demo images", lambda _: 1)
+        with one_opencv_thread():
+            run_parallel(partial(_write, folder), missing, ExecutionConfig(), "demo images", lambda _: 1)
         if not _holds(folder.parent / TRUTH_NAME, table):
             (folder.parent / _PARTIAL_NAME).replace(folder.parent / TRUTH_NAME)
     return len(missing)
 
 
 def _begin(folder: Path, table: str) -> None:
-    """Removes images of other truth tables and writes this table as partial.
+    """Removes the images of another truth table and writes this table under its partial name.
 
     The partial table marks the folder as the demo's while images are written; the last step renames it.
     """

@@ -77,7 +77,7 @@ def _sheet(kind: Fractal, number: int) -> Array:
     strength = np.float32((1.0 - gain) / (1.0 - gain**octaves) * 1.4)
     for octave in range(octaves):
         count = min(cells << octave, size_px)
-        # Coarse octaves are summed at a coarse resolution: eight pixels a cell hold all they have.
+        # Coarse octaves are summed at a coarse resolution: eight pixels a cell represent them fully.
         side_px = size_px if octave == octaves - 1 else min(8 * count, size_px)
         total = resized(total, side_px, side_px) if side_px != len(total) else total
         noise = value_noise(rng, side_px, side_px, count, count)
@@ -103,7 +103,7 @@ def rows_within(values: Array, low: float, high: float) -> slice:
 
 
 def smoothstep(low: float | Array, high: float | Array, values: Array) -> Array:
-    """0 below `low`, 1 above `high`, a smooth cubic between."""
+    """Returns 0 below `low`, 1 above `high`, and a smooth cubic between."""
     t = np.asarray(np.clip((values - low) / (high - low), 0.0, 1.0), np.float32)
     curve = 3.0 - 2.0 * t
     curve *= t
@@ -114,7 +114,7 @@ def smoothstep(low: float | Array, high: float | Array, values: Array) -> Array:
 def mixed(first: Array, second: Array, share: Array) -> Array:
     """Blends colours [..., 3] by a share [...] of the second."""
     blend = np.empty((*share.shape, 3), np.float32)
-    for channel in range(3):  # three planes: numpy is slow on a last axis of three
+    for channel in range(3):  # channel by channel: numpy is slow on a last axis of three
         start = first[..., channel]
         blend[..., channel] = start + (second[..., channel] - start) * share
     return blend

@@ -57,10 +57,10 @@ class Light:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Relief:
-    """The relief of the land in metres; the map is 512 m on a side.
+    """The relief of the land; the sides of the map are 512 m long.
 
     Attributes:
-        near_m: Unevenness of the ground at the viewer's feet.
+        near_m: Amplitude of the unevenness of the ground everywhere.
         hills_m: Height of the hills in the middle distance.
         peaks_m: Height of the mountains at the end of the map.
         ridged: Share of sharp crests in the mountains, 0..1.
@@ -87,8 +87,8 @@ class Scene:
         relief: Relief of the land.
         eye_m: Height of the viewer above the ground, in metres.
         horizon: Height of the horizon, as a share of the picture's height from the top.
-        haze_m: Distance over which haze takes two thirds of a colour.
-        clouds: Share of the sky that is clouded, 0..1.
+        haze_m: Distance at which haze replaces 63% (1 - 1/e) of a colour.
+        clouds: Share of the sky that is clouded; 0 or less is a clear sky.
         water: Whether water covers the land below height 0.
         snow_m: Height above which snow lies.
         forest: Share of the land that is wooded, 0..1.

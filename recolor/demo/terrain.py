@@ -26,7 +26,7 @@ class Camera:
         width_px: Columns of the picture.
         height_px: Rows of the picture.
         horizon_px: Row of the horizon.
-        eye_m: Height of the eye in the map's heights.
+        eye_m: Height of the eye, in the coordinates of the height map.
     """
 
     width_px: int
@@ -36,7 +36,7 @@ class Camera:
 
     @property
     def focal_px(self) -> float:
-        """Focal length: a picture as wide as high sees 53°."""
+        """Focal length; a square picture has a field of view of 53°."""
         return float(np.sqrt(self.width_px * self.height_px))
 
     @property
@@ -52,19 +52,19 @@ class Camera:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class View:
-    """What every pixel sees of the land.
+    """The point of the land that each pixel shows.
 
-    Arrays start at the first row that sees land; they are float32 [H - top_px, W] unless stated otherwise.
+    Arrays start at the first row that shows land; they are float32 [H - top_px, W] unless stated otherwise.
 
     Attributes:
-        top_px: The first row that sees land.
-        land: Whether it sees land (or water) rather than sky, bool.
-        x_m: Place on the map, from the left.
+        top_px: First row that shows land.
+        land: Whether the pixel shows land or water rather than sky, bool.
+        x_m: Position on the map, from the left.
         y_m: Distance from the viewer.
-        height_m: Height of the land there; under 0 it is under water.
+        height_m: Height of the land; below 0 is under water.
         slope_x: Rise of the land to the right.
         slope_y: Rise of the land away from the viewer.
-        hollow: How much lower it lies than its surroundings, in metres.
+        hollow: Mean height of the surroundings minus the height, in metres.
     """
 
     top_px: int
@@ -121,7 +121,7 @@ def _mesas(height: Array) -> Array:
 
 
 def view_from(height: Array, camera: Camera, water: bool) -> View:
-    """Returns what every pixel sees.
+    """Returns the point of the land that each pixel shows.
 
     Args:
         height: Height map including the objects on it.
@@ -179,7 +179,7 @@ def _first_plane(skyline: Array, camera: Camera) -> NDArray[np.intp]:
 
 
 def _distance(first: NDArray[np.intp], skyline: Array, planes_m: Array, camera: Camera) -> Array:
-    """Distance of what a pixel sees, between two planes in proportion."""
+    """Returns the distance of the land in each pixel, interpolated linearly between two planes."""
     behind = np.clip(first, 1, len(planes_m) - 1)
     columns = np.arange(camera.width_px)
     low, high = skyline[behind - 1, columns], skyline[behind, columns]

@@ -1,4 +1,4 @@
-"""Single trees: silhouettes made once from fixed seeds, placed on the land from far to near."""
+"""Single trees: silhouettes from fixed seeds, drawn on the land from far to near."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -17,7 +17,7 @@ _VARIANTS = 6
 
 @dataclass(frozen=True, slots=True)
 class Sprite:
-    """A tree seen from the side: opacity, brightness and share of leaves, float32 [160,160]."""
+    """A tree from the side: opacity, brightness and share of leaves, each float32 [160,160]."""
 
     opacity: Array
     brightness: Array
@@ -28,11 +28,14 @@ def render_trees(rng: np.random.Generator, scene: Scene, camera: Camera, height:
     """Draws the scene's single trees onto the picture.
 
     Args:
-        rng: Source of places, sizes and kinds.
+        rng: Generator of positions, sizes and kinds.
         scene: The landscape.
-        camera: Where the viewer stands.
-        height: The height map that the trees stand on.
+        camera: Camera of the picture.
+        height: Height map on which the trees stand.
         picture: Linear RGB, float32 [H,W,3]; not changed.
+
+    Returns:
+        A copy of the picture with the trees.
     """
     picture = picture.copy()
     conifers = rng.uniform() if scene.biome not in {"alps", "snow"} else 1.0
@@ -78,14 +81,14 @@ def _place(
 def _stamp(
     picture: Array, sprite: Sprite, place: tuple[int, int, int], colours: tuple[Array, Array], veil: Array
 ) -> None:
-    """Blends one sprite into the picture; parts outside are cut off.
+    """Blends one sprite into the picture; parts outside the picture are cut off.
 
     Args:
         picture: Linear RGB, float32 [H,W,3]; changed in place.
         sprite: The tree.
-        place: Column and row of its foot, and its size in pixels.
-        colours: Of its leaves and of its bark.
-        veil: Light of the haze before it.
+        place: Column and row of the tree's foot, and its size, in pixels.
+        colours: Colours of leaves and bark.
+        veil: Light of the haze in front of the tree.
     """
     column, foot, side = place
     leaf, bark = colours
@@ -114,7 +117,7 @@ def _shades(scene: Scene) -> Array:
 
 @cache
 def _conifer(variant: int) -> Sprite:
-    """A fir: tiers of branches that widen towards the foot, ragged at their ends."""
+    """Returns a fir: tiers of branches with ragged ends, wider towards the foot."""
     rng = np.random.Generator(np.random.Philox(1000 + variant))
     rows, columns = np.mgrid[0:_SPRITE_PX, 0:_SPRITE_PX].astype(np.float32) / _SPRITE_PX
     tiers = rng.integers(9, 15)
@@ -130,7 +133,7 @@ def _conifer(variant: int) -> Sprite:
 
 @cache
 def _broadleaf(variant: int) -> Sprite:
-    """A leafy tree: a crown of overlapping balls of leaves on a trunk."""
+    """Returns a broad-leaved tree: a trunk and a crown of overlapping balls of leaves."""
     rng = np.random.Generator(np.random.Philox(2000 + variant))
     rows, columns = np.mgrid[0:_SPRITE_PX, 0:_SPRITE_PX].astype(np.float32) / _SPRITE_PX
     crown = np.zeros(rows.shape, bool)

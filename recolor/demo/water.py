@@ -1,4 +1,4 @@
-"""Still and moving water: a mirror that ripples bend, over a colour of its own."""
+"""Still and moving water: a reflection distorted by ripples, blended with the water's own colour."""
 
 import cv2
 import numpy as np
@@ -12,17 +12,17 @@ _TILE_PX = 256
 
 
 def render_water(rng: np.random.Generator, scene: Scene, camera: Camera, view: View, dry: Array) -> Array:
-    """Draws water wherever the land lies under height 0.
+    """Draws water where the land is below height 0.
 
     Args:
-        rng: Source of the ripples.
+        rng: Generator of the ripples.
         scene: The landscape.
-        camera: Where the viewer stands.
-        view: What every pixel sees.
+        camera: Camera of the picture.
+        view: The point of the land that each pixel shows.
         dry: The picture without water, linear RGB float32 [H,W,3].
 
     Returns:
-        The picture with water from the row `view.top_px` on, float32 [H - view.top_px, W, 3].
+        The picture with water, from row `view.top_px` on, float32 [H - view.top_px, W, 3].
     """
     wet = view.land & (view.height_m < 0.0)
     bottom = dry[view.top_px :]
@@ -30,7 +30,7 @@ def render_water(rng: np.random.Generator, scene: Scene, camera: Camera, view: V
         return bottom
     waves = _waves(rng, scene, camera, view)
     mirror = _mirror(view.top_px, wet, waves, dry)
-    # Fresnel's reflectance by Schlick's approximation, from the angle at which the water is seen.
+    # Fresnel reflectance for the viewing angle, by Schlick's approximation.
     grazing = 1.0 - np.clip(-camera.above_horizon_px[view.top_px :] / camera.focal_px, 0.0, 1.0)[:, None]
     reflectance = np.clip(0.10 + 0.85 * grazing**5 + 0.30 * waves, 0.05, 0.92)
     depth = smoothstep(0.0, -2.2, view.height_m)
@@ -40,7 +40,7 @@ def render_water(rng: np.random.Generator, scene: Scene, camera: Camera, view: V
 
 
 def _waves(rng: np.random.Generator, scene: Scene, camera: Camera, view: View) -> Array:
-    """Returns the slope of the waves towards the viewer, about -1..1; waves are wider than deep."""
+    """Returns the slope of the waves towards the viewer, about -1..1; waves are wider across than along the view."""
     tile = cv2.GaussianBlur(rng.standard_normal((_TILE_PX, _TILE_PX), np.float32), (0, 0), 1.0) * 2.0
     rough = rng.uniform(0.5, 1.0) if scene.biome in {"beach", "coast"} else rng.uniform(0.12, 0.6)
     metre_px = np.log2(np.float32(camera.focal_px) / np.maximum(view.y_m, 1.0))
@@ -54,7 +54,7 @@ def _waves(rng: np.random.Generator, scene: Scene, camera: Camera, view: View) -
 
 
 def _mirror(top_px: int, wet: NDArray[np.bool_], waves: Array, dry: Array) -> Array:
-    """The picture upside down about the far shore of each column, bent by the waves."""
+    """Returns the picture mirrored at the far shore of each column and distorted by the waves."""
     shore = (top_px + np.where(wet.any(axis=0), wet.argmax(axis=0), 0)).astype(np.float32)
     shore = cv2.blur(shore[None, :], (15, 1))[0]
     rows = np.arange(top_px, len(dry), dtype=np.float32)[:, None]
