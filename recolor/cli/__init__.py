@@ -1,1 +1,1 @@
-"""The command line: a module for each group of verbs."""
+"""The command line; each module contains a group of verbs."""

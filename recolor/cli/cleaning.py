@@ -1,4 +1,4 @@
-"""The verbs that clean: index, measure, detect, select, all four as clean, and the gallery of the outliers."""
+"""The verbs for cleaning: index, measure, detect, select, clean (these four together) and gallery."""
 
 from pathlib import Path
 
@@ -81,7 +81,7 @@ def gallery(target: Target, out: Path | None, most: int) -> None:
 
 
 def _suggest_thresholds(target: Target) -> None:
-    """Prints how many images each threshold takes, and a better threshold where the data suggest one."""
+    """Prints the number of images that each threshold rejects, and a better threshold if the data suggest one."""
     from recolor.cleaning.thresholds import suggest, suggestion_text
 
     click.echo("\n" + suggestion_text(suggest(open_workspace(target.workspace), read_settings(target))))

@@ -86,12 +86,12 @@ def colorize(
 
 
 def _colorize_video(inputs: tuple[Path, ...], out: Path, colorizer: "Colorizer", **options: Any) -> None:
-    """Colours one video, and says what became of it and of its sound."""
+    """Colours one video and prints the outcome, including that of the sound."""
     from recolor.colorize import is_video
 
     if len(inputs) != 1 or not is_video(inputs[0]) or not is_video(out):
-        raise InputError("a video is coloured by itself, and becomes a video: give one, and a name such as new.mp4.")
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # what is wrong with a video is said by our own errors
+        raise InputError("a video is coloured alone: give one video, and a file name such as new.mp4 as OUT.")
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # silences FFmpeg; our own errors describe the problem
     from recolor.colorize.video import colorize_video
 
     result = colorize_video(inputs[0], out, colorizer, **options)
@@ -101,27 +101,27 @@ def _colorize_video(inputs: tuple[Path, ...], out: Path, colorizer: "Colorizer",
         return
     click.echo(f"{result.frames:,} frames, {result.length_s:.1f} s at {result.fps:g} frames/s: {name}")
     click.echo(
-        f"flicker of what stands still: {result.flicker_after:.2f} ab units a frame,"
+        f"flicker of still areas: {result.flicker_after:.2f} ab units a frame,"
         f" {result.flicker_before:.2f} without smoothing"
     )
     click.echo(_SOUND[result.audio])
     if result.missing:
-        click.echo(f"{result.missing:,} more frames that the source announces could not be read", err=True)
+        click.echo(f"{result.missing:,} more frames are announced by the source but could not be read", err=True)
     if result.drift_s:
-        off = f"up to {result.drift_s:.2f} s off their time"
-        click.echo(f"the source's frames are unevenly spaced, those of the copy evenly: {off}", err=True)
+        shift = f"by up to {result.drift_s:.2f} s"
+        click.echo(f"the source's frames are unevenly spaced; even spacing shifts frames {shift}", err=True)
 
 
 _SOUND: Mapping[str, str] = {
     "kept": "sound: kept",
     "none": "sound: the source has none",
     "dropped": "sound: dropped; ffmpeg could not copy it into this file",
-    "unknown": "sound: dropped, if there is any; install `ffmpeg` to have it copied",
+    "unknown": "sound: not copied, if the source has any; install `ffmpeg` to copy it",
 }
 
 
 def _report_colorized(result: "ColorizeResult", out: Path) -> None:
-    """Counts and names; nothing on standard output where the picture goes there."""
+    """Prints counts and file names; on standard error if standard output contains the picture."""
     to_stderr = str(out) == "-"
     counts = f"{len(result.done):,} coloured, {len(result.skipped):,} there already, {len(result.failed):,} failed"
     click.echo(f"{counts}: {click.format_filename(out)}", err=to_stderr)

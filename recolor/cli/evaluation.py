@@ -1,4 +1,4 @@
-"""The verbs that measure how good the models are: metrics, and a page on which people judge."""
+"""The verbs that evaluate models: with metrics, and with a page on which people judge the colours."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +9,7 @@ import click
 from recolor.cli.groups import VerbGroup
 from recolor.cli.options import Target, model_option, option, read_settings, stage_options
 from recolor.cli.running import run_stages
+from recolor.config.settings import SPLITS
 from recolor.pipeline.workspace import Workspace, open_workspace
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 _split_option = option(
     "--split",
-    type=click.Choice(["train", "val", "test"]),
+    type=click.Choice(SPLITS),
     help="Split of the workspace's shards to measure on.",
     show_default="test",
 )
@@ -179,13 +180,13 @@ def turing(photographs: tuple[Path, ...], model: Path | None, out: Path, **optio
 
 
 def _with_settings(target: Target, settings: dict[str, Any]) -> Target:
-    """Adds options that stand for settings of `evaluate`."""
+    """Adds the options that set settings of `evaluate` to the overrides."""
     given = [f"evaluate.{name}={value}" for name, value in settings.items() if value is not None]
     return replace(target, overrides=(*target.overrides, *given))
 
 
 def _print_metrics(target: Target) -> None:
-    """Prints the table of a workspace's evaluation, and where its report is."""
+    """Prints the table of a workspace's evaluation and the path of its report."""
     from recolor.evaluation import stored_text
 
     folder = open_workspace(target.workspace).evaluation
@@ -193,7 +194,7 @@ def _print_metrics(target: Target) -> None:
 
 
 def _print_evaluated(evaluated: "Evaluated") -> None:
-    """Prints the table, where the report is, and which photographs could not be read."""
+    """Prints the table, the path of the report, and the photographs that could not be read."""
     for photo in evaluated.unreadable:
         click.echo(f"not measured: {photo.path!r}: {photo.error}", err=True)
     click.echo(f"{evaluated.text}\n\n{evaluated.report}")

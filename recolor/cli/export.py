@@ -1,4 +1,4 @@
-"""The verbs that export: the kept images, the trained models, and the models as ONNX."""
+"""The verbs that export the kept images, the trained models, and the models as ONNX."""
 
 import sys
 from pathlib import Path
@@ -36,7 +36,7 @@ def export_images(
     others are exported, and the exit code is 1.
     """
     if mode is None:
-        raise click.UsageError("Say --link or --copy.")
+        raise click.UsageError("Give --link or --copy.")
     from recolor.cleaning.export import export_clean
 
     opened = open_workspace(workspace)
@@ -46,9 +46,9 @@ def export_images(
     counts = f"{len(result.written):,} written, {len(result.current):,} there already, {len(result.removed):,} removed"
     click.echo(f"{counts}, {len(result.problems):,} not exported: {folder}")
     for path in result.removed:
-        click.echo(f"removed, as it is of an earlier export: {path!r}")
+        click.echo(f"removed, from an earlier export: {path!r}")
     for path in result.left:
-        click.echo(f"of an earlier export, but changed since or the last copy, so left in place: {path!r}", err=True)
+        click.echo(f"left in place, from an earlier export but changed or the last copy: {path!r}", err=True)
     for problem in result.problems:
         click.echo(f"not exported: {problem.path!r}: {problem.why}", err=True)
     if result.problems:

@@ -1,4 +1,4 @@
-"""Optional packages: which extra of Recolor installs each, and the error when one is missing."""
+"""Optional packages: the extra of Recolor that installs each, and the error for a missing one."""
 
 from collections.abc import Mapping
 from importlib.util import find_spec
@@ -14,14 +14,14 @@ EXTRAS: Mapping[str, str] = {
 
 
 def require_packages(purpose: str, *names: str) -> None:
-    """Makes sure that optional packages are installed.
+    """Checks that optional packages are installed.
 
     Args:
-        purpose: What needs them, as the message begins.
-        names: Modules as they are imported, each one of `EXTRAS`.
+        purpose: The feature that needs them; the error message begins with it.
+        names: Names of the modules, each a key of `EXTRAS`.
 
     Raises:
-        ConfigError: One is not installed. Names the extra to install.
+        ConfigError: A package is not installed; names the extra to install.
     """
     for name in names:
         if find_spec(name) is None:

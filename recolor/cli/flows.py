@@ -1,4 +1,4 @@
-"""The verbs that can start Prefect flows: run, demo and up. Flows run as programs of their own."""
+"""The verbs that can start Prefect flows: run, demo and up. Each flow runs in a separate process."""
 
 import importlib.util
 import json
@@ -99,7 +99,7 @@ def up(images: Path | None, workspace: Path, preset: str | None, port: int) -> N
 
 
 def _run_flow(target: Target) -> None:
-    """Starts the flow as a program of its own, since this package does not import Prefect."""
+    """Runs the flow in a subprocess, since this package does not import Prefect."""
     read_settings(target)
     _check_flows()
     arguments = ["--workspace", str(target.workspace)]
@@ -111,7 +111,7 @@ def _run_flow(target: Target) -> None:
     with subprocess.Popen(command, env={**_QUIET, **os.environ}) as program:  # noqa: S603 - our own module
         try:
             code = program.wait()
-        except KeyboardInterrupt:  # the terminal interrupts the program too, which reports how it ends
+        except KeyboardInterrupt:  # the terminal interrupts the subprocess too, which reports the outcome
             code = program.wait()
     if code:
         sys.exit(code)
@@ -119,11 +119,11 @@ def _run_flow(target: Target) -> None:
 
 def _check_flows() -> None:
     if importlib.util.find_spec("flows") is None:
-        raise ConfigError("the package `flows` is not installed. Run from the project's folder.")
+        raise ConfigError("the package `flows` is not installed. Run this command in Recolor's folder.")
     require_packages("Prefect flows", "prefect", "fastapi")
 
 
-# Prefect reports nothing, and its temporary server has time to start on a slow machine.
+# Prefect sends no telemetry, and its temporary server has enough time to start on a slow machine.
 _QUIET: Mapping[str, str] = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "DO_NOT_TRACK": "1",

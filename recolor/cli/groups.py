@@ -1,4 +1,4 @@
-"""Groups of verbs: help in sections, the nearest verb for a mistyped one, and the names that verbs had before."""
+"""Groups of verbs, with help in sections, suggestions for mistyped verbs, and support for former names."""
 
 import difflib
 from collections.abc import Sequence
@@ -6,29 +6,29 @@ from typing import Any
 
 import click
 
-from recolor.cli.old_names import present_words
+from recolor.cli.old_names import current_words
 
 
 class VerbGroup(click.Group):
-    """A group that lists its verbs in the order of their use and suggests the nearest verb for a mistyped one."""
+    """A group that lists its verbs in the order of their use and suggests the most similar verb for a mistyped one."""
 
     def __init__(self, *args: Any, **attributes: Any) -> None:
         super().__init__(*args, **attributes)
         self.sections: dict[str, list[str]] = {}
 
     def add_section(self, title: str, *commands: click.Command) -> None:
-        """Adds verbs, which the help lists under a title."""
+        """Adds verbs and lists them in the help under a title."""
         for command in commands:
             self.add_command(command)
         self.sections[title] = [str(command.name) for command in commands]
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """The names of the verbs, in the order in which they were added."""
+        """Returns the names of the verbs in the order in which they were added."""
         del ctx
         return list(self.commands)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Writes the verbs under the titles of their sections; all in one section where the group has none."""
+        """Writes the verbs under the titles of their sections; a group without sections gets a single one."""
         sections = self.sections or {"Commands": self.list_commands(ctx)}
         width_chars = max(len(name) for names in sections.values() for name in names)
         for title, names in sections.items():
@@ -42,13 +42,13 @@ class VerbGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Finds the verb.
+        """Returns the name, command and remaining arguments of the verb.
 
         Raises:
-            click.UsageError: There is no such verb; names the nearest one.
+            click.UsageError: The verb does not exist; names the most similar one.
         """
         if ctx.parent is None:
-            args = present_words(args, quiet=ctx.resilient_parsing)
+            args = current_words(args, quiet=ctx.resilient_parsing)
         if args[0] not in self.commands and args[0][:1].isalnum() and not ctx.resilient_parsing:
             raise click.UsageError(_no_such_command(args[0], list(self.commands)), ctx)
         return super().resolve_command(ctx, args)
@@ -56,5 +56,5 @@ class VerbGroup(click.Group):
 
 def _no_such_command(name: str, known: Sequence[str]) -> str:
     nearest = difflib.get_close_matches(name, known, n=1)
-    hint = f'Did you mean "{nearest[0]}"?' if nearest else f"There are: {', '.join(known)}."
+    hint = f'Did you mean "{nearest[0]}"?' if nearest else f"Commands: {', '.join(known)}."
     return f'No such command "{name}". {hint}'

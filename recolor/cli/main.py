@@ -1,6 +1,6 @@
-"""The program `recolor`: its verbs, in the sections in which the help lists them.
+"""The program `recolor` and the sections in which its help lists the verbs.
 
-The modules of the verbs are light. A verb imports what it needs when it runs, so that help comes at once.
+Verbs import heavy packages only when they run, so that `--help` is fast.
 """
 
 import logging
@@ -48,7 +48,7 @@ cli.add_section(
     training.train,
     evaluation.evaluate,
 )
-cli.add_section("Look and decide", cleaning.gallery, evaluation.turing)
+cli.add_section("Review", cleaning.gallery, evaluation.turing)
 cli.add_section("Models", colorize.colorize, export.export, training.bench)
 cli.add_section("Other", settings.settings, flows.demo, flows.up, schemas)
 

@@ -1,4 +1,4 @@
-"""The names that verbs had before 0.2: they still work, with a hint on standard error."""
+"""Former names of verbs, from before version 0.2: they still work, with a hint on standard error."""
 
 from collections.abc import Sequence
 
@@ -13,12 +13,12 @@ _RENAMED = {
 _EVALUATE_MODELS = ("--model", "--control", "--out")
 
 
-def present_words(words: Sequence[str], *, quiet: bool = False) -> list[str]:
-    """The words of a command line in their present spelling.
+def current_words(words: Sequence[str], *, quiet: bool = False) -> list[str]:
+    """Returns the words of a command line with former names replaced by current ones.
 
     Args:
-        words: What follows `recolor` and its own options.
-        quiet: Whether to leave out the hint, as in shell completion.
+        words: Words after `recolor` and its own options.
+        quiet: Whether to omit the hint, as in shell completion.
     """
     verb, *rest = words
     if verb in _RENAMED:
@@ -33,12 +33,14 @@ def present_words(words: Sequence[str], *, quiet: bool = False) -> list[str]:
     else:
         return list(words)
     if old and not quiet:
-        click.echo(f"recolor: `{old}` is now `recolor {named}`; the old name goes in {REMOVED_IN}.", err=True)
+        click.echo(
+            f"recolor: `{old}` is now `recolor {named}`; the old name will be removed in {REMOVED_IN}.", err=True
+        )
     return new
 
 
 def _evaluate(rest: Sequence[str]) -> tuple[str, str, list[str]]:
-    """The old spelling, the new one, and all words in the new one; the first two are empty if nothing changed."""
+    """Returns the former name, the current name and all current words; the names are empty if nothing changed."""
     if "--suggest" in rest:
         others = [word for word in rest if word != "--suggest"]
         return "evaluate --suggest", "evaluate suggest", ["evaluate", "suggest", *others]
@@ -52,7 +54,7 @@ def _evaluate(rest: Sequence[str]) -> tuple[str, str, list[str]]:
 
 
 def _taken(words: Sequence[str], option: str) -> tuple[list[str], list[str]]:
-    """The values of an option, given as `--option VALUE` or `--option=VALUE`, and the other words."""
+    """Returns the values of an option, given as `--option VALUE` or `--option=VALUE`, and the other words."""
     values, others = [], []
     left = iter(words)
     for word in left:

@@ -1,4 +1,4 @@
-"""Options that verbs share: the photographs, the workspace and the settings of a run."""
+"""Options that several verbs have: photographs, workspace, settings and model."""
 
 import functools
 from collections.abc import Callable
@@ -25,12 +25,12 @@ class _Option(click.Option):
 
 
 def option(*declarations: str, **attributes: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """`click.option`, for a verb; `show_default="..."` says in words what the default is."""
+    """Returns `click.option`, except that `show_default="..."` describes the default in words."""
     return click.option(*declarations, cls=_Option, **attributes)
 
 
 def _folder(context: click.Context, parameter: click.Parameter, path: Path | None) -> Path | None:
-    """Stops before any work if it is a URL."""
+    """Rejects a URL before any work is done."""
     del context
     if path is not None:
         refuse_url(path, parameter.opts[0])
@@ -88,7 +88,7 @@ model_option = option(
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What every stage is told: which photographs, which workspace, which settings."""
+    """Options of every stage: photographs, workspace and settings."""
 
     images: Path | None
     workspace: Path
@@ -118,6 +118,6 @@ def stage_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def read_settings(target: Target) -> Config:
-    """Reads the settings of a run, from the file given or from the workspace's recolor.toml."""
+    """Reads the settings of a run from the given file or, without one, from the workspace's recolor.toml."""
     own = Workspace(target.workspace.expanduser()).settings_file
     return load_config(target.preset, target.file or (own if own.is_file() else None), target.overrides)

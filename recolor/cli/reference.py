@@ -1,4 +1,4 @@
-"""The command line reference docs/cli.md, made from the verbs and options themselves."""
+"""Generates the command line reference docs/cli.md from the verbs and options."""
 
 from collections.abc import Iterator, Sequence
 from inspect import cleandoc
@@ -33,7 +33,7 @@ _RUN_OPTIONS = {"images", "workspace", "preset", "file", "overrides"}
 
 
 def walk(command: click.Command, context: click.Context | None = None) -> Iterator[click.Context]:
-    """Yields the context of a command and, after it, those of its commands, except the hidden ones."""
+    """Yields the context of a command, then those of its subcommands, except hidden ones."""
     settings = command.context_settings if context is None else {}
     name = "recolor" if context is None else command.name
     own = click.Context(command, context, info_name=name, **settings)
@@ -45,7 +45,7 @@ def walk(command: click.Command, context: click.Context | None = None) -> Iterat
 
 
 def cli_reference_markdown(cli: VerbGroup) -> str:
-    """The reference of all commands as Markdown: usage, description, options with their defaults."""
+    """Returns the reference of all commands as Markdown: usage, description, options with their defaults."""
     contexts = list(walk(cli))
     run = next(context for context in contexts if context.command_path == "recolor run")
     shared = [
@@ -60,7 +60,7 @@ def cli_reference_markdown(cli: VerbGroup) -> str:
 
 
 def _verb(context: click.Context) -> str:
-    """The first word after `recolor`; empty for `recolor` itself."""
+    """Returns the first word after `recolor`; empty for `recolor` itself."""
     return (context.command_path.split()[1:] or [""])[0]
 
 
@@ -106,5 +106,5 @@ def _code(text: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Text as a cell of a Markdown table."""
+    """Returns text escaped for a cell of a Markdown table."""
     return text.replace("|", "\\|")

@@ -1,4 +1,4 @@
-"""Runs stages, or a whole command, and reports what was done or what is wrong."""
+"""Runs stages or a whole command, and reports outcomes and errors."""
 
 import os
 import signal
@@ -16,7 +16,7 @@ from recolor.pipeline.cache import Outcome
 
 
 def run_stages(names: Sequence[str] | None, target: Target) -> None:
-    """Runs the named stages (all by default) under the workspace's lock, and prints what each did."""
+    """Runs the named stages, or all if `names` is None, with the workspace locked, and prints each outcome."""
     config = read_settings(target)
     from recolor.stages import run_stages as run
 
@@ -24,7 +24,7 @@ def run_stages(names: Sequence[str] | None, target: Target) -> None:
 
 
 def describe(outcome: Outcome) -> str:
-    """One line about what a stage did, such as `measure   images 660, ... 660 built`."""
+    """Returns one line about the outcome of a stage, such as `measure   images 660, ... 660 built`."""
     counts = ", ".join(f"{name} {count:,}" for name, count in outcome.counts.items())
     if outcome.current:
         return f"{outcome.stage:<16} cached   {counts}"
@@ -33,11 +33,11 @@ def describe(outcome: Outcome) -> str:
 
 
 def run_reporting_errors(command: click.Command) -> None:
-    """Runs a command so that an error is one message and an exit code, without a trace.
+    """Runs a command and reports an error as one message and an exit code, without a traceback.
 
-    After Ctrl-C, work under way is finished. A second Ctrl-C ends the program at once, as if it were killed.
+    After Ctrl-C, work in progress is finished. A second Ctrl-C ends the program at once, as if it were killed.
     """
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not a program in the background
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # background programs ignore SIGINT
         signal.signal(signal.SIGINT, _stop)
     try:
         command.main(standalone_mode=False)
@@ -58,23 +58,23 @@ def run_reporting_errors(command: click.Command) -> None:
         sys.exit(_STOPPED_CODE)
 
 
-_STOPPED = "recolor: stopped. What was finished is kept; run the same command again to go on."
+_STOPPED = "recolor: stopped. Finished work is kept; run the same command again to continue."
 _STOPPED_CODE = 130
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
     signal.signal(number, _end_at_once)
-    _say("recolor: stopping as soon as what is under way is done; Ctrl-C again ends it at once.")
+    _say("recolor: stopping after the work in progress; press Ctrl-C again to stop at once.")
     signal.default_int_handler(number, frame)
 
 
 def _end_at_once(number: int, frame: FrameType | None) -> None:
     del number, frame
     _say(_STOPPED)
-    os._exit(_STOPPED_CODE)  # any other exit waits for threads; the next run removes half-built files
+    os._exit(_STOPPED_CODE)  # other exits wait for threads; the next run removes unfinished files
 
 
 def _say(text: str) -> None:
-    """Writes to the terminal past Python's buffer, in whose writing the signal may have come."""
+    """Writes to the terminal without Python's buffer, which the signal may have interrupted."""
     with suppress(OSError):
         os.write(2, f"\n{text}\n".encode())

@@ -1,4 +1,4 @@
-"""The verb `settings`: shows what can be set, and writes a commented recolor.toml."""
+"""The verb `settings`: lists the settings and writes a commented recolor.toml."""
 
 import textwrap
 from pathlib import Path
@@ -31,7 +31,7 @@ def settings(name: str | None, init: bool, workspace: Path, preset: Preset) -> N
     Change a setting with `--set blurry.threshold=0.4`, or in the workspace's recolor.toml.
     """
     if init and name is not None:
-        raise click.UsageError("--init writes all settings: give it without NAME.")
+        raise click.UsageError("--init writes all settings. Give it without NAME.")
     if init:
         click.echo(_write_toml(workspace, preset))
         return
@@ -44,7 +44,7 @@ def settings(name: str | None, init: bool, workspace: Path, preset: Preset) -> N
 
 
 def _list_text(group: Group) -> str:
-    """A group in short: name, default, allowed values and first sentence of each setting."""
+    """Returns a short description of a group: name, default, allowed values and summary of each setting."""
     lines = [f"[{group.name}] {' '.join(group.meaning.split())}"]
     for setting in group.settings:
         lines.append(f"  {setting.name} = {toml_value(setting.default)}  ({setting.allowed})")
@@ -53,7 +53,7 @@ def _list_text(group: Group) -> str:
 
 
 def _full_text(setting: Setting) -> str:
-    """Everything about one setting."""
+    """Returns the full description of one setting."""
     return "\n".join(
         [
             setting.name,
@@ -72,10 +72,10 @@ def _wrapped(text: str, width_chars: int) -> str:
 
 
 def _write_toml(workspace: Path, preset: Preset) -> Path:
-    """Writes the file and returns its path.
+    """Writes the workspace's recolor.toml and returns its path.
 
     Raises:
-        ConfigError: The workspace has a settings file.
+        ConfigError: The file exists.
         StorageError: The file cannot be written.
     """
     from recolor.config.template import commented_toml

@@ -8,6 +8,7 @@ import click
 from recolor.cli.groups import VerbGroup
 from recolor.cli.options import Target, option, read_settings, stage_options, workspace_option
 from recolor.cli.running import run_stages
+from recolor.config.settings import SPLITS
 from recolor.pipeline.storage import storage_errors, write_atomically
 from recolor.pipeline.workspace import locked, open_workspace
 
@@ -31,21 +32,21 @@ def verify(workspace: Path) -> None:
     from recolor.shards.writer import verify_shards
 
     verify_shards(open_workspace(workspace))
-    click.echo("every shard is as it was written")
+    click.echo("all shards are intact")
 
 
 @shards.command()
 @stage_options
 def repair(target: Target) -> None:
     """Verify the shards and rebuild the damaged ones."""
-    read_settings(target)  # a bad setting stops the run before anything is deleted
+    read_settings(target)  # raises for an invalid setting before anything is deleted
     from recolor.shards.writer import drop_damaged
 
     workspace = open_workspace(target.workspace)
     with locked(workspace):
         dropped = drop_damaged(workspace)
     for name in dropped:
-        click.echo(f"{name}: damaged, is rebuilt")
+        click.echo(f"{name}: damaged; rebuilding it")
     run_stages(["shard"], target)
 
 
@@ -54,7 +55,7 @@ def repair(target: Target) -> None:
 @option("--images", type=click.IntRange(1, 4096), default=48, help="Maximum number of images.")
 @option(
     "--split",
-    type=click.Choice(["train", "val", "test"]),
+    type=click.Choice(SPLITS),
     help="Show images of one split only.",
     show_default="all splits",
 )

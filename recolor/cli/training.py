@@ -1,4 +1,4 @@
-"""The verbs that train the two networks, and the one that measures how fast they train."""
+"""The verbs that train the two networks and measure the speed of training."""
 
 import os
 from pathlib import Path
@@ -83,7 +83,7 @@ def bench_train(target: Target, out: Path | None, **options: Any) -> None:
     GB/s counts the bytes that each operation would move by itself, so compiled steps can exceed the copy bandwidth.
     """
     config = read_settings(target)
-    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # torch's profiler would report its own starts and stops
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # silences torch's profiler, which logs its own starts and stops
     from recolor.bench import Options, bench_training, report_json, report_text
 
     report = bench_training(Workspace(target.workspace.expanduser().absolute()), config, Options(**options))

@@ -33,7 +33,7 @@ def test_the_help_fits_one_screen_in_sections():
     assert len(lines) <= 40
     assert max(map(len, lines)) <= 100
     titles = [line for line in lines if line.endswith(":") and not line.startswith(" ")]
-    assert titles == ["Options:", "Pipeline:", "Look and decide:", "Models:", "Other:"]
+    assert titles == ["Options:", "Pipeline:", "Review:", "Models:", "Other:"]
 
 
 def test_every_verb_is_in_a_section():
@@ -71,7 +71,7 @@ def test_every_option_has_a_help_text_and_shows_its_default(name):
         (["shards", "verfy"], 'No such command "verfy". Did you mean "verify"?'),
         (["train", "genrator"], 'No such command "genrator". Did you mean "generator"?'),
         (["evaluate", "photo"], 'No such command "photo". Did you mean "photos"?'),
-        (["export", "xyz"], 'No such command "xyz". There are: images, models, onnx.'),
+        (["export", "xyz"], 'No such command "xyz". Commands: images, models, onnx.'),
         (["clean", "--workspac", "x"], "Did you mean '--workspace'?"),
         (["evaluate", "--split-x", "x"], "No such option '--split-x'"),
         (["--verbosee"], "Did you mean one of: '--verbose', "),

@@ -5,7 +5,7 @@ import pytest
 from click.testing import CliRunner
 
 from recolor.cli.main import cli
-from recolor.cli.old_names import present_words
+from recolor.cli.old_names import current_words
 
 
 @pytest.mark.parametrize(
@@ -45,9 +45,9 @@ from recolor.cli.old_names import present_words
     ],
 )
 def test_an_old_name_is_understood_with_a_hint(capsys, old, new, named):
-    assert present_words(old.split()) == new.split()
-    assert capsys.readouterr() == ("", f"recolor: {named}; the old name goes in 0.3.\n")
-    assert present_words(old.split(), quiet=True) == new.split()
+    assert current_words(old.split()) == new.split()
+    assert capsys.readouterr() == ("", f"recolor: {named}; the old name will be removed in 0.3.\n")
+    assert current_words(old.split(), quiet=True) == new.split()
     assert capsys.readouterr() == ("", "")
 
 
@@ -66,7 +66,7 @@ def test_an_old_name_is_understood_with_a_hint(capsys, old, new, named):
     ],
 )
 def test_a_present_name_stays_as_it_is(capsys, words):
-    assert present_words(words.split()) == words.split()
+    assert current_words(words.split()) == words.split()
     assert capsys.readouterr() == ("", "")
 
 

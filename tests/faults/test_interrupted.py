@@ -51,16 +51,16 @@ def interrupt(process):
 @pytest.mark.parametrize("times", [1, 2])
 def test_ctrl_c_keeps_what_was_finished_and_says_so(slow_measure, run, undisturbed, times):
     process, workspace = slow_measure
-    assert "stopping as soon as what is under way is done; Ctrl-C again ends it at once" in interrupt(process)
+    assert "stopping after the work in progress; press Ctrl-C again to stop at once" in interrupt(process)
     if times == 2:
         at_once = finished(workspace.root)
-        assert "stopped. What was finished is kept; run the same command again to go on." in interrupt(process)
+        assert "stopped. Finished work is kept; run the same command again to continue." in interrupt(process)
     rest = process.stderr.read()
     assert process.wait() == 130
     assert "Traceback" not in rest
     done = finished(workspace.root)
     if times == 1:
-        assert "stopped. What was finished is kept" in rest
+        assert "stopped. Finished work is kept" in rest
         assert temporary_files(workspace.root) == []
     else:
         assert done == at_once  # nothing was waited for
