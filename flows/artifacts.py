@@ -24,7 +24,7 @@ from prefect.logging import get_run_logger
 from prefect.states import Completed
 
 from recolor.pipeline.cache import Outcome
-from recolor.training.status import TrainingStatus, drop_status, read_status
+from recolor.training.progress import TrainingStatus, delete_status, read_status
 
 UPDATE_EVERY_S = 3.0  # an update costs the server as much as a task does
 _PICTURE_BYTES = 400_000  # maximum: the server keeps the picture in its database
@@ -88,7 +88,7 @@ def training_progress(stage: str, folder: Path) -> Iterator[None]:
         stage: Name of the stage.
         folder: Folder of the model: `data/models/<name>`.
     """
-    drop_status(folder)  # left by a killed run
+    delete_status(folder)  # left by a killed run
     progress, ended = Progress(f"{stage}-progress", f"{stage}: steps done"), threading.Event()
     last: list[TrainingStatus] = []
 

@@ -193,13 +193,13 @@ def check_can_train(stages: Collection[str], config: Config) -> None:
         return
     from recolor.models.device import resolve_device
     from recolor.training.checks import check_packages
-    from recolor.training.first_weights import check_first_weights
+    from recolor.training.initial_weights import check_initial_weights
 
     for name, model in (("generator", config.generator), ("refiner", config.refiner)):
         if f"train-{name}" in stages:
             resolve_device(model.train.device, model.train.devices)
             check_packages(name, model.train)
-            check_first_weights(name, model)
+            check_initial_weights(name, model)
     if "evaluate" in stages:
         device = resolve_device(config.evaluate.device)
         if config.evaluate.lpips_weights or config.evaluate.inception_weights:

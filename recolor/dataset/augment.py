@@ -1,6 +1,7 @@
-"""From stored images to a training batch, on the device they are on: crop, mirror, resize, exposure, L and ab.
+"""Makes training batches from stored images, on their device: crop, mirror, resize, exposure, L and ab.
 
-What is random is drawn for the batch of all processes and is a pure function of (seed, step, place in that batch).
+Random numbers are drawn for the batch of all processes; they are a pure function of (seed, step, position in that
+batch).
 """
 
 from dataclasses import dataclass
@@ -20,14 +21,14 @@ from recolor.errors import ConfigError
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """One training batch, or a process's share of it; the tensors are float32, on the device.
+    """One training batch, or a process's share of it. Tensors are float32, on the device.
 
     Attributes:
         L: [N, 1, C, C], 0..100.
         ab: [N, 2, C, C], Lab units.
         ab_small: [N, 2, C/4, C/4]: `ab` averaged over blocks of 4x4.
-        positions: int64 [N], numpy: the places of its images in the batch of all processes.
-        images: How many images that batch has.
+        positions: int64 [N], NumPy: positions of the images in the batch of all processes.
+        images: Number of images in the batch of all processes.
     """
 
     L: Tensor
@@ -39,12 +40,12 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Augmentation:
-    """What is done to each image of a batch; arrays of N.
+    """Augmentation of each image of a batch, as arrays [N].
 
     Attributes:
-        top, left: Where the crop begins, as a share 0..1 of the room there is.
-        flip: Whether it is mirrored left to right.
-        light: Factor of the linear light.
+        top, left: Position of the crop, 0..1 of the possible range.
+        flip: Whether the image is mirrored left to right.
+        light: Factor applied to linear light.
     """
 
     top: npt.NDArray[np.float64]
@@ -54,12 +55,12 @@ class Augmentation:
 
 
 def draw_augmentation(positions: Int64Array, train: TrainConfig, step: int) -> Augmentation:
-    """Draws what happens to the images at places of a step's batch: a pure function of (`train.seed`, `step`, place).
+    """Draws the augmentation of images: a pure function of (`train.seed`, `step`, position).
 
     Args:
-        positions: int64 [N], from 0, in any order.
-        train: `seed`, `flip` and `exposure` count here.
-        step: From 0.
+        positions: int64 [N], positions in the step's batch, from 0, in any order.
+        train: Only `seed`, `flip` and `exposure` are used.
+        step: Number of the step, from 0.
     """
     drawn = random_numbers(train.seed, AUGMENTATION, step).random((positions.max(initial=-1) + 1, 4))[positions]
     flip = (drawn[:, 2] < 0.5) & train.flip
@@ -68,12 +69,12 @@ def draw_augmentation(positions: Int64Array, train: TrainConfig, step: int) -> A
 
 
 def draw_cut_px(stored_px: int, train: TrainConfig, step: int) -> int:
-    """Side, in pixels, of the squares that a step cuts out: a pure function of (`train.seed`, `step`).
+    """Draws the side of a step's crops, in pixels: a pure function of (`train.seed`, `step`).
 
     Args:
         stored_px: Side of the stored squares.
-        train: `crop_px`, `resized_crop` and `seed` count here.
-        step: From 0.
+        train: Only `crop_px`, `resized_crop` and `seed` are used.
+        step: Number of the step, from 0.
     """
     if train.resized_crop == 1:
         return train.crop_px
@@ -82,22 +83,23 @@ def draw_cut_px(stored_px: int, train: TrainConfig, step: int) -> int:
 
 
 def seen_px(stored_px: int, train: TrainConfig) -> int:
-    """Short side, in pixels, that a whole image has as a training sees it: the stored one, or what it is resized to."""
+    """Returns the short side of a whole image in training, in pixels: as stored, or resized to `crop_px`."""
     return stored_px if train.resized_crop == 1 else train.crop_px
 
 
 def make_batch(codes: Tensor, *, train: TrainConfig, step: int, augment: bool, share: Share = WHOLE) -> Batch:
-    """Cuts and converts stored images on the device they are on; nothing in a batch shares their memory.
+    """Crops and converts stored images on their device; a batch shares no memory with them.
 
-    With `augment`: a random crop, half of the images mirrored, and their exposure varied (L and ab together; colour
-    is what is learnt, so hues stay). Without: the centre crop, or with `resized_crop` the whole image, resized.
+    With `augment`, crops are random, half of the images are mirrored, and the exposure varies: L and ab change
+    together, so that hues, which the model learns, stay the same. Without it, the crop is the centre or, with
+    `resized_crop`, the whole image, resized.
 
     Args:
-        codes: uint8 codes or float16 Lab [N, 3, S, S], the share's images of the batch.
-        train: `crop_px`, `resized_crop`, `seed`, `flip` and `exposure` count here.
-        step: Of the training; with the seed, fixes what is random.
-        augment: Whether anything is random.
-        share: Which of the batch's images these are.
+        codes: uint8 codes or float16 Lab [N, 3, S, S]: the images of this process's share of the batch.
+        train: Only `crop_px`, `resized_crop`, `seed`, `flip` and `exposure` are used.
+        step: Number of the step; random numbers depend on it and the seed.
+        augment: Whether to augment.
+        share: Share of this process.
 
     Raises:
         ConfigError: The crop is larger than the stored squares.
@@ -108,7 +110,7 @@ def make_batch(codes: Tensor, *, train: TrainConfig, step: int, augment: bool, s
             f"crop_px = {crop_px}: the shards' squares are {stored_px} px. Allowed: up to that, or run"
             " `recolor shards build` with a larger shard.size_px."
         )
-    images = len(codes) * share.of
+    images = len(codes) * share.world_size
     positions = share.positions(images)
     if not augment:
         cut_px = crop_px if train.resized_crop == 1 else stored_px
@@ -123,13 +125,13 @@ def make_batch(codes: Tensor, *, train: TrainConfig, step: int, augment: bool, s
 
 
 def to_device(array: npt.NDArray[Any], device: torch.device) -> Tensor:
-    """Copies a small array to a device; a CUDA device does not make the host wait, as it does for unpinned memory."""
+    """Copies a small array to a device; on CUDA through pinned memory, so that the host does not wait."""
     tensor = torch.from_numpy(array)
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
 def _crop(codes: Tensor, drawn: Augmentation, crop_px: int) -> Tensor:
-    """Crops and mirrors in one gather: mirrored images read their columns backwards."""
+    """Crops and mirrors in one gather; the column indices of mirrored images are reversed."""
     choices = codes.shape[-1] - crop_px + 1
     along = np.arange(crop_px)
     rows = np.floor(drawn.top * choices).astype(np.int64)[:, None] + along
@@ -148,7 +150,7 @@ def to_lab(stored: Tensor) -> Tensor:
 
 
 def _resized(lab: Tensor, side_px: int) -> Tensor:
-    """Squares at another size, by a triangle filter as wide as the step between the new pixels."""
+    """Resizes squares bilinearly with antialiasing: by a triangle filter of twice the new pixels' spacing."""
     if lab.shape[-1] == side_px:
         return lab
     return functional.interpolate(lab, size=(side_px, side_px), mode="bilinear", antialias=True)

@@ -1,4 +1,4 @@
-"""The stored images of a split as a map-style PyTorch dataset, and their codes for Recolor's own trainings."""
+"""The stored images of a split as a map-style PyTorch dataset, and their codes for Recolor's training."""
 
 import operator
 from collections.abc import Mapping
@@ -159,8 +159,8 @@ class ShardDataset(Dataset[LabImage]):
         for path, record in self.records.items():
             if not is_unchanged(record, path):
                 raise DamagedError(
-                    f"{path}: changed while it was being read. What was computed since it was last looked at is not"
-                    " kept. Run `recolor shards build` to rebuild it, then the same command again."
+                    f"{path}: changed while it was being read. Results since the last check are"
+                    " discarded. Run `recolor shards build` to rebuild it, then the same command again."
                 )
 
     @property
@@ -170,7 +170,7 @@ class ShardDataset(Dataset[LabImage]):
 
     @property
     def size_bytes(self) -> int:
-        """Memory that the split takes as codes, in bytes."""
+        """Size of the split's codes in bytes."""
         return self.rows * int(self.shards[0][0].nbytes)
 
     def codes(self, rows: Int64Array, out: Codes | None = None) -> Codes:
@@ -191,15 +191,15 @@ class ShardDataset(Dataset[LabImage]):
     def empty(self, images: int) -> Codes:
         """Returns an uninitialised array for the codes of `images` images."""
         first = self.shards[0]
-        room: Codes = np.empty((images, *first.shape[1:]), first.dtype)
-        return room
+        empty: Codes = np.empty((images, *first.shape[1:]), first.dtype)
+        return empty
 
     def paths(self, rows: Int64Array) -> list[str]:
         """Returns the paths of images, relative to the image folder."""
         return [self.names[row] for row in rows]
 
     def places(self, rows: Int64Array) -> list[str]:
-        """Returns images with where they are stored: `sea.jpg (shard-00000.npy row 3)`."""
+        """Returns each image's path and place in the shards: `sea.jpg (shard-00000.npy row 3)`."""
         return [f"{self.names[row]} ({self.files[self.shard_of[row]]} row {self.row_of[row]})" for row in rows]
 
 
@@ -215,6 +215,6 @@ def _open_shard(workspace: Workspace, name: str, images: int) -> Codes:
     shard = read_shard(path)
     if shard.shape[0] != images:
         raise DamagedError(
-            f"{path}: {shard.shape[0]} images, and the index says {images}. Run `recolor shards build` to rebuild it."
+            f"{path}: {shard.shape[0]} images, but the index says {images}. Run `recolor shards build` to rebuild it."
         )
     return shard

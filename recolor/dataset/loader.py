@@ -31,8 +31,8 @@ S = TypeVar("S")
 T = TypeVar("T")
 RowsOfStep = Callable[[int], Int64Array]
 
-SLOTS = 4  # one is the consumer's while three are filled
-THREADS = 2  # one core copies at about half of what the memory of a machine gives
+SLOTS = 4  # the consumer uses one while three are filled
+THREADS = 2  # one core copies at about half of the memory bandwidth
 _UPLOAD_IMAGES = 128
 
 _log = logging.getLogger(__name__)
@@ -43,8 +43,8 @@ class Slot:
     """Host memory of a batch's stored images.
 
     Attributes:
-        codes: [N, 3, S, S], as the shards hold them; pinned where the device is CUDA.
-        copied: On CUDA, when the newest copy out of it has finished.
+        codes: Stored images [N, 3, S, S], in the dtype of the shards; pinned if the device is CUDA.
+        copied: On CUDA, the event at which the last copy out of this slot has finished.
     """
 
     codes: Tensor
@@ -100,21 +100,22 @@ def make_loader(
 def batches(
     dataset: ShardDataset, train: TrainConfig, start_step: int, device: torch.device, share: Share = WHOLE
 ) -> Generator[Batch, None, None]:
-    """The augmented batches of the steps from `start_step` to the end of the training.
+    """Yields the augmented batches of the steps from `start_step` to the end of the training.
 
-    Order and augmentation are drawn for the batch of all processes, of which each takes its share; so all shares
-    together are the batch of one process. A batch may be kept as long as one likes. Closing the generator, or
-    dropping it, ends its threads.
+    Order and augmentation are drawn for the batch of all processes, and each process takes its share. All shares
+    together are therefore the batch of a single process. Batches stay valid while later ones are requested. Closing or
+    deleting the generator ends its threads.
 
     Args:
         dataset: The split to train on.
         train: Batch size (of all processes together), seed, steps, augmentation, and whether the split is resident.
-        start_step: The first step; earlier ones were done before a resume.
-        device: Where the batches go.
-        share: This process's.
+        start_step: The first step; a resumed training has already done the earlier ones.
+        device: Device of the batches.
+        share: Share of this process.
 
     Raises:
-        ConfigError: At once: `train.resident` is "on" and that cannot be, or the shares would not be equal.
+        ConfigError: `train.resident` is "on" and not possible, or the shares would not be equal. Raised by the call
+            itself, not by the first batch.
     """
     images = len(share.positions(train.batch_images))
     steps = range(start_step, train.steps)
@@ -130,24 +131,24 @@ def batches(
 
 
 def is_resident(dataset: ShardDataset, resident: Literal["auto", "on", "off"], device: torch.device) -> bool:
-    """Whether the whole split is to be kept in device memory.
+    """Returns whether the whole split is kept in device memory.
 
     Args:
         dataset: The split.
-        resident: "auto": on a CUDA device, if it takes at most half of what is free there; the other half is the
-            training's. "on": if it takes no more than all that is free. "off": never.
-        device: Where the training runs. A CPU has the split in memory already, as far as it has room: the
-            shards are memory-mapped, and the system keeps what was read.
+        resident: "auto": on a CUDA device, if the split takes at most half of the free memory; the rest is for the
+            training. "on": if it fits into the free memory. "off": never.
+        device: Device of the training. On a CPU the split is not copied: the shards are memory-mapped, and the system
+            caches them as far as memory permits.
 
     Raises:
-        ConfigError: "on", and it does not fit or the device is not CUDA.
+        ConfigError: `resident` is "on", and the split does not fit or the device is not CUDA.
     """
     if resident == "off" or (resident == "auto" and device.type != "cuda"):
         return False
     if device.type != "cuda":
         raise ConfigError(
-            f"resident = 'on': it is about the memory of a CUDA device, and this training runs on {device.type!r}."
-            " Allowed here: 'auto', 'off'."
+            f"resident = 'on': only a CUDA device can keep the split in its memory, but this training runs on"
+            f" {device.type!r}. Allowed here: 'auto', 'off'."
         )
     free_bytes, _ = torch.cuda.mem_get_info(device)
     if resident == "on" and dataset.size_bytes > free_bytes:
@@ -161,10 +162,10 @@ def is_resident(dataset: ShardDataset, resident: Literal["auto", "on", "off"], d
 def resident_codes(
     dataset: ShardDataset, rows_of: RowsOfStep, steps: Iterable[int], device: torch.device
 ) -> Generator[Tensor, None, None]:
-    """The stored images of each step's rows, out of a copy of the whole split on the device.
+    """Yields the stored images of each step's rows, from a copy of the whole split on the device.
 
     Yields:
-        [N, 3, S, S], as the shards hold them: new memory of the device.
+        Stored images [N, 3, S, S], in the dtype of the shards, in new memory of the device.
     """
     _log.info("%s bytes of shards are kept in the memory of %s", f"{dataset.size_bytes:,}", device)
     resident = _upload(dataset, device)
@@ -175,18 +176,18 @@ def resident_codes(
 def streamed_codes(
     dataset: ShardDataset, rows_of: RowsOfStep, steps: Iterable[int], images: int, device: torch.device
 ) -> Generator[Tensor, None, None]:
-    """The stored images of each step's rows, gathered ahead by threads.
+    """Yields the stored images of each step's rows, which threads gather ahead of time.
 
     Args:
         dataset: The split.
-        rows_of: The rows of a step, at most `images`; called in the threads.
+        rows_of: Returns the rows of a step, at most `images`; called in the threads.
         steps: The steps.
-        images: How many images a slot has room for.
-        device: Where they go.
+        images: Number of images that a slot can hold.
+        device: Device of the images.
 
     Yields:
-        [N, 3, S, S], as the shards hold them. On CUDA, new memory of the device. On a CPU, a slot: it is valid until
-        the next one is asked for, and then filled again.
+        Stored images [N, 3, S, S], in the dtype of the shards. On CUDA, they are in new memory of the device. On a CPU,
+        they are in a slot, which is refilled after the next ones are requested.
     """
     stream = _stream(device) if device.type == "cuda" else None
 
@@ -199,11 +200,11 @@ def streamed_codes(
 
 
 def prefetched(fill: Callable[[int, S], T], slots: Sequence[S], steps: Iterable[int]) -> Generator[T, None, None]:
-    """Calls `fill` for each step, with the slots in turn, in `THREADS` threads, ahead of what is asked for.
+    """Calls `fill` for each step ahead of time, in `THREADS` threads, and yields the results in the order of the steps.
 
-    Results are yielded in the order of the steps. Only once the next one is asked for is a result's slot filled again:
-    until then it is the consumer's. What `fill` raises is raised to the consumer, at its step. The threads end when
-    the consumer closes or drops the generator, or it ends.
+    The steps use the slots in turn. The slot of a result is refilled only after the next result is requested. An
+    exception in `fill` is raised to the consumer at its step. The threads end when the generator ends, is closed or is
+    deleted.
     """
     waiting: deque[Future[T]] = deque()
     pool = ThreadPoolExecutor(THREADS, thread_name_prefix="prefetch")
@@ -219,10 +220,10 @@ def prefetched(fill: Callable[[int, S], T], slots: Sequence[S], steps: Iterable[
 
 
 def fill_slot(dataset: ShardDataset, rows: Int64Array, slot: Slot) -> Slot:
-    """Gathers rows into a slot, once the copy out of it has finished.
+    """Gathers rows into a slot, after the copy out of it has finished.
 
     Returns:
-        As much of the slot as there are rows.
+        The part of the slot that contains the rows.
     """
     if slot.copied is not None:
         slot.copied.synchronize()
@@ -239,7 +240,7 @@ def _slots(dataset: ShardDataset, images: int, device: torch.device) -> list[Slo
 
 
 def _stream(device: torch.device) -> torch.cuda.Stream:
-    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]  # torch ships these two without types
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]  # no type hints in torch
 
 
 def _event() -> torch.cuda.Event:
@@ -247,14 +248,14 @@ def _event() -> torch.cuda.Event:
 
 
 def _copied(slot: Slot, device: torch.device, stream: torch.cuda.Stream) -> Tensor:
-    """Copies a slot to the device beside what is computed there; who uses the copy waits for it on the device."""
-    assert slot.copied is not None  # as for every slot of a CUDA device
+    """Copies a slot to the device on its own stream; the computing stream waits for the copy, the host does not."""
+    assert slot.copied is not None  # every slot of a CUDA device has one
     with torch.cuda.stream(stream):
         codes = slot.codes.to(device, non_blocking=True)
         slot.copied.record(stream)
     computing = torch.cuda.current_stream(device)
     computing.wait_stream(stream)
-    codes.record_stream(computing)  # made on the other stream: its memory is free only when this one is done with it
+    codes.record_stream(computing)  # allocated on the copy stream: keeps its memory until the computing stream is done
     return codes
 
 

@@ -1,4 +1,7 @@
-"""Colour as a choice among bins of the ab plane (Zhang, Isola & Efros 2016, "Colorful Image Colorization")."""
+"""Bins of the ab plane, for colour prediction as classification.
+
+Zhang, Isola and Efros 2016, "Colorful Image Colorization".
+"""
 
 from functools import cache
 
@@ -11,16 +14,16 @@ from recolor.color.lab import rgb_to_lab
 BIN_UNITS = 10
 SIGMA_UNITS = 5.0
 NEAREST = 5
-_REACH = 11  # cells on each side of zero: the gamut's a and b lie within ±110
+_REACH = 11  # cells on each side of zero: a and b of the sRGB gamut are within ±110
 _GRID = 2 * _REACH + 1
 _FAR = 1e6
 
 
 @cache
 def ab_bin_centres() -> tuple[tuple[float, float], ...]:
-    """Centres (a, b), in Lab units, of the cells of a grid of 10 units in which some sRGB colour lies.
+    """Returns the centres (a, b), in Lab units, of the cells of 10 units that contain an sRGB colour.
 
-    The gamut is sampled at every 4th of the 256 values of R, G and B and at 255; sorted by a, then b.
+    The gamut is sampled at every 4th of the 256 values of R, G and B, and at 255. Sorted by a, then b.
     """
     values = np.array([*range(0, 256, 4), 255], dtype=np.uint8)
     rgb = np.stack(np.meshgrid(values, values, values, indexing="ij"), axis=-1).reshape(-1, 3)
@@ -31,7 +34,7 @@ def ab_bin_centres() -> tuple[tuple[float, float], ...]:
 
 
 class AbBins(nn.Module):
-    """The bins as tensors that move with the model; they are no parameters and are not stored with it."""
+    """The bins as buffers, which move to the model's device but are not in its state dict."""
 
     centres: Tensor
     candidates: Tensor
@@ -46,11 +49,11 @@ class AbBins(nn.Module):
 
     @property
     def count(self) -> int:
-        """Q, the number of bins."""
+        """Number of bins Q."""
         return len(self.centres)
 
     def soft_encode(self, ab: Tensor) -> tuple[Tensor, Tensor]:
-        """The 5 bins nearest to each colour, and how much each counts: a Gaussian of σ = 5 units, summing to 1.
+        """Returns the 5 bins nearest to each colour and their Gaussian weights (σ = 5 units), which sum to 1.
 
         Args:
             ab: [...,2] in Lab units.
@@ -66,21 +69,21 @@ class AbBins(nn.Module):
         return near.gather(-1, nearest.indices), weights
 
     def annealed_mean(self, logits: Tensor, temperature: float) -> Tensor:
-        """Colour from a distribution: the mean of its `temperature`-sharpened version (Zhang et al., eq. 5).
+        """Returns the annealed mean: the mean colour of the distribution sharpened by T (Zhang et al., eq. 5).
 
         Args:
             logits: [N,Q,h,w].
-            temperature: 1 is the mean, towards 0 the mode.
+            temperature: T; 1 gives the mean, values towards 0 the mode.
 
         Returns:
             ab [N,2,h,w], float32, in Lab units.
         """
-        with torch.autocast(logits.device.type, enabled=False):  # colour is float32 always
+        with torch.autocast(logits.device.type, enabled=False):  # colours are always float32
             probabilities = (logits.float() / temperature).softmax(1)
             return torch.einsum("nqhw,qc->nchw", probabilities, self.centres)
 
     def distribution(self, ab: Tensor) -> Tensor:
-        """Share of each bin, [Q] summing to 1, among the colours `ab` [...,2], softly encoded; float64."""
+        """Returns the frequency of each bin among soft-encoded colours `ab` [...,2]: float64 [Q], summing to 1."""
         indices, weights = self.soft_encode(ab)
         shares = torch.zeros(self.count, dtype=torch.float64, device=ab.device)
         shares.index_add_(0, indices.flatten(), weights.flatten().double())
@@ -88,11 +91,11 @@ class AbBins(nn.Module):
 
 
 def class_weights(distribution: Tensor, rebalance: float) -> Tensor:
-    """Weight of each bin: 1 / ((1-λ)p + λ/Q), scaled to a mean of 1 under p (Zhang et al., eq. 4).
+    """Returns the weight of each bin: 1 / ((1-λ)p + λ/Q), scaled to a mean of 1 under p (Zhang et al., eq. 4).
 
     Args:
-        distribution: p [Q], summing to 1.
-        rebalance: λ: 1 weighs all alike, 0 in full inverse to p; bins that never occur then weigh as the rarest do.
+        distribution: Frequencies p [Q], summing to 1.
+        rebalance: λ. 1 gives equal weights, 0 weights inverse to p; bins with p = 0 then get the weight of the rarest.
     """
     mixed = (1 - rebalance) * distribution + rebalance / len(distribution)
     weights = 1 / mixed.clamp(min=mixed[distribution > 0].min())
@@ -100,10 +103,10 @@ def class_weights(distribution: Tensor, rebalance: float) -> Tensor:
 
 
 def _candidates(centres: Tensor) -> Tensor:
-    """For each cell of the grid, the bins that can be among the 5 nearest of a colour in it, padded to one length.
+    """Returns, for each cell of the grid, the bins that can be among the 5 nearest to a colour in it, padded.
 
-    A bin is none if it is everywhere in the cell farther away than 5 others are anywhere in it. Border cells stand
-    for all that lies beyond them only as far as the clamp of `soft_encode`: no colour of the gamut is there.
+    A bin is excluded if its least distance from the cell exceeds the largest distances of 5 others. Colours outside the
+    grid are clamped to its border cells by `soft_encode`; the sRGB gamut has none.
     """
     axis = torch.arange(-_REACH, _REACH + 1) * float(BIN_UNITS)
     cells = torch.cartesian_prod(axis, axis)

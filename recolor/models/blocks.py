@@ -1,17 +1,53 @@
-"""The one block that both models are made of."""
+"""Residual blocks of the networks: ResNet's bottleneck and EDSR's block."""
 
 from torch import Tensor, nn
 
+EXPANSION = 4
 
-class ResidualBlock(nn.Module):
-    """Convolution–ReLU–convolution added to its input, without batch norm: EDSR's block, residual scale 1.
 
-    Lim et al. 2017, "Enhanced Deep Residual Networks for Single Image Super-Resolution", section 3.1. The last
-    convolution starts at zero, so that a fresh stack of blocks is the identity.
+class Bottleneck(nn.Module):
+    """ResNet's bottleneck block: 1x1, 3x3 and 1x1 convolutions added to their input.
+
+    He et al. 2015, figure 5, with the stride in the 3x3 convolution (ResNet 1.5). Same parameter names and results as
+    `torchvision.models.resnet.Bottleneck`; importing torchvision takes two seconds.
 
     Args:
-        width: Channels in and out.
-        dilation: Of both convolutions: how far apart the 3x3 taps are, in pixels of the feature map.
+        in_channels: Number of channels of the input.
+        planes: Number of channels of the 3x3 convolution; the output has four times as many.
+        stride: Stride of the 3x3 convolution.
+        downsample: Applied to the input before the addition, if the output has another shape.
+    """
+
+    def __init__(self, in_channels: int, planes: int, stride: int = 1, downsample: nn.Module | None = None) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(in_channels, planes, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(planes)
+        self.conv2 = nn.Conv2d(planes, planes, 3, stride, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(planes)
+        self.conv3 = nn.Conv2d(planes, planes * EXPANSION, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(planes * EXPANSION)
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample = downsample
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maps [N,in_channels,h,w] to [N,4*planes,h/stride,w/stride]."""
+        out = self.relu(self.bn1(self.conv1(x)))
+        out = self.relu(self.bn2(self.conv2(out)))
+        out = self.bn3(self.conv3(out))
+        out += x if self.downsample is None else self.downsample(x)
+        result: Tensor = self.relu(out)
+        return result
+
+
+class ResidualBlock(nn.Module):
+    """EDSR's block: convolution, ReLU, convolution, added to the input; no batch norm, residual scale 1.
+
+    Lim et al. 2017, "Enhanced Deep Residual Networks for Single Image Super-Resolution", section 3.1. The last
+    convolution is initialised to zero, so an untrained stack of blocks is the identity.
+
+    Args:
+        width: Number of channels of input and output.
+        dilation: Dilation of both convolutions.
     """
 
     def __init__(self, width: int, dilation: int = 1) -> None:

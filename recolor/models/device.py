@@ -1,4 +1,4 @@
-"""The device that tensors are on, and the number of threads that compute on a CPU."""
+"""The torch device, and the number of threads that torch uses on a CPU."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,14 +10,14 @@ from recolor.errors import ConfigError
 
 
 def resolve_device(name: ColorizeDevice, devices: int = 1) -> torch.device:
-    """Returns the device of that name; `auto` is CUDA where there is one, else the CPU.
+    """Returns the device of that name; `auto` is CUDA if available, otherwise the CPU.
 
     Args:
-        name: `auto`, `cpu`, `cuda`, or `mps`: the GPU of an Apple computer, which colours but does not train.
+        name: `auto`, `cpu`, `cuda`, or `mps`, the GPU of an Apple computer, which is not supported for training.
         devices: Number of devices needed. Only CUDA devices are counted.
 
     Raises:
-        ConfigError: CUDA or MPS was asked for and is not there, or there are fewer GPUs than are needed.
+        ConfigError: CUDA or MPS was asked for and is not available, or there are fewer GPUs than `devices`.
     """
     if name == "mps":
         if not torch.backends.mps.is_available():

@@ -1,24 +1,24 @@
-"""Low-level features of a greyscale image: the first layers of a ResNet101, with a single-channel stem."""
+"""Encoder: the first layers of a ResNet101, with a stem for greyscale images."""
 
 from collections import OrderedDict
 
 import torch
 from torch import Tensor, nn
 
-from recolor.models.bottleneck import Bottleneck
+from recolor.models.blocks import Bottleneck
 
 BLOCKS = (3, 4, 23)  # ResNet101's layer1, layer2, layer3 (He et al. 2015, table 1)
 CHANNELS = (256, 512, 1024)
-GREY_MEAN, GREY_STD = 0.449, 0.226  # the means over R, G, B of ImageNet's means and standard deviations
+GREY_MEAN, GREY_STD = 0.449, 0.226  # ImageNet's mean and standard deviation, averaged over R, G, B
 
 
 class Encoder(nn.Module):
-    """ResNet101 from conv1 to one of its first three layers; parameters are named as torchvision names them.
+    """ResNet101 from conv1 to one of its first three layers; parameters have torchvision's names.
 
-    Starts from random weights (He initialisation); `recolor.models.weights` has others.
+    Its weights are random (He initialisation); `recolor.models.weights` loads pretrained ones.
 
     Args:
-        depth: Last layer: 1, 2 or 3.
+        depth: Number of layers: 1, 2 or 3.
     """
 
     def __init__(self, depth: int) -> None:
@@ -34,18 +34,18 @@ class Encoder(nn.Module):
         self.apply(_initialise)
 
     def forward(self, L: Tensor) -> list[Tensor]:
-        """Features of each layer.
+        """Returns the features of each layer.
 
         Args:
             L: Lightness [N,1,H,W], float32, 0..100.
 
         Returns:
-            One tensor a layer: [N,256,H/4,W/4], [N,512,H/8,W/8], [N,1024,H/16,W/16] (sizes rounded up).
+            One tensor per layer: [N,256,H/4,W/4], [N,512,H/8,W/8], [N,1024,H/16,W/16] (sizes rounded up).
         """
         return self.features((grey_from_lightness(L) - GREY_MEAN) / GREY_STD)
 
     def features(self, x: Tensor) -> list[Tensor]:
-        """Features of each layer, as `forward` gives them, of values already normalised."""
+        """Returns the same features as `forward`, from values that are already normalised."""
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
         features = []
         for name in self.layers:
@@ -55,7 +55,7 @@ class Encoder(nn.Module):
 
 
 def grey_from_lightness(L: Tensor) -> Tensor:
-    """The sRGB grey value, 0..1, whose CIE lightness is `L`, 0..100.
+    """Returns the sRGB grey value, 0..1, whose CIE lightness is `L`, 0..100.
 
     CIE 15:2004, eq. 8.4 inverted, to relative luminance; IEC 61966-2-1 to the sRGB value.
     """
@@ -77,7 +77,7 @@ def _layer(index: int) -> nn.Sequential:
 
 
 def _initialise(module: nn.Module) -> None:
-    """He initialisation, as torchvision's; each block's last norm starts at zero, so that it is the identity."""
+    """He initialisation, as in torchvision; each block's last norm is zero, so that the block is the identity."""
     if isinstance(module, nn.Conv2d):
         nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
     elif isinstance(module, Bottleneck):

@@ -1,4 +1,4 @@
-"""A trained model on disk: `model.safetensors` and a `config.json` with all that is needed to build it again."""
+"""Files of a trained model: `model.safetensors`, and `config.json` with all that is needed to rebuild it."""
 
 import json
 import logging
@@ -37,11 +37,11 @@ class LoadedGenerator:
     """A trained generator, in eval mode.
 
     Attributes:
-        model: The model.
-        config: Its shape.
-        temperature: T of the annealed mean that it is to be read with.
-        saturation: Factor of the colour so read.
-        details: Its whole config.json.
+        model: The network.
+        config: Shape of the network.
+        temperature: Temperature T of the annealed mean.
+        saturation: Factor applied to the predicted a and b.
+        details: Contents of config.json.
     """
 
     model: Generator
@@ -52,25 +52,25 @@ class LoadedGenerator:
 
     @property
     def image_px(self) -> int:
-        """Short side, in pixels, that whole images had in training: the size at which the model knows things."""
+        """Short side of whole images in training, in pixels: the size at which the model recognises objects."""
         return _image_px(self.details)
 
     @property
     def multiple_px(self) -> int:
-        """What the sides of its input must be multiples of, in pixels."""
+        """The sides of the input must be multiples of this number of pixels."""
         return 8 * self.config.scale
 
     def predict_ab(self, L: Tensor, temperature: float | None = None) -> Tensor:
         """Maps L [N,1,H,W], 0..100, to ab [N,2,H/4,W/4] in Lab units; H and W multiples of `multiple_px`.
 
-        `temperature` is that of the annealed mean, where it shall not be the model's own.
+        `temperature` replaces the model's temperature of the annealed mean.
         """
         return self.saturation * self.model.predict_ab(L, self.temperature if temperature is None else temperature)
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedRefiner:
-    """A trained refiner, in eval mode: the model, its shape, its whole config.json."""
+    """A trained refiner, in eval mode: the network, its shape, and the contents of config.json."""
 
     model: Refiner
     config: RefinerModelConfig
@@ -78,7 +78,7 @@ class LoadedRefiner:
 
     @property
     def image_px(self) -> int:
-        """Short side, in pixels, that whole images had in training: the size at which the model knows things."""
+        """Short side of whole images in training, in pixels: the size at which the model recognises objects."""
         return _image_px(self.details)
 
     @torch.no_grad()
@@ -89,26 +89,26 @@ class LoadedRefiner:
 
 
 def save_model(folder: Path, model: nn.Module, config_json: Mapping[str, Any]) -> None:
-    """Writes both files. The same model gives the same bytes.
+    """Writes both files of a model. The same model gives the same bytes.
 
     Args:
-        folder: Must exist.
+        folder: Output folder; must exist.
         model: A Generator or a Refiner.
-        config_json: `kind`, `model` (its shape) and whatever else explains it; JSON values only.
+        config_json: `kind`, `model` (its shape) and other facts; JSON values only.
     """
     data = save({name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()})
-    write_atomically(folder / MODEL_FILE, data)  # safetensors' own writer would make it readable for its owner only
+    write_atomically(folder / MODEL_FILE, data)  # safetensors' own writer makes the file readable by its owner only
     text = json.dumps({"format_version": FORMAT_VERSION, **config_json}, indent=1, sort_keys=True, allow_nan=False)
     write_atomically(folder / CONFIG_FILE, (text + "\n").encode())
 
 
 def copy_model(source: Path, target: Path, *, float16: bool) -> None:
-    """Copies a trained model, whose files are read and checked first, into another folder.
+    """Copies a trained model into another folder, after reading and checking its files.
 
     Args:
-        source: Where `model.safetensors` and `config.json` are.
-        target: Must exist.
-        float16: Store the weights in half the bytes; they are float32 again when the model is loaded.
+        source: Folder of `model.safetensors` and `config.json`.
+        target: Output folder; must exist.
+        float16: Whether to store the weights as float16; loading converts them to float32.
 
     Raises:
         WeightsError: A file is missing or damaged, or of a format unknown to this version; or a weight is too large
@@ -120,11 +120,11 @@ def copy_model(source: Path, target: Path, *, float16: bool) -> None:
 
 
 def load_generator(folder: Path, device: torch.device | None = None) -> LoadedGenerator:
-    """Reads a trained generator.
+    """Loads a trained generator.
 
     Args:
-        folder: Where `model.safetensors` and `config.json` are.
-        device: Where the model goes; the CPU unless said otherwise.
+        folder: Folder of `model.safetensors` and `config.json`.
+        device: Device of the model. Default: the CPU.
 
     Raises:
         WeightsError: A file is missing or damaged, or of a format or of colour bins unknown to this version.
@@ -141,11 +141,11 @@ def load_generator(folder: Path, device: torch.device | None = None) -> LoadedGe
 
 
 def load_refiner(folder: Path, device: torch.device | None = None) -> LoadedRefiner:
-    """Reads a trained refiner.
+    """Loads a trained refiner.
 
     Args:
-        folder: Where `model.safetensors` and `config.json` are.
-        device: Where the model goes; the CPU unless said otherwise.
+        folder: Folder of `model.safetensors` and `config.json`.
+        device: Device of the model. Default: the CPU.
 
     Raises:
         WeightsError: A file is missing or damaged, or of a format unknown to this version.
@@ -156,17 +156,17 @@ def load_refiner(folder: Path, device: torch.device | None = None) -> LoadedRefi
 
 
 def start_folder(start_from: str, kind: str) -> Path:
-    """Where the model lies that a training starts from.
+    """Returns the folder of the model that a training starts from.
 
     Args:
-        start_from: `pretrained`, or a folder that holds the model in a folder named after its kind.
+        start_from: `pretrained`, or a folder that contains the model in a subfolder named after its kind.
         kind: `generator` or `refiner`.
     """
     return (models_folder() if start_from == PRETRAINED else Path(start_from).expanduser()) / kind
 
 
 def start_identity(start_from: str, kind: str) -> str:
-    """What the weights are that a training starts from, for keys: the same at another place.
+    """Returns the identity of the weights that a training starts from, for keys; it does not depend on their path.
 
     Raises:
         WeightsError: There is no such model.
@@ -174,14 +174,14 @@ def start_identity(start_from: str, kind: str) -> str:
     path = start_folder(start_from, kind) / MODEL_FILE
     if not path.is_file():
         raise WeightsError(
-            f"{kind}.start_from = {start_from!r}: there is no {path}. Allowed: `pretrained`, a folder that holds"
-            f" {kind}/{MODEL_FILE}, or nothing, to start afresh."
+            f"{kind}.start_from = {start_from!r}: there is no {path}. Allowed: `pretrained`, a folder that contains"
+            f" {kind}/{MODEL_FILE}, or an empty text to start from new weights."
         )
     return f"file {sha256_file(path)}"
 
 
 def load_start(model: nn.Module, start_from: str, kind: str) -> None:
-    """Gives a fresh model the weights of a trained one.
+    """Loads the weights of a trained model into a new one.
 
     Args:
         model: A Generator or a Refiner.
@@ -198,20 +198,20 @@ def load_start(model: nn.Module, start_from: str, kind: str) -> None:
     except (OSError, SafetensorError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:300]
         raise WeightsError(
-            f"{kind}.start_from = {start_from!r}: {path} does not fit {kind}.model ({reason}). Set {kind}.model as it"
-            f" stands under `model` in {path.with_name(CONFIG_FILE)}, or start afresh."
+            f"{kind}.start_from = {start_from!r}: {path} does not fit {kind}.model ({reason}). Set {kind}.model to"
+            f" the values under `model` in {path.with_name(CONFIG_FILE)}, or leave {kind}.start_from empty."
         ) from error
     _log.info("%s starts from the weights of %s, %s", kind, path.parent, identity)
 
 
 def model_content(record: Record) -> str:
-    """Fingerprint of what a trained model is, of its record: its weights and its config, not its metrics."""
+    """Returns the fingerprint of a trained model's weights and config, without its metrics, from its record."""
     names = (MODEL_FILE, CONFIG_FILE)
     return fingerprint([output.sha256 for output in record.outputs if output.path.endswith(names)])
 
 
 def bins_json() -> list[list[float]]:
-    """The ab bins as they stand in a generator's config.json: their centres (a, b) in Lab units."""
+    """Returns the ab bins as in a generator's config.json: centres (a, b) in Lab units."""
     return [list(centre) for centre in ab_bin_centres()]
 
 
@@ -220,7 +220,7 @@ def _image_px(details: Mapping[str, Any]) -> int:
 
 
 def _in_float16(model: nn.Module, folder: Path) -> nn.Module:
-    """The same model with its floating weights and statistics rounded to float16."""
+    """Returns the same model with weights and statistics rounded to float16."""
     for name, tensor in model.state_dict().items():
         if tensor.is_floating_point() and not tensor.half().isfinite().all():
             raise WeightsError(f"{folder / MODEL_FILE}: {name} does not fit float16. Keep float32.")
@@ -228,7 +228,7 @@ def _in_float16(model: nn.Module, folder: Path) -> nn.Module:
 
 
 def _read_config(folder: Path, kind: str | None) -> Mapping[str, Any]:
-    """The config of a model of that kind, or of any."""
+    """Returns the config of a model of that kind; of any kind if it is None."""
     path = folder / CONFIG_FILE
     try:
         details = json.loads(path.read_text(encoding="utf-8"))
@@ -238,7 +238,7 @@ def _read_config(folder: Path, kind: str | None) -> Mapping[str, Any]:
     if not isinstance(details, dict) or details.get("format_version") != FORMAT_VERSION:
         raise WeightsError(f"{path}: not of format version {FORMAT_VERSION}, the one this version reads. Train again.")
     if kind is not None and details.get("kind") != kind:
-        raise WeightsError(f"{path}: a {details.get('kind')}, and a {kind} was asked for.")
+        raise WeightsError(f"{path}: this is a {details.get('kind')}, but a {kind} is needed.")
     return details
 
 

@@ -1,4 +1,4 @@
-"""The generator: lightness in, a distribution over colours (or a colour) for each 4x4 block out."""
+"""The generator: predicts a distribution over colours, or a colour, for each 4x4 block from lightness."""
 
 import torch
 from torch import Tensor, nn
@@ -10,19 +10,19 @@ from recolor.models.blocks import ResidualBlock, zeroed
 from recolor.models.encoder import CHANNELS, Encoder
 
 AB_SCALE = 110.0  # the regression head predicts ab / 110, about -1..1
-LOGIT_SCALE = 16.0  # so that steps of AdamW's size move the colours of normalised features fast enough
-_GROUP = 8  # channels normalised together
+LOGIT_SCALE = 16.0  # AdamW's steps would change the logits of normalised features too slowly
+_GROUP_CHANNELS = 8  # channels per group of the group norm
 _DILATIONS = (1, 2, 4, 8)
 
 
 class Generator(nn.Module):
     """ResNet101 features, residual blocks at the deepest layer, upsampling with skips to a quarter of the input.
 
-    The blocks' dilation grows 1, 2, 4, 8 and starts again, so that four of them see a whole 224-pixel image. What the
-    head sees is normalised (Wu and He 2018, "Group Normalization"): else the loss rises thirtyfold in the warm-up.
+    The blocks' dilations are 1, 2, 4, 8, repeated; the receptive field of four blocks is a whole 224-pixel image. Group
+    norm (Wu and He 2018, "Group Normalization") precedes the head; without it the loss rises thirtyfold in the warm-up.
 
     Args:
-        config: Its shape. The encoder starts from random weights, whatever `encoder_weights` says.
+        config: Shape of the network. `encoder_weights` is ignored: the encoder's weights are random.
     """
 
     def __init__(self, config: GeneratorModelConfig) -> None:
@@ -37,19 +37,19 @@ class Generator(nn.Module):
         self.blocks = nn.Sequential(*(ResidualBlock(config.width, dilation) for dilation in dilations))
         self.fuse = nn.Sequential(
             nn.Conv2d(config.width, config.width, 3, padding=1, bias=False),
-            nn.GroupNorm(config.width // _GROUP, config.width),
+            nn.GroupNorm(config.width // _GROUP_CHANNELS, config.width),
             nn.ReLU(inplace=True),
         )
         self.head = zeroed(nn.Conv2d(config.width, self.bins.count if config.head == "distribution" else 2, 1))
 
     def forward(self, L: Tensor) -> Tensor:
-        """Raw predictions for each block of 4x4 pixels at the model's scale s: of 4s x 4s pixels of `L`.
+        """Returns raw predictions for each block of 4s x 4s pixels of `L`, where s is the model's scale.
 
         Args:
             L: Lightness [N,1,H,W], float32, 0..100; H and W multiples of 8s.
 
         Returns:
-            Logits over the ab bins [N,Q,H/4s,W/4s], or for the regression head ab [N,2,H/4s,W/4s] in Lab units.
+            Logits over the ab bins [N,Q,H/4s,W/4s], or ab [N,2,H/4s,W/4s] in Lab units from a regression head.
         """
         seen = functional.avg_pool2d(L, self.scale) if self.scale > 1 else L
         *skips, deepest = [lateral(x) for lateral, x in zip(self.laterals, self.encoder(seen), strict=True)]
@@ -61,11 +61,11 @@ class Generator(nn.Module):
 
     @torch.no_grad()
     def predict_ab(self, L: Tensor, temperature: float) -> Tensor:
-        """The predicted colour of each 4x4 block; at another scale than 1, enlarged to that bilinearly.
+        """Returns the predicted colour of each 4x4 block; upsampled bilinearly if the scale is not 1.
 
         Args:
             L: Lightness [N,1,H,W], float32, 0..100; H and W multiples of 8 times the scale.
-            temperature: T of the annealed mean; a regression head has no use for it.
+            temperature: Temperature T of the annealed mean; not used by a regression head.
 
         Returns:
             ab [N,2,H/4,W/4], float32, in Lab units.

@@ -1,4 +1,4 @@
-"""The networks as ONNX files, for programs without torch. None is written that gives other colours than torch does."""
+"""Exports the networks as ONNX files. They are written only if they give the same colours as torch."""
 
 import logging
 import warnings
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 OPSET = 18
 MAX_DIFFERENCE = 1e-3  # of ab, in Lab units, between ONNX Runtime and torch
 _REFINER_MULTIPLE_PX = 8
-_SIZES = ((1, 8, 8), (2, 9, 15), (1, 32, 25))  # of the check: images, height, width; sides in multiples
+_SIZES = ((1, 8, 8), (2, 9, 15), (1, 32, 25))  # of the test inputs: images, height and width in multiples
 
 _log = logging.getLogger(__name__)
 
@@ -34,12 +34,12 @@ Inputs = Mapping[str, Tensor]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OnnxFile:
-    """A network that was exported.
+    """An exported network.
 
     Attributes:
-        path: The file; its weights are inside.
-        size_bytes: Its size.
-        difference: Largest difference of ab from torch's in the check, in Lab units.
+        path: The file, which contains the weights.
+        size_bytes: Size of the file.
+        difference: Largest difference of ab between ONNX Runtime and torch, in Lab units.
     """
 
     path: Path
@@ -48,20 +48,21 @@ class OnnxFile:
 
 
 def export_onnx(models: Path, out: Path) -> tuple[OnnxFile, OnnxFile]:
-    """Writes `generator.onnx` and `refiner.onnx`, after comparing both with torch in ONNX Runtime.
+    """Writes `generator.onnx` and `refiner.onnx`, after comparing both in ONNX Runtime with torch.
 
-    generator.onnx: L [N,1,H,W] float32, 0..100, and optionally `temperature` (a float32 scalar, the model's own where
-    it is not given; a regression has none) to ab_small [N,2,H/4,W/4] float32 in Lab units. refiner.onnx: L and
-    ab_small to ab [N,2,H,W]. N, H and W are free, H and W multiples of `multiple_px`; that, `kind`, `image_px` (short
-    side of a whole image in training) and `temperature` are in the files' `metadata_props`.
+    generator.onnx maps L [N,1,H,W], float32, 0..100, to ab_small [N,2,H/4,W/4], float32, in Lab units. It has an
+    optional input `temperature`, a float32 scalar with the model's value as default; a regression head has none.
+    refiner.onnx maps L and ab_small to ab [N,2,H,W]. N, H and W are dynamic; H and W must be multiples of
+    `multiple_px`. The files' `metadata_props` contain `multiple_px`, `kind`, `image_px` (short side of a whole image
+    in training) and `temperature`.
 
     Args:
         models: Folder with `generator/` and `refiner/`.
-        out: Folder for the files; made where it is missing.
+        out: Output folder; created if missing.
 
     Raises:
         ConfigError: The packages of the extra `onnx` are not installed.
-        WeightsError: A model is missing or damaged, or what was exported differs from it; nothing was written.
+        WeightsError: A model is missing or damaged, or its export differs from it; nothing was written.
         StorageError: The disk is full or cannot be written to.
     """
     check_packages()
@@ -78,10 +79,10 @@ def export_onnx(models: Path, out: Path) -> tuple[OnnxFile, OnnxFile]:
 
 
 def check_packages() -> None:
-    """Makes sure that the packages of the extra `onnx` are installed.
+    """Checks that the packages of the extra `onnx` are installed.
 
     Raises:
-        ConfigError: One is not; says how to install it.
+        ConfigError: One is not; the message says how to install it.
     """
     missing = [name for name in ("onnx", "onnxscript", "onnxruntime") if find_spec(name) is None]
     if missing:
@@ -92,10 +93,10 @@ def check_packages() -> None:
 
 
 def generator_to_onnx(loaded: LoadedGenerator) -> bytes:
-    """The generator as an ONNX file: L, and T where it is read from a distribution, to ab_small."""
+    """Returns the generator as an ONNX file with the input L and, for a distribution head, `temperature`."""
     multiple_px = loaded.multiple_px
     L = torch.zeros(2, 1, 8 * multiple_px, 12 * multiple_px)
-    shape = _free(multiple_px)
+    shape = _dynamic(multiple_px)
     details = {"kind": "generator", "image_px": loaded.image_px, "multiple_px": multiple_px}
     if loaded.config.head == "regression":
         graph = _Regression(loaded)
@@ -107,22 +108,22 @@ def generator_to_onnx(loaded: LoadedGenerator) -> bytes:
 
 
 def refiner_to_onnx(loaded: LoadedRefiner) -> bytes:
-    """The refiner as an ONNX file: L and ab_small to ab."""
+    """Returns the refiner as an ONNX file with the inputs L and ab_small."""
     inputs = {"L": torch.zeros(2, 1, 64, 96), "ab_small": torch.zeros(2, 2, 16, 24)}
-    shapes = {"L": _free(_REFINER_MULTIPLE_PX), "ab_small": _free(_REFINER_MULTIPLE_PX // 4)}
+    shapes = {"L": _dynamic(_REFINER_MULTIPLE_PX), "ab_small": _dynamic(_REFINER_MULTIPLE_PX // 4)}
     details = {"kind": "refiner", "image_px": loaded.image_px, "multiple_px": _REFINER_MULTIPLE_PX}
     return _with_details(_export(loaded.model, inputs, shapes, "ab"), details)
 
 
 def generator_difference(loaded: LoadedGenerator, exported: bytes) -> float:
-    """Largest |Δab| between the exported generator and torch, over noise and photographs of several sizes."""
+    """Returns the largest |Δab| between the exported generator and torch, for noise and photographs."""
     run = _session(exported)
     batches = _lightnesses(loaded.multiple_px)
     return max(_largest(run.run(None, {"L": L.numpy()})[0], loaded.predict_ab(L)) for L in batches)
 
 
 def refiner_difference(loaded: LoadedRefiner, exported: bytes) -> float:
-    """Largest |Δab| between the exported refiner and torch, over noise and photographs of several sizes."""
+    """Returns the largest |Δab| between the exported refiner and torch, for noise and photographs."""
     run, random = _session(exported), torch.Generator().manual_seed(0)
     differences = []
     for L in _lightnesses(_REFINER_MULTIPLE_PX):
@@ -140,11 +141,11 @@ class _Distribution(nn.Module):
         self.model, self.saturation = loaded.model, loaded.saturation
 
     def forward(self, L: Tensor, temperature: Tensor) -> Tensor:
-        return self.saturation * self.model.predict_ab(L, temperature)  # type: ignore[arg-type]  # a traced scalar is as good as a float
+        return self.saturation * self.model.predict_ab(L, temperature)  # type: ignore[arg-type]  # a traced scalar serves as float
 
 
 class _Regression(nn.Module):
-    """The generator whose head is a regression, and has no temperature."""
+    """A generator with a regression head, which has no temperature."""
 
     def __init__(self, loaded: LoadedGenerator) -> None:
         super().__init__()
@@ -154,15 +155,15 @@ class _Regression(nn.Module):
         return self.saturation * self.model.predict_ab(L, 1.0)
 
 
-def _free(multiple_px: int) -> dict[int, Any]:
-    """Batch, height and width are free; the sides are multiples."""
+def _dynamic(multiple_px: int) -> dict[int, Any]:
+    """Returns dynamic dimensions: batch, and height and width as multiples."""
     dim = torch.export.Dim
     return {0: dim("batch"), 2: multiple_px * dim("h"), 3: multiple_px * dim("w")}
 
 
 def _export(graph: nn.Module, inputs: Inputs, shapes: Mapping[str, Any], output: str) -> "ModelProto":
     with warnings.catch_warnings():
-        # The refiner's two inputs share their batch, height and width: as is meant.
+        # The refiner's inputs share their batch, height and width dimensions on purpose.
         warnings.filterwarnings("ignore", message=r".*The axis name: \w+ will not be used")
         program = torch.onnx.export(
             graph.eval(),
@@ -180,7 +181,7 @@ def _export(graph: nn.Module, inputs: Inputs, shapes: Mapping[str, Any], output:
 
 
 def _set_default(model: "ModelProto", name: str, value: float) -> None:
-    """An input that also has a stored value need not be given (ONNX IR, "Optional Inputs")."""
+    """Makes an input optional by storing a default value (ONNX IR, "Optional Inputs")."""
     from onnx import numpy_helper  # noqa: PLC0415  (an extra: see `check_packages`)
 
     model.graph.initializer.append(numpy_helper.from_array(np.array(value, np.float32), name))
@@ -190,7 +191,7 @@ def _with_details(model: "ModelProto", details: Mapping[str, object]) -> bytes:
     from onnx import helper  # noqa: PLC0415  (an extra: see `check_packages`)
 
     for node in model.graph.node:
-        del node.metadata_props[:]  # where in which file of this machine the node comes from
+        del node.metadata_props[:]  # source file and line on this machine
     helper.set_model_props(model, {name: str(value) for name, value in details.items()})
     return bytes(model.SerializeToString())
 
@@ -200,19 +201,19 @@ def _session(exported: bytes) -> Any:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
-    options.log_severity_level = 3  # it warns that a temperature that may be given is no constant
+    options.log_severity_level = 3  # suppresses the warning that the optional temperature is not a constant
     return onnxruntime.InferenceSession(exported, options, providers=["CPUExecutionProvider"])
 
 
 def _lightnesses(multiple_px: int) -> list[Tensor]:
-    """Of each size of the check, noise and a photograph's corners: L [N,1,H,W], 0..100."""
+    """Returns test inputs: noise and crops of a photograph in several sizes; L [N,1,H,W], 0..100."""
     random, photograph = torch.Generator().manual_seed(0), _photograph()
     noise = [100 * torch.rand(n, 1, h * multiple_px, w * multiple_px, generator=random) for n, h, w in _SIZES]
     return noise + [photograph[:, :, -batch.shape[2] :, -batch.shape[3] :].clone() for batch in noise]
 
 
 def _photograph() -> Tensor:
-    """L [1,1,512,512] of scikit-image's photograph of a camera man."""
+    """Returns L [1,1,512,512] of scikit-image's photograph `camera`."""
     grey = data.camera()  # type: ignore[no-untyped-call]
     return torch.from_numpy(np.ascontiguousarray(rgb_to_lab(np.stack([grey] * 3, axis=-1))[..., 0]))[None, None]
 
@@ -224,7 +225,7 @@ def _largest(found: NDArray[np.float32], expected: Tensor) -> float:
 def _checked(name: str, difference: float) -> float:
     if not difference <= MAX_DIFFERENCE:
         raise WeightsError(
-            f"{name}: differs from torch by {difference:.2g} ab units, allowed are {MAX_DIFFERENCE}; nothing was"
+            f"{name}: differs from torch by {difference:.2g} Lab units, more than {MAX_DIFFERENCE}; nothing was"
             f" written. Install the versions of constraints.txt (this is torch {torch.__version__})."
         )
     return difference
@@ -234,5 +235,5 @@ def _write(path: Path, exported: bytes, difference: float) -> OnnxFile:
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, exported)
-    _log.info("%s: %d bytes, at most %.2g ab units from torch", path, len(exported), difference)
+    _log.info("%s: %d bytes, differs from torch by at most %.2g Lab units", path, len(exported), difference)
     return OnnxFile(path=path, size_bytes=len(exported), difference=difference)

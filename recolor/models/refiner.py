@@ -1,4 +1,4 @@
-"""The refiner: lightness and low-resolution colour in, colour at full resolution out."""
+"""The refiner: predicts colour at full resolution from lightness and low-resolution colour."""
 
 import torch
 from torch import Tensor, nn
@@ -8,17 +8,17 @@ from recolor.config.settings import RefinerModelConfig
 from recolor.models.blocks import ResidualBlock, zeroed
 from recolor.models.encoder import CHANNELS, Encoder
 
-AB_SCALE = 110.0  # ab / 110 is about -1..1 inside
+AB_SCALE = 110.0  # the network computes with ab / 110, about -1..1
 
 
 class Refiner(nn.Module):
     """Encoder features of L joined with an encoding of ab, an EDSR body, two pixel shuffles, a global skip.
 
-    Lim et al. 2017 (EDSR), figure 3: the body has a skip of its own, ×4 is two ×2 pixel shuffles. What it computes
-    is added to the bilinearly upsampled ab; a fresh refiner adds nothing.
+    Lim et al. 2017 (EDSR), figure 3: the body has its own skip connection, and ×4 is two ×2 pixel shuffles. The output
+    of the head is added to the bilinearly upsampled ab; that of an untrained refiner is zero.
 
     Args:
-        config: Its shape. The encoder starts from random weights, whatever `encoder_weights` says.
+        config: Shape of the network. `encoder_weights` is ignored: the encoder's weights are random.
     """
 
     def __init__(self, config: RefinerModelConfig) -> None:
@@ -32,7 +32,7 @@ class Refiner(nn.Module):
         self.head = zeroed(nn.Conv2d(width, 2, 3, padding=1))
 
     def forward(self, L: Tensor, ab_small: Tensor) -> Tensor:
-        """Colour at the resolution of L.
+        """Returns colour at the resolution of L.
 
         Args:
             L: Lightness [N,1,H,W], float32, 0..100; H and W multiples of 8.
@@ -43,7 +43,9 @@ class Refiner(nn.Module):
         """
         encoded = self.encoder(L)[0]
         pixels = functional.pixel_unshuffle(L / 50 - 1, 4)  # fine detail that the encoder's pooling drops
-        pixels = pixels.to(encoded.dtype, memory_format=torch.channels_last)  # else all would be widened to float32
+        pixels = pixels.to(
+            encoded.dtype, memory_format=torch.channels_last
+        )  # otherwise cat would convert all to float32
         features = torch.cat([encoded, pixels, self.encode_ab(ab_small / AB_SCALE)], dim=1)
         x = self.join(features)
         correction = self.head(self.upsample(x + self.body(x))).float() * AB_SCALE
@@ -52,7 +54,7 @@ class Refiner(nn.Module):
 
 
 def upsample_ab(ab_small: Tensor) -> Tensor:
-    """Four times enlarged, bilinearly: ab [N,2,h,w] to [N,2,4h,4w]. What a refiner must beat."""
+    """Upsamples ab bilinearly, [N,2,h,w] to [N,2,4h,4w]: the baseline of the refiner."""
     return functional.interpolate(ab_small.float(), scale_factor=4, mode="bilinear", align_corners=False)
 
 

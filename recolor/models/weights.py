@@ -1,4 +1,4 @@
-"""The encoder's first weights: torchvision's, a file's or random ones, and never others than were asked for."""
+"""Initial weights of the encoder: torchvision's, those of a file, or random ones; there is no fallback."""
 
 import hashlib
 import logging
@@ -30,7 +30,7 @@ _log = logging.getLogger(__name__)
 
 
 def encoder_identity(weights: str) -> str:
-    """What the weights are, for keys: equal weights at another place have an equal identity.
+    """Returns the identity of weights, for keys; it does not depend on their path.
 
     Args:
         weights: `imagenet`, `none` or the path of a ResNet101 state dict.
@@ -46,18 +46,18 @@ def encoder_identity(weights: str) -> str:
 
 
 def weights_kind(weights: str) -> str:
-    """`imagenet`, `none` or `file`: what may stand in a key or a model's config, where a path may not."""
+    """Returns `imagenet`, `none` or `file`, which keys and model configs contain instead of a path."""
     return weights if weights in (IMAGENET, NONE) else "file"
 
 
 def check_encoder_weights(weights: str) -> None:
-    """Makes sure, within seconds, that the weights can be had, so that nobody waits for hours to learn otherwise.
+    """Checks, within seconds and before hours of other work, that the weights are available.
 
     Args:
         weights: `imagenet`, `none` or the path of a ResNet101 state dict.
 
     Raises:
-        WeightsError: There is no such file, it holds no ResNet101, or the hub can't be reached.
+        WeightsError: There is no such file, it is not a ResNet101, or the hub cannot be reached.
     """
     if weights == IMAGENET:
         _check_hub()
@@ -66,17 +66,17 @@ def check_encoder_weights(weights: str) -> None:
 
 
 def load_encoder_weights(encoder: Encoder, weights: str) -> str:
-    """Gives the encoder its first weights; the stem's are summed over R, G and B.
+    """Loads the initial weights into the encoder; those of the stem are summed over R, G and B.
 
     Args:
-        encoder: Freshly made; `none` leaves it as it is.
+        encoder: An encoder with random weights, which `none` keeps.
         weights: `imagenet`, `none` or the path of a ResNet101 state dict.
 
     Returns:
-        SHA-256, in hexadecimal, of the encoder's names and tensors as they are now.
+        SHA-256, in hexadecimal, of the encoder's names and tensors.
 
     Raises:
-        WeightsError: They cannot be had or are not a ResNet101's; says which other choices there are.
+        WeightsError: They are not available or not a ResNet101's; the message names the alternatives.
     """
     if weights != NONE:
         state = read_resnet101(weights, encoder)
@@ -87,14 +87,14 @@ def load_encoder_weights(encoder: Encoder, weights: str) -> str:
 
 
 def read_resnet101(weights: str, encoder: Encoder) -> Mapping[str, Tensor]:
-    """A ResNet101's state dict, with a stem for R, G and B.
+    """Returns the state dict of a ResNet101, with a stem for R, G and B.
 
     Args:
         weights: `imagenet` or the path of a state dict.
-        encoder: Whose tensors must be among it.
+        encoder: The state dict must contain its tensors.
 
     Raises:
-        WeightsError: It cannot be had or is not a ResNet101's; says which other choices there are.
+        WeightsError: It is not available or not a ResNet101's; the message names the alternatives.
     """
     state = _download() if weights == IMAGENET else _read_file(_existing(weights))
     _check_names(state, encoder, weights)
@@ -102,7 +102,7 @@ def read_resnet101(weights: str, encoder: Encoder) -> Mapping[str, Tensor]:
 
 
 def tensors_sha256(state: Mapping[str, Tensor]) -> str:
-    """SHA-256, in hexadecimal, of names, types, shapes and values, in the order of the names."""
+    """Returns the SHA-256, in hexadecimal, of names, dtypes, shapes and values, sorted by name."""
     digest = hashlib.sha256()
     for name in sorted(state):
         tensor = state[name].detach().cpu().contiguous()
@@ -133,7 +133,7 @@ def _read_file(path: Path) -> Mapping[str, Tensor]:
     except (OSError, EOFError, RuntimeError, pickle.UnpicklingError, SafetensorError) as error:
         raise WeightsError(f"{path}: cannot be read as a state dict ({_one_line(error)}). {_OTHER_CHOICES}") from error
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise WeightsError(f"{path}: holds no state dict (names and tensors). {_OTHER_CHOICES}")
+        raise WeightsError(f"{path}: not a state dict (names and tensors). {_OTHER_CHOICES}")
     return state
 
 
@@ -150,7 +150,7 @@ def _check_names(state: Mapping[str, Tensor], encoder: Encoder, weights: str) ->
     if missing or unlike:
         raise WeightsError(
             f"{weights}: not the state dict of torchvision's ResNet101. Missing ({len(missing)}):"
-            f" {', '.join(missing[:5]) or '-'}. Of another shape ({len(unlike)}): {', '.join(unlike[:5]) or '-'}."
+            f" {', '.join(missing[:5]) or '-'}. With another shape ({len(unlike)}): {', '.join(unlike[:5]) or '-'}."
         )
 
 
@@ -167,7 +167,7 @@ def _check_hub() -> None:
     if _cached_hub_file().is_file():
         _check_hub_hash()
         return
-    request = urllib.request.Request(_HUB_WEIGHTS.url, method="HEAD")  # noqa: S310  (torchvision's own https address)
+    request = urllib.request.Request(_HUB_WEIGHTS.url, method="HEAD")  # noqa: S310  (torchvision's https address)
     try:
         with urllib.request.urlopen(request, timeout=_HUB_TIMEOUT_S):  # noqa: S310  (as above)
             pass
@@ -176,7 +176,7 @@ def _check_hub() -> None:
 
 
 def _check_hub_hash() -> None:
-    """Torch compares the hash only of what it downloads; a file that lay there already may be another."""
+    """Checks the hash of a file in the cache; torch only checks files that it downloads."""
     cached = _cached_hub_file()
     wanted = cached.stem.rpartition("-")[2]
     if cached.is_file() and not sha256_file(cached).startswith(wanted):
@@ -196,8 +196,8 @@ def _hub_file() -> str:
 
 def _hub_error(error: Exception) -> WeightsError:
     return WeightsError(
-        f"encoder_weights = 'imagenet': {_HUB_WEIGHTS.url} cannot be had ({_one_line(error)}). Connect to the network,"
-        f" or put the file into {torch.hub.get_dir()}/checkpoints. {_OTHER_CHOICES}"
+        f"encoder_weights = 'imagenet': {_HUB_WEIGHTS.url} cannot be downloaded ({_one_line(error)}). Connect to the"
+        f" network, or put the file into {torch.hub.get_dir()}/checkpoints. {_OTHER_CHOICES}"
     )
 
 

@@ -1,4 +1,4 @@
-"""Training of the generator and of the refiner: one loop, resumable to the bit."""
+"""Training of the generator and the refiner: one loop, which resumes bit for bit."""
 
 from recolor.training.generator import GENERATOR, train_generator
 from recolor.training.refiner import REFINER, train_refiner

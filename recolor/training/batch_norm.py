@@ -1,7 +1,8 @@
-"""Batch norm over the batch of all processes that train one model together.
+"""Synchronised batch norm: its statistics are those of the batch of all processes.
 
-Each normalises its share with the mean and variance of the whole batch, as one process would (Ioffe and Szegedy 2015,
-algorithm 1), and keeps the same running statistics. Names of parameters and buffers are those of `nn.BatchNorm2d`.
+Each process normalises its share with the mean and variance of the whole batch, as a single process would (Ioffe and
+Szegedy 2015, algorithm 1), and keeps the same running statistics. Parameters and buffers have the names that they have
+in `nn.BatchNorm2d`.
 """
 
 from typing import Any
@@ -11,13 +12,13 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn import functional
 
-from recolor.training.distributed import gathered, own_share, summed
+from recolor.training.distributed import all_gather, all_reduce_sum, world_size
 
 
 def with_global_batch_norm(model: nn.Module) -> nn.Module:
-    """Gives a model, in place, batch norms that see the whole batch; does nothing for a training of one process.
+    """Replaces a model's batch norms, in place, by synchronised ones if there is a process group.
 
-    On CUDA they are torch's own, which refuse a CPU's tensors.
+    On CUDA they are `nn.SyncBatchNorm`, which does not support tensors on a CPU.
     """
     if not dist.is_initialized():
         return model
@@ -26,28 +27,28 @@ def with_global_batch_norm(model: nn.Module) -> nn.Module:
     for parent in list(model.modules()):
         for name, child in parent.named_children():
             if type(child) is nn.BatchNorm2d:
-                setattr(parent, name, _global(child))
+                setattr(parent, name, _synchronised(child))
     return model
 
 
 class GlobalBatchNorm2d(nn.BatchNorm2d):
-    """Batch norm of [N,C,H,W] over N, H, W and the processes, each of which has as many images, on a CPU.
+    """Synchronised batch norm on a CPU: of [N,C,H,W] over N, H, W and all processes.
 
-    Statistics are float32, or float64 where the parameters are.
+    Each process must have the same number of images. Statistics are float32, or float64 if the parameters are.
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        """Maps [N,C,H,W] to the same shape and type."""
+        """Normalises [N,C,H,W]; the result has the same shape and dtype."""
         if not self.training:
             return super().forward(x)
         statistics = _statistics(x.detach(), self.weight)
-        self._remember(statistics, _values(x))
+        self._update_running_statistics(statistics, _values_per_channel(x))
         out: Tensor = _Normalise.apply(x, torch.stack([self.weight, self.bias]), statistics, self.eps)
         return out
 
     @torch.no_grad()
-    def _remember(self, statistics: Tensor, count: int) -> None:
-        """Moves the running statistics; theirs is the unbiased variance of all `count` values of a channel."""
+    def _update_running_statistics(self, statistics: Tensor, count: int) -> None:
+        """Updates the running statistics, with the unbiased variance of the `count` values of a channel."""
         assert self.running_mean is not None
         assert self.running_var is not None
         assert self.num_batches_tracked is not None
@@ -59,7 +60,7 @@ class GlobalBatchNorm2d(nn.BatchNorm2d):
 
 
 class _Normalise(torch.autograd.Function):
-    """Scales and shifts with given statistics; its gradient is that of statistics taken from all processes' values.
+    """Normalises with given statistics; the gradient takes into account that they depend on all processes' values.
 
     Ioffe and Szegedy 2015, section 3: of x̂ = (x - μ) / σ and y = γ x̂ + β, with means over all values of a channel,
     dx = γ / σ (dy - mean(dy) - x̂ mean(dy x̂)).
@@ -76,29 +77,29 @@ class _Normalise(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         x, (weight, _), (mean, variance) = ctx.saved_tensors
         per_std = (variance + ctx.eps).rsqrt()
-        dx, *own = torch.ops.aten.native_batch_norm_backward(  # with the statistics taken for constants
+        dx, *affine_gradients = torch.ops.aten.native_batch_norm_backward(  # as if the statistics were constants
             gradients[0], x, weight, mean, variance, mean, per_std, False, ctx.eps, [True, True, True]
         )
-        daffine = torch.stack(own)
-        of_x, of_all = weight * per_std * summed(daffine) / _values(x)
-        dx.sub_(functional.batch_norm(x, mean, variance, of_x, of_all, eps=ctx.eps))
+        daffine = torch.stack(affine_gradients)
+        scale, shift = weight * per_std * all_reduce_sum(daffine) / _values_per_channel(x)
+        dx.sub_(functional.batch_norm(x, mean, variance, scale, shift, eps=ctx.eps))
         return dx, daffine, None, None
 
 
 def _statistics(x: Tensor, like: Tensor) -> Tensor:
-    """Mean and variance, [2,C], over all processes: those of each, put together (Chan et al. 1979)."""
+    """Returns mean and variance [2,C] over all processes, combined from those of each (Chan et al. 1979)."""
     own = torch.batch_norm_update_stats(x, torch.zeros_like(like), torch.zeros_like(like), 0.0)
-    means, variances = gathered(torch.stack(own)).unbind(1)
+    means, variances = all_gather(torch.stack(own)).unbind(1)
     mean = means.mean(0)
     return torch.stack([mean, (variances + (means - mean).square()).mean(0)])
 
 
-def _values(x: Tensor) -> int:
-    """How many values a channel has in all processes."""
-    return own_share().of * x.numel() // x.shape[1]
+def _values_per_channel(x: Tensor) -> int:
+    """Returns the number of values of a channel in all processes together."""
+    return world_size() * x.numel() // x.shape[1]
 
 
-def _global(norm: nn.BatchNorm2d) -> GlobalBatchNorm2d:
+def _synchronised(norm: nn.BatchNorm2d) -> GlobalBatchNorm2d:
     twin = GlobalBatchNorm2d(norm.num_features, eps=norm.eps, momentum=norm.momentum).to(norm.weight)
     twin.load_state_dict(norm.state_dict())
     return twin.train(norm.training)

@@ -1,8 +1,8 @@
-"""Checkpoints: everything that a training needs to go on as if nothing had happened.
+"""Checkpoint files: everything needed to resume a training exactly.
 
-A file's name carries its step and the start of its SHA-256, so that a damaged one is known by itself. It is written
-under a temporary name, flushed and renamed: killed at any instant, the folder holds whole checkpoints only.
-`step-*.pt` is a training under way, `done-*.pt` a finished one: without what only further steps would need.
+A file's name contains its step and the start of its SHA-256, so a damaged file is detected. Files are written
+atomically: a process that is killed at any moment leaves only complete checkpoints. `step-*.pt` is from a training in
+progress, `done-*.pt` from a finished one, without the state that only further steps would need.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ from recolor.errors import TrainingError
 from recolor.pipeline.storage import write_atomically
 from recolor.training.metrics import Metric
 
-VERSION = 2  # of what is in the file: raised when it changes
+VERSION = 2  # of the file's content; raise it when that changes
 _NAME = re.compile(r"(step|done)-(\d{8,})-([0-9a-f]{16})\.pt")
 
 _log = logging.getLogger(__name__)
@@ -32,13 +32,13 @@ class Checkpoint:
     """The state of a training after `step` steps.
 
     Attributes:
-        key: Of the training.
-        settings: What the key is made of, by dotted names.
-        step: Steps done.
+        key: Key of the training.
+        settings: Settings and inputs that make up the key, by dotted names.
+        step: Number of steps done.
         model: State dict of the model; empty when done.
-        ema: State dict of the averaged model; when done, of the model that is exported.
+        ema: State dict of the averaged model (EMA); when done, of the exported model.
         optimizer: State dict of the optimiser; empty when done.
-        metrics: What was measured so far.
+        metrics: Metrics so far.
         done: Whether the training is finished.
     """
 
@@ -53,7 +53,7 @@ class Checkpoint:
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
-    """Writes a checkpoint, atomically, and returns its path."""
+    """Writes a checkpoint atomically and returns its path."""
     buffer = io.BytesIO()
     content = {field.name: getattr(checkpoint, field.name) for field in fields(Checkpoint)}
     torch.save({"version": VERSION, **content, "metrics": _packed(checkpoint.metrics)}, buffer)
@@ -65,27 +65,27 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
     return path
 
 
-def whole_checkpoints(folder: Path) -> Iterator[tuple[Path, Checkpoint]]:
-    """The checkpoints in a folder, newest first; damaged ones are passed over, with a warning.
+def valid_checkpoints(folder: Path) -> Iterator[tuple[Path, Checkpoint]]:
+    """Yields the checkpoints in a folder, newest first; damaged ones are skipped with a warning.
 
     Yields:
         The path and the checkpoint, its tensors on the CPU.
 
     Raises:
-        TrainingError: One is of a version unknown to this Recolor.
+        TrainingError: The version of a checkpoint is unknown to this version of Recolor.
     """
     for path in reversed(checkpoint_paths(folder)):
         if (checkpoint := read_checkpoint(path)) is not None:
             yield path, checkpoint
         else:
-            _log.warning("%s: damaged; passed over", path)
+            _log.warning("%s: damaged; skipped", path)
 
 
 def read_checkpoint(path: Path) -> Checkpoint | None:
-    """Reads a checkpoint; None if it is damaged.
+    """Returns the checkpoint in a file; None if it is damaged.
 
     Raises:
-        TrainingError: It is of a version unknown to this Recolor.
+        TrainingError: Its version is unknown to this version of Recolor.
     """
     data = path.read_bytes()
     name = _NAME.fullmatch(path.name)
@@ -94,34 +94,34 @@ def read_checkpoint(path: Path) -> Checkpoint | None:
     content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     if (version := content.pop("version", None)) != VERSION:
         raise TrainingError(
-            f"{path}: a checkpoint of version {version}, and this Recolor reads {VERSION}. Go on with the Recolor that"
+            f"{path}: a checkpoint of version {version}, but this Recolor reads {VERSION}. Resume with the Recolor that"
             f" wrote it, or delete {path.parent} to train from the first step."
         )
     return Checkpoint(**{**content, "metrics": _unpacked(content["metrics"])})
 
 
 def checkpoint_paths(folder: Path) -> list[Path]:
-    """The checkpoints in a folder, oldest first; a finished training's is the newest."""
+    """Returns the checkpoint files in a folder, oldest first; that of a finished training is last."""
     names = [(match, path) for path in folder.glob("*.pt") if (match := _NAME.fullmatch(path.name))]
     return [path for match, path in sorted(names, key=lambda item: (int(item[0][2]), item[0][1] == "done", item[1]))]
 
 
 def step_of(path: Path) -> int:
-    """The step that a checkpoint's name says."""
+    """Returns the step in a checkpoint's file name."""
     name = _NAME.fullmatch(path.name)
-    assert name is not None, path  # as `checkpoint_paths` gives them
+    assert name is not None, path  # paths come from `checkpoint_paths`
     return int(name[2])
 
 
 def keep_only(folder: Path, paths: Collection[Path]) -> None:
-    """Deletes all other checkpoints, and what a killed run left half-written."""
+    """Deletes all other checkpoints, and temporary files of killed runs."""
     for path in [*checkpoint_paths(folder), *folder.glob(".*.tmp")]:
         if path not in paths:
             path.unlink(missing_ok=True)
 
 
 def _packed(metrics: list[Metric]) -> dict[str, Tensor]:
-    """The metrics as columns, a fraction of the time and size; and equal ones are equal bytes, which tuples are not."""
+    """Returns the metrics as columns: smaller and faster than tuples, and equal metrics give equal bytes."""
     return {
         "step": torch.tensor([metric[0] for metric in metrics], dtype=torch.int64),
         "val": torch.tensor([metric[1] == "val" for metric in metrics], dtype=torch.bool),

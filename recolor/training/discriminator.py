@@ -1,4 +1,4 @@
-"""Adversarial training of a refiner: the discriminator, and the losses of both networks."""
+"""Adversarial training of the refiner: the discriminator and the losses of both networks."""
 
 from typing import NamedTuple
 
@@ -13,11 +13,11 @@ _GROUPS = 8
 
 
 class AdversarialTraining(nn.Module):
-    """A refiner and its discriminator as one model, so that one step of one optimiser moves both.
+    """A refiner and its discriminator as one model, which a single optimiser trains in each step.
 
     Args:
         refiner: The refiner.
-        width: Channels of the discriminator's first layer.
+        width: Number of channels of the discriminator's first layer.
     """
 
     def __init__(self, refiner: Refiner, width: int = 32) -> None:
@@ -25,43 +25,43 @@ class AdversarialTraining(nn.Module):
         self.refiner = refiner
         self.critic = Discriminator(width)  # checkpoints hold its weights under this name
 
-    def forward(self, L: Tensor, ab_small: Tensor, truth: Tensor) -> "Judged":
-        """Colours a batch and judges it.
+    def forward(self, L: Tensor, ab_small: Tensor, truth: Tensor) -> "Scores":
+        """Colours a batch and scores the colourings and the photographs.
 
         Args:
             L: Lightness [N,1,H,W], float32, 0..100; H and W multiples of 8.
             ab_small: [N,2,H/4,W/4], float32, in Lab units.
-            truth: The photographs' ab [N,2,H,W], likewise.
+            truth: The photographs' ab [N,2,H,W], float32, in Lab units.
         """
         ab = self.refiner(L, ab_small)
-        fixed = {name: parameter.detach() for name, parameter in self.critic.named_parameters()}
-        judged = functional_call(self.critic, fixed, (L, ab))  # with gradients for the refiner alone
-        return Judged(ab, judged, self.critic(L, truth), self.critic(L, ab.detach()))
+        frozen = {name: parameter.detach() for name, parameter in self.critic.named_parameters()}
+        refined = functional_call(self.critic, frozen, (L, ab))  # with gradients for the refiner only
+        return Scores(ab, refined, self.critic(L, truth), self.critic(L, ab.detach()))
 
 
-class Judged(NamedTuple):
-    """Colourings and the discriminator's scores of their patches; scores above 0 mean a photograph.
+class Scores(NamedTuple):
+    """A batch's colourings and the discriminator's scores per patch; a score above 0 means a photograph.
 
     Attributes:
-        ab: The refiner's, [N,2,H,W] in Lab units.
-        own: Of its patches, with gradients for the refiner alone.
-        photographs: Of the photographs' patches, with gradients for the discriminator.
-        colourings: Of the refiner's patches, with gradients for the discriminator alone.
+        ab: The refiner's colours [N,2,H,W], in Lab units.
+        refined: Scores of the colourings, with gradients for the refiner only.
+        photographs: Scores of the photographs, with gradients for the discriminator.
+        colourings: Scores of the colourings, with gradients for the discriminator only.
     """
 
     ab: Tensor
-    own: Tensor
+    refined: Tensor
     photographs: Tensor
     colourings: Tensor
 
 
 class Discriminator(nn.Module):
-    """Whether each patch of 46 x 46 pixels looks like a photograph's: PatchGAN (Isola et al. 2017, section 3.2.2).
+    """Scores each patch of 46 x 46 pixels as photograph or colouring: PatchGAN (Isola et al. 2017, section 3.2.2).
 
-    Group norm in the place of batch norm: photographs and colourings are judged apart, whatever else is in the batch.
+    It uses group norm instead of batch norm, so that a score does not depend on the rest of the batch.
 
     Args:
-        width: Channels of the first layer.
+        width: Number of channels of the first layer.
     """
 
     def __init__(self, width: int) -> None:
@@ -75,19 +75,19 @@ class Discriminator(nn.Module):
         )
 
     def forward(self, L: Tensor, ab: Tensor) -> Tensor:
-        """Scores [N,1,H/8-1,W/8-1] of L [N,1,H,W], 0..100, and ab [N,2,H,W] in Lab units."""
+        """Returns scores [N,1,H/8-1,W/8-1] of L [N,1,H,W], 0..100, and ab [N,2,H,W] in Lab units."""
         out: Tensor = self.layers(torch.cat((L / 50 - 1, ab / AB_SCALE), 1))
         return out.float()
 
 
 def discriminator_loss(photographs: Tensor, colourings: Tensor) -> Tensor:
-    """Hinge loss of the discriminator (Lim and Ye 2017, "Geometric GAN", eq. 10): 2 at scores of 0, 0 at best."""
+    """Hinge loss of the discriminator (Lim and Ye 2017, "Geometric GAN", eq. 10); at least 0."""
     return functional.relu(1 - photographs).mean() + functional.relu(1 + colourings).mean()
 
 
-def adversarial_loss(own: Tensor) -> Tensor:
-    """Hinge loss of the refiner, which generates the colours (Lim and Ye 2017, eq. 11)."""
-    return -own.mean()
+def adversarial_loss(refined: Tensor) -> Tensor:
+    """Hinge loss of the refiner, the generator of this adversarial training (Lim and Ye 2017, eq. 11)."""
+    return -refined.mean()
 
 
 def _halving(channels: int, out_channels: int) -> tuple[nn.Module, ...]:

@@ -1,78 +1,201 @@
-"""The processes that train one model together: which of them this one is, and what they tell each other.
+"""Training in several processes: starting them, their process group, and the error of one that fails.
 
-A training of one process has no group: its share is the whole, and a sum or a mean is what it is given.
+`run_training` trains in this process, or starts one process per device with torchrun (see `recolor.pipeline.torchrun`)
+and waits for them. The processes communicate over the loopback interface. The staging folder, in which the outputs are
+built, also holds the job for the processes and the files in which they report to their parent.
+
+Without a process group, the world size is 1 and a sum or mean over the processes is the value itself.
 """
 
+import json
+import logging
 import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from recolor.config.settings import TrainConfig
+from recolor import errors
+from recolor.config.loading import overlay
+from recolor.config.settings import Config, ExecutionConfig, GeneratorConfig, RefinerConfig, TrainConfig
 from recolor.dataset.sampler import WHOLE, Share
+from recolor.errors import RecolorError, TrainingError
 from recolor.models.device import resolve_device
+from recolor.models.encoder import Encoder
+from recolor.models.weights import IMAGENET, load_encoder_weights
+from recolor.pipeline.cache import Counts, Outcome, Part, run_part
+from recolor.pipeline.parallel import worker_count
+from recolor.pipeline.torchrun import ENDED_FILE, PARENT
+from recolor.pipeline.workspace import Workspace
+from recolor.training.checkpoint import checkpoint_paths
 from recolor.training.determinism import prepare_cublas
 
-# How long a process waits for the others: rank 0 alone writes, and a model may take minutes to compile.
-_TIMEOUT = timedelta(minutes=30)
+StageName = Literal["generator", "refiner"]
+
+COUNTS_FILE = "counts.json"
+_JOB_FILE = "job.json"
+_STOP_TIMEOUT_S = 10
+# A process waits this long for the others: rank 0 alone writes files, and compiling a model may take minutes.
+_COLLECTIVE_TIMEOUT = timedelta(minutes=30)
 
 
-def own_share() -> Share:
-    """The part of each batch that is this process's."""
-    return Share(dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else WHOLE
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainingStage:
+    """The training of one model as a stage of the pipeline.
+
+    Attributes:
+        name: Name of the model.
+        settings: Returns the model's settings from all settings.
+        part: Returns the unit of work: its key and its output files.
+        build: Trains the model; rank 0 writes the outputs into the folder.
+        checkpoints: Returns the folder of the training's checkpoints.
+    """
+
+    name: StageName
+    settings: Callable[[Config], GeneratorConfig | RefinerConfig]
+    part: Callable[[Workspace, Config], Part]
+    build: Callable[[Part, Config, Path], Counts]
+    checkpoints: Callable[[Part, Config], Path]
 
 
-def is_main_process() -> bool:
-    """Returns whether this is rank 0, the only process that writes files and shows a progress bar."""
-    return own_share().rank == 0
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A training to be done by several processes.
+
+    Attributes:
+        stage: Name of the model.
+        workspace: Root of the workspace, which the parent process has locked.
+        config: All settings.
+        log_level: Log level of rank 0.
+    """
+
+    stage: StageName
+    workspace: str
+    config: Config
+    log_level: int
 
 
-def own_device(config: TrainConfig) -> torch.device:
-    """The device of this process: of several GPUs, the one with its number among this machine's processes.
+@dataclass(frozen=True, slots=True)
+class ErrorReport:
+    """The error that ended a process.
+
+    Attributes:
+        rank: Rank of the process.
+        time_s: Time of the error, in seconds since the epoch; the first of several errors is the cause of the others.
+        error: Name of the error's class.
+        expected: Whether it is a `RecolorError`, whose message is complete without a traceback.
+        message: The error's message.
+        trace: Its traceback.
+    """
+
+    rank: int
+    time_s: float
+    error: str
+    expected: bool
+    message: str
+    trace: str
+
+
+def run_training(stage: TrainingStage, workspace: Workspace, config: Config) -> Outcome:
+    """Trains with one process per device, resuming from the newest checkpoint; does nothing if it is already done.
 
     Raises:
-        ConfigError: It is not there.
+        ConfigError: CUDA, or more devices than there are, was asked for; nothing was started.
+        RecolorError: The training failed, in any of its processes.
     """
-    if not dist.is_initialized():
-        return resolve_device(config.device, config.devices)
-    device = resolve_device(config.device, _of_torchrun("LOCAL_WORLD_SIZE"))
-    return torch.device("cuda", _of_torchrun("LOCAL_RANK")) if device.type == "cuda" else device
+    settings = stage.settings(config)
+    resolve_device(settings.train.device, settings.train.devices)
+    part = stage.part(workspace, config)
+
+    def build(staging: Path) -> Counts:
+        if settings.train.devices == 1:
+            return stage.build(part, config, staging)
+        if _needs_imagenet(settings):  # downloaded once, before several processes ask for it
+            load_encoder_weights(Encoder(depth=1), IMAGENET)
+        job = Job(stage.name, str(workspace.root), config, logging.getLogger().getEffectiveLevel())
+        return _run_processes(job, settings.train.devices, staging, stage.checkpoints(part, config))
+
+    return run_part(part, build)
+
+
+def write_job(job: Job, folder: Path) -> None:
+    """Writes a job into a folder."""
+    (folder / _JOB_FILE).write_text(json.dumps(asdict(job)))
+
+
+def read_job(folder: Path) -> Job:
+    """Reads the job in a folder."""
+    values = json.loads((folder / _JOB_FILE).read_text())
+    return Job(**{**values, "config": overlay(Config(), values["config"])})
 
 
 @contextmanager
-def joined(config: TrainConfig, store: Path | None = None) -> Iterator[None]:
-    """While it is open, this process is one of the group that torchrun has started.
+def process_group(config: TrainConfig, store: Path | None = None) -> Iterator[None]:
+    """Joins the process group of this torchrun run for the duration of the block.
 
     Args:
-        config: NCCL is used where it resolves to CUDA, else gloo.
-        store: A file, not there yet and the same for all, through which they find each other; without one, they do as
-            torchrun tells them.
+        config: The backend is NCCL if its device resolves to CUDA, otherwise gloo.
+        store: File through which the processes find each other. It must not exist yet and must be the same for all.
+            By default they use the store that torchrun's environment variables name.
 
     Raises:
-        ConfigError: There is no GPU for this process, or none that can be as deterministic as asked for.
+        ConfigError: There is no GPU for this process, or CUDA cannot be as deterministic as asked for.
     """
-    rank, size = _of_torchrun("RANK"), _of_torchrun("WORLD_SIZE")
-    device = resolve_device(config.device, _of_torchrun("LOCAL_WORLD_SIZE"))
+    rank, size = _torchrun_variable("RANK"), _torchrun_variable("WORLD_SIZE")
+    device = resolve_device(config.device, _torchrun_variable("LOCAL_WORLD_SIZE"))
     where: dict[str, Any] = {"store": _file_store(store, size)} if store else {"init_method": "env://"}
     if device.type == "cuda":
         prepare_cublas(config, device)
-        torch.cuda.set_device(_of_torchrun("LOCAL_RANK"))
+        torch.cuda.set_device(_torchrun_variable("LOCAL_RANK"))
     backend = "nccl" if device.type == "cuda" else "gloo"
-    dist.init_process_group(backend, rank=rank, world_size=size, timeout=_TIMEOUT, **where)
+    dist.init_process_group(backend, rank=rank, world_size=size, timeout=_COLLECTIVE_TIMEOUT, **where)
     yield
     dist.destroy_process_group()  # not after an error: it would wait for the others, and they for this process
 
 
-def summed(values: Tensor) -> Tensor:
-    """The sum of the processes' values: the same bits in each. No gradient flows through it."""
+def batch_share() -> Share:
+    """Returns the part of each batch that this process computes; without a process group, the whole batch."""
+    return Share(dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else WHOLE
+
+
+def world_size() -> int:
+    """Returns the number of processes that train together."""
+    return batch_share().world_size
+
+
+def is_main_process() -> bool:
+    """Returns whether this is rank 0, the only process that writes files and shows a progress bar."""
+    return batch_share().rank == 0
+
+
+def local_device(config: TrainConfig) -> torch.device:
+    """Returns the device of this process: on CUDA in a process group, the GPU numbered by the local rank.
+
+    Raises:
+        ConfigError: The device does not exist.
+    """
+    if not dist.is_initialized():
+        return resolve_device(config.device, config.devices)
+    device = resolve_device(config.device, _torchrun_variable("LOCAL_WORLD_SIZE"))
+    return torch.device("cuda", _torchrun_variable("LOCAL_RANK")) if device.type == "cuda" else device
+
+
+def all_reduce_sum(values: Tensor) -> Tensor:
+    """Returns the sum over all processes, bit for bit the same in each. It has no gradient."""
     if not dist.is_initialized():
         return values
     total = values.detach().clone()
@@ -80,29 +203,29 @@ def summed(values: Tensor) -> Tensor:
     return total
 
 
-def averaged(values: Tensor) -> Tensor:
-    """The mean of the processes' values: the same bits in each. No gradient flows through it."""
-    return summed(values) / own_share().of
+def all_reduce_mean(values: Tensor) -> Tensor:
+    """Returns the mean over all processes, bit for bit the same in each. It has no gradient."""
+    return all_reduce_sum(values) / world_size()
 
 
-def gathered(values: Tensor) -> Tensor:
-    """The values of each process, in the order of their ranks: [processes, ...]. No gradient flows through it."""
-    share = own_share()
-    slots = values.new_zeros(share.of, *values.shape)
+def all_gather(values: Tensor) -> Tensor:
+    """Returns the values of all processes in the order of their ranks, [world size, ...]. They have no gradient."""
+    share = batch_share()
+    slots = values.new_zeros(share.world_size, *values.shape)
     slots[share.rank] = values
-    return summed(slots)
+    return all_reduce_sum(slots)
 
 
-def replicated(model: nn.Module) -> nn.Module:
-    """The same model, its gradients averaged over the processes as the backward pass goes.
+def data_parallel(model: nn.Module) -> nn.Module:
+    """Returns the model wrapped so that the backward pass averages gradients over the processes.
 
-    The mean of the means of equal shares is the mean of the batch. Buffers are left alone: batch norm's are the same
-    in each process already (see `recolor.training.batch_norm`).
+    The shares of a batch are equal, so the mean of their means is the mean of the batch. Buffers are not broadcast:
+    those of batch norm are equal in all processes already (see `recolor.training.batch_norm`).
     """
     if not dist.is_initialized():
         return model
     device = next(model.parameters()).device
-    with warnings.catch_warnings():  # newer torch has another name for `broadcast_buffers`, and knows this one still
+    with warnings.catch_warnings():  # newer torch renames `broadcast_buffers` but still accepts the old name
         warnings.simplefilter("ignore", FutureWarning)
         return DistributedDataParallel(
             model,
@@ -112,9 +235,119 @@ def replicated(model: nn.Module) -> nn.Module:
         )
 
 
+@contextmanager
+def report_errors(folder: Path, rank: int) -> Iterator[None]:
+    """Writes an error of the block into the folder and exits at once, because the other processes wait for this one."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - whatever it is, the parent raises it
+        expected, trace = isinstance(error, RecolorError), traceback.format_exc()
+        report = ErrorReport(rank, time.time(), type(error).__name__, expected, str(error).strip(), trace)
+        (folder / f"error-{rank}.json").write_text(json.dumps(asdict(report)))
+        sys.stderr.flush()
+        os._exit(1)
+
+
+def worker_error(name: str, folder: Path, last_good: Path | None) -> RecolorError:
+    """Returns the error that the parent raises after one of its processes has failed.
+
+    Args:
+        name: Name of the model.
+        folder: Folder with the processes' error reports and torchrun's file of exit codes.
+        last_good: The newest checkpoint.
+
+    Returns:
+        The first `RecolorError` that a process reported, if there is one. Otherwise a `TrainingError` that says which
+        process ended and how; the traceback of the first reported error is added as a note.
+    """
+    reports = [ErrorReport(**json.loads(path.read_text())) for path in folder.glob("error-*.json")]
+    reports.sort(key=lambda report: (not report.expected, report.time_s))
+    if reports and reports[0].expected:
+        kind: type[RecolorError] = getattr(errors, reports[0].error)
+        return kind(reports[0].message)
+    error = TrainingError(
+        f"{name}: {_unexpected_end(reports, folder)}. All processes were ended. Last good checkpoint:"
+        f" {last_good or 'none yet'}. Run again to resume from there."
+    )
+    for report in reports[:1]:
+        error.add_note(report.trace)
+    return error
+
+
+def _needs_imagenet(settings: GeneratorConfig | RefinerConfig) -> bool:
+    if isinstance(settings, RefinerConfig) and settings.perceptual_weight and settings.perceptual_weights == IMAGENET:
+        return True
+    return settings.model.encoder_weights == IMAGENET and not settings.start_from
+
+
+def _run_processes(job: Job, processes: int, staging: Path, checkpoints: Path) -> Counts:
+    """Runs a job in several processes. Ctrl-C or the end of this process stops them all.
+
+    Raises:
+        RecolorError: One of them failed.
+    """
+    write_job(job, staging)
+    torchrun = _start_torchrun(processes, staging)
+    try:
+        code = torchrun.wait()
+    finally:
+        _stop_torchrun(torchrun)
+    if code:
+        raise worker_error(job.stage, staging, next(reversed(checkpoint_paths(checkpoints)), None))
+    counts: dict[str, int] = json.loads((staging / COUNTS_FILE).read_text())
+    return counts
+
+
+def _start_torchrun(processes: int, staging: Path) -> subprocess.Popen[bytes]:
+    loopback = next(name for _, name in socket.if_nameindex() if name.startswith("lo"))
+    threads = max(1, worker_count(ExecutionConfig()) // processes)
+    variables = {
+        "PYTHONPATH": os.pathsep.join(sys.path),
+        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(threads)),
+        "GLOO_SOCKET_IFNAME": loopback,
+        "NCCL_SOCKET_IFNAME": f"={loopback}",
+        PARENT: str(os.getpid()),
+    }
+    return subprocess.Popen(  # noqa: S603 - this Python and modules of ours
+        [sys.executable, "-m", "recolor.pipeline.torchrun", "recolor.training.worker", str(processes), str(staging)],
+        env=os.environ | variables,
+        process_group=0,  # a terminal sends Ctrl-C to its whole process group; here the parent alone handles it
+    )
+
+
+def _stop_torchrun(torchrun: subprocess.Popen[bytes]) -> None:
+    """Stops torchrun and thereby its processes, which also end by themselves once torchrun is gone."""
+    torchrun.terminate()
+    try:
+        torchrun.wait(_STOP_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        torchrun.kill()
+        torchrun.wait()
+
+
+def _unexpected_end(reports: list[ErrorReport], folder: Path) -> str:
+    """Describes what ended the training; a process without a report comes first, as it caused the others' errors."""
+    ended_file = folder / ENDED_FILE
+    codes: dict[str, int] = json.loads(ended_file.read_text()) if ended_file.exists() else {}
+    reported = {str(report.rank) for report in reports}
+    silent = {rank: code for rank, code in codes.items() if rank not in reported}
+    not_stopped = {rank: code for rank, code in silent.items() if code != -signal.SIGTERM}  # torchrun stops the others
+    if silent:
+        return ", ".join(f"process {rank} {_ending(code)}" for rank, code in (not_stopped or silent).items())
+    if reports:
+        return f"process {reports[0].rank} raised {reports[0].error}: {reports[0].message}"
+    return "torchrun ended without saying why"
+
+
+def _ending(code: int) -> str:
+    if code == -signal.SIGKILL:
+        return "was killed (SIGKILL), by the system if its memory was full"
+    return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+
+
 def _file_store(path: Path, size: int) -> Any:
-    return dist.FileStore(str(path), size)  # type: ignore[attr-defined]  # torch lists the other stores only
+    return dist.FileStore(str(path), size)  # type: ignore[attr-defined]  # torch's type hints omit this store
 
 
-def _of_torchrun(variable: str) -> int:
-    return int(os.environ[variable])
+def _torchrun_variable(name: str) -> int:
+    return int(os.environ[name])

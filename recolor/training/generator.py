@@ -1,4 +1,4 @@
-"""Training the generator: from the shards to `data/models/generator/`."""
+"""Training of the generator: from the shards to `data/models/generator/`."""
 
 import logging
 from collections.abc import Mapping
@@ -21,16 +21,15 @@ from recolor.pipeline.cache import Counts, Outcome, Part, stage_key
 from recolor.pipeline.workspace import Workspace
 from recolor.shards.format import index_path
 from recolor.training.checks import check_training
-from recolor.training.distributed import is_main_process, own_device
-from recolor.training.first_weights import first_weights, fresh_model
-from recolor.training.launch import TrainingStage, run_training
+from recolor.training.distributed import TrainingStage, is_main_process, local_device, run_training
+from recolor.training.initial_weights import initial_model, initial_weights
 from recolor.training.loop import train
 from recolor.training.losses import distribution_loss, regression_loss
 from recolor.training.outputs import (
-    keyed,
+    key_contents,
+    key_settings,
+    key_settings_dict,
     model_outputs,
-    named_settings,
-    settings_that_count,
     shards_record,
     stored_px,
     validation_set,
@@ -40,24 +39,24 @@ from recolor.training.step import Loss, Training
 
 STAGE = "train-generator"
 VERSION = 1
-DISTRIBUTION_IMAGES = 2048  # at most so many tell how often each colour occurs
+DISTRIBUTION_IMAGES = 2048  # maximum number of images for the colour distribution
 _CHUNK_IMAGES = 64
 
 _log = logging.getLogger(__name__)
 
 
 def train_generator(workspace: Workspace, config: Config) -> Outcome:
-    """Trains the generator, unless it is there already; goes on where a killed training stopped.
+    """Trains the generator, resuming from the newest checkpoint; does nothing if it is already done.
 
     Args:
-        workspace: With finished shards; `data/models/generator/` and its checkpoints are written.
-        config: `config.generator` counts.
+        workspace: Workspace with finished shards; `data/models/generator/` and its checkpoints are written.
+        config: All settings; `config.generator` is used.
 
     Raises:
         ConfigError: CUDA, or more devices than there are, was asked for.
         MissingStageError: There are no finished shards.
         InputError: The train split is empty.
-        WeightsError: The encoder's first weights cannot be had.
+        WeightsError: The encoder's initial weights do not exist or cannot be downloaded.
         TrainingError: The loss is no longer finite, or one of several processes has died.
         StorageError: The disk is full or failing.
     """
@@ -65,7 +64,7 @@ def train_generator(workspace: Workspace, config: Config) -> Outcome:
 
 
 def colour_distribution(dataset: ShardDataset, config: TrainConfig) -> Tensor:
-    """How often each ab bin occurs in evenly spaced images of a data set: [Q] float64, summing to 1."""
+    """Returns the frequency of each ab bin in evenly spaced images of a dataset: float64 [Q], summing to 1."""
     bins = AbBins()
     count = min(dataset.rows, DISTRIBUTION_IMAGES)
     rows = np.linspace(0, dataset.rows - 1, count).round().astype(np.int64)
@@ -78,12 +77,12 @@ def colour_distribution(dataset: ShardDataset, config: TrainConfig) -> Tensor:
 
 
 def generator_loss(config: GeneratorConfig, bins: AbBins, weights: Tensor) -> Loss:
-    """What a generator's training minimises, as its head is.
+    """Returns the loss function of the generator, which depends on its head.
 
     Args:
-        config: Its settings.
+        config: Settings of the generator.
         bins: The ab bins.
-        weights: Weight of each bin, float32 [Q]; a regression has no use for them.
+        weights: Weight of each bin, float32 [Q]; not used by a regression head.
     """
     scale = config.model.scale
 
@@ -99,17 +98,17 @@ def generator_loss(config: GeneratorConfig, bins: AbBins, weights: Tensor) -> Lo
 def _part(workspace: Workspace, config: Config) -> Part:
     inputs = {
         "shards": shards_record(workspace).content,
-        **first_weights("generator", config.generator, workspace.models),
+        **initial_weights("generator", config.generator, workspace.models),
     }
     outputs, sources = model_outputs(workspace.models / "generator"), {"shards": index_path(workspace)}
-    return Part(workspace, STAGE, VERSION, keyed(config.generator), inputs, outputs, sources)
+    return Part(workspace, STAGE, VERSION, key_settings(config.generator), inputs, outputs, sources)
 
 
 def _build(part: Part, settings: Config, staging: Path) -> Counts:
     config = settings.generator
-    device = own_device(config.train)
+    device = local_device(config.train)
     check_training("generator", config.train, device, shards_record(part.workspace).counts["val"])
-    model, weights_sha256 = fresh_model(Generator, "generator", config)
+    model, weights_sha256 = initial_model(Generator, "generator", config)
     train_set = ShardDataset.open(part.workspace, "train")
     colours = colour_distribution(train_set, config.train)
     training = Training(
@@ -119,7 +118,7 @@ def _build(part: Part, settings: Config, staging: Path) -> Counts:
         config=config.train,
         checkpoints=_checkpoints(part, settings),
         key=_checkpoint_key(part, config),
-        settings=named_settings(part, _checkpoint_settings(config)),
+        settings=key_contents(part, _checkpoint_settings(config)),
     )
     trained = train(training, train_set, validation_set(part.workspace))
     if is_main_process():
@@ -133,8 +132,8 @@ def _checkpoint_key(part: Part, config: GeneratorConfig) -> str:
 
 
 def _checkpoint_settings(config: GeneratorConfig) -> GeneratorConfig:
-    """Those of the part without T and saturation, which only read what was learnt: others train nothing again."""
-    return replace(keyed(config), temperature=1.0, saturation=1.0)
+    """Returns the key settings without temperature and saturation, which training does not depend on."""
+    return replace(key_settings(config), temperature=1.0, saturation=1.0)
 
 
 def _checkpoints(part: Part, settings: Config) -> Path:
@@ -144,7 +143,7 @@ def _checkpoints(part: Part, settings: Config) -> Path:
 def _config_json(
     part: Part, config: GeneratorConfig, colours: Tensor, weights_sha256: str, image_px: int
 ) -> Mapping[str, Any]:
-    settings = settings_that_count(config)
+    settings = key_settings_dict(config)
     return {
         "kind": "generator",
         "image_px": image_px,

@@ -1,21 +1,27 @@
-"""What is minimised. Predictions come as the models give them, in any float type; losses are float32."""
+"""Loss functions. Predictions may have any float dtype, as the models return them; losses are float32."""
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 from torch.nn import functional
 
+from recolor.color.lab_torch import lab_to_rgb
 from recolor.models.ab_bins import AbBins
+from recolor.models.encoder import Encoder
+from recolor.models.weights import read_resnet101
 
-AB_UNITS = 110.0  # losses on ab are measured in 110 Lab units: about the whole range
+AB_UNITS = 110.0  # losses on ab are in units of 110 Lab units, about the largest a or b of the gamut
+_PERCEPTUAL_DEPTH = 2
+_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, as torchvision's weights expect
 
 
 def distribution_loss(logits: Tensor, ab_small: Tensor, bins: AbBins, weights: Tensor) -> Tensor:
-    """Rebalanced cross entropy between the predicted and the softly encoded colours (Zhang et al. 2016, eq. 2-4).
+    """Rebalanced cross entropy between predicted and soft-encoded colours (Zhang et al. 2016, eq. 2-4).
 
     Args:
         logits: [N,Q,h,w].
-        ab_small: The truth, [N,2,h,w], in Lab units.
+        ab_small: The true colours, [N,2,h,w], in Lab units.
         bins: The ab bins.
-        weights: Weight of each bin [Q]; a pixel's is that of the bin nearest to its true colour.
+        weights: Weight of each bin [Q]; a pixel has the weight of the bin nearest to its true colour.
 
     Returns:
         The mean over all pixels, in nats.
@@ -27,10 +33,50 @@ def distribution_loss(logits: Tensor, ab_small: Tensor, bins: AbBins, weights: T
 
 
 def regression_loss(ab: Tensor, truth: Tensor) -> Tensor:
-    """Smooth L1 of ab [N,2,h,w], in Lab units, against the truth; quadratic under 5 units. In units of 110."""
+    """Smooth L1 loss of ab [N,2,h,w], in Lab units; quadratic below 5 units. The loss is in units of 110."""
     return functional.smooth_l1_loss(ab.float() / AB_UNITS, truth / AB_UNITS, beta=5 / AB_UNITS)
 
 
 def refinement_loss(ab: Tensor, truth: Tensor) -> Tensor:
-    """Mean absolute error of ab [N,2,H,W], in Lab units, against the truth. In units of 110."""
+    """Mean absolute error of ab [N,2,H,W], in Lab units. The loss is in units of 110."""
     return functional.l1_loss(ab.float() / AB_UNITS, truth / AB_UNITS)
+
+
+class PhotographFeatures(Encoder):
+    """Features of colour images for the perceptual loss: the first two layers of a trained ResNet101, frozen.
+
+    Args:
+        weights: `imagenet` or the path of a ResNet101 state dict.
+
+    Raises:
+        WeightsError: The weights do not exist, cannot be downloaded, or are not a ResNet101's.
+    """
+
+    def __init__(self, weights: str) -> None:
+        super().__init__(_PERCEPTUAL_DEPTH)
+        self.conv1 = nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False)
+        state = read_resnet101(weights, self)
+        self.load_state_dict({name: state.get(name, own) for name, own in self.state_dict().items()})
+        self.requires_grad_(False).eval()
+
+    def forward(self, rgb: Tensor) -> list[Tensor]:
+        """Returns features of sRGB [N,3,H,W], 0..1: [N,256,H/4,W/4] and [N,512,H/8,W/8]."""
+        mean, std = (rgb.new_tensor(values).view(1, 3, 1, 1) for values in (_MEAN, _STD))
+        return self.features((rgb - mean) / std)
+
+
+def perceptual_loss(features: PhotographFeatures, L: Tensor, ab: Tensor, truth: Tensor) -> Tensor:
+    """Mean absolute difference of the features, averaged over the layers.
+
+    Johnson et al. 2016, eq. 2, with absolute instead of squared differences.
+
+    Args:
+        features: The frozen network.
+        L: Lightness [N,1,H,W], 0..100.
+        ab: Predicted colour [N,2,H,W], in Lab units.
+        truth: True colour [N,2,H,W], in Lab units.
+    """
+    own = features(lab_to_rgb(torch.cat((L, ab), 1)))
+    with torch.no_grad():
+        wanted = features(lab_to_rgb(torch.cat((L, truth), 1)))
+    return torch.stack([(a.float() - b.float()).abs().mean() for a, b in zip(own, wanted, strict=True)]).mean()

@@ -1,45 +1,49 @@
-"""What is measured while training: a table of it, its file while it trains, and how validation stands."""
+"""The metrics of a training: the best validation, the table, its file during training, and the loss curve."""
 
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from recolor.manifests.io import write_manifest
 from recolor.manifests.schemas import TRAINING_METRICS
 
 METRICS_SO_FAR = "metrics_so_far.parquet"
 _GROWTH = 0.01  # see `write_metrics_so_far`
+_SMOOTHED_FRACTION = 50  # the thick line is a running mean over 1/50 of the steps
 
 Metric = tuple[int, str, float, float]  # step, split, loss, lr
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """How validation stands.
+class BestValidation:
+    """The validation with the lowest loss.
 
     Attributes:
-        best: The validation with the least loss, the first of equal ones; None before the first.
-        since: Validations after it.
+        metric: The best validation, the first one of equals; None before the first validation.
+        since: Number of validations after it.
     """
 
-    best: Metric | None
+    metric: Metric | None
     since: int
 
 
-def standing(metrics: Sequence[Metric]) -> Standing:
-    """How validation stands: a pure function of the metrics, so that a resumed training knows it to the bit."""
+def best_validation(metrics: Sequence[Metric]) -> BestValidation:
+    """Returns the best validation, a pure function of the metrics; a resumed training gets the same result."""
     validations = [metric for metric in metrics if metric[1] == "val"]
     if not validations:
-        return Standing(None, 0)
+        return BestValidation(None, 0)
     best = min(validations, key=lambda metric: metric[2])
-    return Standing(best, len(validations) - 1 - validations.index(best))
+    return BestValidation(best, len(validations) - 1 - validations.index(best))
 
 
 def metrics_table(metrics: Sequence[Metric]) -> pa.Table:
-    """The metrics in the columns of `schemas.TRAINING_METRICS`."""
+    """Returns the metrics as a table with the columns of `schemas.TRAINING_METRICS`."""
     columns = list(zip(*metrics, strict=True)) or [()] * 4
     types = (pa.int64(), pa.string(), pa.float64(), pa.float64())
     names = ("step", "split", "loss", "lr")
@@ -47,22 +51,61 @@ def metrics_table(metrics: Sequence[Metric]) -> pa.Table:
 
 
 def write_metrics_so_far(folder: Path, metrics: Sequence[Metric], written_rows: int) -> int:
-    """Writes `metrics_so_far.parquet` again, once the metrics have grown by a hundredth.
+    """Rewrites `metrics_so_far.parquet` if the metrics have grown by 1% since it was last written.
 
-    Written whole each time; so the time that all writings take together grows as the training does, not as its square.
-    A reader meets the old file or the new.
+    The file is written as a whole, so the total time of all writes grows linearly with the number of steps, not with
+    its square. It is replaced atomically.
 
     Args:
-        folder: Of the model; must exist.
-        metrics: All so far.
-        written_rows: How many of them the file has; 0 if it is not this training's.
+        folder: Folder of the model; must exist.
+        metrics: All metrics so far.
+        written_rows: Number of metrics in the file; 0 if the file is another training's.
 
     Returns:
-        How many it has now.
+        The number of metrics now in the file.
     """
     if len(metrics) <= written_rows * (1 + _GROWTH):
         return written_rows
-    temporary = folder / f".{METRICS_SO_FAR}.{os.getpid()}.tmp"  # not flushed: who loses power loses nothing by it
+    temporary = folder / f".{METRICS_SO_FAR}.{os.getpid()}.tmp"  # not flushed to disk: a checkpoint has the metrics too
     write_manifest(TRAINING_METRICS, metrics_table(metrics), temporary)
     temporary.replace(folder / METRICS_SO_FAR)
     return len(metrics)
+
+
+def draw_loss_curve(metrics: Sequence[Metric], title: str, path: Path, *, planned_steps: int) -> None:
+    """Plots training and validation loss over the steps as a PNG. The same metrics give the same bytes.
+
+    Args:
+        metrics: Metrics of at least one step.
+        title: Title of the plot.
+        path: Path of the PNG.
+        planned_steps: Number of steps in the settings; if there are fewer, the plot marks the early stop.
+    """
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    steps, losses = _series(metrics, "train")
+    axes.plot(steps, losses, color="0.8", linewidth=0.8)
+    window = max(1, len(losses) // _SMOOTHED_FRACTION)
+    smooth = np.convolve(losses, np.ones(window) / window, mode="valid")
+    axes.plot(steps[window - 1 :], smooth, color="tab:blue", label=f"train, mean of {window} steps")
+    _draw_validation(axes, metrics)
+    if steps[-1] < planned_steps:
+        label = f"stopped early, at step {steps[-1]:,} of {planned_steps:,}"
+        axes.axvline(steps[-1], color="tab:red", linestyle="--", linewidth=1, label=label)
+    axes.set(xlabel="step", ylabel="loss", title=title)
+    axes.legend()
+    figure.savefig(path, dpi=100, metadata={"Software": None})
+
+
+def _draw_validation(axes: Axes, metrics: Sequence[Metric]) -> None:
+    best = best_validation(metrics).metric
+    if best is None:
+        return
+    axes.plot(*_series(metrics, "val"), color="tab:orange", marker="o", markersize=3, label="val, averaged weights")
+    label = f"least val: {best[2]:.4g} at step {best[0]:,}"
+    axes.plot(best[0], best[2], color="black", marker="o", markersize=9, fillstyle="none", linestyle="", label=label)
+
+
+def _series(metrics: Sequence[Metric], split: str) -> tuple[np.ndarray, np.ndarray]:
+    chosen = [(step, loss) for step, of_split, loss, _ in metrics if of_split == split]
+    return np.array([step for step, _ in chosen]), np.array([loss for _, loss in chosen])

@@ -1,4 +1,4 @@
-"""Numbers that are no longer finite stop a training before they reach a checkpoint."""
+"""Checks for NaN and infinity, which stop a training before they reach a checkpoint."""
 
 import math
 from collections.abc import Iterator
@@ -14,17 +14,18 @@ from recolor.training.step import State, Training
 
 
 def check_step(training: Training, train_set: ShardDataset, step: int, loss: float, norm: float) -> None:
-    """Makes sure that a step's loss and gradient norm are finite.
+    """Checks that the loss and gradient norm of a step are finite.
 
     Args:
-        training: For the message.
-        train_set: Whose images the step saw.
-        step: Of the optimiser, from 0.
-        loss: Of the step's batch.
-        norm: Of its gradient, before clipping.
+        training: The training, which the message names.
+        train_set: Images of the train split.
+        step: Number of the step, from 0.
+        loss: Loss of the step's batch.
+        norm: Norm of its gradient, before clipping.
 
     Raises:
-        TrainingError: They are not; names the step, its images with their shards and rows, and the last checkpoint.
+        TrainingError: They are not finite; the message names the step, its images with their shards and rows, and the
+            last checkpoint.
     """
     if not (math.isfinite(loss) and math.isfinite(norm)):
         rows = _rows_of_step(training, train_set, step)
@@ -32,24 +33,24 @@ def check_step(training: Training, train_set: ShardDataset, step: int, loss: flo
 
 
 def check_validation(training: Training, val_set: ShardDataset, step: int, loss: float, rows: Int64Array) -> None:
-    """Makes sure that the loss of some rows of the val split is finite.
+    """Checks that the loss of a batch of the val split is finite.
 
     Raises:
-        TrainingError: It is not; names the same as `check_step`.
+        TrainingError: It is not; the message is like that of `check_step`.
     """
     if not math.isfinite(loss):
         raise _not_finite(training, f"validation loss {loss}", step, val_set, rows)
 
 
 def check_state(training: Training, state: State, train_set: ShardDataset) -> None:
-    """Makes sure that all that a checkpoint would hold is finite.
+    """Checks that all weights, batch norm statistics and optimiser moments of a checkpoint are finite.
 
-    A loss and its gradient may be finite and yet leave infinite statistics or moments behind.
+    Statistics and moments may be infinite even if the loss and its gradient are finite.
 
     Raises:
-        TrainingError: It is not; names the same as `check_step`.
+        TrainingError: They are not; the message is like that of `check_step`.
     """
-    extremes = [torch.stack(tensor.aminmax()) for tensor in _floats(state)]  # a third of the time of `isfinite` for all
+    extremes = [torch.stack(tensor.aminmax()) for tensor in _floats(state)]  # three times as fast as `isfinite` of each
     if not torch.stack(extremes).isfinite().all().item():
         what, rows = "weights, statistics or moments not finite", _rows_of_step(training, train_set, state.step - 1)
         raise _not_finite(training, what, state.step, train_set, rows)

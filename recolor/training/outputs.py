@@ -1,4 +1,4 @@
-"""What a finished training leaves: the model, its config, its metrics and their picture."""
+"""Output files of a training (model, config, metrics, loss curve) and the settings in its key."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, replace
@@ -14,8 +14,7 @@ from recolor.models.weights import weights_kind
 from recolor.pipeline.cache import Part, Record, require_record
 from recolor.pipeline.workspace import Workspace
 from recolor.shards.format import index_path
-from recolor.training.curves import draw_loss_curve
-from recolor.training.metrics import metrics_table
+from recolor.training.metrics import draw_loss_curve, metrics_table
 from recolor.training.resume import Trained
 
 C = TypeVar("C", GeneratorConfig, RefinerConfig)
@@ -23,8 +22,8 @@ C = TypeVar("C", GeneratorConfig, RefinerConfig)
 METRICS_FILE = "metrics.parquet"
 CURVE_FILE = "loss_curve.png"
 
-# What a training runs on, and what is saved on the way: one value stands for all.
-_NEUTRAL: dict[str, Any] = {
+# Settings that are not part of the key: hardware, and what is saved during training. The key has these values.
+_NOT_IN_KEY: dict[str, Any] = {
     "device": "auto",
     "devices": 1,
     "compile": False,
@@ -38,49 +37,49 @@ _NEUTRAL: dict[str, Any] = {
 
 
 def model_outputs(folder: Path) -> tuple[Path, ...]:
-    """The files of a trained model, in the order of its record."""
+    """Returns the paths of a trained model's files, in the order of its record."""
     return tuple(folder / name for name in (MODEL_FILE, CONFIG_FILE, METRICS_FILE, CURVE_FILE))
 
 
 def write_outputs(folder: Path, trained: Trained, config_json: Mapping[str, Any], curve_title: str) -> None:
-    """Writes all of them; the same training gives the same bytes."""
-    came_to = {"steps_done": trained.steps, "exported_step": trained.exported_step}
-    training = {**config_json["training"], **came_to}
+    """Writes the files of a trained model; the same training gives the same bytes."""
+    steps = {"steps_done": trained.steps, "exported_step": trained.exported_step}
+    training = {**config_json["training"], **steps}
     save_model(folder, trained.model, {**config_json, "training": training})
     write_manifest(TRAINING_METRICS, metrics_table(trained.metrics), folder / METRICS_FILE)
     draw_loss_curve(trained.metrics, curve_title, folder / CURVE_FILE, planned_steps=trained.planned_steps)
 
 
-def keyed(config: C) -> C:
-    """The settings that the result depends on.
+def key_settings(config: C) -> C:
+    """Returns the settings that are part of the key, because the result depends on them.
 
-    What it runs on changes no more than rounding, and what is saved on the way changes nothing: neither counts.
-    The first weights, the encoder's or all, count by their content, as an input.
+    Hardware settings, which only affect rounding, and settings of what is saved during training are replaced by fixed
+    values. Paths of initial weights are removed: the key has the hash of their content as an input.
     """
     model = replace(config.model, encoder_weights=weights_kind(config.model.encoder_weights))
     if isinstance(config, RefinerConfig):
         config = replace(config, perceptual_weights="")
-    return replace(config, model=model, start_from="", train=replace(config.train, **_NEUTRAL))
+    return replace(config, model=model, start_from="", train=replace(config.train, **_NOT_IN_KEY))
 
 
-def settings_that_count(config: C) -> dict[str, Any]:
-    """The settings of `keyed` as `config.json` has them: without those that do not count."""
-    settings = asdict(keyed(config))
-    settings["train"] = {name: value for name, value in settings["train"].items() if name not in _NEUTRAL}
+def key_settings_dict(config: C) -> dict[str, Any]:
+    """Returns the settings of `key_settings` as a dict for `config.json`, without those that are not in the key."""
+    settings = asdict(key_settings(config))
+    settings["train"] = {name: value for name, value in settings["train"].items() if name not in _NOT_IN_KEY}
     return settings
 
 
-def named_settings(part: Part, config: C) -> dict[str, object]:
-    """What a training's key is made of, by dotted names: its stage, its settings that count, its inputs."""
+def key_contents(part: Part, config: C) -> dict[str, object]:
+    """Returns what a training's key is made of, by dotted names: its stage, settings and inputs."""
     return {
         "stage": f"{part.stage}, version {part.version}",
-        **_dotted(settings_that_count(config)),
+        **_dotted(key_settings_dict(config)),
         **_dotted({"inputs": part.inputs}),
     }
 
 
 def shards_record(workspace: Workspace) -> Record:
-    """The record of the shards' index.
+    """Returns the record of the shards' index.
 
     Raises:
         MissingStageError: There are no finished shards.
@@ -89,17 +88,17 @@ def shards_record(workspace: Workspace) -> Record:
 
 
 def stored_px(dataset: ShardDataset) -> int:
-    """Side, in pixels, of the squares that the shards hold."""
+    """Returns the side, in pixels, of the square images in the shards."""
     return int(dataset.shards[0].shape[-1])
 
 
 def validation_set(workspace: Workspace) -> ShardDataset | None:
-    """The val split, or None where it has no images."""
+    """Returns the val split; None if it has no images."""
     return ShardDataset.open(workspace, "val") if shards_record(workspace).counts["val"] else None
 
 
 def _dotted(values: Mapping[str, Any], at: str = "") -> dict[str, object]:
-    """Every single value of nested ones, by its dotted name."""
+    """Flattens nested mappings; the keys are dotted names."""
     flat: dict[str, object] = {}
     for name, value in values.items():
         flat.update(_dotted(value, f"{at}{name}.") if isinstance(value, Mapping) else {f"{at}{name}": value})

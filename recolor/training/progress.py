@@ -1,7 +1,10 @@
-"""What a person sees of a training under way: a bar, the metrics so far, and TensorBoard's curves if asked for."""
+"""Progress of a training: a progress bar, a status file, the metrics so far, and TensorBoard curves."""
 
+import json
+import os
 import time
 from contextlib import ExitStack
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, NoReturn
@@ -11,24 +14,61 @@ from tqdm import tqdm
 from recolor.errors import TrainingError
 from recolor.training.distributed import is_main_process
 from recolor.training.metrics import Metric, write_metrics_so_far
-from recolor.training.status import TrainingStatus, drop_status, write_status
 from recolor.training.step import State, Training
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
+STATUS_FILE = "progress.json"
 STATUS_EVERY_S = 1.0
 
 
-class Progress:
-    """Shows the steps of a training from where it goes on; what it opens is closed with it.
+@dataclass(frozen=True, slots=True)
+class TrainingStatus:
+    """The status of a training in progress.
 
-    Of several processes that train together, the first one shows and writes.
+    Attributes:
+        step: Number of steps done.
+        steps: Number of steps in all.
+        images_per_s: Images per second since the previous status.
+        loss: The last training loss read from the device; None before the first.
+    """
+
+    step: int
+    steps: int
+    images_per_s: float
+    loss: float | None
+
+
+def write_status(folder: Path, status: TrainingStatus) -> None:
+    """Atomically replaces the status file in a model's folder. It is not flushed to disk."""
+    temporary = folder / f".{STATUS_FILE}.{os.getpid()}.tmp"
+    temporary.write_text(json.dumps(asdict(status)))
+    temporary.replace(folder / STATUS_FILE)
+
+
+def read_status(folder: Path) -> TrainingStatus | None:
+    """Returns the status of a model's training; None if no training is in progress."""
+    try:
+        return TrainingStatus(**json.loads((folder / STATUS_FILE).read_text()))
+    except FileNotFoundError:
+        return None
+
+
+def delete_status(folder: Path) -> None:
+    """Deletes the status file: at the end of a training, or before one that replaces a killed one."""
+    (folder / STATUS_FILE).unlink(missing_ok=True)
+
+
+class Progress:
+    """Shows the progress of a training, as a context manager. Only rank 0 shows and writes anything.
+
+    Writes into the folder of the model: `metrics_so_far.parquet`, `progress.json` (a `TrainingStatus`), and
+    `tensorboard/<start of key>/` with `tensorboard = true`.
 
     Args:
-        training: Writes into its folder: `metrics_so_far.parquet`, `progress.json` (see `recolor.training.status`),
-            and `tensorboard/<start of key>/` if that is asked for.
-        state: Before the first step to show.
+        training: The training.
+        state: Its state before the first step of this run.
     """
 
     def __init__(self, training: Training, state: State) -> None:
@@ -36,12 +76,12 @@ class Progress:
         self._open = ExitStack()
         self._bar = self._open.enter_context(_bar(training, state.step))
         self._curves: SummaryWriter | None = None
-        self._written_rows, self._told_rows = 0, 0
+        self._written_rows, self._shown_rows = 0, 0
         self._status_step, self._status_at_s = state.step, time.monotonic()
         training.folder.mkdir(parents=True, exist_ok=True)
         if training.config.tensorboard and is_main_process():
             folder = training.folder / "tensorboard" / training.key[:16]
-            self._told_rows = len(state.metrics) if folder.is_dir() else 0
+            self._shown_rows = len(state.metrics) if folder.is_dir() else 0
             self._curves = self._open.enter_context(_curves(folder, state.step))
 
     def __enter__(self) -> "Progress":
@@ -50,35 +90,35 @@ class Progress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Closes the bar and TensorBoard's file; where it ends with an error, the metrics show how it came to that."""
+        """Closes the bar and TensorBoard's file; after a TrainingError, writes the metrics that led to it."""
         self._open.close()
         if is_main_process():
-            drop_status(self._training.folder)
+            delete_status(self._training.folder)
         if isinstance(error, TrainingError) and is_main_process():
             write_metrics_so_far(self._training.folder, self._state.metrics, 0)
 
     def advance(self) -> None:
-        """Counts a step."""
+        """Advances the progress bar by one step; updates the status file about once a second."""
         self._bar.update(self._training.config.batch_images)
         passed_s = time.monotonic() - self._status_at_s
         if passed_s >= STATUS_EVERY_S and is_main_process():
             self._write_status(passed_s)
 
-    def tell(self) -> None:
-        """Shows what was measured since it was last called."""
+    def show_metrics(self) -> None:
+        """Shows the metrics since the last call on the bar and in TensorBoard."""
         metrics = self._state.metrics
         self._bar.set_postfix(loss=f"{_last_loss(metrics):.4f}", refresh=False)
         if self._curves is not None:
-            _draw(self._curves, metrics[self._told_rows :])
-            self._told_rows = len(metrics)
+            _draw(self._curves, metrics[self._shown_rows :])
+            self._shown_rows = len(metrics)
 
-    def write(self) -> None:
-        """Writes the metrics so far, where they have grown enough to be worth it."""
+    def write_metrics(self) -> None:
+        """Writes the metrics so far, if they have grown enough (see `write_metrics_so_far`)."""
         if is_main_process():
             self._written_rows = write_metrics_so_far(self._training.folder, self._state.metrics, self._written_rows)
 
     def flush(self) -> None:
-        """Has TensorBoard's file hold all that a checkpoint does, so that a resumed training leaves no gap in it."""
+        """Flushes TensorBoard's file before a checkpoint, so that a resumed training leaves no gap in its curves."""
         if self._curves is not None:
             self._curves.flush()
 
@@ -107,9 +147,10 @@ def _bar(training: Training, start_step: int) -> "tqdm[NoReturn]":
 
 
 def _curves(folder: Path, start_step: int) -> "SummaryWriter":
-    """TensorBoard's file; it is told to forget the steps that a killed run did after its last checkpoint.
+    """Returns a TensorBoard writer that purges the steps that a killed run did after its last checkpoint.
 
-    Files are read in the order of their names, which begin with the second: this one has a later one than those there.
+    TensorBoard reads files in the order of their names, which begin with the time in whole seconds. This waits until
+    that second is later than that of every file in the folder.
     """
     from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415  (an extra: see `checks.check_packages`)
 

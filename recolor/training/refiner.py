@@ -1,4 +1,4 @@
-"""Training the refiner: from the shards and the generator to `data/models/refiner/`."""
+"""Training of the refiner: from the shards and the generator to `data/models/refiner/`."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -19,22 +19,20 @@ from recolor.pipeline.workspace import Workspace
 from recolor.shards.format import index_path
 from recolor.training.checks import check_training
 from recolor.training.discriminator import AdversarialTraining, adversarial_loss, discriminator_loss
-from recolor.training.distributed import is_main_process, own_device
-from recolor.training.first_weights import first_weights, fresh_model
-from recolor.training.launch import TrainingStage, run_training
+from recolor.training.distributed import TrainingStage, is_main_process, local_device, run_training
+from recolor.training.initial_weights import initial_model, initial_weights
 from recolor.training.loop import train
-from recolor.training.losses import refinement_loss
+from recolor.training.losses import PhotographFeatures, perceptual_loss, refinement_loss
 from recolor.training.outputs import (
-    keyed,
+    key_contents,
+    key_settings,
+    key_settings_dict,
     model_outputs,
-    named_settings,
-    settings_that_count,
     shards_record,
     stored_px,
     validation_set,
     write_outputs,
 )
-from recolor.training.perceptual import PhotographFeatures, perceptual_loss
 from recolor.training.step import Loss, Training
 
 STAGE = "train-refiner"
@@ -42,17 +40,18 @@ VERSION = 1
 
 
 def train_refiner(workspace: Workspace, config: Config) -> Outcome:
-    """Trains the refiner, unless it is there already; goes on where a killed training stopped.
+    """Trains the refiner, resuming from the newest checkpoint; does nothing if it is already done.
 
     Args:
-        workspace: With finished shards and generator; `data/models/refiner/` and its checkpoints are written.
-        config: `config.refiner` counts.
+        workspace: Workspace with finished shards and generator; `data/models/refiner/` and its checkpoints are written.
+        config: All settings; `config.refiner` is used.
 
     Raises:
         ConfigError: CUDA, or more devices than there are, was asked for.
         MissingStageError: There are no finished shards, or there is no generator.
         InputError: The train split is empty.
-        WeightsError: The encoder's first weights cannot be had, or the generator cannot be read.
+        WeightsError: The encoder's initial weights do not exist or cannot be downloaded, or the generator cannot be
+            read.
         TrainingError: The loss is no longer finite, or one of several processes has died.
         StorageError: The disk is full or failing.
     """
@@ -60,10 +59,10 @@ def train_refiner(workspace: Workspace, config: Config) -> Outcome:
 
 
 def mixed_ab(generator: LoadedGenerator, batch: Batch, predicted_fraction: float) -> Tensor:
-    """Low-resolution ab to refine: the generator's for the first images of a batch, the truth for the others.
+    """Returns the low-resolution ab to refine: predicted for the first images of a batch, true for the others.
 
-    The order of a batch is random already, so that no further chance is needed. In a process's share, the first
-    images are those that are among the first of the whole batch.
+    The generator predicts the ab of the first `predicted_fraction` of the whole batch of all processes; batches are
+    in random order already.
     """
     count = int((batch.positions < round(predicted_fraction * batch.images)).sum())
     if count == 0:
@@ -72,12 +71,12 @@ def mixed_ab(generator: LoadedGenerator, batch: Batch, predicted_fraction: float
 
 
 def refiner_loss(generator: LoadedGenerator, config: RefinerConfig, features: PhotographFeatures | None = None) -> Loss:
-    """What a refiner's training minimises; see `mixed_ab`. Validation leaves the discriminator out.
+    """Returns the loss function of the refiner. In validation it leaves out the adversarial loss.
 
     Args:
-        generator: Predicts the low-resolution ab.
-        config: The refiner's settings: its shares and weights count.
-        features: For the perceptual loss, where it has a weight.
+        generator: Predicts the low-resolution ab; see `mixed_ab`.
+        config: Settings of the refiner; `predicted_fraction` and the losses' weights are used.
+        features: Network of the perceptual loss, if that has a weight.
     """
 
     def against_truth(batch: Batch, ab: Tensor) -> Tensor:
@@ -90,12 +89,12 @@ def refiner_loss(generator: LoadedGenerator, config: RefinerConfig, features: Ph
         ab_small = mixed_ab(generator, batch, config.predicted_fraction)
         if not config.adversarial_weight:
             return against_truth(batch, model(batch.L, ab_small))
-        judged = model(batch.L, ab_small, batch.ab)
-        loss = against_truth(batch, judged.ab)
+        scores = model(batch.L, ab_small, batch.ab)
+        loss = against_truth(batch, scores.ab)
         if not model.training:
             return loss
-        adversarial = config.adversarial_weight * adversarial_loss(judged.own)
-        return loss + adversarial + discriminator_loss(judged.photographs, judged.colourings)
+        adversarial = config.adversarial_weight * adversarial_loss(scores.refined)
+        return loss + adversarial + discriminator_loss(scores.photographs, scores.colourings)
 
     return refinement
 
@@ -104,30 +103,30 @@ def _part(workspace: Workspace, config: Config) -> Part:
     inputs = {
         "shards": shards_record(workspace).content,
         "generator": _generator_content(workspace),
-        **first_weights("refiner", config.refiner, workspace.models),
+        **initial_weights("refiner", config.refiner, workspace.models),
     }
     if config.refiner.perceptual_weight:
         inputs["perceptual"] = encoder_identity(config.refiner.perceptual_weights)
     outputs, sources = model_outputs(workspace.models / "refiner"), {"shards": index_path(workspace)}
-    return Part(workspace, STAGE, VERSION, keyed(config.refiner), inputs, outputs, sources)
+    return Part(workspace, STAGE, VERSION, key_settings(config.refiner), inputs, outputs, sources)
 
 
 def _build(part: Part, settings: Config, staging: Path) -> Counts:
     config = settings.refiner
-    device = own_device(config.train)
+    device = local_device(config.train)
     check_training("refiner", config.train, device, shards_record(part.workspace).counts["val"])
-    model, weights_sha256 = fresh_model(Refiner, "refiner", config)
+    model, weights_sha256 = initial_model(Refiner, "refiner", config)
     generator = load_generator(part.workspace.models / "generator", device)
     features = PhotographFeatures(config.perceptual_weights).to(device) if config.perceptual_weight else None
     train_set = ShardDataset.open(part.workspace, "train")
     training = Training(
         name="refiner",
-        model=_trained(model, config).to(device),
+        model=_with_discriminator(model, config).to(device),
         loss=refiner_loss(generator, config, features),
         config=config.train,
         checkpoints=_checkpoints(part, settings),
         key=part.key,
-        settings=named_settings(part, config),
+        settings=key_contents(part, config),
     )
     trained = train(training, train_set, validation_set(part.workspace))
     if is_main_process():
@@ -137,8 +136,8 @@ def _build(part: Part, settings: Config, staging: Path) -> Counts:
     return {"steps": trained.steps, "images": train_set.rows}
 
 
-def _trained(refiner: Refiner, config: RefinerConfig) -> nn.Module:
-    """The refiner, with a discriminator if it is to have one; the seed fixes the discriminator's first weights."""
+def _with_discriminator(refiner: Refiner, config: RefinerConfig) -> nn.Module:
+    """Adds a discriminator with initial weights from the seed, if the adversarial loss has a weight."""
     if not config.adversarial_weight:
         return refiner
     with torch.random.fork_rng(devices=[]):
@@ -156,7 +155,7 @@ def _checkpoints(part: Part, settings: Config) -> Path:
 
 
 def _config_json(part: Part, config: RefinerConfig, weights_sha256: str, image_px: int) -> Mapping[str, Any]:
-    settings = settings_that_count(config)
+    settings = key_settings_dict(config)
     return {
         "kind": "refiner",
         "image_px": image_px,

@@ -1,4 +1,4 @@
-"""How a training goes on where it was: what it starts from, what it saves and keeps, what is left at its end."""
+"""Resuming a training from checkpoints: loading, saving, deleting old ones, and the final export."""
 
 import logging
 from collections.abc import Mapping
@@ -15,27 +15,27 @@ from recolor.training.checkpoint import (
     read_checkpoint,
     save_checkpoint,
     step_of,
-    whole_checkpoints,
+    valid_checkpoints,
 )
 from recolor.training.distributed import is_main_process
-from recolor.training.metrics import METRICS_SO_FAR, Metric, standing
+from recolor.training.metrics import METRICS_SO_FAR, Metric, best_validation
 from recolor.training.step import State, Training, fresh_state
 
-_SHOWN = 8  # differences in a message, at most
+_SHOWN = 8  # maximum number of differences in a message
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Trained:
-    """What a training has come to.
+    """The result of a training.
 
     Attributes:
-        model: What is exported: averaged weights. Of several processes, the first one has them.
-        metrics: What was measured on the way.
-        steps: Steps done; fewer than were planned if it stopped early.
-        planned_steps: Steps that were asked for.
-        exported_step: The step that the exported weights are of.
+        model: The model to export, with averaged weights (EMA). Valid in rank 0 only.
+        metrics: All metrics.
+        steps: Number of steps done; lower than `planned_steps` after an early stop.
+        planned_steps: Number of steps in the settings.
+        exported_step: Step of the exported weights.
     """
 
     model: nn.Module
@@ -46,43 +46,45 @@ class Trained:
 
 
 def resumed_state(training: Training) -> State:
-    """The state to go on from: that of the newest checkpoint that is whole, or a fresh one.
+    """Returns the state of the newest valid checkpoint, or a fresh state.
 
-    One whose best validation's weights cannot be read, though they may yet be exported, is passed over too.
+    With `patience`, a checkpoint is also skipped if the weights of its best validation cannot be read, because they
+    may be the ones to export.
 
     Raises:
-        TrainingError: The checkpoint is of another training or architecture, or of an unknown version.
+        TrainingError: The checkpoint is from another training or architecture, or its version is unknown.
     """
     state = fresh_state(training)
-    for path, checkpoint in whole_checkpoints(training.checkpoints):
+    for path, checkpoint in valid_checkpoints(training.checkpoints):
         _check_same(training, state, path, checkpoint)
         if checkpoint.done or not training.config.patience or _best_weights(training, checkpoint) is not None:
             _load(state, checkpoint)
-            _log.info("%s: going on from %s", training.name, path)
+            _log.info("%s: resuming from %s", training.name, path)
             break
-        _log.warning("%s: passed over, as the checkpoint of its best validation is damaged or missing", path)
+        _log.warning("%s: skipped, because the checkpoint of its best validation is damaged or missing", path)
     return state
 
 
 def save(training: Training, state: State) -> None:
-    """Writes a checkpoint, and then deletes those that are no longer needed."""
+    """Writes a checkpoint, then deletes those that are no longer needed."""
     saved = save_checkpoint(training.checkpoints, _checkpoint(training, state))
     paths = {step_of(path): path for path in checkpoint_paths(training.checkpoints) if step_of(path) < state.step}
     keep_only(training.checkpoints, _needed(training, state, {**paths, state.step: saved}))
 
 
-def finished(training: Training, state: State) -> Trained:
-    """Ends a training: a checkpoint with the exported weights is left, which trains nothing again.
+def finish(training: Training, state: State) -> Trained:
+    """Ends a training; one checkpoint with the exported weights remains, so that running again trains nothing.
 
-    With `patience`, the exported weights are the averaged ones of the best validation, else those of the last step.
+    With `patience`, the exported weights are the averaged weights of the best validation, otherwise those of the last
+    step.
 
     Raises:
         DamagedError: The checkpoint of the best validation has been damaged since it was written.
     """
-    best = standing(state.metrics).best
+    best = best_validation(state.metrics).metric
     exported_step = best[0] if training.config.patience and best else state.step
     if is_main_process():
-        _leave(training, state, exported_step)
+        _leave_final_checkpoint(training, state, exported_step)
     return Trained(
         model=state.ema,
         metrics=state.metrics,
@@ -92,7 +94,7 @@ def finished(training: Training, state: State) -> Trained:
     )
 
 
-def _leave(training: Training, state: State, exported_step: int) -> None:
+def _leave_final_checkpoint(training: Training, state: State, exported_step: int) -> None:
     if not state.done:
         _export(training, state, exported_step)
     keep_only(training.checkpoints, checkpoint_paths(training.checkpoints)[-1:])
@@ -105,11 +107,11 @@ def _export(training: Training, state: State, exported_step: int) -> None:
         if weights is None:
             raise DamagedError(
                 f"{training.checkpoints}: the checkpoint of step {exported_step}, the best validation, is damaged or"
-                " missing. Run again: the training goes on from an older one."
+                " missing. Run again to resume from an older one."
             )
         state.ema.load_state_dict(weights)
     path = save_checkpoint(training.checkpoints, _checkpoint(training, state, done=True))
-    _log.info("%s: the weights of step %d are exported; %s is left", training.name, exported_step, path)
+    _log.info("%s: exported the weights of step %d; kept %s", training.name, exported_step, path)
 
 
 def _checkpoint(training: Training, state: State, *, done: bool = False) -> Checkpoint:
@@ -134,19 +136,19 @@ def _load(state: State, checkpoint: Checkpoint) -> None:
 
 
 def _needed(training: Training, state: State, paths: Mapping[int, Path]) -> list[Path]:
-    """The newest checkpoints, and those of the validations that are the best as of each: it takes both to go on."""
+    """Returns the newest checkpoints and, for each, that of its best validation, which resuming needs too."""
     newest = sorted(paths)[-training.config.keep_checkpoints :]
     best = {_best_step([metric for metric in state.metrics if metric[0] <= step]) for step in newest}
     return [path for step, path in paths.items() if step in best.union(newest)]
 
 
 def _best_step(metrics: list[Metric]) -> int | None:
-    best = standing(metrics).best
+    best = best_validation(metrics).metric
     return best[0] if best else None
 
 
 def _best_weights(training: Training, checkpoint: Checkpoint) -> Mapping[str, Tensor] | None:
-    """The averaged weights of the best validation as of a checkpoint, its own before the first; None if damaged."""
+    """Returns the averaged weights of a checkpoint's best validation, or its own if it has none; None if damaged."""
     step = _best_step(checkpoint.metrics)
     if step is None or step == checkpoint.step:
         return checkpoint.ema
@@ -164,8 +166,8 @@ def _check_same(training: Training, state: State, path: Path, checkpoint: Checkp
     differing = [*settings, *tensors] or [f"key: {checkpoint.key} there, {training.key} here"]
     more = f"; and {len(differing) - _SHOWN} more" if len(differing) > _SHOWN else ""
     raise TrainingError(
-        f"{path}: a checkpoint of another training, so {training.name} cannot go on from it."
-        f" {'; '.join(differing[:_SHOWN])}{more}. Move it elsewhere, or set what it says, and run again."
+        f"{path}: a checkpoint of another training, so {training.name} cannot resume from it."
+        f" {'; '.join(differing[:_SHOWN])}{more}. Move it elsewhere, or restore these settings, and run again."
     )
 
 

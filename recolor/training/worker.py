@@ -1,13 +1,14 @@
-"""One of the processes that train a model together.
+"""Entry point of a worker process: one of several processes that train a model together.
 
-`recolor train generator --set generator.train.devices=2` starts them on its machine, and the Prefect flow does the
-same. By hand, torchrun does:
+`recolor train generator --set generator.train.devices=2` starts the workers on this machine, as does the Prefect flow.
+They can also be started directly:
 
     torchrun --standalone --nproc-per-node 2 -m recolor.training.worker generator WORKSPACE [KEY=VALUE ...]
 
-with the settings of the workspace's recolor.toml, overlaid by the words; how many processes there are, torchrun says.
-The first one holds the workspace, writes checkpoints and model, and finds a finished training done. Such a torchrun
-opens its store on every address of the machine; what Recolor starts by itself meets on loopback alone.
+The settings are those of the workspace's recolor.toml, overridden by the KEY=VALUE arguments; torchrun sets the world
+size. Rank 0 locks the workspace, and writes checkpoints and model; a finished training is not repeated. A torchrun that
+is started directly opens its store on all network addresses of the machine, whereas Recolor uses the loopback
+interface only.
 """
 
 import json
@@ -24,66 +25,76 @@ from recolor.pipeline.cache import current_record, run_part
 from recolor.pipeline.storage import storage_errors
 from recolor.pipeline.torchrun import end_with_parent
 from recolor.pipeline.workspace import Workspace, locked, open_workspace
-from recolor.training.distributed import is_main_process, joined
+from recolor.training.distributed import (
+    COUNTS_FILE,
+    TrainingStage,
+    is_main_process,
+    process_group,
+    read_job,
+    report_errors,
+)
 from recolor.training.generator import GENERATOR
-from recolor.training.last_words import last_words
-from recolor.training.launch import COUNTS_FILE, TrainingStage, read_job
 from recolor.training.refiner import REFINER
 
 STAGES: dict[str, TrainingStage] = {stage.name: stage for stage in (GENERATOR, REFINER)}
 
 
-def work(folder: Path) -> None:
-    """Takes part in the job that a folder holds; its parent holds the workspace and publishes what is left there."""
+def run_job(folder: Path) -> None:
+    """Runs this process's part of the job in a folder; the parent process holds the lock and publishes the outputs."""
     rank = int(os.environ["RANK"])
-    with last_words(folder, rank):
+    with report_errors(folder, rank):
         job = read_job(folder)
         logging.basicConfig(
             level=job.log_level if rank == 0 else logging.ERROR, format="%(levelname)s %(name)s: %(message)s"
         )
         stage, workspace = STAGES[job.stage], Workspace(Path(job.workspace))
-        with storage_errors(workspace.models), joined(stage.settings(job.config).train, folder / "store"):
+        with storage_errors(workspace.models), process_group(stage.settings(job.config).train, folder / "store"):
             counts = stage.build(stage.part(workspace, job.config), job.config, folder)
             if is_main_process():
                 (folder / COUNTS_FILE).write_text(json.dumps(counts))
 
 
-def work_by_hand(name: str, root: Path, words: Sequence[str]) -> None:
-    """Takes part in a training that a person has started with torchrun.
+def run_directly(name: str, root: Path, overrides: Sequence[str]) -> None:
+    """Runs this process's part of a training whose workers were started with torchrun directly.
+
+    Args:
+        name: `generator` or `refiner`.
+        root: Root of the workspace.
+        overrides: Settings as KEY=VALUE.
 
     Raises:
-        ConfigError: There is no such stage, or a setting is not allowed.
-        RecolorError: As the stage.
+        ConfigError: There is no such model, or a setting is not allowed.
+        RecolorError: The training failed.
     """
     if name not in STAGES:
         raise ConfigError(f"{name!r}: there is no such model to train. Allowed: {', '.join(STAGES)}.")
     stage, workspace = STAGES[name], open_workspace(root)
-    config = _settings(workspace, name, words)
-    with joined(stage.settings(config).train):
+    config = _settings(workspace, name, overrides)
+    with process_group(stage.settings(config).train):
         part = stage.part(workspace, config)
         if is_main_process():
             with locked(workspace):
                 run_part(part, lambda staging: stage.build(part, config, staging))
         elif current_record(part) is None:
-            stage.build(part, config, workspace.staging)  # where the first process alone would write
+            stage.build(part, config, workspace.staging)  # only rank 0 writes
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Takes part in the job of a folder, its only argument, or in a training started by hand."""
+    """Runs the job in the folder that is the only argument, or a training that was started directly."""
     if len(arguments) == 1:
         end_with_parent()
-        work(Path(arguments[0]))
+        run_job(Path(arguments[0]))
         return
     try:
-        name, root, *words = arguments
-        work_by_hand(name, Path(root), words)
+        name, root, *overrides = arguments
+        run_directly(name, Path(root), overrides)
     except RecolorError as error:
         sys.exit(f"recolor: {error}")
 
 
-def _settings(workspace: Workspace, name: str, words: Sequence[str]) -> Config:
+def _settings(workspace: Workspace, name: str, overrides: Sequence[str]) -> Config:
     own = workspace.settings_file
-    config = load_config(None, own if own.is_file() else None, words)
+    config = load_config(None, own if own.is_file() else None, overrides)
     return overlay(config, {name: {"train": {"devices": int(os.environ["WORLD_SIZE"])}}})
 
 

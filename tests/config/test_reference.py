@@ -15,7 +15,7 @@ from recolor.errors import ConfigError
 from recolor.evaluation import run as evaluation_run
 from recolor.pipeline.cache import fingerprint
 from recolor.pipeline.workspace import Workspace
-from recolor.training.outputs import keyed
+from recolor.training.outputs import key_settings
 
 SETTINGS = {setting.name: setting for group in settings_reference() for setting in group.settings}
 # Other values where a changed number would contradict another setting.
@@ -71,8 +71,8 @@ def keys(config, monkeypatch, folder):
         **{f"detect {name}": detector.settings(config) for name, detector in DETECTORS.items()},
         "select": config.select,
         "shards build": config.shard,
-        "train generator": keyed(config.generator),
-        "train refiner": keyed(config.refiner),
+        "train generator": key_settings(config.generator),
+        "train refiner": key_settings(config.refiner),
         "evaluate": evaluation_run.evaluation_part(Workspace(folder), config).settings,
     }
     return {command: fingerprint(each) for command, each in settings.items()}

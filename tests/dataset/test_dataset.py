@@ -126,7 +126,7 @@ def test_a_shard_with_more_images_than_the_index_says_is_refused(stored, arrays)
         Part(stored, STAGE, VERSION, "larger", {}, (path,)),
         lambda staging: np.save(staging / path.name, larger) or {"images": 8},
     )
-    with pytest.raises(DamagedError, match="8 images, and the index says 4"):
+    with pytest.raises(DamagedError, match="8 images, but the index says 4"):
         ShardDataset.open(stored, "train")
 
 

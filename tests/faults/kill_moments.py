@@ -131,7 +131,7 @@ def newest_step(root):
 
 def went_on_from(said):
     """The step that a training said it went on from; 0 if it began anew."""
-    lines = [line for line in said.splitlines() if "going on from" in line]
+    lines = [line for line in said.splitlines() if "resuming from" in line]
     return int(lines[-1].rpartition("/")[2].split("-")[1]) if lines else 0
 
 

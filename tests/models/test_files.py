@@ -91,7 +91,7 @@ def test_a_missing_file_is_named(folder, name):
     ("changes", "said"),
     [
         ({"format_version": 2}, "format version 1"),
-        ({"kind": "refiner"}, "a refiner, and a generator was asked for"),
+        ({"kind": "refiner"}, "this is a refiner, but a generator is needed"),
         ({"ab_bins": [[0.0, 0.0]]}, "ab_bins"),
         ({"temperature": None}, "temperature"),
         ({"saturation": "much"}, "saturation"),

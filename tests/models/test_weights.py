@@ -95,7 +95,7 @@ def test_the_identity_of_a_file_is_its_content_not_its_place(file, tmp_path):
 
 def test_an_unreachable_hub_is_said_and_both_other_choices_are_named(no_hub):
     for ask in (check_encoder_weights, lambda weights: load_encoder_weights(Encoder(1), weights)):
-        with pytest.raises(WeightsError, match=r"resnet101-cd907fc2\.pth cannot be had.*PATH.*none"):
+        with pytest.raises(WeightsError, match=r"resnet101-cd907fc2\.pth cannot be downloaded.*PATH.*none"):
             ask("imagenet")
 
 

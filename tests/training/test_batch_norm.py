@@ -11,15 +11,15 @@ SHARE = """
 import torch
 from recolor.config.settings import TrainConfig
 from recolor.training.batch_norm import with_global_batch_norm
-from recolor.training.distributed import joined, own_share
+from recolor.training.distributed import process_group, batch_share
 
-with joined(TrainConfig(device="cpu"), folder / "store"):
+with process_group(TrainConfig(device="cpu"), folder / "store"):
     model, images, weights = torch.load(folder / "given.pt", weights_only=False)
     model = with_global_batch_norm(model)
-    share = own_share()
-    images = images[:, share.rank :: share.of].clone().requires_grad_()
+    share = batch_share()
+    images = images[:, share.rank :: share.world_size].clone().requires_grad_()
     out = torch.stack([model(batch) for batch in images])
-    (out * weights[:, share.rank :: share.of]).mean().backward()
+    (out * weights[:, share.rank :: share.world_size]).mean().backward()
     kinds = [type(module).__name__ for module in model]
     gradients = [parameter.grad for parameter in model.parameters()]
     torch.save((kinds, out.detach(), images.grad, gradients, model.state_dict()), folder / f"found {share.rank}.pt")

@@ -12,7 +12,7 @@ from recolor.training.checkpoint import (
     read_checkpoint,
     save_checkpoint,
     step_of,
-    whole_checkpoints,
+    valid_checkpoints,
 )
 
 
@@ -33,7 +33,7 @@ def _checkpoint(step, **changes):
 
 
 def _newest(folder):
-    return next(whole_checkpoints(folder), (None, None))[1]
+    return next(valid_checkpoints(folder), (None, None))[1]
 
 
 def test_a_checkpoint_comes_back_to_the_bit(tmp_path):

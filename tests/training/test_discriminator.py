@@ -26,21 +26,21 @@ def batch(count=2, side=64):
 
 
 def test_the_refiner_learns_from_its_deceit_alone_and_the_critic_from_its_judgements_alone(contest):
-    judged = contest(*batch())
-    adversarial_loss(judged.own).backward()
+    scores = contest(*batch())
+    adversarial_loss(scores.refined).backward()
     assert all(parameter.grad is None for parameter in contest.critic.parameters())
     assert contest.refiner.head.weight.grad.abs().max() > 0
     contest.zero_grad()
-    judged = contest(*batch())
-    discriminator_loss(judged.photographs, judged.colourings).backward()
+    scores = contest(*batch())
+    discriminator_loss(scores.photographs, scores.colourings).backward()
     assert all(parameter.grad is None for parameter in contest.refiner.parameters())
     assert all(parameter.grad.abs().max() > 0 for parameter in contest.critic.parameters())
 
 
 def test_the_same_colouring_is_judged_alike_by_both(contest):
-    judged = contest(*batch())
-    torch.testing.assert_close(judged.own, judged.colourings)
-    assert judged.own.shape == (2, 1, 7, 7)
+    scores = contest(*batch())
+    torch.testing.assert_close(scores.refined, scores.colourings)
+    assert scores.refined.shape == (2, 1, 7, 7)
 
 
 def test_a_score_depends_on_46_by_46_pixels():

@@ -6,7 +6,7 @@ import torch
 from recolor.dataset.sampler import batch_rows
 from recolor.errors import TrainingError
 from recolor.manifests.pandas import read_manifest
-from recolor.training.checkpoint import checkpoint_paths, step_of, whole_checkpoints
+from recolor.training.checkpoint import checkpoint_paths, step_of, valid_checkpoints
 from recolor.training.loop import train
 from recolor.training.metrics import METRICS_SO_FAR
 
@@ -56,7 +56,7 @@ def test_neither_the_step_that_was_not_finite_nor_any_after_it_is_saved(
     with pytest.raises(TrainingError, match=f"at step {at}\\."):
         train(make_training(config, loss=breaks), *sets)
     assert max(_kept(tmp_path), default=0) < at
-    for _, checkpoint in whole_checkpoints(tmp_path / "checkpoints" / "k"):
+    for _, checkpoint in valid_checkpoints(tmp_path / "checkpoints" / "k"):
         assert all(tensor.isfinite().all() for tensor in (*checkpoint.model.values(), *checkpoint.ema.values()))
 
 

@@ -11,7 +11,7 @@ from recolor.manifests.pandas import read_manifest
 from recolor.training import progress as module
 from recolor.training.loop import train
 from recolor.training.metrics import METRICS_SO_FAR
-from recolor.training.status import read_status
+from recolor.training.progress import STATUS_FILE, TrainingStatus, delete_status, read_status, write_status
 
 
 @pytest.fixture
@@ -128,3 +128,15 @@ def test_tensorboard_that_was_not_asked_for_is_not_loaded(tmp_path, sets, make_t
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     train(make_training(config), *sets)
     assert not (tmp_path / "tensorboard").exists()
+
+
+def test_a_status_is_read_as_it_was_written_and_is_gone_when_it_is_deleted(tmp_path):
+    assert read_status(tmp_path) is None
+    for status in (TrainingStatus(3, 400, 12.5, None), TrainingStatus(40, 400, 80.0, 3.25)):
+        write_status(tmp_path, status)
+        assert read_status(tmp_path) == status
+    assert [path.name for path in tmp_path.iterdir()] == [STATUS_FILE]
+    delete_status(tmp_path)
+    delete_status(tmp_path)
+    assert read_status(tmp_path) is None
+    assert list(tmp_path.iterdir()) == []

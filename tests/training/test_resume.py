@@ -18,7 +18,7 @@ from recolor.pipeline.workspace import Workspace
 from recolor.training import train_generator, train_refiner
 from recolor.training.checkpoint import checkpoint_paths, step_of
 from recolor.training.loop import train
-from recolor.training.resume import finished, resumed_state
+from recolor.training.resume import finish, resumed_state
 
 STEPS, CHECKPOINT_STEPS = 32, 4
 OUTPUTS = ("model.safetensors", "config.json", "metrics.parquet", "loss_curve.png")
@@ -254,7 +254,9 @@ def test_a_copied_checkpoint_is_refused_by_the_name_of_the_setting(make_shards, 
     folders = sorted((workspace.models / "generator" / "checkpoints").iterdir(), key=lambda path: path.stat().st_mtime)
     shutil.rmtree(folders[0])
     folders[1].rename(folders[0])
-    with pytest.raises(TrainingError, match=r"generator cannot go on from it\. train\.lr: 0\.004 there, 0\.003 here\."):
+    with pytest.raises(
+        TrainingError, match=r"generator cannot resume from it\. train\.lr: 0\.004 there, 0\.003 here\."
+    ):
         train_generator(workspace, tiny)
 
 
@@ -278,14 +280,14 @@ def _damage(path):
     path.write_bytes(data)
 
 
-def test_without_its_best_weights_a_checkpoint_is_passed_over(tmp_path, sets, rising, caplog):
+def test_without_its_best_weights_a_checkpoint_is_skipped(tmp_path, sets, rising, caplog):
     whole = train(rising(at=tmp_path / "whole"), *sets)
     assert (whole.steps, whole.exported_step) == (24, 6)
     _stopped(rising(), sets, 24)
     assert [step_of(path) for path in checkpoint_paths(rising().checkpoints)] == [6, 15, 20]
     _damage(checkpoint_paths(rising().checkpoints)[0])
     resumed = train(rising(), *sets)
-    assert caplog.text.count("passed over, as the checkpoint of its best validation is damaged or missing") == 2
+    assert caplog.text.count("skipped, because the checkpoint of its best validation is damaged or missing") == 2
     assert resumed.metrics == whole.metrics
     torch.testing.assert_close(resumed.model.state_dict(), whole.model.state_dict(), rtol=0, atol=0)
 
@@ -295,7 +297,7 @@ def test_best_weights_damaged_at_the_very_end_are_an_error_and_no_others_are_exp
     state = resumed_state(rising())
     _damage(checkpoint_paths(rising().checkpoints)[0])
     with pytest.raises(DamagedError, match=r"checkpoint of step 6, the best validation, is damaged or missing\. Run"):
-        finished(rising(), state)
+        finish(rising(), state)
     assert [step_of(path) for path in checkpoint_paths(rising().checkpoints)] == [6, 15, 20]
 
 
@@ -314,7 +316,7 @@ def test_without_patience_a_lost_best_checkpoint_costs_nothing(tmp_path, sets, r
 def test_a_training_that_had_stopped_before_its_end_was_written_does_no_step_more(tmp_path, sets, rising, monkeypatch):
     whole = train(rising(patience=3, at=tmp_path / "whole"), *sets)
     assert (whole.steps, whole.exported_step) == (15, 6)  # where a checkpoint is due, too
-    monkeypatch.setattr("recolor.training.loop.finished", _killed)
+    monkeypatch.setattr("recolor.training.loop.finish", _killed)
     with pytest.raises(OSError, match="killed"):
         train(rising(patience=3), *sets)
     monkeypatch.undo()

@@ -15,24 +15,23 @@ from torch.distributed import TCPStore
 from recolor.errors import ConfigError, TrainingError
 from recolor.manifests.pandas import read_manifest
 from recolor.training import loop, train_generator, train_refiner
-from recolor.training.last_words import failure
-from recolor.training.launch import Job, write_job
-from recolor.training.worker import work_by_hand
+from recolor.training.distributed import Job, worker_error, write_job
+from recolor.training.worker import run_directly
 
 TRAIN = {"generator": train_generator, "refiner": train_refiner}
 WORK = """
-from recolor.training.worker import work
-work(folder)
+from recolor.training.worker import run_job
+run_job(folder)
 """
 KEEP_STATE = """
 import torch
 from recolor.training import loop
 
-def kept(training, state, finished=loop.finished):
+def kept(training, state, finish=loop.finish):
     torch.save((state.model.state_dict(), state.ema.state_dict(), state.metrics), folder / f"state {rank}.pt")
-    return finished(training, state)
+    return finish(training, state)
 
-loop.finished = kept
+loop.finish = kept
 """
 COUNT_STEPS = """
 from recolor.training import loop
@@ -64,7 +63,7 @@ def broken(*args, whole=generator.distribution_loss):
 broken.calls = 0
 generator.distribution_loss = broken
 """
-BY_HAND = """
+STARTED_DIRECTLY = """
 from recolor.training.worker import main
 os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT="{port}", TORCHELASTIC_USE_AGENT_STORE="True")
 main({arguments})
@@ -114,13 +113,13 @@ def train_keeping_state(name, workspace, config, monkeypatch):
         fresh.append(tensors(training.model))
         return resumed_state(training)
 
-    def kept(training, state, finished=loop.finished):
+    def kept(training, state, finish=loop.finish):
         states.append((tensors(state.model), tensors(state.ema), list(state.metrics)))
-        return finished(training, state)
+        return finish(training, state)
 
     with monkeypatch.context() as patched:
         patched.setattr(loop, "resumed_state", begun)
-        patched.setattr(loop, "finished", kept)
+        patched.setattr(loop, "finish", kept)
         TRAIN[name](workspace, config)
     return (*states[0], fresh[0])
 
@@ -201,9 +200,9 @@ def test_a_loss_that_is_no_number_in_one_process_stops_all_with_one_message(work
     _, two = workspaces("generator")
     folder = job_folder("generator", two, calm)
     together(NOT_A_NUMBER_IN_RANK_1 + WORK, folder, codes=(1, 1))
-    first, second = (json.loads((folder / f"words-{rank}.json").read_text()) for rank in range(2))
+    first, second = (json.loads((folder / f"error-{rank}.json").read_text()) for rank in range(2))
     assert first["message"] == second["message"]
-    error = failure("generator", folder, None)
+    error = worker_error("generator", folder, None)
     assert type(error) is TrainingError
     assert "generator: loss nan, gradient norm nan at step 4" in str(error)
     assert "Last good checkpoint" in str(error)
@@ -219,7 +218,7 @@ def test_a_setting_that_only_the_data_refuse_is_the_same_error_as_in_one_process
     together(WORK, folder, codes=(1, 1))
     with pytest.raises(ConfigError, match="crop_px = 96") as alone:
         train_generator(two, wrong)
-    assert (type(failure("generator", folder, None)), str(failure("generator", folder, None))) == (
+    assert (type(worker_error("generator", folder, None)), str(worker_error("generator", folder, None))) == (
         ConfigError,
         str(alone.value),
     )
@@ -246,7 +245,7 @@ def store_on_loopback():
         del store
 
 
-def test_processes_started_by_hand_train_under_the_lock_and_then_find_it_done(workspaces, calm, together):
+def test_processes_started_started_directly_train_under_the_lock_and_then_find_it_done(workspaces, calm, together):
     one, two = workspaces("generator")
     train_generator(one, calm)
     settings = {"shard": {"size_px": 64}, "refiner": {"train": {"crop_px": 64}}, "generator": asdict(calm.generator)}
@@ -255,7 +254,7 @@ def test_processes_started_by_hand_train_under_the_lock_and_then_find_it_done(wo
     written_ns = []
     for _ in range(2):
         with store_on_loopback() as port:
-            together(BY_HAND.format(port=port, arguments=arguments), two.root)
+            together(STARTED_DIRECTLY.format(port=port, arguments=arguments), two.root)
         written_ns.append((two.models / "generator" / "config.json").stat().st_mtime_ns)
     assert written_ns[0] == written_ns[1]
     found, expected = (read_manifest(place.models / "generator" / "metrics.parquet") for place in (two, one))
@@ -263,10 +262,10 @@ def test_processes_started_by_hand_train_under_the_lock_and_then_find_it_done(wo
     assert train_generator(two, calm).current  # by the same key, whatever the number of processes
 
 
-def test_by_hand_what_cannot_be_trained_is_refused(workspaces, calm, together, monkeypatch):
+def test_started_directly_what_cannot_be_trained_is_refused(workspaces, calm, together, monkeypatch):
     _, two = workspaces("generator")
     monkeypatch.setenv("WORLD_SIZE", "3")
     with pytest.raises(ConfigError, match="Allowed: generator, refiner"):
-        work_by_hand("evaluate", two.root, [])
+        run_directly("evaluate", two.root, [])
     with pytest.raises(ConfigError, match="multiples of 3"):
-        work_by_hand("generator", two.root, ["generator.train.batch_images=4"])
+        run_directly("generator", two.root, ["generator.train.batch_images=4"])

@@ -1,8 +1,8 @@
-"""The models that come with the package; `MODEL_CARD.md` says what they learnt from and how good they are."""
+"""The pretrained models of the package; `MODEL_CARD.md` describes their training data and metrics."""
 
 from pathlib import Path
 
 
 def models_folder() -> Path:
-    """The folder that holds the shipped `generator/` and `refiner/`, as `Colorizer.from_folder` takes it."""
+    """Returns the folder of the pretrained `generator/` and `refiner/`, for `Colorizer.from_folder`."""
     return Path(__file__).parent

@@ -1,4 +1,4 @@
-"""A model before its first step."""
+"""The initial weights of a model: random, an encoder's pretrained ones, or those of a trained model."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,33 +16,33 @@ from recolor.models.weights import NONE, check_encoder_weights, encoder_identity
 M = TypeVar("M", Generator, Refiner)
 
 
-def first_weights(name: str, config: GeneratorConfig | RefinerConfig, models: Path) -> Mapping[str, str]:
-    """What the weights are that a training starts from, as inputs of its key.
+def initial_weights(name: str, config: GeneratorConfig | RefinerConfig, models: Path) -> Mapping[str, str]:
+    """Returns the identity of the initial weights, as inputs of the training's key.
 
     Args:
         name: `generator` or `refiner`.
-        config: That model's settings.
-        models: Where the trained model will be, in a folder of that name.
+        config: The model's settings.
+        models: Folder of the workspace's models; the trained model goes into its subfolder `name`.
 
     Raises:
-        ConfigError: It would start from the model that it replaces, so that its key would change with its end.
-        WeightsError: They cannot be had.
+        ConfigError: `start_from` is the model that this training replaces, which would change the key.
+        WeightsError: The weights do not exist.
     """
     if config.start_from:
         if start_folder(config.start_from, name).resolve() == (models / name).resolve():
             raise ConfigError(
-                f"{name}.start_from = {config.start_from!r}: these are the models that this training replaces. Copy"
-                " them with `recolor export models FOLDER`, and start from that folder."
+                f"{name}.start_from = {config.start_from!r}: this training would replace the models that it starts"
+                " from. Copy them with `recolor export models FOLDER`, and start from that folder."
             )
         return {"encoder": NONE, "start_from": start_identity(config.start_from, name)}
     return {"encoder": encoder_identity(config.model.encoder_weights)}
 
 
-def check_first_weights(name: str, config: GeneratorConfig | RefinerConfig) -> None:
-    """Makes sure, within seconds, that the first weights can be had and fit the model, and a perceptual loss's can too.
+def check_initial_weights(name: str, config: GeneratorConfig | RefinerConfig) -> None:
+    """Checks, within seconds, that the initial weights and those of the perceptual loss exist and fit.
 
     Raises:
-        WeightsError: They cannot or do not; says which other choices there are.
+        WeightsError: They do not; the message names the alternatives.
     """
     if isinstance(config, RefinerConfig) and config.perceptual_weight:
         _check_perceptual_weights(config)
@@ -57,19 +57,22 @@ def check_first_weights(name: str, config: GeneratorConfig | RefinerConfig) -> N
         load_start(Refiner(config.model), config.start_from, name)
 
 
-def fresh_model(kind: Callable[[Any], M], name: str, config: GeneratorConfig | RefinerConfig) -> tuple[M, str]:
-    """A model with its first weights: a trained model's, or fixed by the seed but for the encoder's.
+def initial_model(kind: Callable[[Any], M], name: str, config: GeneratorConfig | RefinerConfig) -> tuple[M, str]:
+    """Returns a model with its initial weights.
+
+    With `start_from`, these are the weights of a trained model. Otherwise they are random, a function of the seed
+    alone, except for those of a pretrained encoder.
 
     Args:
         kind: `Generator` or `Refiner`.
         name: `generator` or `refiner`.
-        config: That model's settings.
+        config: The model's settings.
 
     Returns:
-        The model, and what its encoder's weights are: their SHA-256.
+        The model, and the SHA-256 of its encoder's weights.
 
     Raises:
-        WeightsError: The weights cannot be had.
+        WeightsError: The weights do not exist, cannot be downloaded, or do not fit.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.train.seed)

@@ -1,5 +1,6 @@
 """Trainings by two processes as a user starts them, and what ends them."""
 
+import json
 import logging
 import os
 import signal
@@ -7,6 +8,7 @@ import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import psutil
 import pytest
@@ -15,16 +17,18 @@ import torch
 from recolor.config.presets import PRESETS, preset
 from recolor.config.settings import Config
 from recolor.errors import ConfigError, TrainingError
+from recolor.pipeline.torchrun import ENDED_FILE
 from recolor.stages import check_can_train
-from recolor.training import launch, loop, train_generator
-from recolor.training.launch import Job, read_job, write_job
+from recolor.training import distributed, loop, train_generator
+from recolor.training.distributed import Job, read_job, report_errors, worker_error, write_job
 
+GOOD = Path("/models/step-00000004.pt")
 PARENT = """
 import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in a shell's background would ignore it
 
 from recolor.training import train_generator
-from recolor.training.launch import read_job
+from recolor.training.distributed import read_job
 from recolor.pipeline.workspace import Workspace, locked
 
 workspace = Workspace(folder)
@@ -113,7 +117,7 @@ def test_more_devices_than_there_are_are_refused_before_anything_starts(make_sha
     workspace = make_shards()
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    monkeypatch.setattr(launch, "run_part", None)
+    monkeypatch.setattr(distributed, "run_part", None)
     config = of_devices(tiny, 2)
     asked = replace(config.generator, train=replace(config.generator.train, device="cuda"))
     with pytest.raises(ConfigError, match=r"devices = 2: .* Allowed here: 1 to 1, or device = 'cpu'"):
@@ -126,10 +130,69 @@ def test_more_devices_than_there_are_are_refused_before_anything_starts(make_sha
 def test_threads_are_divided_among_processes_unless_their_number_is_set(monkeypatch, tmp_path):
     started = []
     monkeypatch.setattr(subprocess, "Popen", lambda command, **how: started.append(how["env"]["OMP_NUM_THREADS"]))
-    monkeypatch.setattr(launch, "worker_count", lambda config: 9)
+    monkeypatch.setattr(distributed, "worker_count", lambda config: 9)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    launch._start(2, tmp_path)
-    launch._start(16, tmp_path)
+    distributed._start_torchrun(2, tmp_path)
+    distributed._start_torchrun(16, tmp_path)
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    launch._start(2, tmp_path)
+    distributed._start_torchrun(2, tmp_path)
     assert started == ["4", "1", "3"]
+
+
+@pytest.fixture
+def fail(tmp_path, monkeypatch):
+    """Has a process of that rank end with an error, at that time."""
+    ends = []
+    monkeypatch.setattr(distributed.os, "_exit", ends.append)
+
+    def as_rank(rank, error, time_s):
+        monkeypatch.setattr(distributed.time, "time", lambda: time_s)
+        with report_errors(tmp_path, rank):
+            raise error
+        assert ends.pop() == 1
+
+    return as_rank
+
+
+def test_an_expected_error_is_raised_as_it_was_whatever_others_met_before(tmp_path, fail):
+    fail(0, RuntimeError("Connection closed by peer"), 1.0)
+    fail(1, ConfigError("crop_px = 96: too large."), 2.0)
+    error = worker_error("generator", tmp_path, GOOD)
+    assert (type(error), str(error)) == (ConfigError, "crop_px = 96: too large.")
+
+
+def test_an_unexpected_error_is_told_with_its_process_its_trace_and_the_last_good_checkpoint(tmp_path, fail):
+    fail(0, RuntimeError("Connection closed by peer"), 2.0)
+    fail(1, MemoryError("out of memory"), 1.0)
+    error = worker_error("generator", tmp_path, GOOD)
+    assert type(error) is TrainingError
+    assert str(error).startswith("generator: process 1 raised MemoryError: out of memory. All processes were ended.")
+    assert f"Last good checkpoint: {GOOD}." in str(error)
+    assert "test_distributed.py" in error.__notes__[0]
+
+
+@pytest.mark.parametrize(("code", "how"), [(-9, "was killed (SIGKILL)"), (-11, "by SIGSEGV"), (3, "exit code 3")])
+def test_a_process_that_ended_without_a_word_counts_before_what_that_did_to_others(tmp_path, fail, code, how):
+    fail(0, RuntimeError("Connection closed by peer"), 1.0)
+    (tmp_path / ENDED_FILE).write_text(json.dumps({"0": 1, "1": code}))
+    error = worker_error("refiner", tmp_path, None)
+    assert str(error).startswith("refiner: process 1 ")
+    assert how in str(error)
+    assert "Last good checkpoint: none yet." in str(error)
+
+
+def test_a_process_that_torchrun_ended_for_anothers_sake_is_not_blamed(tmp_path):
+    (tmp_path / ENDED_FILE).write_text(json.dumps({"0": -15, "1": 3}))
+    assert str(worker_error("refiner", tmp_path, None)).startswith("refiner: process 1 ended with exit code 3. All")
+    (tmp_path / ENDED_FILE).write_text(json.dumps({"0": -15}))
+    assert str(worker_error("refiner", tmp_path, None)).startswith("refiner: process 0 was ended by SIGTERM. All")
+
+
+def test_without_any_word_torchrun_itself_has_ended(tmp_path):
+    assert "torchrun ended without saying why" in str(worker_error("refiner", tmp_path, None))
+
+
+def test_nothing_is_left_where_nothing_went_wrong(tmp_path):
+    with report_errors(tmp_path, 0):
+        pass
+    assert list(tmp_path.iterdir()) == []

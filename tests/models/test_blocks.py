@@ -3,7 +3,7 @@ import torch
 from torch import nn
 from torchvision.models import resnet
 
-from recolor.models.bottleneck import Bottleneck
+from recolor.models.blocks import Bottleneck
 
 
 def _pair(in_channels, planes, stride):
