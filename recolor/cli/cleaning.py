@@ -1,4 +1,4 @@
-"""The verbs for cleaning: index, measure, detect, select, clean (these four together) and gallery."""
+"""The verbs for cleaning: index, measure, detect, select, clean (all four) and gallery."""
 
 from pathlib import Path
 
@@ -81,7 +81,7 @@ def gallery(target: Target, out: Path | None, most: int) -> None:
 
 
 def _suggest_thresholds(target: Target) -> None:
-    """Prints the number of images that each threshold rejects, and a better threshold if the data suggest one."""
+    """Prints how many images each threshold rejects, and better thresholds if any."""
     from recolor.cleaning.thresholds import suggest, suggestion_text
 
     click.echo("\n" + suggestion_text(suggest(open_workspace(target.workspace), read_settings(target))))

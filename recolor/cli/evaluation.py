@@ -1,4 +1,4 @@
-"""The verbs that evaluate models: with metrics, and with a page on which people judge the colours."""
+"""The verbs that evaluate models, with metrics or with a page on which people judge."""
 
 from dataclasses import replace
 from pathlib import Path

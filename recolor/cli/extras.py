@@ -1,4 +1,4 @@
-"""Optional packages: the extra of Recolor that installs each, and the error for a missing one."""
+"""Optional packages: the extra that installs each, and the error for a missing one."""
 
 from collections.abc import Mapping
 from importlib.util import find_spec
@@ -29,7 +29,7 @@ def require_packages(purpose: str, *names: str) -> None:
 
 
 def missing_package(purpose: str, name: str) -> ConfigError:
-    """Returns the error for an optional package that is not installed; it names the extra to install."""
+    """Returns the error for a missing optional package; it names the extra to install."""
     extra = EXTRAS[name]
     return ConfigError(
         f"{purpose}: the package `{name}` is not installed. Run `pip install 'recolor[{extra}]'` (in Recolor's folder"

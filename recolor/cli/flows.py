@@ -1,4 +1,7 @@
-"""The verbs that can start Prefect flows: run, demo and up. Each flow runs in a separate process."""
+"""The verbs that can start Prefect flows: run, demo and up.
+
+Each flow runs in a separate process.
+"""
 
 import importlib.util
 import json

@@ -1,4 +1,4 @@
-"""Groups of verbs, with help in sections, suggestions for mistyped verbs, and support for former names."""
+"""Groups of verbs: help in sections, suggestions for mistyped verbs, former names."""
 
 import difflib
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from recolor.cli.old_names import current_words
 
 
 class VerbGroup(click.Group):
-    """A group that lists its verbs in the order of their use and suggests the most similar verb for a mistyped one."""
+    """A group that lists its verbs in the order of use and suggests a verb for a mistyped one."""
 
     def __init__(self, *args: Any, **attributes: Any) -> None:
         super().__init__(*args, **attributes)
@@ -28,7 +28,7 @@ class VerbGroup(click.Group):
         return list(self.commands)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Writes the verbs under the titles of their sections; a group without sections gets a single one."""
+        """Writes the verbs in sections; a group without sections gets a single one."""
         sections = self.sections or {"Commands": self.list_commands(ctx)}
         width_chars = max(len(name) for names in sections.values() for name in names)
         for title, names in sections.items():

@@ -1,4 +1,4 @@
-"""Former names of verbs, from before version 0.2: they still work, with a hint on standard error."""
+"""Former names of verbs, from before 0.2: they work, with a hint on standard error."""
 
 from collections.abc import Sequence
 
@@ -40,7 +40,10 @@ def current_words(words: Sequence[str], *, quiet: bool = False) -> list[str]:
 
 
 def _evaluate(rest: Sequence[str]) -> tuple[str, str, list[str]]:
-    """Returns the former name, the current name and all current words; the names are empty if nothing changed."""
+    """Returns the former name, the current name and all current words.
+
+    The names are empty if nothing changed.
+    """
     if "--suggest" in rest:
         others = [word for word in rest if word != "--suggest"]
         return "evaluate --suggest", "evaluate suggest", ["evaluate", "suggest", *others]
@@ -54,7 +57,10 @@ def _evaluate(rest: Sequence[str]) -> tuple[str, str, list[str]]:
 
 
 def _taken(words: Sequence[str], option: str) -> tuple[list[str], list[str]]:
-    """Returns the values of an option, given as `--option VALUE` or `--option=VALUE`, and the other words."""
+    """Returns the values of an option and the other words.
+
+    A value is given as `--option VALUE` or `--option=VALUE`.
+    """
     values, others = [], []
     left = iter(words)
     for word in left:

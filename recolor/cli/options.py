@@ -118,6 +118,6 @@ def stage_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def read_settings(target: Target) -> Config:
-    """Reads the settings of a run from the given file or, without one, from the workspace's recolor.toml."""
+    """Reads the settings from the given file, or else from the workspace's recolor.toml."""
     own = Workspace(target.workspace.expanduser()).settings_file
     return load_config(target.preset, target.file or (own if own.is_file() else None), target.overrides)

@@ -45,7 +45,7 @@ def walk(command: click.Command, context: click.Context | None = None) -> Iterat
 
 
 def cli_reference_markdown(cli: VerbGroup) -> str:
-    """Returns the reference of all commands as Markdown: usage, description, options with their defaults."""
+    """Returns the reference of all commands as Markdown: usage, description and options."""
     contexts = list(walk(cli))
     run = next(context for context in contexts if context.command_path == "recolor run")
     shared = [

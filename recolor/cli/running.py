@@ -16,7 +16,10 @@ from recolor.pipeline.cache import Outcome
 
 
 def run_stages(names: Sequence[str] | None, target: Target) -> None:
-    """Runs the named stages, or all if `names` is None, with the workspace locked, and prints each outcome."""
+    """Runs the named stages, or all if `names` is None, and prints each outcome.
+
+    The workspace is locked meanwhile.
+    """
     config = read_settings(target)
     from recolor.stages import run_stages as run
 
@@ -24,7 +27,7 @@ def run_stages(names: Sequence[str] | None, target: Target) -> None:
 
 
 def describe(outcome: Outcome) -> str:
-    """Returns one line about the outcome of a stage, such as `measure   images 660, ... 660 built`."""
+    """Returns one line about a stage's outcome, such as `measure   images 660, ... 660 built`."""
     counts = ", ".join(f"{name} {count:,}" for name, count in outcome.counts.items())
     if outcome.current:
         return f"{outcome.stage:<16} cached   {counts}"

@@ -44,7 +44,7 @@ def settings(name: str | None, init: bool, workspace: Path, preset: Preset) -> N
 
 
 def _list_text(group: Group) -> str:
-    """Returns a short description of a group: name, default, allowed values and summary of each setting."""
+    """Returns name, default, allowed values and summary of each setting of a group."""
     lines = [f"[{group.name}] {' '.join(group.meaning.split())}"]
     for setting in group.settings:
         lines.append(f"  {setting.name} = {toml_value(setting.default)}  ({setting.allowed})")

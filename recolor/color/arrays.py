@@ -16,21 +16,21 @@ Pixels = NDArray[np.unsignedinteger[Any]]  # uint8 or uint16, over the full rang
 
 
 def to_8_bits(pixels: Pixels) -> Uint8:
-    """Returns uint8 pixels: 16-bit values are rounded to the nearest, 8-bit ones returned unchanged."""
+    """Returns uint8 pixels; 16-bit values are rounded to the nearest."""
     if pixels.dtype == np.uint8:
         return pixels.astype(np.uint8, copy=False)
     return ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
 
 
 def to_16_bits(pixels: Pixels) -> Uint16:
-    """Returns uint16 pixels: 8-bit values are scaled exactly (255 becomes 65535), 16-bit ones returned unchanged."""
+    """Returns uint16 pixels; 8-bit values are scaled exactly, 255 becomes 65535."""
     if pixels.dtype == np.uint16:
         return pixels.astype(np.uint16, copy=False)
     return pixels.astype(np.uint16) * np.uint16(257)
 
 
 def on_white(rgb: Pixels, alpha: Pixels) -> Pixels:
-    """Returns pixels [H, W, 3] composited on white by their straight alpha [H, W] of the same dtype."""
+    """Composites pixels [H, W, 3] with straight alpha [H, W] of the same dtype on white."""
     highest = np.iinfo(rgb.dtype).max
     share = (alpha / np.float32(highest))[..., None]
     composited: Pixels = np.rint(rgb * share + highest * (1 - share)).astype(rgb.dtype)

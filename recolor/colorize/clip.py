@@ -1,4 +1,4 @@
-"""Video files: OpenCV reads and writes the frames, and the program `ffmpeg`, if installed, copies the sound."""
+"""Video files: frames by OpenCV, sound by the program `ffmpeg` if it is installed."""
 
 import logging
 import os
@@ -59,7 +59,9 @@ class Clip:
 
 
 def look_through(path: Path) -> Clip:
-    """Decodes a whole video once to find the number of frames and their times, which headers do not state reliably.
+    """Decodes a whole video once to find the number of frames and their times.
+
+    Headers do not state them reliably.
 
     Raises:
         InputError: The file does not exist, or none of its frames can be read.
@@ -109,7 +111,9 @@ def check_codec(path: Path) -> None:
 
 
 def write_frames(path: Path, frames: Iterator[RGB], clip: Clip) -> int:
-    """Writes a video and reads it once to check that it is complete, since OpenCV does not report a full disk.
+    """Writes a video and reads it once to check that it is complete.
+
+    OpenCV does not report a full disk.
 
     Args:
         path: Output path; the suffix decides the container and the codec.
@@ -196,7 +200,10 @@ def _shape(capture: cv2.VideoCapture) -> tuple[int, ...] | None:
 
 
 def _rate(times_s: NDArray[np.float64], nominal: float) -> tuple[float, float]:
-    """Returns frames per second and the largest distance of a frame from its time; `nominal` may be wrong."""
+    """Returns frames per second and the largest distance of a frame from its time.
+
+    `nominal`, the rate stated by the file, may be wrong.
+    """
     known = 0 < nominal <= _MAX_FPS
     numbers, elapsed_s = np.arange(len(times_s)), times_s - times_s[0]
     if not elapsed_s[-1] > 0:  # one frame, or a stream without times

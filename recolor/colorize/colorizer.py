@@ -1,4 +1,4 @@
-"""Colours photographs of any size: predicted colour is joined with their own lightness at full resolution."""
+"""Colours photographs of any size: their lightness at full resolution, predicted colour."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -165,7 +165,7 @@ class Colorizer:
         ]
 
     def predict_colour(self, L: Float32Array, look: Look = _AS_PREDICTED) -> Float32Array:
-        """Predicts ab, float32 [H, W, 2], of one photograph from L, float32 [H, W]; see `predict_colours`."""
+        """Predicts ab [H, W, 2] of one photograph from L [H, W]; see `predict_colours`."""
         return self.predict_colours([L], look)[0]
 
     def predict_colours(self, lightnesses: Sequence[Float32Array], look: Look = _AS_PREDICTED) -> list[Float32Array]:
@@ -189,7 +189,10 @@ class Colorizer:
         return each(lambda number: upsample(ab[number] * saturation, small[number], lightnesses[number]))
 
     def at_model_size(self, L: Float32Array) -> Float32Array:
-        """Returns L [H, W] resized to the models' size; sRGB values are resized, as in the shards, not L."""
+        """Returns L [H, W] resized to the models' size.
+
+        As in the shards, sRGB values are resized, not L.
+        """
         width_px, height_px = model_size(L.shape[1], L.shape[0], self.generator.image_px, self.generator.multiple_px)
         if L.shape == (height_px, width_px):
             return L
@@ -233,7 +236,9 @@ def _mapped(shapes: Sequence[tuple[int, ...]]) -> Callable[[Callable[[int], T]],
 
 
 def _read(picture: Image.Image) -> tuple[RGB, NDArray[np.uint8] | None]:
-    """Returns upright sRGB [H, W, 3] and alpha [H, W] or None; with alpha, the colours are not composited on white.
+    """Returns upright sRGB [H, W, 3] and alpha [H, W] or None.
+
+    With alpha, the colours are not composited on white.
 
     Raises:
         ImageError: The pixels cannot be read.
@@ -246,7 +251,7 @@ def _read(picture: Image.Image) -> tuple[RGB, NDArray[np.uint8] | None]:
 
 
 def _upright(picture: Image.Image) -> Image.Image:
-    """Applies the EXIF orientation; a picture with broken metadata counts as upright, as in `recolor.images`."""
+    """Applies the EXIF orientation; pictures with broken metadata count as upright."""
     try:
         return ImageOps.exif_transpose(picture)
     except PILLOW_ERRORS:
@@ -258,9 +263,10 @@ def _picture(rgb: RGB, alpha: NDArray[np.uint8] | None) -> Image.Image:
 
 
 def model_size(width_px: int, height_px: int, image_px: int, multiple_px: int = 8) -> tuple[int, int]:
-    """Returns the size at which colour is predicted; with the size of training, colours do not depend on resolution.
+    """Returns the size at which colour is predicted: the size of training.
 
-    The long side is at most four times `image_px`; longer panoramas are squeezed.
+    Therefore a photograph gets the same colours at every resolution. The long side is at most four times `image_px`;
+    longer panoramas are squeezed.
 
     Args:
         width_px: Width of the photograph.

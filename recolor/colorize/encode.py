@@ -1,4 +1,4 @@
-"""Encodes coloured pixels as the bytes of a JPEG, PNG, WebP, TIFF or BMP file, with metadata.
+"""Encodes coloured pixels and metadata as a JPEG, PNG, WebP, TIFF or BMP file.
 
 PNG and TIFF are assembled here, because Pillow writes no 16-bit colour and OpenCV no metadata.
 """

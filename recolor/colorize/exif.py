@@ -43,7 +43,7 @@ def upright_tiff(data: bytes) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class _Directory:
-    """A tag directory: byte order as a `struct` prefix, position of the first entry, and number of entries."""
+    """A tag directory: byte order for `struct`, position of the first entry, number of entries."""
 
     order: str
     start: int
@@ -62,7 +62,10 @@ def _set_upright(block: bytearray) -> None:
 
 
 def _drop_thumbnail(block: bytearray) -> None:
-    """Unlinks the second directory and removes its JPEG: cut off at the end of the block, elsewhere zeroed."""
+    """Removes the second directory and its JPEG.
+
+    The bytes of the JPEG are cut off if they end the block, and zeroed if not.
+    """
     first = _first(block)
     (second_at,) = struct.unpack_from(first.order + "I", block, first.end)
     if second_at == 0:

@@ -1,4 +1,4 @@
-"""Colours image files: reads, colours and writes several at a time, and reports the outcome of each."""
+"""Colours image files, several at a time, and reports the outcome of each."""
 
 import errno
 import sys
@@ -180,7 +180,10 @@ def _summary(
 
 
 def _colour_all(jobs: Sequence[Job], colorizer: Colorizer, settings: _Settings, batch: int) -> Iterator[_Outcome]:
-    """Yields the outcomes in order, working on several files at once; an interrupted run starts no more files."""
+    """Yields the outcomes in order, working on several files at once.
+
+    An interrupted run starts no more files.
+    """
     cores = worker_count(ExecutionConfig())
     workers = max(1, min(cores, _MAX_WORKERS, len(jobs)))
     with torch_threads(max(1, cores // workers)), ThreadPoolExecutor(workers) as pool:
@@ -206,7 +209,7 @@ def _one_by_one(
 def _in_batches(
     pool: ThreadPoolExecutor, jobs: Sequence[Job], colorizer: Colorizer, settings: _Settings, batch: int
 ) -> Iterator[_Outcome]:
-    """Runs the networks in this thread; other threads read the next photographs and write the finished ones."""
+    """Runs the networks in this thread while other threads read and write photographs."""
     read = in_threads(pool, lambda job: _read(job, settings), jobs, ahead=batch + _READ_AHEAD)
     coloured = _coloured(read, colorizer, settings.look, batch)
     return in_threads(pool, lambda one: _write(one, settings), coloured, ahead=_WRITE_BEHIND)
@@ -230,7 +233,7 @@ def _standard_input(limits: MeasureConfig) -> bytes:
 
 
 def _coloured(read: Iterator[_Read], colorizer: Colorizer, look: Look, batch: int) -> Iterator[_Coloured | _Outcome]:
-    """Runs the networks on one batch of photographs at a time; failures keep their place in the order."""
+    """Runs the networks on one batch at a time; failures keep their place in the order."""
     while some := list(islice(read, batch)):
         photos = [one.photo for one in some if isinstance(one.photo, Photo)]
         colours = iter(_colours(photos, colorizer, look))
@@ -292,7 +295,7 @@ def _own_format(photo: Photo) -> Format:
 
 
 def _side_by_side(photo: Photo, coloured: Uint8) -> Uint8:
-    """Returns grey, coloured and, if it had colour, original photograph, separated by white lines.
+    """Returns the grey, coloured and, if any, original picture, separated by white lines.
 
     Args:
         photo: The photograph as read.

@@ -1,4 +1,4 @@
-"""Metadata of a photograph, adapted to its coloured version: upright, sRGB, without thumbnail."""
+"""Metadata of a photograph, adapted to its coloured version: upright, without thumbnail."""
 
 import io
 import logging
@@ -75,7 +75,10 @@ def read_metadata(data: bytes, decoded: Decoded) -> Metadata:
 
 
 def _read_jpeg(data: bytes, turned: bool) -> Metadata:
-    """Reads the segments without Pillow, which stops at broken EXIF although the other segments are good."""
+    """Reads the segments without Pillow.
+
+    Pillow stops at broken EXIF although the other segments are good.
+    """
     segments = list(_segments(data))
     exif, xmp = (
         [body.removeprefix(start) for marker, body in segments if marker == _APP1 and body.startswith(start)]
@@ -92,7 +95,10 @@ def _read_jpeg(data: bytes, turned: bool) -> Metadata:
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yields marker and body of the segments before the first scan, which the strict decoder has checked."""
+    """Yields marker and body of the segments before the first scan.
+
+    The strict decoder has checked them.
+    """
     end = read_header(data).scan
     position = 2
     while position < end:
@@ -106,7 +112,10 @@ def _segments(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _density(body: bytes) -> tuple[float, ...] | None:
-    """Returns the dots per inch of a JFIF segment (ITU-T T.871, 10.1), or None if it names no unit."""
+    """Returns the dots per inch of a JFIF segment, or None if it names no unit.
+
+    ITU-T T.871, 10.1.
+    """
     factor = _INCH_UNITS.get(body[7]) if body.startswith(b"JFIF\0") and len(body) >= 12 else None
     return None if factor is None else tuple(value * factor for value in struct.unpack_from(">HH", body, 8))
 
@@ -149,7 +158,10 @@ def _exif_of_tags(exif: Image.Exif) -> bytes:
 
 
 def _dpi(value: object, *, turned: bool) -> tuple[float, float] | None:
-    """Returns the resolution across and down the upright picture, or None if `value` is not two numbers above 0."""
+    """Returns the resolution across and down the upright picture.
+
+    Returns None if `value` is not two finite numbers above 0.
+    """
     if not isinstance(value, tuple) or len(value) != 2:
         return None
     across, down = (float(side) for side in value)
@@ -159,7 +171,10 @@ def _dpi(value: object, *, turned: bool) -> tuple[float, float] | None:
 
 
 def _texts(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yields the text chunks except XMP and EXIF, which are read separately; the decoder has checked the chunks."""
+    """Yields the text chunks except XMP and EXIF, which are read separately.
+
+    The decoder has checked the chunks.
+    """
     position = len(PNG_SIGNATURE)
     while position + 8 <= len(data):
         length = int.from_bytes(data[position : position + 4])

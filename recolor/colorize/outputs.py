@@ -1,4 +1,4 @@
-"""Output files: checks before a run, atomic writing, and removal of a killed run's temporary files."""
+"""Output files: checks, atomic writing, and removal of a killed run's temporary files."""
 
 import os
 import re
@@ -71,9 +71,9 @@ def is_running(pid: int) -> bool:
 
 @contextmanager
 def temporary_beside(target: Path) -> Iterator[Path]:
-    """Yields a temporary path beside the target, with the same suffix, and removes the file at the end.
+    """Yields a temporary path beside the target, and removes the file at the end.
 
-    Temporary files of this target that were left by ended processes are removed too.
+    It has the suffix of the target. Temporary files of this target that were left by ended processes are removed too.
     """
     with storage_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -88,7 +88,7 @@ def read_photo(data: bytes, limits: MeasureConfig, *, keep_original: bool = Fals
 
 
 def has_colour(rgb: Uint8, *, min_spread: int = 7, min_share: float = 0.001, side_px: int | None = 256) -> bool:
-    """Returns whether an image shows colour rather than grey with rounding and compression noise.
+    """Returns whether an image shows colour rather than grey with compression noise.
 
     R, G and B of grey stored as colour differ by up to 3 in JPEGs saved again at quality 75; the difference is smaller
     in the mean of several pixels, which is why the image is reduced first.
@@ -135,7 +135,10 @@ def _with_alpha(picture: Image.Image) -> tuple[Pixels, Pixels]:
 
 
 def _apply_grey_profile(rgb: Uint8, profile: bytes) -> Uint8:
-    """Converts greys by their ICC profile; the strict decoder applies profiles only to colour JPEGs."""
+    """Converts greys by their ICC profile.
+
+    The strict decoder applies profiles only to colour JPEGs.
+    """
     if profile[16:20] != b"GRAY":
         return rgb
     return np.asarray(to_srgb(Image.fromarray(np.ascontiguousarray(rgb[..., 0])), profile))
@@ -212,7 +215,7 @@ def _colours(data: bytes, picture: Image.Image) -> tuple[Uint16, Uint16 | None]:
 
 
 def _alpha_of_key(values: Uint16, key: object) -> Uint16 | None:
-    """Returns the alpha of a PNG that declares one value transparent (tRNS), or None if it declares none."""
+    """Returns the alpha of a PNG with one transparent value (tRNS), or None without one."""
     if not isinstance(key, int | tuple):
         return None
     return np.where((values == np.array(key)).all(axis=2), 0, _OPAQUE).astype(np.uint16)

@@ -51,7 +51,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """Photographs, each with its path relative to the output folder; and folders that could not be read."""
+    """Photographs with their paths below the output folder, and folders that cannot be read."""
 
     photographs: tuple[tuple[Path, Path], ...]
     unreadable_folders: tuple[Path, ...] = ()
@@ -123,9 +123,10 @@ def _plan_one(inputs: Sequence[Path], out: Path, compare: bool) -> Plan:
 
 
 def _job(source: Path, target: Path, compare: bool) -> Job:
-    """Returns a job; the comparison of `a.jpg` is `a.compare.jpg`, that of `a.png` is `a.png.compare.jpg`.
+    """Returns a job, with the path of the comparison if one is made.
 
-    Only `.jpg` is dropped from the name, so that `a.jpg`, `a.JPG` and `a.png` in one folder have different comparisons.
+    The comparison of `a.jpg` is `a.compare.jpg`, that of `a.png` is `a.png.compare.jpg`. Only `.jpg` is dropped from
+    the name, so that `a.jpg`, `a.JPG` and `a.png` in one folder have different comparisons.
     """
     stem = target.stem if target.suffix == ".jpg" else target.name
     return Job(source, target, target.with_name(f"{stem}.compare.jpg") if compare else None)
@@ -175,7 +176,10 @@ def _of_pattern(pattern: Path, out: Path) -> _Found:
 
 
 def _files_of(matches: Sequence[Path], out: Path) -> Iterator[Path]:
-    """Yields matching images and those in matching folders; a folder inside a matching one is not scanned again."""
+    """Yields matching images and the images in matching folders.
+
+    A folder inside a matching one is not scanned again.
+    """
     named = set(matches)
     for path in matches:
         if not path.is_dir():
@@ -186,7 +190,10 @@ def _files_of(matches: Sequence[Path], out: Path) -> Iterator[Path]:
 
 
 def _real(path: Path) -> Path:
-    """Returns the path with all links followed; unlike `Path.resolve`, a loop of links does not raise."""
+    """Returns the path with all links followed.
+
+    Unlike `Path.resolve`, it does not raise for a loop of links.
+    """
     return Path(os.path.realpath(path))
 
 

@@ -1,4 +1,4 @@
-"""ICC profiles (ICC.1:2010): conversion of 16-bit pixels to sRGB, and the profile of the coloured file.
+"""ICC profiles (ICC.1:2010): 16-bit conversion to sRGB, and the profile of the result.
 
 Little CMS, through Pillow, only converts 8 bits a channel. For 16 bits, the curves and the matrix of a profile are
 applied here. Grey and matrix profiles consist of nothing else for the relative colorimetric intent.
@@ -41,7 +41,10 @@ def profile_of_result(profile: bytes) -> bytes:
 
 @cache
 def srgb_profile() -> bytes:
-    """Returns Little CMS's sRGB profile with a fixed creation time, so that outputs are reproducible."""
+    """Returns Little CMS's sRGB profile.
+
+    Its creation time is fixed, so that outputs are reproducible.
+    """
     made = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
     made[24:36] = struct.pack(">6H", 2000, 1, 1, 0, 0, 0)
     return bytes(made)
@@ -109,7 +112,7 @@ def _by_table(pixels: Uint16, profile: bytes) -> Uint16:
 
 
 def _mix(pixels: Uint16, curves: list[Float64Array], matrix: Float64Array) -> Uint16:
-    """Applies the curve of each channel, the matrix and the sRGB curve, one strip at a time to limit memory."""
+    """Applies the curve of each channel, the matrix and the sRGB curve, strip by strip."""
     tables = [curve.astype(np.float32) for curve in curves]
     result = np.empty(pixels.shape, np.uint16)
     rows = max(1, _STRIP_PIXELS // pixels.shape[1])
@@ -168,7 +171,10 @@ def _curve(tag: bytes) -> Float64Array:
 
 
 def _parametric(function: int, tag: bytes) -> Float64Array:
-    """Evaluates a parametric curve of type 0 to 4: a power from d on, a line below (10.16, table 65)."""
+    """Evaluates a parametric curve of type 0 to 4 (10.16, table 65).
+
+    It is a power from d on and a line below.
+    """
     count = _PARAMETERS[function]
     given = np.array(struct.unpack_from(f">{count}i", tag, 12)) / 65536
     g, a, b, c, d, e, f = _with_defaults(function, [float(value) for value in given])

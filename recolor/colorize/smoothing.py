@@ -1,4 +1,4 @@
-"""Temporal smoothing against flicker: where a clip is still, colour is averaged with the preceding frames.
+"""Temporal smoothing: in still areas, colour is averaged with the preceding frames.
 
 The method was chosen on clips made of real photographs with sensor noise: still, with a moving object, panned, zoomed
 and shaken. Averaging at the models' size, weighted by the change of lightness in a small window, reduces the change of
@@ -51,7 +51,7 @@ def smoothed(frame: Colours, before: Colours | None, smoothing: float) -> Colour
 
 
 def is_cut(before: Float32Array, L: Float32Array) -> bool:
-    """Returns whether a new scene begins: lightness has changed in more than half of the picture."""
+    """Returns whether a new scene begins: L changes in more than half of the picture."""
     return bool(np.mean(np.abs(_change(before, L)) > _MOVED) > _CUT_SHARE)
 
 

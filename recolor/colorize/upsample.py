@@ -1,4 +1,4 @@
-"""Upsamples colour from the models' size to the photograph's, along the edges of its lightness.
+"""Upsamples colour to the photograph's size, along the edges of its lightness.
 
 The method was chosen on photographs: the true ab was reduced by area to a quarter, upsampled, and compared with the
 true ab. Its error is smaller than that of bilinear and bicubic interpolation, most of all at edges. The guided filter
@@ -48,7 +48,7 @@ def upsample(ab: Float32Array, L_small: Float32Array, L: Float32Array) -> Float3
 
 
 def resize(image: Float32Array, width_px: int, height_px: int) -> Float32Array:
-    """Resizes with an area filter along sides that shrink and a bicubic one along sides that grow.
+    """Resizes with an area filter along shrinking sides and a bicubic one along growing sides.
 
     Pixel centres are aligned.
 
@@ -66,7 +66,10 @@ def resize(image: Float32Array, width_px: int, height_px: int) -> Float32Array:
 
 
 def _slope(channel: Float32Array, L: Float32Array) -> Float32Array:
-    """Returns covariance with L divided by variance of L in small windows, averaged over all windows of a pixel."""
+    """Returns the covariance with L divided by the variance of L, in small windows.
+
+    The values are averaged over all windows that contain a pixel.
+    """
     mean_L, mean = _window_mean(L), _window_mean(channel)
     variance = _window_mean(L * L) - mean_L * mean_L
     covariance = _window_mean(L * channel) - mean_L * mean
@@ -79,9 +82,10 @@ def _window_mean(image: Float32Array) -> Float32Array:
 
 
 def _sharpened(channel: Float32Array) -> Float32Array:
-    """Sharpens an image so that the means of its bicubic interpolation are its values: one step of back-projection.
+    """Sharpens an image so that its bicubic interpolation keeps its values as means.
 
-    Averaging OpenCV's bicubic interpolation over the small pixels equals filtering the small image by `_CUBIC_MEAN`.
+    This is one step of back-projection. Averaging OpenCV's bicubic interpolation over the small pixels equals filtering
+    the small image by `_CUBIC_MEAN`.
     """
     averaged = cv2.sepFilter2D(channel, -1, _CUBIC_MEAN, _CUBIC_MEAN, borderType=cv2.BORDER_REPLICATE)
     return np.asarray(2 * channel - averaged, np.float32)

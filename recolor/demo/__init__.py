@@ -1,4 +1,4 @@
-"""The demo data set: rendered landscapes, photographs, and planted faults with a truth table."""
+"""The demo data set: rendered landscapes, photographs, planted faults and a truth table."""
 
 from recolor.demo.images import TRUTH_NAME, make_demo_images
 from recolor.demo.landscape import render_landscape

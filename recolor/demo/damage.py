@@ -27,7 +27,7 @@ def drop_end_marker(data: bytes, _: np.random.Generator) -> bytes:
 
 
 def flip_bits(data: bytes, rng: np.random.Generator) -> bytes:
-    """Flips bits of a JPEG's entropy-coded data, 24 at a time, until a strict decoder refuses the file.
+    """Flips bits of a JPEG's entropy-coded data, 24 at a time, until a strict decoder fails.
 
     Huffman codes resynchronise, so a few flipped bits can leave a file that decodes without a complaint.
     """
@@ -79,7 +79,7 @@ def damage_png(data: bytes, rng: np.random.Generator) -> bytes:
 
 
 def scan_start(data: bytes) -> int:
-    """Returns the position of a JPEG's entropy-coded data: after the first scan header (ITU-T T.81, B.2.3)."""
+    """Returns the position of a JPEG's entropy-coded data (ITU-T T.81, B.2.3)."""
     marker = data.index(_START_OF_SCAN)
     return marker + 2 + int.from_bytes(data[marker + 2 : marker + 4], "big")
 

@@ -13,7 +13,7 @@ _BARE = frozenset({"desert", "beach", "canyon"})
 
 
 def forest_map(rng: np.random.Generator, scene: Scene) -> Array:
-    """Returns the density of the forest in each square metre of the map, float32 [512,512] in 0..1."""
+    """Returns the density of the forest on the map, float32 [512,512] in 0..1."""
     if scene.forest <= 0.0:
         return np.zeros((MAP_M, MAP_M), np.float32)
     noise = fractal_noise(rng, Fractal(cells=8, octaves=5))
@@ -57,7 +57,10 @@ def render_ground(rng: np.random.Generator, scene: Scene, camera: Camera, view: 
 
 
 def _grain(rng: np.random.Generator, camera: Camera, view: View) -> Array:
-    """Returns a texture of equal fineness in pixels at every distance: octaves of noise, weighted by distance."""
+    """Returns a texture of equal fineness in pixels at every distance.
+
+    Octaves of noise are weighted by the distance.
+    """
     tile = rng.standard_normal((_TILE_PX, _TILE_PX), np.float32)
     metre_px = np.log2(np.float32(camera.focal_px) / np.maximum(view.y_m, 1.0))
     total = np.zeros(view.x_m.shape, np.float32)

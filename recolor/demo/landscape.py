@@ -65,7 +65,7 @@ def _compose(rng: np.random.Generator, scene: Scene, camera: Camera, view: View,
 
 
 def _developed(rng: np.random.Generator, scene: Scene, picture: Array) -> NDArray[np.uint8]:
-    """Converts linear light to sRGB as a camera does: exposure, highlight compression, gamma, noise."""
+    """Converts linear light to sRGB as a camera does: exposure, tone curve, gamma, noise."""
     exposure = np.float32(rng.uniform(0.85, 1.15) * (0.8 if scene.hour == "dusk" else 1.0))
     light = np.maximum(picture * exposure, 0.0)
     light = light * (1.0 + light / 4.0) / (1.0 + light * 0.65)

@@ -26,7 +26,10 @@ def render_sky(rng: np.random.Generator, scene: Scene, camera: Camera, rows_px: 
 
 
 def _sun_distance(scene: Scene, camera: Camera, rows_px: int) -> Array | None:
-    """Returns each pixel's distance to the sun in focal lengths; None if the sun is behind the viewer."""
+    """Returns each pixel's distance to the sun in focal lengths.
+
+    Returns None if the sun is behind the viewer.
+    """
     x, y, z = scene.light.direction
     if y <= 0.05:
         return None

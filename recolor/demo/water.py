@@ -1,4 +1,4 @@
-"""Still and moving water: a reflection distorted by ripples, blended with the water's own colour."""
+"""Still and moving water: a reflection distorted by ripples, over the water's own colour."""
 
 import cv2
 import numpy as np
@@ -40,7 +40,10 @@ def render_water(rng: np.random.Generator, scene: Scene, camera: Camera, view: V
 
 
 def _waves(rng: np.random.Generator, scene: Scene, camera: Camera, view: View) -> Array:
-    """Returns the slope of the waves towards the viewer, about -1..1; waves are wider across than along the view."""
+    """Returns the slope of the waves towards the viewer, about -1..1.
+
+    Waves are wider across than along the view.
+    """
     tile = cv2.GaussianBlur(rng.standard_normal((_TILE_PX, _TILE_PX), np.float32), (0, 0), 1.0) * 2.0
     rough = rng.uniform(0.5, 1.0) if scene.biome in {"beach", "coast"} else rng.uniform(0.12, 0.6)
     metre_px = np.log2(np.float32(camera.focal_px) / np.maximum(view.y_m, 1.0))

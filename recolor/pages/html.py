@@ -1,4 +1,4 @@
-"""Shared parts of the HTML pages: templates with escaping, inline scripts, data URIs, printable names."""
+"""Shared parts of the HTML pages: templates, inline scripts, data URIs, printable names."""
 
 import base64
 import hashlib

@@ -20,7 +20,10 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 def replace_atomically(temporary: Path, path: Path) -> None:
-    """Flushes a finished file to the disk and renames it to `path`; a crash leaves the old file or the new one."""
+    """Flushes a finished file to the disk and renames it to `path`.
+
+    After a crash, `path` is either the old file or the new one.
+    """
     with temporary.open("rb+") as file:
         os.fsync(file.fileno())
     temporary.replace(path)

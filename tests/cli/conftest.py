@@ -1,4 +1,4 @@
-"""The verbs are tested on the small models and workspaces of the modules that they call."""
+"""Fixtures shared with other test folders: small models and workspaces."""
 
 from colorize.conftest import _one_thread, models
 from evaluation.conftest import evaluable, make_models, photographs

@@ -1,4 +1,4 @@
-"""`recolor colorize` as a program of its own: what it reads, writes and says, and its exit code."""
+"""`recolor colorize` in a subprocess: inputs, outputs, messages and exit codes."""
 
 import contextlib
 import io
@@ -35,7 +35,7 @@ def colorize(models, *arguments, **options):
 
 
 def invoke(models, *arguments):
-    """The same within this process, which need not load torch again."""
+    """Runs the command in this process, which has loaded torch already."""
     words = ["colorize", "--model", str(models), "--device", "cpu", *map(str, arguments)]
     return CliRunner().invoke(cli, words)
 
@@ -95,7 +95,7 @@ def test_a_run_says_what_became_of_the_files(models, tmp_path):
 
 
 def read_until(master, wanted):
-    """What a program shows on a terminal, until it shows this or ends."""
+    """Returns the terminal output of a program until it contains a text or the program ends."""
     shown = b""
     with contextlib.suppress(OSError):  # the other side is closed
         while wanted not in shown and (some := os.read(master, 4096)):

@@ -1,4 +1,4 @@
-"""What the command line does where the optional packages are not installed."""
+"""The command line without the optional packages."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""What the help, the reference docs/cli.md and shell completion say of every verb and option."""
+"""Help, the reference docs/cli.md and shell completion of every verb and option."""
 
 import os
 import subprocess

@@ -125,7 +125,7 @@ def test_damaged_shards_are_named_repaired_and_shown(tmp_path):
     assert shard.name in found.stderr
     assert "recolor shards repair" in found.stderr
     assert recolor("shards", "repair", "--set", "shard.size_px=none", *where).returncode == 2
-    assert shard.read_bytes() == stored  # nothing was begun
+    assert shard.read_bytes() == stored  # nothing was changed
     assert f"{shard.name}: damaged; rebuilding it" in recolor("shards", "repair", *where).stdout
     assert recolor("shards", "verify", *where).returncode == 0
     shown = recolor("shards", "show", "--images", "4", *where)

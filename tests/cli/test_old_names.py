@@ -1,4 +1,4 @@
-"""The names that verbs had before 0.2."""
+"""Former names of verbs, from before version 0.2."""
 
 import click
 import pytest

@@ -33,7 +33,7 @@ def test_a_picture_comes_back_whole_and_coloured(colorizer, photograph):
 
 @pytest.mark.parametrize("grey", [True, False])
 def test_the_grey_of_every_pixel_is_the_photographs(colorizer, grey):
-    """In or out of gamut: colour gives way, lightness does not."""
+    """In or out of gamut: colour is reduced, lightness is kept."""
     rgb = data.coffee()[:200, :300]
     rgb = np.repeat(rgb[..., 1:2], 3, axis=2) if grey else rgb
     before, after = (255 * grey_of(lightness_of(image)) for image in (rgb, colorizer.colorize_rgb(rgb)))
@@ -51,7 +51,7 @@ def test_colour_of_the_input_has_no_influence(colorizer):
 
 @pytest.mark.parametrize("name", ["chelsea", "astronaut"])
 def test_the_same_photograph_gets_the_same_colours_at_every_size(colorizer, name):
-    """256, 1024 and 4096 pixels on the short side, compared at the first."""
+    """256, 1024 and 4096 pixels on the short side, compared at 256."""
     rgb = getattr(data, name)()
     height_px, width_px = rgb.shape[:2]
     seen = []
@@ -68,7 +68,7 @@ def test_the_same_photograph_gets_the_same_colours_at_every_size(colorizer, name
 
 @pytest.mark.parametrize("factor", [4, 11])
 def test_the_models_see_the_same_at_every_size(colorizer, factor):
-    """L as a shard holds it: of sRGB values reduced by area, not of L."""
+    """L as in a shard: sRGB values are reduced by area, not L."""
     small = np.repeat(data.camera()[::2, ::2, None], 3, axis=2)
     large = np.repeat(np.repeat(small, factor, axis=0), factor, axis=1)
     L = colorizer.at_model_size(lightness_of(large))
@@ -99,7 +99,7 @@ def test_sixteen_bits_look_like_eight(colorizer):
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "tif", "webp"])
 def test_orientation_is_applied_once(colorizer, photograph, tmp_path, suffix):
-    """6: the stored picture is to be turned by 90 degrees clockwise (CIPA DC-008).
+    """Orientation 6: the stored picture must be rotated by 90 degrees clockwise (CIPA DC-008).
 
     The TIFF is compressed: Pillow 13 does not turn uncompressed ones that it maps into memory.
     """
@@ -195,7 +195,7 @@ def test_extreme_saturation_keeps_lightness(colorizer, saturation):
 
 
 def test_a_batch_gives_what_single_calls_give(colorizer, photograph):
-    """Sizes and kinds mixed; the models see those of one shape together."""
+    """Mixed sizes and kinds; images of equal shape are coloured together."""
     array = data.chelsea()
     images = [photograph, array, photograph.convert("L"), array[:100, :90], photograph.resize((300, 200)), array[::-1]]
     batch = colorizer.colorize_batch(images)
@@ -221,7 +221,7 @@ def test_nothing_is_a_batch_too(colorizer):
 
 
 def test_threads_share_a_colorizer(colorizer):
-    """Each photograph at another saturation and temperature, eight at a time."""
+    """Each photograph has a different saturation and temperature; eight run at a time."""
     random = np.random.default_rng(11)
     work = [
         (random.integers(0, 256, (int(height), 200, 3), dtype=np.uint8), Look(saturation=s, temperature=T))
@@ -241,7 +241,7 @@ def test_the_models_of_the_package_are_loaded_by_name(models, monkeypatch):
 
 
 def test_colouring_imports_no_more_than_it_needs():
-    """Each of these takes from half a second to two."""
+    """Importing each of these takes 0.5 to 2 seconds."""
     code = "import sys, recolor.colorize; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert not {"torchvision", "torch._dynamo", "scipy", "pandas", "matplotlib", "skimage"} & set(done.stdout.split())

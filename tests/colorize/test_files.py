@@ -293,7 +293,7 @@ def test_an_impossible_setting_stops_before_anything_is_written(colorizer, photo
 
 
 def failing(name, number):
-    """`write_atomically`, but for one file."""
+    """Returns `write_atomically`, except that writing one file raises an error."""
 
     def write(path, data):
         if path.name == name:
@@ -361,7 +361,7 @@ def test_temporary_files_of_killed_runs_are_removed_and_others_stay(colorizer, p
 
 PROGRAM = """
 import signal
-signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in a shell's background would ignore it
+signal.signal(signal.SIGINT, signal.default_int_handler)  # background processes of a shell ignore it
 import sys
 from pathlib import Path
 import torch
@@ -374,7 +374,7 @@ colorize_paths([Path(sys.argv[2])], Path(sys.argv[3]), colorizer)
 
 
 def stopped_by(number, models, photos, out, moment):
-    """A run that gets a signal as soon as so many photographs are there."""
+    """Starts a run and sends it a signal as soon as `moment` photographs are written."""
     command = [sys.executable, "-c", PROGRAM, str(models), str(photos), str(out)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     process.stdout.readline()

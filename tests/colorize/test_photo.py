@@ -49,7 +49,7 @@ def with_tifffile(pixels, **options):
 
 
 def png_16(pixels, colour_type, *chunks):
-    """A PNG of 16 bits written by hand: grey with alpha, or with a transparent value, is written by nobody here."""
+    """A 16-bit PNG, assembled here: no library at hand writes grey with alpha or with a transparent value."""
 
     def chunk(kind, body):
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
@@ -61,7 +61,7 @@ def png_16(pixels, colour_type, *chunks):
 
 
 def again(source, file_format=None, ab=(0.0, 0.0), **metadata):
-    """The file coloured all over with one ab; grey without it."""
+    """The file written again with the same ab in every pixel, by default grey."""
     photo = read_photo(source, LIMITS)
     file_format = file_format or photo.format
     everywhere = np.broadcast_to(np.array(ab, np.float32), (*photo.L.shape, 2))
@@ -76,7 +76,7 @@ def opened(data):
 
 
 def read_16(data, file_format):
-    """Pixels as stored, by a reader that Recolor does not use for this."""
+    """Pixels as stored, read by a library that Recolor does not use for this."""
     if file_format == "TIFF":
         return tifffile.imread(io.BytesIO(data))
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
@@ -171,7 +171,7 @@ def test_colour_is_added_in_every_format_and_depth():
         photo = read_photo(source, LIMITS)
         middle = (photo.L > 40) & (photo.L < 80)
         if kind.split()[1] == "1":
-            assert not middle.any()  # black and white have no room for colour
+            assert not middle.any()  # black and white cannot be coloured
             continue
         pixels = np.asarray(opened(again(source, ab=(5, -15))).convert("RGB"))
         assert np.median(rgb2lab(pixels)[middle], axis=0)[1:] == pytest.approx((5, -15), abs=2), kind
@@ -259,7 +259,7 @@ def test_exif_xmp_and_resolution_survive_from_every_format_to_every_other(source
         options["xmp"] = XMP
     if file_format == "TIFF":
         options["exif"][700] = XMP
-        options["exif"] = options["exif"].tobytes()  # an Exif would leave its directories out
+        options["exif"] = options["exif"].tobytes()  # saving an Exif object omits its directories
     source = saved(GREY_16 if deep else GREY, file_format, **options)
     written = again(source, to)
     picture = opened(written)
@@ -309,7 +309,7 @@ def test_iptc_and_comment_of_a_jpeg_and_texts_of_a_png_survive():
 
 
 def test_an_orientation_in_a_text_of_a_png_is_applied_and_not_kept():
-    """ImageMagick's way: EXIF in hexadecimal digits."""
+    """ImageMagick stores EXIF as hexadecimal text."""
     block = b"Exif\0\0" + exif_with(8).tobytes()[6:]
     text = b"\nexif\n%8d\n" % len(block) + block.hex().encode()
     written = opened(again(png_16(GREY_16, 0, (b"tEXt", b"Raw profile type exif\0" + text))))
@@ -319,7 +319,7 @@ def test_an_orientation_in_a_text_of_a_png_is_applied_and_not_kept():
 
 
 def jpeg_with_thumbnail(note_after=False):
-    """EXIF by hand: orientation 3, a maker's note, and a second directory with a JPEG."""
+    """A JPEG whose EXIF has orientation 3, a maker note, and a second directory with a thumbnail."""
     thumbnail = saved(GREY[::4, ::4], "JPEG")
     note = b"NOTE" + bytes(range(40))
     first = 8 + 2 + 2 * 12 + 4
@@ -380,7 +380,7 @@ def test_more_exif_than_a_jpeg_holds_is_left_out():
     "kind", ["JPEG", "PNG", "WEBP", "TIFF", "TIFF LZW", "PNG 16", "TIFF 16", "PNG A", "TIFF RGB16"]
 )
 def test_every_orientation_ends_upright(kind, orientation):
-    """Against the definition (CIPA DC-008): where row 0 and column 0 of what is stored stand."""
+    """Compared with the definition (CIPA DC-008): the sides on which stored row 0 and column 0 are shown."""
     file_format = kind.split()[0]
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = orientation
@@ -410,7 +410,7 @@ def test_every_orientation_ends_upright(kind, orientation):
 @pytest.mark.skipif(not (SHARED / "exif_orientation").is_dir(), reason="../shared/data/exif_orientation is not there")
 @pytest.mark.parametrize("shape", ["Landscape", "Portrait"])
 def test_the_collected_photographs_of_every_orientation_look_alike(shape):
-    """Nine files of one scene each: stored in every orientation, and once without any tag."""
+    """Files of one scene, stored in every orientation."""
     pictures = []
     for orientation in range(1, 9):
         source = (SHARED / "exif_orientation/files" / f"{shape}_{orientation}.jpg").read_bytes()
@@ -449,7 +449,7 @@ def test_a_small_flower_in_a_grey_picture_is_colour():
 
 @pytest.mark.skipif(not (SHARED / "malformed").is_dir(), reason="../shared/data/malformed is not there")
 def test_every_file_that_decodes_is_written_again():
-    """Valid and tolerable files of every kind: none is lost by what is read beside the pixels."""
+    """Valid and slightly malformed files of every kind: metadata never prevents writing."""
     decoded, lost = 0, {}
     for path in sorted((SHARED / "malformed/files").iterdir()):
         try:

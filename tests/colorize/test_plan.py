@@ -11,7 +11,7 @@ ODD = ("two words.jpg", "ü\n<b>.png", "[1] a*b?.webp", "-dash.tif", "UPPER.JPG"
 
 @pytest.fixture
 def old(tmp_path, monkeypatch):
-    """Photographs below `old/`, with the working folder beside it. A plan opens none of them."""
+    """Empty files in `old/` within the working folder; planning does not open them."""
     for name in ("one.jpg", "sub/two.png", "sub/deep/three.tif", "sub/notes.txt"):
         (tmp_path / "old" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "old" / name).touch()

@@ -42,7 +42,7 @@ def png_16(pixels, colour_type, profile):
 
 
 def profile_written(source):
-    """That of the file coloured, in its own format."""
+    """The profile of the coloured file, in the format of the photograph."""
     photo = read_photo(source, LIMITS)
     written = encode(join(photo.L, np.zeros((*photo.L.shape, 2), np.float32)), None, photo.metadata, photo.format, 95)
     with Image.open(io.BytesIO(written)) as picture:
@@ -78,7 +78,7 @@ def profile_of(space, tags):
 
 
 def rgb_profile(gamma=1.8):
-    """Adobe RGB's primaries, adapted to D50, with another curve for each channel."""
+    """Adobe RGB's primaries, adapted to D50, with a different curve for each channel."""
     columns = ((0.60974, 0.31111, 0.01947), (0.20528, 0.62567, 0.06087), (0.14919, 0.06322, 0.74457))
     tags = [
         (b"desc", b"desc\0\0\0\0" + struct.pack(">I", 5) + b"wide\0" + bytes(78)),
@@ -132,7 +132,7 @@ def test_sixteen_bits_of_a_profile_are_what_little_cms_says_of_eight(file_format
 @pytest.mark.parametrize(
     ("profile", "kept"),
     [(b"", None), (SRGB, "as it is"), (grey_profile(), "sRGB"), (rgb_profile(), "sRGB"), (b"broken" * 30, "sRGB")],
-    ids=["none", "sRGB", "grey", "wide", "broken"],  # profiles hold the time they were made, so not their bytes
+    ids=["none", "sRGB", "grey", "wide", "broken"],  # not the bytes: profiles contain their creation time
 )
 @pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "TIFF"])
 def test_a_profile_describes_what_is_written(file_format, profile, kept):
@@ -183,7 +183,7 @@ def test_curves_of_every_kind_are_what_little_cms_makes_of_them(curve):
 
 
 def test_a_profile_that_is_a_table_is_applied_with_eight_bits():
-    """ICC's 16-bit table in the place of curves: Lab of a grey, L from 100 to 0."""
+    """A profile with a 16-bit lookup table instead of curves: Lab of greys, L from 100 to 0."""
     lut = b"mft2\0\0\0\0" + bytes([1, 3, 2, 0]) + struct.pack(">9i", *(65536 if n % 4 == 0 else 0 for n in range(9)))
     lut += struct.pack(">HH", 2, 2) + struct.pack(">2H", 0, 65535)
     lut += struct.pack(">6H", 0xFF00, 0x8000, 0x8000, 0, 0x8000, 0x8000) + struct.pack(">6H", *(0, 65535) * 3)

@@ -16,7 +16,7 @@ def _lab(picture):
 
 
 def _clip(pictures, seed, noise=1.2):
-    """Frames as models see them: L with a sensor's noise, and the true colour with errors that change each frame."""
+    """Frames as the models give them: L with sensor noise, and true colour with errors that differ in each frame."""
     random = np.random.default_rng(seed)
     for picture in pictures:
         lab = _lab(picture)
@@ -42,7 +42,7 @@ def _still():
 
 
 def _object():
-    """A part of another photograph moves over a still one, by 5 pixels a frame."""
+    """A patch of another photograph moves over a still one by 5 pixels a frame."""
     for t in range(12):
         picture = _still()[0].copy()
         picture[30:70, 10 + 5 * t : 50 + 5 * t] = data.astronaut()[:40, 200:240]
@@ -69,7 +69,7 @@ def test_a_panned_scene_flickers_less_along_its_motion():
 
 @pytest.mark.parametrize("scene", [_object, _pan])
 def test_no_colour_stays_behind_what_moves(scene):
-    """Errors of colour, where it moves too, are not larger than unsmoothed: ghosts would make them so."""
+    """Smoothing does not increase errors of colour, as ghosts behind moving objects would."""
     pictures = list(scene())
     frames = list(_clip(pictures, 3))
 
@@ -112,7 +112,7 @@ def test_no_smoothing_changes_nothing():
 
 
 def test_flicker_is_the_mean_change_of_pixels_whose_lightness_stays():
-    """Against a loop over pixels."""
+    """Compared with a loop over pixels."""
     random = np.random.default_rng(8)
     L = [np.full((6, 7), 50, np.float32)]
     for _ in range(3):

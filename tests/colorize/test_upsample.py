@@ -13,7 +13,7 @@ PHOTOGRAPHS = Path("../shared/data/photos_full/files")
 
 
 def reduced(rgb, factor):
-    """L and ab of a photograph, cut to multiples of the factor, and both reduced by area."""
+    """Lab of a photograph, cropped to multiples of the factor, and the same reduced by area."""
     height, width = (side // factor * factor for side in rgb.shape[:2])
     lab = np.ascontiguousarray(rgb_to_lab(rgb[:height, :width]))
     small = cv2.resize(lab, (width // factor, height // factor), interpolation=cv2.INTER_AREA)
@@ -26,7 +26,7 @@ def rmse(ab, truth, where=None):
 
 
 def strongest_edges(ab):
-    """The tenth of the pixels at which colour changes most."""
+    """The 10% of the pixels where colour changes most."""
     steps = sum(
         np.hypot(cv2.Sobel(channel, cv2.CV_32F, 1, 0), cv2.Sobel(channel, cv2.CV_32F, 0, 1))
         for channel in cv2.split(ab)
@@ -43,7 +43,7 @@ def test_it_is_nearer_to_the_truth_than_interpolation(name):
 
 
 def test_it_is_nearer_at_the_edges_of_landscapes():
-    """Measured on photographs of 2 to 10 megapixels; on average over them, as no method wins everywhere."""
+    """Averaged over photographs of 2 to 10 megapixels: no method is best for every photograph."""
     files = sorted(PHOTOGRAPHS.glob("*.jpg"))[:4]
     if not files:
         pytest.skip("the photographs are not there")
@@ -60,7 +60,7 @@ def test_it_is_nearer_at_the_edges_of_landscapes():
 
 
 def test_colour_follows_an_edge_of_lightness():
-    """Half of the picture is one surface, half another; the border falls inside of a small pixel."""
+    """Two surfaces whose border lies inside a small pixel."""
     truth = np.zeros((64, 64, 3), np.float32)
     truth[:, :30] = (30, -20, 40)
     truth[:, 30:] = (80, 30, -40)
@@ -106,7 +106,7 @@ def test_every_size_is_reached_with_finite_colours_near_those_given(size):
 
 
 def test_resizing_is_by_area_along_the_side_that_shrinks():
-    """A panorama of few rows: fewer columns, more rows. Mixed up, thin columns would be skipped or doubled."""
+    """A panorama gets fewer columns and more rows; a wrong filter would skip or repeat thin columns."""
     image = np.random.default_rng(3).uniform(0, 1, (8, 400)).astype(np.float32)
     narrow = image.reshape(8, 40, 10).mean(axis=2)
     assert np.abs(resize(image, 40, 8) - narrow).max() < 1e-5

@@ -30,7 +30,7 @@ _CODEC = {".avi": "MJPG", ".mkv": "FFV1", ".mp4": "mp4v", ".mov": "mp4v", ".webm
 
 @pytest.fixture(autouse=True)
 def path(monkeypatch, tmp_path_factory):
-    """The one folder of the PATH, empty: whether this machine has `ffmpeg` or not."""
+    """An empty folder as the only one on the PATH, so that an installed `ffmpeg` is not found."""
     folder = tmp_path_factory.mktemp("path")
     monkeypatch.setenv("PATH", str(folder))
     return folder
@@ -38,13 +38,13 @@ def path(monkeypatch, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def colorizer(colorizer):
-    """One that was trained at 64 pixels, and is the faster for it."""
+    """A colorizer with a model size of 64 pixels, which is faster."""
     generator = replace(colorizer.generator, details={**colorizer.generator.details, "image_px": 64})
     return replace(colorizer, generator=generator)
 
 
 def _pictures(count=FRAMES, width=WIDTH, height=HEIGHT):
-    """A photograph, still, with a sensor's noise."""
+    """Frames of a still photograph with sensor noise."""
     random = np.random.default_rng(1)
     grey = cv2.resize(data.camera(), (width, height), interpolation=cv2.INTER_AREA).astype(float)
     for _ in range(count):
@@ -90,7 +90,7 @@ def test_every_container_keeps_frames_size_and_rate(colorizer, clip, tmp_path, s
 
 
 def test_frames_are_coloured_as_photographs_are_and_keep_their_own_lightness(colorizer, tmp_path, monkeypatch):
-    """Without smoothing, and with a codec that loses nothing."""
+    """Without smoothing, and with a lossless codec."""
     monkeypatch.setattr("recolor.colorize.clip.CODECS", {".mkv": ("FFV1",)})
     source = _write(tmp_path / "clip.mkv", _pictures(2))
     colorize_video(source, tmp_path / "out.mkv", colorizer, smoothing=0.0)
@@ -123,7 +123,7 @@ def test_a_look_without_saturation_is_grey(colorizer, clip, tmp_path):
 
 @pytest.mark.parametrize("suffix", [".mp4", ".avi", ".mkv", ".webm"])
 def test_an_odd_row_or_column_is_kept_and_comes_twice(colorizer, tmp_path, suffix):
-    """FFmpeg's codecs want even sides; a source with odd ones is made by telling MJPEG's pictures their size."""
+    """FFmpeg's codecs need even sides, so the source gets odd ones by changing the sizes in its MJPEG headers."""
     source = _write(tmp_path / "clip.avi", _pictures(2, WIDTH, HEIGHT))
     source.write_bytes(source.read_bytes().replace(_sof(HEIGHT, WIDTH), _sof(HEIGHT - 1, WIDTH - 1)))
     clip = look_through(source)
@@ -142,7 +142,7 @@ def _sof(height, width):
 
 
 def test_a_turned_video_comes_out_upright(colorizer, tmp_path):
-    """A telephone's: the track header's matrix says to turn by 90 degrees (ISO 14496-12, 8.3.2)."""
+    """A rotation by 90 degrees in the matrix of the track header, as phones write (ISO 14496-12, 8.3.2)."""
     source = _write(tmp_path / "clip.mp4", _pictures())
     content = bytearray(source.read_bytes())
     matrix = content.index(b"tkhd") + 44
@@ -167,7 +167,7 @@ def test_the_frame_rate_is_kept(colorizer, tmp_path, fps):
 
 
 def test_uneven_times_become_their_mean_rate_and_the_largest_distance_is_told(colorizer, tmp_path):
-    """In Matroska a block's time stands before its flags, in milliseconds (RFC 9559, section 10.2)."""
+    """Matroska stores a block's time, in milliseconds, before its flags (RFC 9559, section 10.2)."""
     source = _write(tmp_path / "clip.mkv", _pictures(9))
     content = source.read_bytes()
     for number in reversed(range(5, 9)):  # from 40 to 120 milliseconds apart
@@ -245,7 +245,7 @@ def test_a_rerun_skips_what_is_there_unless_told_to_overwrite(colorizer, clip, t
 
 @pytest.mark.parametrize("suffix", [".mp4", ".avi", ".mkv"])
 def test_a_full_disk_is_told_and_leaves_nothing(colorizer, tmp_path, suffix):
-    """A limit on the size of files stands in for it: OpenCV tells of neither."""
+    """Simulated by a limit on the size of files; OpenCV reports neither."""
     source = _write(tmp_path / "clip.avi", _pictures(40))
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
@@ -296,7 +296,7 @@ def test_memory_does_not_grow_with_the_length(colorizer, tmp_path):
 
 
 def _fake_ffmpeg(folder, script):
-    """Takes the place of the program: `$4` to `$9` as `add_sound` gives them; the last argument is the output."""
+    """Installs a Python script as `ffmpeg`; it gets the arguments of `add_sound`, the last of which is the output."""
     program = folder / "ffmpeg"
     program.write_text(
         f"#!{sys.executable}\nimport sys, shutil\nwords = [w.removeprefix('file:') for w in sys.argv]\n{script}\n"
@@ -346,7 +346,7 @@ _REAL = shutil.which("ffmpeg")
 @pytest.mark.skipif(_REAL is None, reason="no ffmpeg on the PATH")
 @pytest.mark.parametrize(("suffix", "audio"), [(".mp4", "kept"), (".mkv", "kept"), (".webm", "dropped")])
 def test_a_real_ffmpeg_keeps_the_sound_where_the_container_takes_it(colorizer, clip, path, *, suffix, audio):
-    """AAC in MP4 and Matroska; WebM holds Vorbis and Opus alone."""
+    """MP4 and Matroska support AAC; WebM supports only Vorbis and Opus."""
     (path / "ffmpeg").symlink_to(_REAL)
     tmp_path = clip.parent
     tone = ["-f", "lavfi", "-i", "sine=duration=0.3", "-c:v", "copy", "-c:a", "aac"]

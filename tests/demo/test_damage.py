@@ -20,7 +20,7 @@ def _generator(seed):
 
 
 def _is_intact(data):
-    """Whether a strict decoder reads the whole file without a complaint."""
+    """Returns whether a strict decoder reads the whole file without an error."""
     try:
         if simplejpeg.is_jpeg(data):
             simplejpeg.decode_jpeg(data, strict=True)

@@ -94,7 +94,7 @@ def test_flat_land_is_seen_at_the_distance_that_similar_triangles_give():
     view = view_from(np.zeros((512, 512), np.float32), camera, water=False)
     below_px = np.arange(view.top_px, 100) - 40.0
     expected_m = camera.focal_px * 6.0 / below_px
-    # A plane in four hundred is half a percent of the distance; within it the place is interpolated.
+    # Planes are half a percent of the distance apart; between them, positions are interpolated.
     np.testing.assert_allclose(view.y_m[5:, 50], expected_m[5:], rtol=0.02)
 
 
