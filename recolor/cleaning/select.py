@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from recolor.config.settings import SPLITS, Config, SelectConfig, Split
 from recolor.errors import ConfigError, InputError, MissingStageError
 from recolor.manifests.io import ROW_GROUP_ROWS, find_rows, manifest_writer, read_table, write_manifest
-from recolor.manifests.schemas import CLEAN, ISSUES, MEASUREMENTS, OUTLIERS
+from recolor.manifests.schemas import CLEAN, ISSUE_SCHEMAS, MEASUREMENTS, OUTLIERS
 from recolor.pipeline.cache import Counts, Outcome, Part, require_record, run_part
 from recolor.pipeline.workspace import Workspace
 
@@ -65,7 +65,7 @@ def select(workspace: Workspace, config: Config) -> Outcome:
     decisions_file = workspace.manifests / "decisions.csv"
     decisions_text = read_decisions(decisions_file)
     decisions = parse_decisions(decisions_text, decisions_file)
-    sources = {name: workspace.manifest(name) for name in ("measurements", *ISSUES)}
+    sources = {name: workspace.manifest(name) for name in ("measurements", *ISSUE_SCHEMAS)}
     inputs = detected_contents(sources) | {"decisions": hashlib.sha256(decisions_text.encode()).hexdigest()}
     outputs = (workspace.manifest("clean"), workspace.manifest("outliers"))
     part = Part(workspace, "select", SELECT_VERSION, config.select, inputs, outputs, sources)
@@ -136,7 +136,7 @@ def detected_contents(sources: Mapping[str, Path]) -> dict[str, str]:
     """
     measured = require_record(sources["measurements"], "measure").content
     contents = {"measurements": measured}
-    for issue in ISSUES:
+    for issue in ISSUE_SCHEMAS:
         record = require_record(sources[issue], "detect")
         if record.inputs.get("measurements") != measured:
             raise MissingStageError(f"{sources[issue]}: made from other measurements. Run `recolor detect` first.")
@@ -163,7 +163,7 @@ def _select(
 ) -> Counts:
     columns = ["path", "reason", *CLEAN.arrow.names[1:4]]
     images = read_table(MEASUREMENTS, sources["measurements"], columns)
-    issues = {name: read_table(schema, sources[name]) for name, schema in ISSUES.items()}
+    issues = {name: read_table(schema, sources[name]) for name, schema in ISSUE_SCHEMAS.items()}
     verdicts = _judge(issues, decisions, images)
     _replace_rejected(verdicts, issues["duplicate"], images)
     rejected = _among(images, verdicts)

@@ -324,7 +324,7 @@ EXTREME_ASPECT = _issue(
     Column("aspect", pa.float64(), "-", "> 0", "Width over height."),
     *_SIZE_PX,
 )
-ISSUES = {
+ISSUE_SCHEMAS = {
     schema.name: schema for schema in (CORRUPT, DUPLICATE, MONOCHROME, SKEWED, BLURRY, LOW_RESOLUTION, EXTREME_ASPECT)
 }
 
@@ -592,7 +592,7 @@ TRAINING_METRICS = Schema(
 SCHEMAS: tuple[Schema, ...] = (
     INDEX,
     MEASUREMENTS,
-    *ISSUES.values(),
+    *ISSUE_SCHEMAS.values(),
     OUTLIERS,
     CLEAN,
     METRICS,

@@ -1,4 +1,4 @@
-"""Stored images as one picture: what the networks will see."""
+"""Contact sheet of stored images, as the networks will see them."""
 
 import numpy as np
 import pyarrow as pa
@@ -17,20 +17,20 @@ _PAPER, _INK = "#ffffff", "#6b7280"
 
 
 def contact_sheet(workspace: Workspace, images: int, split: str | None = None) -> Image.Image:
-    """Draws some stored images, evenly spaced over the shards, decoded from what is stored.
+    """Draws stored images, evenly spaced over the shards, decoded from the stored values.
 
     Args:
-        workspace: Where the shards are.
-        images: At most so many.
-        split: `train`, `val` or `test`; all of them if not given.
+        workspace: Workspace with shards.
+        images: Maximum number of images.
+        split: `train`, `val` or `test`; None for all images.
 
     Returns:
-        A picture of eight columns; below each image its path, or the end of it.
+        A picture with eight columns. Below each image is its path, shortened at the start if it is long.
 
     Raises:
-        MissingStageError: There are no shards yet.
+        MissingStageError: The shards have not been built.
         InputError: The split is empty.
-        DamagedError: A shard is missing or cut.
+        DamagedError: A shard is missing or truncated.
     """
     index = read_index(workspace)
     if split is not None:
@@ -52,7 +52,7 @@ def contact_sheet(workspace: Workspace, images: int, split: str | None = None) -
 
 
 def _tile(stored: Codes) -> Image.Image:
-    """One image of a shard, [3, S, S], in sRGB."""
+    """Converts an image of a shard, [3, S, S], to an sRGB tile."""
     pixels = stored.transpose(1, 2, 0)
     lab = decode_lab(np.asarray(pixels, np.uint8)) if pixels.dtype == np.uint8 else np.asarray(pixels, np.float32)
     return Image.fromarray(lab_to_rgb(lab)).resize((TILE_PX, TILE_PX), Image.Resampling.BOX)

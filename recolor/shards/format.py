@@ -1,8 +1,8 @@
-"""Lab shards: kept images as tensors on disk, in plain `.npy` files with an index. Reading and verifying them.
+"""The format of Lab shards, kept images as tensors in plain `.npy` files: reading and verifying them.
 
-A shard is one array [N, 3, S, S] of uint8 codes (`recolor.color.lab`'s code book) or float16 Lab, C-contiguous and
-little-endian; `index.parquet` says which image is which row of which shard; a record beside each file has its
-SHA-256. `data/README.md` describes the format. `recolor.shards.writer` writes it; reading needs no image decoder.
+A shard is one array [N, 3, S, S] of uint8 codes (the code book of `recolor.color.lab`) or float16 Lab, C-contiguous and
+little-endian. `index.parquet` gives the shard and row of each image. A record beside each file has its SHA-256.
+`data/README.md` describes the format. `recolor.shards.writer` writes it; reading needs no image decoder.
 """
 
 import logging
@@ -21,7 +21,7 @@ from recolor.pipeline.cache import RECORD_SUFFIX, Record, read_record, record_pa
 from recolor.pipeline.workspace import Workspace
 
 STAGE = "shard"
-VERSION = 2  # of the format and of what is in it: raised when the same images would give other bytes
+VERSION = 2  # of format and content: raised when the same images would give other bytes
 
 _log = logging.getLogger(__name__)
 
@@ -29,40 +29,40 @@ Codes = npt.NDArray[np.uint8] | npt.NDArray[np.float16]
 
 
 def read_shard(path: Path) -> Codes:
-    """Opens a shard for reading; its bytes are read from disk as they are used.
+    """Opens a shard, memory-mapped: its bytes are read from disk when they are used.
 
     Returns:
-        uint8 codes or float16 Lab [N, 3, S, S], memory-mapped, read-only.
+        uint8 codes or float16 Lab [N, 3, S, S], read-only.
 
     Raises:
-        DamagedError: It is missing, cut short, or not of the size that its record says.
-        InputError: Its format version is unknown to this version of Recolor.
+        DamagedError: The shard is missing or truncated, or its size differs from its record.
+        InputError: This version of Recolor does not know its format version.
     """
     record = read_record(record_path(path))
     if record is None or not path.is_file():
         raise DamagedError(f"{path}: this shard or its record is missing. Run `recolor shards build` to rebuild it.")
     if record.version != VERSION:
         raise InputError(
-            f"{path}: format version {record.version}, and this Recolor reads {VERSION}. Run"
+            f"{path}: format version {record.version}, but this Recolor reads version {VERSION}. Run"
             " `recolor shards build` again."
         )
     try:
         array = np.load(path, mmap_mode="r")
     except (ValueError, EOFError, OSError) as error:
         raise DamagedError(
-            f"{path}: not a whole .npy file ({error}). Run `recolor shards build` to rebuild it."
+            f"{path}: not a complete .npy file ({error}). Run `recolor shards build` to rebuild it."
         ) from error
     _check_array(path, array, record)
-    codes: Codes = np.asarray(array)  # a plain view of the mapped file: indexing a memmap costs several times more
+    codes: Codes = np.asarray(array)  # a plain view of the mapped file: indexing a memmap is several times slower
     return codes
 
 
 def verify_shards(workspace: Workspace) -> None:
-    """Reads every byte of the index and of the shards it names, and compares them with their records.
+    """Reads every byte of the index and of its shards, and compares them with their records.
 
     Raises:
-        MissingStageError: There is no index yet.
-        DamagedError: A file is missing, cut, changed, or of another number of images; names each such file.
+        MissingStageError: The index has not been written.
+        DamagedError: Files are missing, truncated, changed or have another number of images; the message names each.
     """
     index = index_path(workspace)
     verify(workspace, read_record(record_path(index)) or require_record(index, "shards build"))
@@ -74,16 +74,17 @@ def verify_shards(workspace: Workspace) -> None:
         except DamagedError as error:
             failures.append(str(error))
     if failures:
-        raise DamagedError("\n".join([*failures, "`recolor shards repair` rebuilds just those."]))
+        raise DamagedError("\n".join([*failures, "`recolor shards repair` rebuilds only these files."]))
 
 
 def drop_damaged(workspace: Workspace) -> tuple[str, ...]:
-    """Reads every byte of the shards and of the index, and deletes what is not as its record says.
+    """Reads every byte of the shards and of the index, and deletes the files that do not match their records.
 
-    The stage then rebuilds just those; nothing else tells it of a byte that flipped on the disk.
+    The stage then rebuilds only these. Without this, a byte that flipped on the disk would go unnoticed: the stage
+    itself checks only sizes and modification times.
 
     Returns:
-        The file names of what was damaged or missing, in their order.
+        The names of the damaged or missing files, sorted.
     """
     records = sorted(workspace.shards.glob(f"*{RECORD_SUFFIX}"))
     dropped = []
@@ -103,22 +104,22 @@ def drop_damaged(workspace: Workspace) -> tuple[str, ...]:
 
 
 def index_path(workspace: Workspace) -> Path:
-    """Where the index is: `data/shards/index.parquet`."""
+    """Returns the path of the index, `data/shards/index.parquet`."""
     return workspace.shards / "index.parquet"
 
 
 def read_index(workspace: Workspace) -> pa.Table:
-    """The index, in the order of the shards and of their rows.
+    """Returns the index, sorted by shard and row.
 
     Raises:
-        MissingStageError: There is none yet.
-        SchemaError: It is not such a table.
+        MissingStageError: The index has not been written.
+        SchemaError: The file does not match the schema.
     """
     return read_table(SHARD_INDEX, index_path(workspace))
 
 
 def shard_images(index: pa.Table) -> dict[str, int]:
-    """How many images the index says each shard has, by its file name."""
+    """Returns the number of images of each shard, by file name, according to the index."""
     counts = index["shard"].value_counts()
     return dict(zip(counts.field("values").to_pylist(), counts.field("counts").to_pylist()))
 
@@ -131,7 +132,7 @@ def _check_array(path: Path, array: npt.NDArray[Any], record: Record) -> None:
         )
     if array.shape[0] != record.counts.get("images") or path.stat().st_size != record.outputs[0].size_bytes:
         raise DamagedError(
-            f"{path}: {array.shape[0]} images in {path.stat().st_size} bytes, and its record says"
+            f"{path}: {array.shape[0]} images in {path.stat().st_size} bytes, but its record says"
             f" {record.counts.get('images')} in {record.outputs[0].size_bytes}. Run `recolor shards build` to"
             " rebuild it."
         )
@@ -141,7 +142,7 @@ def _verify_shard(workspace: Workspace, path: Path, images: int) -> None:
     stored = read_shard(path).shape[0]
     if stored != images:
         raise DamagedError(
-            f"{path}: {stored} images, and the index says {images}. Run `recolor shards build` to rebuild it."
+            f"{path}: {stored} images, but the index says {images}. Run `recolor shards build` to rebuild it."
         )
     record = read_record(record_path(path))
     assert record is not None  # read_shard has just read it

@@ -1,4 +1,4 @@
-"""An image as a shard's row: decoded if it is as it was measured, brought to size, converted, written at its place."""
+"""Writes images as rows of a shard: decodes each, checks that it is unchanged, resizes and converts it."""
 
 import hashlib
 import os
@@ -23,9 +23,10 @@ class MeasuredFile:
     """A kept file as it was measured.
 
     Attributes:
-        path: Relative to the image folder.
-        sha256: Of its bytes.
-        size_bytes, mtime_ns: Its size and time of change; None where its measurement is not at hand.
+        path: Path relative to the image folder.
+        sha256: SHA-256 of its bytes.
+        size_bytes: Size; None if there is no measurement of this content.
+        mtime_ns: Modification time; None if there is no measurement of this content.
     """
 
     path: str
@@ -38,18 +39,18 @@ MEASURED_FILE = [field.name for field in fields(MeasuredFile)]
 
 
 def write_rows(path: Path, offset: int, images: Path, files: list[MeasuredFile], config: Config) -> None:
-    """Decodes some images and writes them one after the other into a shard.
+    """Decodes images and writes them one after the other into a shard.
 
     Args:
-        path: The shard, which is there already.
-        offset: Where in it the first one begins, in bytes.
+        path: The shard, an existing file.
+        offset: Byte at which the first image begins.
         images: The image folder.
         files: The images.
         config: Settings.
 
     Raises:
-        InputError: An image is not what was measured; names it.
-        MemoryError: There is not enough memory to decode one.
+        InputError: An image has changed since it was measured; the message names it.
+        MemoryError: There is not enough memory to decode an image.
     """
     with one_opencv_thread(), opencv_memory_errors(), path.open("r+b", buffering=0) as shard:
         for file in files:
@@ -61,11 +62,11 @@ def write_rows(path: Path, offset: int, images: Path, files: list[MeasuredFile],
 
 
 def to_square(rgb: npt.NDArray[np.uint8], size_px: int) -> npt.NDArray[np.uint8]:
-    """Cuts the centre square and brings it to size: area filter down, cubic up.
+    """Crops the centre square and resizes it: INTER_AREA to shrink, INTER_CUBIC to enlarge.
 
     Args:
         rgb: uint8 [H, W, 3], sRGB.
-        size_px: Side S.
+        size_px: Side S of the result.
 
     Returns:
         uint8 [S, S, 3].
@@ -81,7 +82,7 @@ def to_square(rgb: npt.NDArray[np.uint8], size_px: int) -> npt.NDArray[np.uint8]
 
 
 def _stored(square: npt.NDArray[np.uint8], config: ShardConfig) -> npt.NDArray[Any]:
-    """What a shard holds of sRGB [S, S, 3]: codes or Lab [3, S, S]."""
+    """Converts sRGB [S, S, 3] to the stored values: uint8 codes or float16 Lab [3, S, S]."""
     if config.dtype == "uint8":
         return rgb_to_codes(square)
     return np.ascontiguousarray(rgb_to_lab(square).transpose(2, 0, 1).astype("<f2"))
@@ -96,7 +97,7 @@ def _decode_unchanged(images: Path, file: MeasuredFile, config: Config) -> npt.N
         if error.detail == NO_MEMORY:
             raise MemoryError(str(error)) from error
         raise InputError(
-            f"{path}: could be decoded when it was measured, and now it cannot be ({error}). Run `recolor clean` again."
+            f"{path}: could be decoded when it was measured, but not any more ({error}). Run `recolor clean` again."
         ) from error
     if decoded is None:
         raise InputError(f"{path}: this file has changed since it was measured. Run `recolor clean` again.")
@@ -104,8 +105,8 @@ def _decode_unchanged(images: Path, file: MeasuredFile, config: Config) -> npt.N
 
 
 def _is_unchanged(path: Path, file: MeasuredFile, data: bytes) -> bool:
-    """A file of the measured size and time is trusted, as everywhere; one of another time (a copy) is hashed."""
-    with suppress(OSError):  # gone by now: then its bytes decide
+    """Returns whether a file is the one measured: by size and modification time, else (a copy) by its SHA-256."""
+    with suppress(OSError):  # deleted meanwhile: the bytes that were read decide
         status = path.stat()
         if (status.st_size, status.st_mtime_ns) == (file.size_bytes, file.mtime_ns) and len(data) == file.size_bytes:
             return True

@@ -1,9 +1,9 @@
-"""Writing Lab shards: which image goes where, and only the shards that are missing.
+"""Writes Lab shards: assigns each image to a shard, and writes only the shards that are missing.
 
-An image goes to a bucket by the first bits of its content hash, and a bucket is a shard. The number of buckets is the
-power of two at which a bucket has more than half of `max_shard_images` images and at most all of them on average. So
-where an image goes depends on nothing but its content: adding or removing k images rewrites at most k shards, except
-when the set outgrows its number of buckets and every bucket is split in two (or joined), which rewrites all of them.
+The first bits of an image's SHA-256 select its bucket, and each bucket is one shard. The number of buckets is the
+smallest power of two at which a bucket has at most `max_shard_images` images on average. The shard of an image thus
+depends only on its content and on the number of buckets: adding or removing k images rewrites at most k shards, unless
+the number of buckets changes. Then every bucket is split in two (or merged with another), and all shards are rewritten.
 """
 
 import math
@@ -57,14 +57,20 @@ __all__ = [
     "write_shards",
 ]
 
-PROCESSES_FROM_IMAGES = 2000  # they are a tenth faster than threads on two cores
+PROCESSES_FROM_IMAGES = 2000  # from here on processes are faster than threads, by a tenth on two cores
 _SHARDS_AT_ONCE = 2  # one is hashed and flushed while the next is decoded
-_IMAGES_AT_A_TIME = 8  # of one thread
+_IMAGES_PER_CALL = 8  # of one thread
 
 
 @dataclass(frozen=True, slots=True)
 class ShardPart:
-    """Shards to write together, mostly one: the numbers of their buckets, of how many there are, and their images."""
+    """Shards to write together; in most data sets, one.
+
+    Attributes:
+        buckets: Numbers of their buckets, from 0.
+        of: Number of all buckets.
+        images: Number of images in these shards.
+    """
 
     buckets: tuple[int, ...]
     of: int
@@ -78,7 +84,13 @@ class ShardPart:
 
 @dataclass(frozen=True, slots=True)
 class ShardPlan:
-    """What there is to do: the shards to write, in parts, how many are there already, and the images of both."""
+    """Plan of a run.
+
+    Attributes:
+        missing: The shards to write, in parts.
+        reused: Number of shards that are up to date.
+        images: Number of images in all shards.
+    """
 
     missing: tuple[ShardPart, ...]
     reused: int
@@ -87,7 +99,7 @@ class ShardPlan:
 
 @dataclass(frozen=True, slots=True)
 class _Contents:
-    """What the bytes of a shard depend on, beside the images: its settings and how images are brought to size."""
+    """The part of a shard's key that is not its images: the settings, and how images are resized."""
 
     config: ShardConfig
     resizing: str = "DCT scaling, centre square, INTER_AREA down, INTER_CUBIC up"
@@ -95,7 +107,7 @@ class _Contents:
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """The kept images, by sha256, then path, and where in them the buckets begin and end: int64 [buckets + 1]."""
+    """The kept images, sorted by SHA-256, then path; bucket b has the rows `edges[b]` to `edges[b + 1]`."""
 
     images: pa.Table
     edges: NDArray[np.int64]
@@ -103,17 +115,17 @@ class _Kept:
 
 @dataclass(frozen=True, slots=True)
 class _Shard:
-    """A shard as it should be: its number and its images, by sha256, then path; columns as of `_kept_images`."""
+    """The intended content of a shard: its bucket and its images, sorted by SHA-256, then path."""
 
     bucket: int
     images: pa.Table
 
 
 def plan_shards(workspace: Workspace, config: Config) -> ShardPlan:
-    """Lists the shards that `manifests/clean.parquet` asks for and that are not there.
+    """Returns the shards of the kept images that are missing or out of date.
 
     Raises:
-        MissingStageError: Cleaning has not been done.
+        MissingStageError: `manifests/clean.parquet` does not exist.
         InputError: No image was kept.
     """
     kept = _kept_images(workspace, config)
@@ -133,33 +145,33 @@ def _part_of(shards: list[_Shard], buckets: int) -> ShardPart:
 
 @contextmanager
 def sharding(plan: ShardPlan, config: Config) -> Iterator[ExecutionConfig]:
-    """While it is open, images are decoded in worker processes, if there are enough to be worth starting them.
+    """Starts worker processes for decoding while the context is open, if there are enough images.
 
     Args:
-        plan: What is going to be written.
-        config: Its `execution` says how many workers decode.
+        plan: The shards to write.
+        config: `execution` gives the number of workers.
 
     Yields:
-        How many shards to write at once: at most two, since each of them is decoded by all workers.
+        Settings for the number of shards to write at once: at most two, because all workers decode each shard.
     """
     with decoding(sum(part.images for part in plan.missing), config.execution, PROCESSES_FROM_IMAGES):
         yield replace(config.execution, workers=min(_SHARDS_AT_ONCE, worker_count(config.execution)))
 
 
 def write_shards(workspace: Workspace, images: Path, part: ShardPart, config: Config) -> Outcome:
-    """Decodes the images of each shard and writes it, some images at a time: memory does not grow with the shard.
+    """Decodes the images of each shard and writes it, a few images at a time: memory does not grow with the shard.
 
-    Each is finished by itself, and one that fails does not stop the others.
+    Each shard is finished by itself; one that fails does not stop the others.
 
     Args:
-        workspace: Where `manifests/clean.parquet` is and the shards go.
+        workspace: Workspace with `manifests/clean.parquet`.
         images: The image folder.
-        part: Which shards, from `plan_shards`.
-        config: Settings; its `execution` says how many threads decode.
+        part: The shards to write, from `plan_shards`.
+        config: Settings; `execution` gives the number of threads that decode.
 
     Raises:
-        InputError: An image is not what cleaning saw, or its decoder crashes; names it.
-        OutOfMemoryError: There is not enough memory for an image by itself; names it.
+        InputError: An image has changed since cleaning, or crashes its decoder; the message names it.
+        OutOfMemoryError: There is not enough memory for a single image; the message names it.
         StorageError: The disk is full or failing.
     """
     kept, outcomes, failures = _kept_images(workspace, config), [], []
@@ -181,10 +193,10 @@ def _write_shard(part: Part, rows: pa.Table, images: Path, config: Config) -> Ou
 
 
 def finish_shards(workspace: Workspace, config: Config) -> Outcome:
-    """Writes `data/shards/index.parquet`, then deletes the shards that it no longer names.
+    """Writes `data/shards/index.parquet`, then deletes the shards that are not in it.
 
     Returns:
-        Counts `images`, `shards`, and the images of each split: `train`, `val`, `test`.
+        The outcome, with the counts `images`, `shards`, and the images of each split: `train`, `val`, `test`.
 
     Raises:
         MissingStageError: A shard is missing.
@@ -203,7 +215,7 @@ def finish_shards(workspace: Workspace, config: Config) -> Outcome:
 
 
 def bucket_count(images: int, max_shard_images: int) -> int:
-    """The least power of two at which a bucket has at most `max_shard_images` images on average."""
+    """Returns the smallest power of two at which a bucket has at most `max_shard_images` images on average."""
     buckets = 1
     while images > buckets * max_shard_images:
         buckets *= 2
@@ -211,7 +223,7 @@ def bucket_count(images: int, max_shard_images: int) -> int:
 
 
 def _kept_images(workspace: Workspace, config: Config) -> _Kept:
-    """The kept images in their buckets, with the size and time of the files that were measured."""
+    """Returns the kept images in their buckets, with size and modification time of the measured files."""
     clean = workspace.manifest("clean")
     measurements = workspace.manifest("measurements")
     measured = read_record(record_path(measurements))
@@ -220,13 +232,13 @@ def _kept_images(workspace: Workspace, config: Config) -> _Kept:
     return _joined(clean, content, measurements, intact and intact.content, config.shard.max_shard_images)
 
 
-@lru_cache(maxsize=1)  # every part asks
+@lru_cache(maxsize=1)  # every part needs it
 def _joined(
     clean: Path, _clean_content: str, measurements: Path, measured_content: str | None, max_shard_images: int
 ) -> _Kept:
-    """A pure function of the contents: the paths say where they are.
+    """Joins the kept images with their measurements. The result depends only on the files' contents, hence the cache.
 
-    Columns `size_bytes` and `mtime_ns` are null where no measurement of that content is at hand.
+    The columns `size_bytes` and `mtime_ns` are null for an image without a measurement of the same content.
     """
     kept = read_table(CLEAN, clean, ["path", "sha256", "split", "width_px", "height_px"])
     if kept.num_rows == 0:
@@ -243,14 +255,17 @@ def _joined(
 
 
 def _edges(sha256: pa.ChunkedArray, buckets: int) -> NDArray[np.int64]:
-    """Where each bucket begins among these, which ascend, and the last one ends: the first bits are its number."""
+    """Returns the first row of each bucket and the end of the last, for sorted hashes: int64 [buckets + 1].
+
+    The first bits of a hash are the number of its bucket.
+    """
     digits = "".join(pc.utf8_slice_codeunits(sha256, 0, 8).to_pylist())
     numbers = np.frombuffer(bytes.fromhex(digits), ">u4").astype(np.uint64) * np.uint64(buckets) >> np.uint64(32)
     return np.searchsorted(numbers, np.arange(buckets + 1, dtype=np.uint64)).astype(np.int64)
 
 
 def _shards(kept: _Kept) -> list[_Shard]:
-    """The shards in the order of their buckets; a bucket without images is none."""
+    """Returns the shards in the order of their buckets; an empty bucket has no shard."""
     return [_shard(kept, bucket) for bucket in np.flatnonzero(np.diff(kept.edges)).tolist()]
 
 
@@ -268,7 +283,7 @@ def _stage_part(workspace: Workspace, shard: _Shard, config: ShardConfig) -> Par
 
 
 def _build_shard(path: Path, rows: pa.Table, images: Path, config: Config) -> dict[str, int]:
-    """Writes the header, then rows at their places; a full disk is an error here, and a crash in a memory map."""
+    """Writes the header, then the rows with `pwrite`: on a full disk it raises an error, a memory map would crash."""
     dtype = np.dtype("<f2" if config.shard.dtype == "float16" else "|u1")
     shape = (rows.num_rows, 3, config.shard.size_px, config.shard.size_px)
     header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
@@ -276,7 +291,7 @@ def _build_shard(path: Path, rows: pa.Table, images: Path, config: Config) -> di
         np.lib.format.write_array_header_1_0(file, header)
         start = file.tell()
 
-    def write(first: int, count: int = _IMAGES_AT_A_TIME) -> None:
+    def write(first: int, count: int = _IMAGES_PER_CALL) -> None:
         some = [MeasuredFile(**row) for row in rows.select(MEASURED_FILE).slice(first, count).to_pylist()]
         offset = start + first * math.prod(shape[1:]) * dtype.itemsize
         try:
@@ -286,21 +301,24 @@ def _build_shard(path: Path, rows: pa.Table, images: Path, config: Config) -> di
                 raise _not_written(images / some[0].path, error) from error
         else:
             return
-        for one in range(first, first + len(some)):  # each by itself: it takes less memory, and says which it is
+        for one in range(first, first + len(some)):  # one by one: takes less memory, and finds the image that fails
             write(one, 1)
 
     with ThreadPoolExecutor(worker_count(config.execution), thread_name_prefix="shard") as pool:
-        list(pool.map(write, range(0, rows.num_rows, _IMAGES_AT_A_TIME)))  # the first error ends it
+        list(pool.map(write, range(0, rows.num_rows, _IMAGES_PER_CALL)))  # the first error is raised
     return {"images": rows.num_rows}
 
 
 def _not_written(file: Path, error: ProcessDiedError | MemoryError) -> OutOfMemoryError | InputError:
     if isinstance(error, MemoryError) or error.killed:
         return OutOfMemoryError(
-            f"{file}: there was not enough memory for it, or its process was killed. Free some memory, or lower"
+            f"{file}: there was not enough memory to decode it, or its process was killed. Free some memory, or lower"
             " execution.workers, and run again."
         )
-    return InputError(f"{file}: {error}, of a defect of the decoder. Reject it in manifests/decisions.csv, and clean.")
+    return InputError(
+        f"{file}: {error}, because of a defect of the decoder. Reject the file in manifests/decisions.csv, then run"
+        " `recolor clean` again."
+    )
 
 
 def _build_index(staging: Path, shards: Sequence[_Shard], names: Sequence[str]) -> dict[str, int]:
@@ -325,7 +343,7 @@ def _index_rows(images: pa.Table, name: str) -> pa.Table:
 def _require_current(part: Part) -> Record:
     record = current_record(part)
     if record is None:
-        raise MissingStageError(f"{part.outputs[0]}: not there yet, or not finished. Run `recolor shards build` first.")
+        raise MissingStageError(f"{part.outputs[0]}: missing or not finished. Run `recolor shards build` first.")
     return record
 
 

@@ -39,7 +39,7 @@ def test_a_failing_part_does_not_stop_the_others_and_is_named():
         done.append(part)
 
     with pytest.raises(
-        InputError, match=r"2 of 8 parts failed; what was finished is kept.\n  part 2: broken\n  part 5"
+        InputError, match=r"2 of 8 parts failed; finished parts are kept.\n  part 2: broken\n  part 5"
     ):
         run_parallel(work, range(8), ExecutionConfig(workers=2), "test", images)
     assert sorted(done) == [0, 1, 3, 4, 6, 7]

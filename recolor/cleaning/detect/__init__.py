@@ -1,4 +1,4 @@
-"""The stage `detect`: measurements in, outliers out. It opens no image, so a new threshold takes moments."""
+"""The stage `detect`: finds outliers from the measurements. It opens no image, so a new threshold takes seconds."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -26,25 +26,28 @@ DETECT_VERSION = 7
 
 DETECTORS: Mapping[str, Detector[Any]] = MappingProxyType(
     {
-        "corrupt": CORRUPT_DETECTOR,
-        "duplicate": DUPLICATE_DETECTOR,
-        "monochrome": MONOCHROME_DETECTOR,
-        "skewed": SKEWED_DETECTOR,
-        "blurry": BLURRY_DETECTOR,
-        "low_resolution": LOW_RESOLUTION_DETECTOR,
-        "extreme_aspect": EXTREME_ASPECT_DETECTOR,
+        detector.name: detector
+        for detector in (
+            CORRUPT_DETECTOR,
+            DUPLICATE_DETECTOR,
+            MONOCHROME_DETECTOR,
+            SKEWED_DETECTOR,
+            BLURRY_DETECTOR,
+            LOW_RESOLUTION_DETECTOR,
+            EXTREME_ASPECT_DETECTOR,
+        )
     }
 )
 ISSUES: tuple[str, ...] = tuple(DETECTORS)
-# Detectors that compare images take longest; started first, all end at about the same time.
+# Detectors that compare images take longest. They are started first, so that all end at about the same time.
 LONGEST_FIRST = sorted(ISSUES, key=lambda name: DETECTORS[name].compact is None)
 
 
 def detect_issue(workspace: Workspace, name: str, config: Config) -> Outcome:
-    """Writes `manifests/<name>.parquet`: the outliers of one issue, sorted by path.
+    """Writes `manifests/<name>.parquet`: the outliers for one issue, sorted by path.
 
     Args:
-        workspace: Where `measurements.parquet` is.
+        workspace: Workspace with `measurements.parquet`.
         name: One of `ISSUES`.
         config: Only the settings of this issue are used.
 
@@ -53,19 +56,19 @@ def detect_issue(workspace: Workspace, name: str, config: Config) -> Outcome:
         MissingStageError: The images have not been measured.
     """
     if name not in DETECTORS:
-        raise ConfigError(f"{name!r}: there is no such issue. Allowed: {', '.join(ISSUES)}.")
+        raise ConfigError(f"{name!r} is not an issue. Allowed: {', '.join(ISSUES)}.")
     return _run_detector(workspace, DETECTORS[name], config)
 
 
 def count_outliers(measurements: pa.Table, config: Config) -> Counter[str]:
-    """Counts outliers among some of the images, before all are measured.
+    """Returns the number of outliers among some of the images, for the progress text of `measure`.
 
     Args:
         measurements: A table of `schemas.MEASUREMENTS`.
         config: Settings of the detectors.
 
     Returns:
-        Counts by issue, for the detectors that are enabled and judge each image by itself.
+        Counts by issue, for the enabled detectors that look at each image by itself.
     """
     counts: Counter[str] = Counter()
     for detector in DETECTORS.values():

@@ -1,4 +1,4 @@
-"""Images that the strict decode refused, and those that were saved again after a decode that broke off half-way."""
+"""The detector of corrupt images: those that cannot be decoded, and those saved again after an incomplete decode."""
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +13,7 @@ COLUMNS = ("path", "reason", "detail", "grey_tail")  # of the measurements
 
 
 def score_corrupt(measurements: pa.Table, config: CorruptConfig) -> Floats:
-    """Scores 0 what could not be decoded, and the others by the grey at an edge: 0.5 at `max_grey_tail`.
+    """Returns scores: 0 for images that were not decoded, else by the grey at an edge, 0.5 at `max_grey_tail`.
 
     Returns:
         float64 [rows].
@@ -23,11 +23,11 @@ def score_corrupt(measurements: pa.Table, config: CorruptConfig) -> Floats:
 
 
 def detect_corrupt(measurements: pa.Table, config: CorruptConfig) -> pa.Table:
-    """Lists the images with a decode reason, which no other detector judges, and those that end in flat mid-grey.
+    """Returns the images that were not decoded, which no other detector judges, and those that end in flat mid-grey.
 
     Args:
         measurements: A table of `schemas.MEASUREMENTS`.
-        config: How much grey is allowed.
+        config: The largest share of grey that is allowed.
 
     Returns:
         A table of `schemas.CORRUPT`.

@@ -1,4 +1,4 @@
-"""The type of a detector: what it reads, its settings, and its functions."""
+"""The type `Detector`: schema, settings and functions of a detector."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from recolor.manifests.schemas import Schema
 
 
 class DetectorSettings(Protocol):
-    """Settings that every detector has."""
+    """Settings that all detectors have."""
 
     @property
     def enabled(self) -> bool:
@@ -27,14 +27,14 @@ class Detector(Generic[S]):
     """Finds the outliers of one issue among measured images.
 
     Attributes:
-        schema: Schema of the manifest it writes; the schema's name is the name of the issue.
-        settings: Returns the detector's own settings.
-        columns: Returns the columns of `measurements.parquet` that it needs with these settings; no others are read.
-        detect: Returns the outliers of a table of measurements, as a table of `schema`.
-        score: Scores images, float64 [rows], 0 (outlier) to 1; None where the score depends on the settings. `detect`
-            compares it with `threshold`.
-        compact: None if each image is judged by itself. A detector that compares images with each other gives a
-            function that reduces some rows of measurements to what must be kept in memory until all rows are read.
+        schema: Schema of the manifest that it writes. The schema's name is the name of the issue.
+        settings: Returns the detector's settings.
+        columns: Returns the columns of `measurements.parquet` that it reads with these settings.
+        detect: Returns the outliers in a table of measurements, as a table of `schema`.
+        score: Returns the scores of images, float64 [rows], 0 (outlier) to 1; `detect` compares them with the
+            threshold. None if the score depends on the settings.
+        compact: Reduces rows of measurements to the data that must stay in memory until all rows are read, for a
+            detector that compares images with each other. None if each image is judged by itself.
     """
 
     schema: Schema

@@ -1,6 +1,7 @@
-"""Copies of the same picture: same bytes, alike to the eye under any flip or rotation, or the greater part of it.
+"""The detector of duplicates: equal bytes, near-identical images under any flip or rotation, and crops.
 
-64-bit hashes propose, 256-bit hashes and mean colours dispose: see `recolor.cleaning.detect.duplicate_groups`.
+64-bit hashes give the candidates; 256-bit hashes and mean colours confirm them. See
+`recolor.cleaning.detect.duplicate_groups`.
 """
 
 import binascii
@@ -21,7 +22,7 @@ from recolor.manifests.schemas import DUPLICATE, RELATIONS
 _COLOURS = ("L_mean", "contrast", "a_mean", "b_mean", "chroma_mean")
 _FACTS = ("path", "sha256", "width_px", "height_px", "size_bytes")
 _HASHES = ("phash_64", "phash_256", "phash_64_windows", "phash_256_windows")
-_PIXELS_BITS, _SIZE_BITS = 28, 34  # of one number that pictures are ranked by: 268 million pixels, 17 GB
+_PIXELS_BITS, _SIZE_BITS = 28, 34  # of the number that images are ranked by: up to 268 million pixels, 17 GB
 COLUMNS = (*_FACTS, *_COLOURS, *_HASHES)  # of the measurements
 
 
@@ -32,7 +33,8 @@ def detect_duplicate(measurements: pa.Table, config: DuplicateConfig) -> pa.Tabl
 
     Args:
         measurements: A table of `schemas.MEASUREMENTS`.
-        config: Distances, the contrast under which hashes mean nothing, whether flips and rotations count.
+        config: Maximum distances, the least contrast of images that are compared by hash, and whether flips, rotations
+            and crops count as copies.
 
     Returns:
         A table of `schemas.DUPLICATE`.
@@ -60,7 +62,7 @@ def detect_duplicate(measurements: pa.Table, config: DuplicateConfig) -> pa.Tabl
 
 
 def compact_measurements(measurements: pa.Table, config: DuplicateConfig) -> pa.Table:
-    """The measurements without the turned hashes, if they are not compared: 280 bytes an image less."""
+    """Drops the hashes of flips and rotations, 280 bytes per image, if these are not compared."""
     if not config.symmetries:
         for name, plain_bytes in (("phash_64", 8), ("phash_256", 32)):
             plain = pc.binary_slice(measurements[name], 0, plain_bytes).cast(pa.binary(plain_bytes))
@@ -69,19 +71,19 @@ def compact_measurements(measurements: pa.Table, config: DuplicateConfig) -> pa.
 
 
 def columns(config: DuplicateConfig) -> tuple[str, ...]:
-    """The columns of the measurements that are looked at with these settings."""
+    """Returns the columns of the measurements that are read with these settings."""
     return COLUMNS if config.crops else tuple(name for name in COLUMNS if not name.endswith("_windows"))
 
 
 def _find_copies(measurements: pa.Table, config: DuplicateConfig) -> Copies:
-    """Equal bytes first, then equal hashes, then near ones; each step goes on with the best of each group."""
+    """Groups images by equal bytes, then equal hashes, then near hashes; each step keeps the best of each group."""
     same = np.arange(len(measurements))
     ranked = _rank(measurements)
     units = _collapse(same, ranked, _digests(measurements, ranked))
     units = units[column(measurements, "contrast")[units] >= config.min_contrast]
     whole = [_hashes(measurements, units, name, words)[:, 0] for name, words in (("phash_64", 1), ("phash_256", 4))]
     units = _collapse(same, units, np.concatenate(whole, axis=1))
-    stars = group_copies(
+    groups = group_copies(
         Pictures(
             _hashes(measurements, units, "phash_64", 1)[..., 0],
             _hashes(measurements, units, "phash_256", 4),
@@ -92,13 +94,13 @@ def _find_copies(measurements: pa.Table, config: DuplicateConfig) -> Copies:
         )
     )
     kept, distances = np.arange(len(measurements)), np.zeros((3, len(measurements)), np.int64)
-    kept[units] = units[stars.kept]
-    distances[:, units] = stars.distance_64, stars.distance_256, stars.relation
+    kept[units] = units[groups.kept]
+    distances[:, units] = groups.distance_64, groups.distance_256, groups.relation
     return Copies(kept[same], *distances[:, same])
 
 
 def _rank(measurements: pa.Table) -> Indices:
-    """Rows of the decoded images, best copy first: int64 [decoded]."""
+    """Returns the rows of the decoded images, best copy first: int64 [decoded]."""
     pixels = column(measurements, "width_px") * column(measurements, "height_px")
     size_bytes = column(measurements, "size_bytes")
     decoded = np.flatnonzero(~np.isnan(pixels))
@@ -117,15 +119,15 @@ def _digests(measurements: pa.Table, rows: Indices) -> Hashes:
 
 
 def _characters(strings: pa.Array) -> memoryview:
-    """All the characters of an array of strings, one after the other."""
+    """Returns the concatenated characters of an array of strings, without copying."""
     _, offsets, characters = strings.buffers()
     starts = np.frombuffer(offsets, np.int32)[strings.offset : strings.offset + len(strings) + 1]
     return memoryview(characters)[int(starts[0]) : int(starts[-1])]
 
 
 def _collapse(same: Indices, rows: Indices, keys: NDArray[Any]) -> Indices:
-    """Points rows of equal keys [rows, words] to the first of them; returns the firsts, in the order of `rows`."""
-    words = np.sort(keys[:, 0])  # by their first word already, most rows are alone
+    """Points rows with equal keys [rows, words] to the first of them, in `same`; returns these first rows in order."""
+    words = np.sort(keys[:, 0])  # the first word alone tells most rows apart
     repeated = pa.array(words[1:][words[1:] == words[:-1]])
     alike = pc.is_in(pa.array(keys[:, 0]), value_set=repeated).to_numpy(zero_copy_only=False)
     others = rows[alike]
@@ -140,7 +142,7 @@ def _collapse(same: Indices, rows: Indices, keys: NDArray[Any]) -> Indices:
 
 
 def _hashes(measurements: pa.Table, rows: Indices, name: str, words: int) -> Hashes:
-    """uint64 [rows, hashes that are kept of each, words]; of none if the column was left out."""
+    """Returns the stored hashes of these rows: uint64 [rows, hashes per image, words]; 0 hashes without the column."""
     if name not in measurements.column_names:
         return np.empty((len(rows), 0, words), np.uint64)
     stored = measurements[name].combine_chunks().take(pa.array(rows, pa.int64()))

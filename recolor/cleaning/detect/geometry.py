@@ -1,4 +1,4 @@
-"""Images too small, too narrow or too wide."""
+"""The detectors of images that are too small, too narrow or too wide."""
 
 import numpy as np
 import pyarrow as pa
@@ -13,12 +13,12 @@ COLUMNS = ("path", "width_px", "height_px")  # of the measurements
 
 
 def score_low_resolution(measurements: pa.Table, config: LowResolutionConfig) -> Floats:
-    """Scores the short side: 0.5 at `min_side_px`; float64 [rows], 1 where not decoded."""
+    """Returns the scores of the short side, 0.5 at `min_side_px`: float64 [rows]; 1 if not decoded."""
     return score_above(np.fmin(column(measurements, "width_px"), column(measurements, "height_px")), config.min_side_px)
 
 
 def detect_low_resolution(measurements: pa.Table, config: LowResolutionConfig) -> pa.Table:
-    """Lists the images whose short side is under `min_side_px`, as a table of `schemas.LOW_RESOLUTION`."""
+    """Returns the images whose short side is below `min_side_px`, a table of `schemas.LOW_RESOLUTION`."""
     score = score_low_resolution(measurements, config)
     rows = np.flatnonzero(score < THRESHOLD)
     sides = np.fmin(column(measurements, "width_px"), column(measurements, "height_px"))[rows]
@@ -29,14 +29,14 @@ def detect_low_resolution(measurements: pa.Table, config: LowResolutionConfig) -
 
 
 def score_extreme_aspect(measurements: pa.Table, config: ExtremeAspectConfig) -> Floats:
-    """Scores width over height: 0.5 at either limit; float64 [rows], 1 where not decoded."""
+    """Returns the scores of width over height, 0.5 at either limit: float64 [rows]; 1 if not decoded."""
     aspect = _aspect(measurements)
     narrow, wide = score_above(aspect, config.min_aspect), score_below(aspect, config.max_aspect)
     return np.minimum(narrow, wide)
 
 
 def detect_extreme_aspect(measurements: pa.Table, config: ExtremeAspectConfig) -> pa.Table:
-    """Lists the images outside of `min_aspect` to `max_aspect`, as a table of `schemas.EXTREME_ASPECT`."""
+    """Returns the images outside of `min_aspect` to `max_aspect`, a table of `schemas.EXTREME_ASPECT`."""
     score = score_extreme_aspect(measurements, config)
     rows = np.flatnonzero(score < THRESHOLD)
     aspects = _aspect(measurements)[rows]

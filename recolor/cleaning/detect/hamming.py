@@ -1,10 +1,10 @@
-"""All pairs of 64-bit hashes within a Hamming distance, exactly.
+"""Exact search for all pairs of 64-bit hashes within a Hamming distance.
 
 Two hashes that differ in at most d bits agree in at least m of any d + m blocks of bits (the pigeonhole principle of
-multi-index hashing: Norouzi, Punjani, Fleet 2014; in several blocks at once: Manku, Jain, Das Sarma 2007). So for every
-choice of m blocks the hashes are sorted by them, and those that agree there are compared in full. Sorting and comparing
-neighbours runs through memory in order, which is many times faster than looking hashes up. Between two sets only the
-smaller is sorted, and a table says where each key begins.
+multi-index hashing: Norouzi, Punjani, Fleet 2014; with several blocks at once: Manku, Jain, Das Sarma 2007). So for
+every choice of m blocks, the hashes are sorted by these blocks, and those that agree in them are compared in full.
+Sorting and comparing neighbours reads memory in order, which is many times faster than hash-table lookups. Between two
+sets, only the smaller is sorted, and a table gives the first place of each key.
 """
 
 from collections import deque
@@ -26,72 +26,74 @@ Indices = NDArray[np.int64]
 Pairs = tuple[Indices, Indices]
 
 _HASH_BITS = 64
-_KEY_BITS = 32  # of a sorted word; the other 32 are the hash's index
-_SORT_COST = 30.0  # of one hash, in comparisons of two neighbours: measured
-_MARK_BITS = 16  # below the key, where hashes of a key are told apart by a number
-_LOOKUP_COST = 2.0  # of one query, in comparisons of two that are gathered: measured
-_TABLE_BITS = (8, 20)  # of a key that is looked up: at most 8 MB of table, which the cache holds
-_TILE = 1 << 16  # hashes compared at once: 1 MB with what is computed of them, so that it stays in the L2 cache
-_SAMPLE = 1000  # hashes, of which is known how many others they are compared with
-_WORTH_THREADS = 1 << 17  # hashes
-_AHEAD = 1 << 20  # pairs that each thread may be ahead, 16 MB
-_FEW = 8  # neighbours are compared one by one once fewer than 1 in 8 still agree
+_KEY_BITS = 32  # of a sorted word; the other 32 bits are the index of the hash
+_SORT_COST = 30.0  # measured: time to sort one hash, in comparisons of two neighbours
+_LABEL_BITS = 16  # below the key of a word that has a label
+_LOOKUP_COST = 2.0  # measured: time of one query, in comparisons of two gathered hashes
+_TABLE_BITS = (8, 20)  # smallest and largest key that is looked up; the largest table, 8 MB, fits into the cache
+_TILE = 1 << 16  # hashes compared in one step: 1 MB with intermediate results, which fits into the L2 cache
+_SAMPLE = 1000  # hashes from which the mean number of comparisons is estimated
+_WORTH_THREADS = 1 << 17  # hashes from which several threads are used
+_AHEAD = 1 << 20  # pairs that a thread may compute in advance, 16 MB
+_FEW = 8  # once fewer than 1 in 8 hashes have neighbours left to compare, these are followed one by one
 
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """How hashes are cut: block i has the bits from `edges[i]` on; any near pair agrees in `matching` blocks."""
+    """How hashes are cut into blocks: block i starts at bit `edges[i]`; a near pair agrees in `matching` blocks."""
 
     edges: tuple[int, ...]
     matching: int
 
     @property
     def choices(self) -> Iterator[tuple[int, ...]]:
-        """Every choice of `matching` blocks."""
+        """All choices of `matching` blocks."""
         return combinations(range(len(self.edges) - 1), self.matching)
 
 
-def near_pairs(hashes: Hashes, distance: int, marks: Hashes | None = None, reach: int = 0) -> Iterator[Pairs]:
-    """Finds every pair of hashes that differ in at most `distance` bits, some at a time.
+def near_pairs(
+    hashes: Hashes, distance: int, labels: Hashes | None = None, max_label_difference: int = 0
+) -> Iterator[Pairs]:
+    """Finds all pairs of hashes that differ in at most `distance` bits.
 
-    Memory is bounded by the hashes, whatever the number of pairs; equal hashes all pair with each other.
+    Memory depends on the number of hashes, not on the number of pairs.
 
     Args:
         hashes: uint64 [N], N < 2³².
         distance: 0..16.
-        marks: Numbers that ascend, uint64 [N], if pairs whose numbers differ by more than `reach` may be left out (not
-            all of them are): what is not compared costs nothing.
-        reach: Every mark and it are under 2¹⁶ together.
+        labels: uint64 [N], ascending. Pairs whose labels differ by more than `max_label_difference` may be omitted
+            (some are still found), which saves time. None: all pairs are found.
+        max_label_difference: Its sum with the largest label must be below 2¹⁶.
 
     Yields:
-        Indices of both, int64 [pairs] each, the smaller index first; each pair once, in no order.
+        Indices of pairs, two arrays int64 [pairs], the smaller index first. Each pair is found once, in no order.
     """
     plan = _plan(len(hashes), distance, _KEY_BITS, _SORT_COST)
 
     def search(chosen: tuple[int, ...]) -> Iterator[Pairs]:
         keys, order = _sorted_keys(hashes, chosen, plan)
-        keys <<= np.uint64(_MARK_BITS)
-        if marks is not None:
-            keys |= marks[order]
-        neighbours = _near_neighbours(hashes[order], keys, reach, distance)
-        for left, right in _gathered(neighbours):
+        keys <<= np.uint64(_LABEL_BITS)
+        if labels is not None:
+            keys |= labels[order]
+        neighbours = _near_neighbours(hashes[order], keys, max_label_difference, distance)
+        for left, right in _in_batches(neighbours):
             one, other = order[left], order[right]
             own = _found_first_by(chosen, plan, hashes[one] ^ hashes[other])
             yield np.minimum(one, other)[own], np.maximum(one, other)[own]
 
-    return _on_all_cores([partial(search, chosen) for chosen in plan.choices], len(hashes))
+    return _run_searches([partial(search, chosen) for chosen in plan.choices], len(hashes))
 
 
 def pairs_within(queries: Hashes, hashes: Hashes, distance: int) -> Iterator[Pairs]:
-    """Finds every pair of a query and a hash that differ in at most `distance` bits, some at a time.
+    """Finds all pairs of a query and a hash that differ in at most `distance` bits.
 
     Args:
         queries: uint64 [Q].
-        hashes: uint64 [N]; best without repetition, and the fewer of the two.
+        hashes: uint64 [N]; fastest if they are distinct and fewer than the queries.
         distance: 0..16.
 
     Yields:
-        Indices of the queries and of the hashes, int64 [pairs] each; each pair once, in no order.
+        Indices of the queries and of the hashes, int64 [pairs] each. Each pair is found once, in no order.
     """
     table_bits = min(max(_TABLE_BITS[0], len(hashes).bit_length() + 1), _TABLE_BITS[1])
     plan = _plan(len(hashes), distance, table_bits, _LOOKUP_COST)
@@ -99,22 +101,22 @@ def pairs_within(queries: Hashes, hashes: Hashes, distance: int) -> Iterator[Pai
 
     def search(chosen: tuple[int, ...]) -> Iterator[Pairs]:
         keys, order = _sorted_keys(hashes, chosen, plan)
-        ordered, begin = hashes[order], _begins(keys)
+        ordered, begin = hashes[order], _key_starts(keys)
         for start in range(0, len(queries), _TILE):
             some = queries[start : start + _TILE]
-            wanted = _side_by_side([blocks[block][start : start + _TILE] for block in chosen], chosen, plan)
+            wanted = _concatenated([blocks[block][start : start + _TILE] for block in chosen], chosen, plan)
             first, end = begin.take(wanted, mode="clip"), begin.take(wanted + np.uint32(1), mode="clip")
-            for query, place in _gathered(_near_places(some, ordered, first, end, distance)):
+            for query, place in _in_batches(_near_places(some, ordered, first, end, distance)):
                 own = _found_first_by(chosen, plan, some[query] ^ ordered[place])
                 yield query[own] + start, order[place[own]]
 
-    return _on_all_cores([partial(search, chosen) for chosen in plan.choices], len(queries) + len(hashes))
+    return _run_searches([partial(search, chosen) for chosen in plan.choices], len(queries) + len(hashes))
 
 
-def _on_all_cores(searches: Sequence[Callable[[], Iterator[Pairs]]], hashes: int) -> Iterator[Pairs]:
-    """What the searches find, in their order; of many hashes, some are under way at once.
+def _run_searches(searches: Sequence[Callable[[], Iterator[Pairs]]], hashes: int) -> Iterator[Pairs]:
+    """Yields the pairs of all searches, in order; with many hashes, several searches run in parallel.
 
-    Each is ahead by a bounded number of pairs: whoever finds that there are too many can stop.
+    Each search computes only a bounded number of pairs in advance, so the caller can stop early at little cost.
     """
     threads = worker_count(ExecutionConfig()) if hashes >= _WORTH_THREADS else 1
     if threads == 1:
@@ -122,20 +124,20 @@ def _on_all_cores(searches: Sequence[Callable[[], Iterator[Pairs]]], hashes: int
             yield from search()
         return
     with ThreadPoolExecutor(threads) as pool:
-        begun: deque[Future[tuple[list[Pairs], Iterator[Pairs]]]] = deque()
+        running: deque[Future[tuple[list[Pairs], Iterator[Pairs]]]] = deque()
         try:
             for search in searches:
-                begun.append(pool.submit(_begin, search))
-                if len(begun) > threads:
-                    yield from chain(*begun.popleft().result())
-            while begun:
-                yield from chain(*begun.popleft().result())
+                running.append(pool.submit(_run_ahead, search))
+                if len(running) > threads:
+                    yield from chain(*running.popleft().result())
+            while running:
+                yield from chain(*running.popleft().result())
         finally:
             pool.shutdown(cancel_futures=True)
 
 
-def _begin(search: Callable[[], Iterator[Pairs]]) -> tuple[list[Pairs], Iterator[Pairs]]:
-    """The first pairs that a search finds, and where it goes on."""
+def _run_ahead(search: Callable[[], Iterator[Pairs]]) -> tuple[list[Pairs], Iterator[Pairs]]:
+    """Returns the first pairs of a search, about `_AHEAD`, and the iterator over the rest."""
     pairs, found, count = search(), [], 0
     for some in pairs:
         found.append(some)
@@ -145,14 +147,14 @@ def _begin(search: Callable[[], Iterator[Pairs]]) -> tuple[list[Pairs], Iterator
     return found, pairs
 
 
-def _begins(keys: Hashes) -> Indices:
-    """Where each key would begin if these were sorted, and where the last ends: int64 [largest key + 2]."""
-    begins: Indices = np.concatenate([np.zeros(1, np.int64), np.cumsum(np.bincount(keys.view(np.int64)))])
-    return begins
+def _key_starts(keys: Hashes) -> Indices:
+    """Returns the first place of each key among the sorted keys, and the end of the last: int64 [largest key + 2]."""
+    starts: Indices = np.concatenate([np.zeros(1, np.int64), np.cumsum(np.bincount(keys.view(np.int64)))])
+    return starts
 
 
-def _gathered(pairs: Iterator[Pairs]) -> Iterator[Pairs]:
-    """The same pairs in fewer and larger arrays."""
+def _in_batches(pairs: Iterator[Pairs]) -> Iterator[Pairs]:
+    """Yields the same pairs in fewer, larger arrays."""
     lefts, rights, count = [], [], 0
     for left, right in pairs:
         lefts.append(left)
@@ -166,26 +168,29 @@ def _gathered(pairs: Iterator[Pairs]) -> Iterator[Pairs]:
 
 
 def _plan(count: int, distance: int, key_bits: int, choice_cost: float) -> _Plan:
-    """The cheapest way for hashes without structure: many choices of blocks, or few with more left to compare."""
+    """Returns the plan that is cheapest for random hashes: more choices of blocks leave fewer pairs to compare."""
     plans = (_cut(distance + matching, matching, key_bits) for matching in range(1, 5))
     return min(plans, key=lambda plan: _cost(count, plan, choice_cost))
 
 
 def _cut(blocks: int, matching: int, key_bits: int) -> _Plan:
-    """Cuts the bits into blocks of nearly equal length; only as many bits as fit a key with the matching blocks."""
+    """Cuts the bits into blocks of nearly equal length, so that the matching blocks together fit into a key."""
     bits = min(_HASH_BITS, blocks * (key_bits // matching))
     return _Plan(tuple(bits * block // blocks for block in range(blocks + 1)), matching)
 
 
 def _cost(count: int, plan: _Plan, choice_cost: float) -> float:
-    """Of all choices, for each hash."""
+    """Returns the cost of all choices together, per hash."""
     blocks = len(plan.edges) - 1
     agreeing = count / 2 ** (plan.edges[-1] * plan.matching / blocks)
     return comb(blocks, plan.matching) * (choice_cost + agreeing)
 
 
 def _sorted_keys(hashes: Hashes, chosen: tuple[int, ...], plan: _Plan) -> tuple[Hashes, Indices]:
-    """The sorted keys of these blocks, and the index of each one's hash: words of both are sorted fastest."""
+    """Returns the sorted keys of these blocks, and the index of the hash of each key.
+
+    Key and index are packed into one word, which is the fastest way to sort them.
+    """
     words = np.arange(len(hashes), dtype=np.uint64)
     for start in range(0, len(hashes), _TILE):
         words[start : start + _TILE] |= _keys(hashes[start : start + _TILE], chosen, plan) << np.uint64(_KEY_BITS)
@@ -196,7 +201,7 @@ def _sorted_keys(hashes: Hashes, chosen: tuple[int, ...], plan: _Plan) -> tuple[
 
 
 def _keys(hashes: Hashes, chosen: tuple[int, ...], plan: _Plan) -> Hashes:
-    """The bits of the chosen blocks, side by side."""
+    """Returns the bits of the chosen blocks, concatenated."""
     key = np.zeros(len(hashes), np.uint64)
     for block in chosen:
         start, end = plan.edges[block : block + 2]
@@ -204,8 +209,8 @@ def _keys(hashes: Hashes, chosen: tuple[int, ...], plan: _Plan) -> Hashes:
     return key
 
 
-def _side_by_side(blocks: list[NDArray[np.uint32]], chosen: tuple[int, ...], plan: _Plan) -> NDArray[np.uint32]:
-    """The same of blocks that are cut out already."""
+def _concatenated(blocks: list[NDArray[np.uint32]], chosen: tuple[int, ...], plan: _Plan) -> NDArray[np.uint32]:
+    """Returns the same as `_keys`, from blocks that are already cut out."""
     key = blocks[0]
     for values, block in zip(blocks[1:], chosen[1:], strict=True):
         key = key << np.uint32(plan.edges[block + 1] - plan.edges[block]) | values
@@ -213,7 +218,7 @@ def _side_by_side(blocks: list[NDArray[np.uint32]], chosen: tuple[int, ...], pla
 
 
 def _found_first_by(chosen: tuple[int, ...], plan: _Plan, difference: Hashes) -> Indices:
-    """Those pairs whose first blocks that agree are the chosen ones: of all choices, one finds each pair first."""
+    """Returns the pairs whose first matching blocks are the chosen ones: only that choice reports the pair."""
     own = np.arange(len(difference))
     for block in range(chosen[-1] + 1):
         start, end = plan.edges[block : block + 2]
@@ -223,14 +228,14 @@ def _found_first_by(chosen: tuple[int, ...], plan: _Plan, difference: Hashes) ->
     return own
 
 
-def _near_neighbours(hashes: Hashes, words: Hashes, reach: int, distance: int) -> Iterator[Pairs]:
-    """Places of all near hashes whose words, ascending, differ by at most `reach`, and of some others.
+def _near_neighbours(hashes: Hashes, words: Hashes, max_difference: int, distance: int) -> Iterator[Pairs]:
+    """Yields the places of near hashes whose words, ascending, differ by at most `max_difference`, and some others.
 
-    Every hash is compared with the one after it, then with the second after it, and so on until few reach their
-    partner; those are followed by themselves.
+    All hashes are compared with the next one, then with the second next, and so on, until few have a word in range;
+    these are then compared one by one.
     """
-    last = words + np.uint64(reach)
-    offset, step = 1, 1 + int(_mean_reached(words, last))
+    last = words + np.uint64(max_difference)
+    offset, step = 1, 1 + int(_mean_neighbours(words, last))
     left = np.arange(len(words))
     while len(left) > len(words) // _FEW:
         for start in range(0, len(words), _TILE):
@@ -242,14 +247,14 @@ def _near_neighbours(hashes: Hashes, words: Hashes, reach: int, distance: int) -
         yield left[place], right
 
 
-def _mean_reached(words: Hashes, last: Hashes) -> float:
-    """How many words that follow a word are at most its last, of some."""
+def _mean_neighbours(words: Hashes, last: Hashes) -> float:
+    """Returns the mean number of later words that are at most the word's `last`, estimated from a sample."""
     some = np.arange(0, len(words), 1 + len(words) // _SAMPLE)
     return float(np.mean(np.searchsorted(words, last[some], "right") - some - 1)) if len(some) else 0.0
 
 
 def _near_at_offsets(hashes: Hashes, start: int, offsets: range, distance: int) -> Iterator[Pairs]:
-    """Places of near hashes that are so far from each other, for a tile of hashes that begins at `start`."""
+    """Yields the places of near hashes at these offsets from each other, for the tile that starts at `start`."""
     difference = np.empty(_TILE, np.uint64)
     bits = np.empty(_TILE, np.uint8)
     for offset in offsets:
@@ -263,10 +268,10 @@ def _near_at_offsets(hashes: Hashes, start: int, offsets: range, distance: int) 
 
 
 def _near_places(queries: Hashes, hashes: Hashes, first: Indices, end: Indices, distance: int) -> Iterator[Pairs]:
-    """Queries, and the places of the hashes near them among those from `first` to before `end`."""
+    """Yields queries and the places of near hashes, of those in `first[query]` to before `end[query]`."""
     count = np.maximum(end - first, 0)
     until = np.cumsum(count)
-    after = end - until  # from the number of a comparison to a place
+    after = end - until  # added to the number of a comparison, it gives a place
     cuts = np.searchsorted(until, np.arange(_TILE, until[-1], _TILE)).tolist() if len(until) else ()
     for start, stop in pairwise(sorted({0, *cuts, len(until)})):
         query = np.repeat(np.arange(start, stop), count[start:stop])

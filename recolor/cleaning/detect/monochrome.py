@@ -1,8 +1,9 @@
-"""Images without colour of their own: grey, grey in RGB, sepia, duotone, tinted.
+"""The detector of monochrome images: grey, grey in RGB, sepia, duotone, tinted.
 
-In all of these colour is a function of lightness. A pale snow scene is not: it has little chroma, but L does not tell
-where. So what is judged is the residual of a and b on a curve over L: beside the chroma, as a strong tint
-leaves more of a residual, and beside the contrast, as a flat picture leaves nothing to tell.
+In all of these, colour is a function of lightness. A pale snow scene has little chroma too, but its colour does not
+follow from its lightness. The score therefore uses the residual of a and b from a curve over L. It is compared with the
+chroma, because a strong tint leaves a larger residual, and with the contrast, because the residual of a flat image says
+little.
 """
 
 import numpy as np
@@ -14,25 +15,25 @@ from recolor.color.arrays import Floats
 from recolor.config.settings import MonochromeConfig
 from recolor.manifests.schemas import MONOCHROME
 
-# A logistic regression on logarithms (docs/decisions/2026-11-detectors.md), to each of which Lab units are added: what
-# JPEG leaves in a grey picture, or what one hardly sees.
+# A logistic regression on logarithms (docs/decisions/2026-11-detectors.md). Lab units are added to each measurement
+# before the logarithm: the noise of JPEG in a grey image, or a difference that is hardly visible.
 _NOISE, _SMALL = 0.5, 3.0
-_TERMS = (  # column of the measurements, what is added to it, weight of the logarithm
+_TERMS = (  # column of the measurements, Lab units added to it, weight of the logarithm
     ("ab_residual_p90", _NOISE, 3.9),
     ("ab_residual_median", _NOISE, 1.8),
     ("chroma_mean", _SMALL, -2.5),
     ("contrast", _SMALL, -2.0),
 )
-_OFFSET = 9.8  # moved so that about two of a hundred photographs in colour are flagged
-_GREY_CHROMA = 0.8  # Lab units, of the score 0.5: under 1 nobody sees a colour, whatever the noise's
+_OFFSET = 9.8  # set so that about 2% of colour photographs are flagged
+_GREY_CHROMA = 0.8  # Lab units, at which the score is 0.5: nobody sees a chroma below 1
 COLUMNS = ("path", "ab_residual", *(name for name, _, _ in _TERMS))  # of the measurements
 
 
 def score_monochrome(measurements: pa.Table) -> Floats:
-    """Scores colour that can be seen and that lightness does not explain: 0 has none.
+    """Returns the scores of visible colour that lightness does not explain, 0 for none.
 
     Returns:
-        float64 [rows], 1 where not decoded.
+        float64 [rows]; 1 for images that were not decoded.
     """
     terms = [weight * np.log(column(measurements, name) + added) for name, added, weight in _TERMS]
     unexplained = logistic(np.sum(terms, axis=0) + _OFFSET)
@@ -40,7 +41,7 @@ def score_monochrome(measurements: pa.Table) -> Floats:
 
 
 def detect_monochrome(measurements: pa.Table, config: MonochromeConfig) -> pa.Table:
-    """Lists the monochrome images, as a table of `schemas.MONOCHROME`."""
+    """Returns the monochrome images, a table of `schemas.MONOCHROME`."""
     score = score_monochrome(measurements)
     rows = np.flatnonzero(score < config.threshold)
     residuals = column(measurements, "ab_residual")[rows]

@@ -1,4 +1,4 @@
-"""What all detectors share: which rows can be judged, how a number becomes a score, the table of outliers."""
+"""Functions that all detectors share: columns as arrays, scores of numbers, the table of outliers."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,30 +9,30 @@ from numpy.typing import NDArray
 from recolor.color.arrays import Floats
 from recolor.manifests.schemas import Schema
 
-THRESHOLD = 0.5  # of detectors whose limit is set in the measurement's own unit: the score is 0.5 at the limit
+THRESHOLD = 0.5  # for detectors whose limit is in the unit of the measurement: the score is 0.5 at the limit
 
 
 def column(measurements: pa.Table, name: str) -> Floats:
-    """A measurement as float64 [rows]; NaN where an image was not decoded."""
+    """Returns a measurement as float64 [rows]; NaN for images that were not decoded."""
     values: Floats = measurements[name].to_numpy(zero_copy_only=False).astype(np.float64, copy=False)
     return values
 
 
 def score_above(values: Floats, limit: float) -> Floats:
-    """Scores numbers that should be large: 0 at 0, 0.5 at the limit, to 1; NaN (not judged) is 1."""
+    """Returns scores of numbers that should be large: 0 at 0, 0.5 at the limit, towards 1; NaN (not judged) gives 1."""
     with np.errstate(invalid="ignore", divide="ignore"):
         score = values / (values + limit)
     return np.where(np.isnan(values), 1.0, score)
 
 
 def score_below(values: Floats, limit: float) -> Floats:
-    """Scores numbers that should be small: 1 at 0, 0.5 at the limit, to 0; NaN (not judged) is 1."""
+    """Returns scores of numbers that should be small: 1 at 0, 0.5 at the limit, towards 0; NaN (not judged) gives 1."""
     score = limit / (np.maximum(values, 0.0) + limit)
     return np.where(np.isnan(values), 1.0, score)
 
 
 def logistic(evidence: Floats) -> Floats:
-    """Scores evidence that an image is fine, in nats: 0.5 at 0; NaN (not judged) is 1."""
+    """Returns the logistic function of log-odds that an image is fine: 0.5 at 0; NaN (not judged) gives 1."""
     return np.where(np.isnan(evidence), 1.0, 1.0 / (1.0 + np.exp(-np.clip(evidence, -700, 700))))
 
 
@@ -46,16 +46,16 @@ def outlier_table(
     reasons: Sequence[str],
     numbers: Mapping[str, object] | None = None,
 ) -> pa.Table:
-    """The manifest of an issue.
+    """Returns the manifest of an issue.
 
     Args:
-        schema: The issue's schema: path, score, threshold, reason, then measurements.
-        measurements: The table that was judged.
-        rows: Its rows that are outliers, int64 [outliers].
-        score: Their scores, 0..1.
-        threshold: What the score was compared with.
-        reasons: A sentence each.
-        numbers: Columns that are not in `measurements`, by name.
+        schema: Schema of the issue: path, score, threshold, reason, then measurements.
+        measurements: All images.
+        rows: Rows of the outliers in `measurements`, int64 [outliers].
+        score: Scores of the outliers, 0..1.
+        threshold: The threshold of the score.
+        reasons: One sentence for each outlier.
+        numbers: Columns of the schema that are not in `measurements`, by name.
     """
     stored = [name for name in schema.arrow.names if name in measurements.column_names]
     taken = measurements.select(stored).take(pa.array(rows, pa.int64()))

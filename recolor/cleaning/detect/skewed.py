@@ -1,8 +1,8 @@
-"""Colours that photographs do not have: casts, swapped channels, one hue, filters, wrong white balance.
+"""The detector of unusual colours: casts, swapped channels, a single hue, filters, wrong white balance.
 
-Two judges. A network that has learnt where in photographs, and at which lightness, which colours are. And the data
-set itself: an image's colour statistics are far from the set's own distribution (a robust Mahalanobis distance), which
-needs enough images to know that distribution, and says nothing with fewer.
+The score is the lower of two. A small network scores the layout of the colours: it was trained on where in photographs,
+and at which lightness, each colour occurs. A robust Mahalanobis distance compares the colour statistics of an image
+with those of the whole data set; it is used only if there are enough images to estimate their distribution.
 """
 
 from collections.abc import Iterator, Mapping
@@ -22,12 +22,12 @@ from recolor.manifests.schemas import COLOUR_LAYOUT, SKEWED
 
 NETWORK_FILE = Path(__file__).with_suffix(".npz")  # made by tools/fit_skewed.py
 MIN_IMAGES = 200
-CAST = 15.0  # Lab units; from there on a cast is what a person would call it
-DISTANCE_LIMIT = 5.0  # times the median distance, of the score 0.5
-CLIP = 6.0  # standard deviations of the network's inputs
-_NETWORK_OFFSET = 3.0  # nats; moved so that about one of a hundred clean photographs is flagged
-_AT_ONCE = 1 << 11  # layouts for the network: what is computed of them stays in the cache
-_TILE = 1 << 14  # rows of the data set's own judge
+CAST = 15.0  # Lab units from which the reason says "colour cast"
+DISTANCE_LIMIT = 5.0  # in median distances, at which the score is 0.5
+CLIP = 6.0  # standard deviations to which the network's inputs are clipped
+_NETWORK_OFFSET = 3.0  # nats; set so that about 1% of clean photographs are flagged
+_BATCH_ROWS = 1 << 11  # layouts in a batch of the network, small enough for the CPU cache
+_TILE_ROWS = 1 << 14  # rows in one step of the distance
 _SHRINKAGE = 0.3
 _CLIP_DISTANCE = 4.0  # a z-score beyond this adds no more to the correlations
 _SPREADS = ("a_std", "b_std", "chroma_mean", "chroma_p95")
@@ -42,26 +42,26 @@ Network = Mapping[str, NDArray[np.float32]]
 
 
 def score_skewed(measurements: pa.Table) -> Floats:
-    """Scores how usual the colours are, the worse of the two judges: float64 [rows], 1 where not decoded."""
-    return _worse(score_layout(measurements), colour_distance(measurements))
+    """Returns how usual the colours are, the lower of the two scores: float64 [rows]; 1 if not decoded."""
+    return _lower_score(score_layout(measurements), colour_distance(measurements))
 
 
 def compact_measurements(measurements: pa.Table, config: SkewedConfig) -> pa.Table:
-    """The measurements with the network's score, 8 bytes, in place of the layouts that it is of, 360 bytes."""
+    """Replaces the layouts, 360 bytes per image, by the network's scores, 8 bytes per image."""
     del config
     score = pa.array(score_layout(measurements), pa.float64())
     return measurements.drop_columns("colour_layout").append_column("layout_score", score)
 
 
 def detect_skewed(measurements: pa.Table, config: SkewedConfig) -> pa.Table:
-    """Lists the images with unusual colours, as a table of `schemas.SKEWED`.
+    """Returns the images with unusual colours, a table of `schemas.SKEWED`.
 
     Args:
-        measurements: A table of `schemas.MEASUREMENTS`, or what `compact_measurements` makes of one.
+        measurements: A table of `schemas.MEASUREMENTS`, or the result of `compact_measurements`.
         config: The threshold.
     """
     layouts, distances = score_layout(measurements), colour_distance(measurements)
-    score = _worse(layouts, distances)
+    score = _lower_score(layouts, distances)
     rows = np.flatnonzero(score < config.threshold)
     layouts, distances = layouts[rows], distances[rows]
     taken = measurements.select(["cast", "hue_entropy"]).take(pa.array(rows, pa.int64()))
@@ -79,31 +79,31 @@ def detect_skewed(measurements: pa.Table, config: SkewedConfig) -> pa.Table:
     )
 
 
-def _worse(layouts: Floats, distances: Floats) -> Floats:
+def _lower_score(layouts: Floats, distances: Floats) -> Floats:
     return np.minimum(layouts, score_below(distances, DISTANCE_LIMIT))
 
 
 def score_layout(measurements: pa.Table) -> Floats:
-    """What the network thinks of where the colours are: 0 is skewed; float64 [rows], 1 where not decoded."""
+    """Returns the network's scores of the colour layouts, 0 for skewed: float64 [rows]; 1 if not decoded."""
     if "layout_score" in measurements.column_names:
         return column(measurements, "layout_score")
     layouts = measurements["colour_layout"].combine_chunks()
     decoded = np.flatnonzero(layouts.is_valid().to_numpy(zero_copy_only=False))
     values = np.frombuffer(layouts.buffers()[1], "<f4")[layouts.offset * COLOUR_LAYOUT :].reshape(-1, COLOUR_LAYOUT)
     evidence = np.full(len(layouts), np.nan)
-    with threadpool_limits(1, user_api="blas"):  # for products as small as these, threads cost more than they gain
-        for start in range(0, len(decoded), _AT_ONCE):
-            some = decoded[start : start + _AT_ONCE]
+    with threadpool_limits(1, user_api="blas"):  # for such small products, threads cost more than they gain
+        for start in range(0, len(decoded), _BATCH_ROWS):
+            some = decoded[start : start + _BATCH_ROWS]
             evidence[some] = network_evidence(values[some], _network()) + _NETWORK_OFFSET
     return logistic(evidence)
 
 
 def network_evidence(layouts: NDArray[np.float32], network: Network) -> Floats:
-    """Log-odds that colours are those of a photograph.
+    """Returns the log-odds that the colours are those of a photograph: float64 [rows].
 
     Args:
-        layouts: float32 [rows, 90], as `recolor.cleaning.measure.colour` makes them.
-        network: Arrays of `NETWORK_FILE`: one hidden layer of ReLUs on standardised inputs.
+        layouts: float32 [rows, 90], from `recolor.cleaning.measure.colour`.
+        network: Arrays of `NETWORK_FILE`: one hidden layer with ReLU, on standardised inputs.
     """
     z = prepare_layout(layouts)
     z -= network["mean"]
@@ -116,7 +116,7 @@ def network_evidence(layouts: NDArray[np.float32], network: Network) -> Floats:
 
 
 def prepare_layout(layouts: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Brings the numbers of a layout to like spreads: variances and chromas as logarithms, empty cells to zero."""
+    """Returns layouts as inputs of the network: logarithms of variances and hues, means of empty cells near zero."""
     prepared = layouts.astype(np.float32)  # a copy
     share, means, variances, covariances, hues = np.split(prepared, [9, 27, 45, 54], axis=1)  # views
     means *= np.tile(np.minimum(np.float32(1), share / np.float32(0.05)), (1, 2))
@@ -133,29 +133,29 @@ def _network() -> Network:
 
 
 def colour_distance(measurements: pa.Table) -> Floats:
-    """Robust Mahalanobis distance of the colour statistics, as a multiple of the data set's median distance.
+    """Returns the robust Mahalanobis distance of the colour statistics, in median distances of the data set.
 
-    Centre and scale are median and median absolute deviation; the correlations are those of the clipped z-scores, so
-    that the outliers themselves hardly shape them, drawn towards none (Ledoit and Wolf 2004) so that they can be
-    inverted and no direction that the set happens to leave empty counts too much.
+    Centre and scale are median and median absolute deviation. The correlations are those of the clipped z-scores, so
+    that outliers hardly affect them. They are shrunk towards zero (Ledoit and Wolf 2004), so that the matrix can be
+    inverted and directions in which the data set hardly varies do not dominate.
 
     Returns:
-        float64 [rows]; NaN where not decoded, or everywhere if there are fewer than `MIN_IMAGES` images.
+        float64 [rows]; NaN for images that were not decoded, and for all if there are fewer than `MIN_IMAGES`.
     """
     z = _features(measurements)
     judged = ~np.isnan(z).any(axis=1)
     distance = np.full(len(z), np.nan)
     if judged.sum() >= MIN_IMAGES:
-        z = z.T[:, judged].T  # each column in one piece still
+        z = z.T[:, judged].T  # columns stay contiguous
         _standardise(z)
-        inverse = np.linalg.inv(_spread(z))
+        inverse = np.linalg.inv(_shrunk_correlations(z))
         length = np.concatenate([np.sqrt(np.sum(some @ inverse * some, axis=1)) for some in _tiles(z)])
         distance[judged] = length / max(float(np.median(length)), 1e-9)
     return distance
 
 
-def _spread(z: Floats) -> Floats:
-    """Correlations of the clipped z-scores, drawn towards none: float64 [columns, columns]."""
+def _shrunk_correlations(z: Floats) -> Floats:
+    """Returns the correlations of the clipped z-scores, shrunk towards zero: float64 [columns, columns]."""
     total, products = np.zeros(z.shape[1]), np.zeros((z.shape[1], z.shape[1]))
     for some in _tiles(z):
         clipped = np.clip(some, -_CLIP_DISTANCE, _CLIP_DISTANCE)
@@ -166,18 +166,18 @@ def _spread(z: Floats) -> Floats:
 
 
 def _tiles(rows: Floats) -> Iterator[Floats]:
-    """Some rows after the other: what is computed of them stays in the cache, and memory small."""
-    return (rows[start : start + _TILE] for start in range(0, len(rows), _TILE))
+    """Yields the rows in tiles that fit into the CPU cache."""
+    return (rows[start : start + _TILE_ROWS] for start in range(0, len(rows), _TILE_ROWS))
 
 
 def _features(measurements: pa.Table) -> Floats:
-    """Mean colours by height, logarithms of the spreads, correlation of a and b, hue entropy: float64 [rows, 12]."""
+    """Returns mean colours by height, log spreads, correlation of a and b, hue entropy: float64 [rows, 12]."""
     columns = len(_MEANS) + len(_SPREADS) + 2
-    features = np.empty((columns, len(measurements))).T  # each column in one piece: most is done column by column
+    features = np.empty((columns, len(measurements))).T  # contiguous columns: most is computed column by column
     for at, name in enumerate(_MEANS):
         features[:, at] = column(measurements, name)
     for at, name in enumerate(_SPREADS, len(_MEANS)):
-        features[:, at] = np.log(column(measurements, name) + 2.0)  # 2 Lab units: what one hardly sees
+        features[:, at] = np.log(column(measurements, name) + 2.0)  # 2 Lab units: a hardly visible difference
     both = (column(measurements, "a_std") + 2.0) * (column(measurements, "b_std") + 2.0)
     features[:, -2] = column(measurements, "ab_covariance") / both
     features[:, -1] = column(measurements, "hue_entropy")
@@ -189,7 +189,8 @@ def _standardise(values: Floats) -> None:
     for at in range(values.shape[1]):
         values[:, at] -= np.median(values[:, at])
         half, most = np.percentile(np.abs(values[:, at]), [50, 90], overwrite_input=True)
-        # Where over half of the set is alike (all images grey, say) the median says nothing of the spread of the rest.
+        # If over half of the values are equal (grey images, for example), the median deviation is 0: hence the 90th
+        # percentile.
         values[:, at] /= max(1.4826 * half, 0.3 * most, 1e-6)
 
 

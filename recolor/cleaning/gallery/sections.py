@@ -10,7 +10,7 @@ from recolor.cleaning.gallery.near import NEAR_IMAGES, Found, found_in, near_mis
 from recolor.cleaning.select import detected_contents
 from recolor.config.settings import Config
 from recolor.manifests.io import read_table
-from recolor.manifests.schemas import ISSUES, MEASUREMENTS, OUTLIERS
+from recolor.manifests.schemas import ISSUE_SCHEMAS, MEASUREMENTS, OUTLIERS
 from recolor.pipeline.cache import require_record
 from recolor.pipeline.workspace import Workspace
 
@@ -30,12 +30,12 @@ def make_sections(workspace: Workspace, config: Config, max_outliers: int) -> tu
     Raises:
         MissingStageError: A manifest does not exist, or was made from other measurements.
     """
-    sources = {name: workspace.manifest(name) for name in ("measurements", *ISSUES)}
+    sources = {name: workspace.manifest(name) for name in ("measurements", *ISSUE_SCHEMAS)}
     detected_contents(sources)
     require_record(workspace.manifest("clean"), "select")  # written together with the outliers
     measurements = read_table(MEASUREMENTS, sources["measurements"])
     facts = _facts(measurements, read_table(OUTLIERS, workspace.manifest("outliers")))
-    tables = {issue: read_table(schema, sources[issue]) for issue, schema in ISSUES.items()}
+    tables = {issue: read_table(schema, sources[issue]) for issue, schema in ISSUE_SCHEMAS.items()}
     sections = [
         _section(issue, table, measurements, facts, config=config, most=max_outliers) for issue, table in tables.items()
     ]
@@ -72,7 +72,7 @@ def _section(
     copies = issue == "duplicate"
     return Section(
         issue=issue,
-        meaning=ISSUES[issue].row,
+        meaning=ISSUE_SCHEMAS[issue].row,
         threshold=threshold,
         count=len(found),
         left_out=len(found) - len(shown),

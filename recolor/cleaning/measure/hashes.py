@@ -1,8 +1,8 @@
-"""Perceptual hashes of a picture and of its seven flips and rotations, all from one cosine transform.
+"""Perceptual hashes of an image and of its seven flips and rotations, from one discrete cosine transform.
 
-The hash is imagehash's pHash: the low frequencies of the DCT-II, each compared with their median. Mirroring a picture
-changes the sign of its odd coefficients, transposing it transposes them, so that the other hashes need no other
-transform.
+The hash is imagehash's pHash: each low frequency of the DCT-II is compared with their median. Mirroring an image
+changes the sign of its odd coefficients, and transposing it transposes them. The hashes of the flips and rotations
+therefore need no further transform.
 """
 
 from functools import cache
@@ -17,7 +17,7 @@ HASH_PX = 64  # side of the squares that are transformed
 WINDOWS = 3  # along each side
 WINDOW_SHARE = 0.92  # of each side: finds crops of 3% to 10%, see docs/decisions/2026-11-detectors.md
 
-# For each symmetry: transposed first?, then mirrored left-right?, top-bottom? Rotations are clockwise.
+# For each symmetry: whether to transpose, then to mirror left-right, then top-bottom. Rotations are clockwise.
 _STEPS = (
     (False, False, False),
     (False, True, False),
@@ -31,7 +31,7 @@ _STEPS = (
 
 
 def apply_symmetry(picture: NDArray[np.uint8], symmetry: str) -> NDArray[np.uint8]:
-    """Flips or rotates a picture, uint8 [H, W, ...], as the hash of that one of `SYMMETRIES` sees it."""
+    """Returns an image, uint8 [H, W, ...], flipped or rotated by one of `SYMMETRIES`."""
     transposed, mirrored, upside_down = _STEPS[SYMMETRIES.index(symmetry)]
     picture = picture.swapaxes(0, 1) if transposed else picture
     picture = picture[:, ::-1] if mirrored else picture
@@ -39,25 +39,25 @@ def apply_symmetry(picture: NDArray[np.uint8], symmetry: str) -> NDArray[np.uint
 
 
 def phash_symmetries(squares: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    """Hashes square grey pictures under the 8 symmetries.
+    """Returns the hashes of square grey images under the 8 symmetries.
 
     Args:
-        squares: uint8 [N, 4 side, 4 side]; imagehash's picture after its resize.
+        squares: uint8 [N, 4 side, 4 side]; the resized images of imagehash.
         side: 8 for 64 bits, 16 for 256.
 
     Returns:
-        uint8 [N, 8, side² / 8]: one hash a symmetry in the order of `SYMMETRIES`, bits in imagehash's order, so that
-        `.tobytes().hex()` of one is `str(imagehash.phash(picture, side))`.
+        uint8 [N, 8, side² / 8]: one hash for each of `SYMMETRIES`, in that order. The bits are in imagehash's order:
+        `.tobytes().hex()` of a hash equals `str(imagehash.phash(picture, side))`.
     """
     basis = _low_frequencies(squares.shape[1], side)
-    # Rounded, so that coefficients that are zero but for rounding fall on the same side under every symmetry.
+    # Rounded, so that coefficients that are zero up to rounding errors give the same bit under every symmetry.
     low = (basis @ squares.astype(np.float64) @ basis.T).round(3)[:, None]
     variants = _signs(side) * np.where(_transposed(), low.swapaxes(2, 3), low)
     return _bits_over_median(variants.reshape(len(squares), 8, -1))
 
 
 def hash_squares(squares: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Hashes grey squares, uint8 [N, 64, 64].
+    """Returns the hashes of grey squares, uint8 [N, 64, 64].
 
     Returns:
         The 64-bit and the 256-bit hashes under the 8 symmetries: uint8 [N, 64] and [N, 256].
@@ -68,9 +68,10 @@ def hash_squares(squares: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray
 
 
 def hash_windows(squares: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Hashes of nine parts of grey squares, as crops would have them: 92% of each side, at three places along it.
+    """Returns the hashes of nine windows of grey squares, which crops of the images are compared with.
 
-    Taking a window, shrinking it by area and its cosine transform are all linear, so that one matrix product does all.
+    A window has 92% of each side, at one of three positions along it. Cropping, area resampling and the cosine
+    transform are linear, so one matrix product does all three.
 
     Args:
         squares: uint8 [N, 64, 64].
@@ -84,9 +85,9 @@ def hash_windows(squares: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray
 
 
 def _bits_over_median(rows: NDArray[np.float64]) -> NDArray[np.uint8]:
-    """Which of an even number of values are over their row's median, packed: uint8 [..., values / 8].
+    """Returns which values are above the median of their row, packed: uint8 [..., values / 8].
 
-    A third of the time that `numpy.median` takes.
+    Rows have an even number of values. This takes a third of the time of `numpy.median`.
     """
     upper = rows.shape[-1] // 2
     middle = np.partition(rows, (upper - 1, upper), axis=-1)[..., upper - 1 : upper + 1]
@@ -94,7 +95,7 @@ def _bits_over_median(rows: NDArray[np.float64]) -> NDArray[np.uint8]:
 
 
 def _window_hashes(squares: NDArray[np.float64], side: int) -> NDArray[np.uint8]:
-    """Which low frequencies are over their window's median: uint8 [N, 9, side² / 8]."""
+    """Returns which low frequencies are above the median of their window: uint8 [N, 9, side² / 8]."""
     operator = _window_operator(side)
     low = (operator @ squares @ operator.T).reshape(-1, WINDOWS, side, WINDOWS, side)
     return _bits_over_median(low.swapaxes(2, 3).reshape(-1, WINDOWS**2, side * side))
@@ -102,7 +103,7 @@ def _window_hashes(squares: NDArray[np.float64], side: int) -> NDArray[np.uint8]
 
 @cache
 def _window_operator(side: int) -> NDArray[np.float64]:
-    """Area means of each window along an axis, then their low frequencies: float64 [3 side, 64]."""
+    """Returns the matrix of area resampling and DCT of each window along an axis: float64 [3 side, 64]."""
     size, pixel = 4 * side, np.arange(HASH_PX)
     operators = []
     for start in np.linspace(0.0, HASH_PX * (1 - WINDOW_SHARE), WINDOWS):
@@ -115,14 +116,14 @@ def _window_operator(side: int) -> NDArray[np.float64]:
 
 @cache
 def _low_frequencies(size: int, side: int) -> NDArray[np.float64]:
-    """The first `side` rows of the DCT-II, unnormalised as in scipy.fftpack: float64 [side, size]."""
+    """Returns the first `side` rows of the DCT-II, unnormalised as in scipy.fftpack: float64 [side, size]."""
     k, n = np.arange(side)[:, None], np.arange(size)[None, :]
     return 2 * np.cos(np.pi * k * (2 * n + 1) / (2 * size))
 
 
 @cache
 def _signs(side: int) -> NDArray[np.float64]:
-    """What mirroring does to the coefficients: float64 [8, side, side] of ±1."""
+    """Returns the sign of each coefficient under each symmetry's mirroring: float64 [8, side, side] of ±1."""
     odd = (-1.0) ** np.arange(side)
     ones = np.ones(side)
     rows = [np.outer(odd if vertical else ones, odd if horizontal else ones) for _, horizontal, vertical in _STEPS]

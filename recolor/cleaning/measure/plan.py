@@ -1,8 +1,9 @@
-"""Parts of measuring: which images lack a measurement, measure some of them, put all together.
+"""The stage `measure`: finds the images without a measurement, measures them in parts, merges the parts.
 
-A part is a Parquet file named by its key in `manifests/parts`. An image's identity is its path, size and time of
-change; a measurement is reused wherever it stands, so that neither the size of the parts nor the order in which a
-folder grew shows in `measurements.parquet`. What could not be read counts for as long as it cannot be opened.
+A part is a Parquet file in `manifests/parts`, named by its key. An image is identified by its path, size and
+modification time, and its measurement is reused from whichever part holds it. `measurements.parquet` therefore depends
+neither on the size of the parts nor on the order in which images were added. An image that could not be read is
+measured again when it can be opened.
 """
 
 import logging
@@ -39,9 +40,9 @@ from recolor.pipeline.workspace import Workspace
 
 STAGE = "measure"
 MEASURE_VERSION = 7
-PROCESSES_FROM_IMAGES = 1  # a file that ends its decoder, or that none returns from, must not end the smallest run
+PROCESSES_FROM_IMAGES = 1  # always: a file may crash its decoder, or never return from it
 _MIN_PART_IMAGES = 16
-_PARTS_PER_WORKER = 8  # so that the last ones end at about the same time
+_PARTS_PER_WORKER = 8  # so that all workers finish at about the same time
 
 _IDENTITY = [column.name for column in INDEX.columns]
 _log = logging.getLogger(__name__)
@@ -49,7 +50,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class MeasurePart:
-    """Images to measure together: their row numbers in `index.parquet`."""
+    """Images to measure together, as row numbers of `index.parquet`."""
 
     rows: tuple[int, ...]
 
@@ -59,7 +60,12 @@ class MeasurePart:
 
 @dataclass(frozen=True, slots=True)
 class MeasurePlan:
-    """What is left to measure, and how many images have a measurement already."""
+    """Plan of a run.
+
+    Attributes:
+        missing: The parts to measure.
+        reused: Number of images that have a measurement already.
+    """
 
     missing: tuple[MeasurePart, ...]
     reused: int
@@ -67,7 +73,7 @@ class MeasurePlan:
 
 @dataclass(frozen=True, slots=True)
 class _Finished:
-    """A finished part: its file, its content's fingerprint, when it was written, its rows' identities and reasons."""
+    """A finished part: its file, content fingerprint and modification time, and its rows' identities and reasons."""
 
     path: Path
     content: str
@@ -77,7 +83,7 @@ class _Finished:
 
 @dataclass(frozen=True, slots=True)
 class _Needed:
-    """The rows of a finished part that the index needs: int64 row numbers in the part, and in the index."""
+    """The rows of a finished part that the index needs: int64 row numbers in the part and in the index."""
 
     part: _Finished
     rows: NDArray[np.int64]
@@ -85,19 +91,19 @@ class _Needed:
 
 
 def plan_measure(workspace: Workspace, images: Path, config: Config) -> MeasurePlan:
-    """Finds the images of the index that no finished part has measured with these settings.
+    """Returns the images of the index that have no measurement with these settings, divided into parts.
 
-    An image that could not be read is measured again as soon as it can be opened: permissions and disks change without
-    a trace in its size or time.
+    An image that could not be read is measured again as soon as it can be opened: a change of permissions or a repaired
+    disk changes neither its size nor its modification time.
 
     Args:
-        workspace: Where the index and the parts are.
-        images: The folder that the index was made of.
-        config: Its `measure` decides what counts, its `execution` how many images a part has: fewer than configured
-            if some worker would have no part, more if there would be more than `MAX_PARTS` parts.
+        workspace: Workspace with `index.parquet` and the finished parts.
+        images: The folder that was indexed.
+        config: `measure` is part of each part's key. `execution` gives the number of images in a part: fewer than
+            configured if a worker would get no part, more if there would be more than `MAX_PARTS` parts.
 
     Raises:
-        MissingStageError: There is no index yet.
+        MissingStageError: The index does not exist.
     """
     index = read_table(INDEX, workspace.manifest("index"))
     needed = _needed_rows(index, list(_finished_parts(workspace, config.measure)))
@@ -111,41 +117,41 @@ def plan_measure(workspace: Workspace, images: Path, config: Config) -> MeasureP
 
 
 def _part_images(missing: int, execution: ExecutionConfig) -> int:
-    """As configured; fewer where some worker would have nothing to do, more where there would be too many parts."""
+    """Returns the number of images in a part: as configured, or fewer or more as `plan_measure` says."""
     enough = max(_MIN_PART_IMAGES, math.ceil(missing / (_PARTS_PER_WORKER * worker_count(execution))))
     return max(min(execution.part_images, enough), math.ceil(missing / MAX_PARTS))
 
 
 @contextmanager
 def measuring(plan: MeasurePlan, config: Config) -> Iterator[Config]:
-    """While it is open, parts are measured in worker processes, unless there is nothing to measure.
+    """Starts worker processes for measuring while the context is open, if there is anything to measure.
 
     Args:
-        plan: What is going to be measured.
-        config: Its `execution` says how many processes.
+        plan: The parts to measure.
+        config: `execution` gives the number of processes.
 
     Yields:
-        The configuration to measure with: with one part more under way than there are processes, so that none has
-        nothing to do while a part is written.
+        The settings to measure with. They run one part more than there are processes, so that no process is idle while
+        a part is written.
     """
     images = sum(len(part.rows) for part in plan.missing)
-    with decoding(images, config.execution, PROCESSES_FROM_IMAGES) as apart:
-        workers = worker_count(config.execution) + apart
+    with decoding(images, config.execution, PROCESSES_FROM_IMAGES) as in_processes:
+        workers = worker_count(config.execution) + in_processes
         yield replace(config, execution=replace(config.execution, workers=workers))
 
 
 def measure_part(workspace: Workspace, images: Path, part: MeasurePart, config: Config) -> Outcome:
-    """Measures the images of one part, each read and decoded once, whether or not they were measured before.
+    """Measures the images of a part, whether or not they were measured before. Each is read and decoded once.
 
     Args:
-        workspace: Where the part goes.
-        images: The folder that the index was made of.
-        part: Which rows of the index.
-        config: Its `measure` alone matters.
+        workspace: Workspace with `index.parquet`; the part is written to it.
+        images: The folder that was indexed.
+        part: Rows of the index, from `plan_measure`.
+        config: Only `measure` is used.
 
     Raises:
-        MissingStageError: There is no index.
-        InputError: The index is another by now; plan again.
+        MissingStageError: The index does not exist.
+        InputError: The index has changed since the part was planned.
         StorageError: The part could not be written.
     """
     index = read_table(INDEX, workspace.manifest("index"))
@@ -154,31 +160,31 @@ def measure_part(workspace: Workspace, images: Path, part: MeasurePart, config: 
     identities = index.take(pa.array(part.rows, pa.int64()))
     made = _part(workspace, identities, config.measure)
     name = made.outputs[0].name
-    # A planned part is missing by definition. If the same images are a finished part, they could not be read then: it
-    # has this part's key, and would be taken for it.
+    # A planned part is always to be measured. A finished part with the same images, and so the same key, holds images
+    # that could not be read before: its record is deleted, or it would be reused.
     with storage_errors(made.outputs[0]):
         made.record_path.unlink(missing_ok=True)
     return run_part(made, lambda staging: _measure(images, identities, config.measure, staging / name))
 
 
 def part_rows(workspace: Workspace, part: MeasurePart, config: Config) -> pa.Table:
-    """The rows of a part that has been measured, a table of `schemas.MEASUREMENTS`.
+    """Returns the rows of a finished part, a table of `schemas.MEASUREMENTS`.
 
     Raises:
-        MissingStageError: It has not been.
+        MissingStageError: The part has not been measured.
     """
     identities = read_table(INDEX, workspace.manifest("index")).take(pa.array(part.rows, pa.int64()))
     return read_table(MEASUREMENTS, _part(workspace, identities, config.measure).outputs[0])
 
 
 def merge_measurements(workspace: Workspace, config: Config) -> Outcome:
-    """Writes `manifests/measurements.parquet`: one row for each image of the index, in its order.
+    """Writes `manifests/measurements.parquet`: one row for each image of the index, in the same order.
 
-    Parts of these settings without a row that is still needed are deleted afterwards, and damaged ones. Those of other
-    settings stay: going back to them measures nothing again.
+    Damaged parts, and parts of these settings without a needed row, are deleted afterwards. Parts of other settings are
+    kept, so that returning to those settings measures nothing again.
 
     Raises:
-        MissingStageError: There is no index, or images are left to measure.
+        MissingStageError: The index does not exist, or images have no measurement.
         StorageError: The manifest could not be written.
     """
     index = read_table(INDEX, workspace.manifest("index"))
@@ -200,7 +206,7 @@ def merge_measurements(workspace: Workspace, config: Config) -> Outcome:
 
 
 def _part(workspace: Workspace, identities: pa.Table, config: MeasureConfig) -> Part:
-    """The part that holds these images; the file is named by the key, so that parts never collide."""
+    """Returns the part for these images. Its file is named by its key, so parts never collide."""
     inputs = {"images": fingerprint([list(row) for row in zip(*identities.to_pydict().values())])}
     unnamed = Part(workspace, STAGE, MEASURE_VERSION, config, inputs, ())
     path = workspace.measured_parts / f"{unnamed.key[:16]}.parquet"
@@ -215,7 +221,7 @@ def _measure(images: Path, identities: pa.Table, config: MeasureConfig, target: 
 
 
 def _finished_parts(workspace: Workspace, config: MeasureConfig) -> Iterator[_Finished]:
-    """The parts on disk that are what their name says, made by this version with these settings."""
+    """Yields the undamaged parts on disk that this version made with these settings."""
     for path in sorted(workspace.measured_parts.glob("*.parquet")):
         try:
             rows = read_table(MEASUREMENTS, path, [*_IDENTITY, "reason"])
@@ -229,7 +235,7 @@ def _finished_parts(workspace: Workspace, config: MeasureConfig) -> Iterator[_Fi
 
 
 def _readable_again(images: Path, found: _Needed) -> NDArray[np.bool_]:
-    """Which of these rows say `unreadable` of a file that can be opened by now: bool [rows]."""
+    """Returns which rows have the reason `unreadable` although their file can now be opened: bool [rows]."""
     rows = found.part.rows.take(pa.array(found.rows))
     pairs = zip(rows["path"].to_pylist(), rows["reason"].to_pylist(), strict=True)
     return np.array([reason == "unreadable" and _opens(images / path) for path, reason in pairs])
@@ -244,9 +250,9 @@ def _opens(file: Path) -> bool:
 
 
 def _needed_rows(index: pa.Table, finished: list[_Finished]) -> list[_Needed]:
-    """For each part with at least one row that the index needs, these rows; each row of the index once.
+    """Returns the needed rows of each part that has any; each row of the index is in at most one part.
 
-    An image in several parts is taken from one that could read it, or else from the newest.
+    An image in several parts is taken from the newest part that could read it, or else from the newest.
     """
     if not finished:
         return []
@@ -268,7 +274,7 @@ def _needed_rows(index: pa.Table, finished: list[_Finished]) -> list[_Needed]:
 
 
 def _find(index: pa.Table, stored: pa.Table) -> NDArray[np.int64]:
-    """Row of the index with the same path, size and time for each stored row, or -1: int64 [stored rows]."""
+    """Returns, for each stored row, the row of the index with the same identity, or -1: int64 [stored rows]."""
     at = find_rows(stored["path"], index).to_numpy(zero_copy_only=False)
     at = np.where(np.isnan(at), -1, at).astype(np.int64)
     same = at >= 0
@@ -278,7 +284,7 @@ def _find(index: pa.Table, stored: pa.Table) -> NDArray[np.int64]:
 
 
 def _merge(needed: list[_Needed], images: int, target: Path) -> dict[str, int]:
-    """Writes the rows in the order of the index, some at a time: memory holds those, and a part."""
+    """Writes the rows in the order of the index, a row group at a time, which bounds the memory."""
     not_decoded = 0
     with manifest_writer(MEASUREMENTS, target) as write:
         for start in range(0, images, ROW_GROUP_ROWS):
@@ -289,7 +295,7 @@ def _merge(needed: list[_Needed], images: int, target: Path) -> dict[str, int]:
 
 
 def _rows_from(needed: list[_Needed], start: int, end: int) -> pa.Table:
-    """These rows of the index, of whichever parts they are in: a table of `schemas.MEASUREMENTS`."""
+    """Returns the measurements of the index's rows `start` to `end`, a table of `schemas.MEASUREMENTS`."""
     tables, places = [], []
     for found in needed:
         within = (start <= found.index_rows) & (found.index_rows < end)
@@ -300,7 +306,7 @@ def _rows_from(needed: list[_Needed], start: int, end: int) -> pa.Table:
 
 
 def _delete_parts(workspace: Workspace, unused: set[Path]) -> None:
-    """Deletes unused parts, and parts that are damaged or of another version."""
+    """Deletes parts that are unused, damaged or of another version."""
     for path in workspace.measured_parts.glob("*.parquet"):
         record = read_record(record_path(path))
         intact = record is not None and record.version == MEASURE_VERSION and outputs_present(workspace, record)

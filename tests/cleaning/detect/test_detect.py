@@ -15,8 +15,7 @@ from recolor.config.settings import BlurryConfig, Config, DuplicateConfig, Monoc
 from recolor.errors import ConfigError, MissingStageError
 from recolor.manifests.io import read_table, write_manifest
 from recolor.manifests.pandas import read_manifest
-from recolor.manifests.schemas import ISSUES as SCHEMAS
-from recolor.manifests.schemas import MEASUREMENTS
+from recolor.manifests.schemas import ISSUE_SCHEMAS, MEASUREMENTS
 from recolor.pipeline.cache import Part, run_part
 
 
@@ -41,7 +40,7 @@ def paths(workspace, issue):
 
 
 def test_there_is_a_detector_a_schema_and_a_table_of_settings_for_each_issue():
-    assert tuple(SCHEMAS) == ISSUES == tuple(DETECTORS)
+    assert tuple(ISSUE_SCHEMAS) == ISSUES == tuple(DETECTORS)
     assert [DETECTORS[issue].name for issue in ISSUES] == list(ISSUES)
     assert [DETECTORS[issue].settings(Config()) for issue in ISSUES] == [getattr(Config(), issue) for issue in ISSUES]
 
@@ -50,7 +49,7 @@ def test_each_issue_has_its_manifest_and_undecoded_images_are_only_corrupt(measu
     for issue in ISSUES:
         outcome = detect_issue(measured_workspace, issue, Config())
         assert outcome.counts == {"images": 5, "outliers": len(paths(measured_workspace, issue))}
-        read_table(SCHEMAS[issue], measured_workspace.manifest(issue))
+        read_table(ISSUE_SCHEMAS[issue], measured_workspace.manifest(issue))
     assert paths(measured_workspace, "corrupt") == ["bad.jpg"]
     assert paths(measured_workspace, "duplicate") == ["a.jpg"]
     assert paths(measured_workspace, "monochrome") == ["grey.jpg"]
@@ -143,7 +142,7 @@ def test_judged_a_row_group_at_a_time_the_outliers_are_the_same(
         monkeypatch.setattr("recolor.manifests.io.ROW_GROUP_ROWS", 1 << 17)
         outcome = detect_issue(workspace, issue, config)
         assert outcome.counts["images"] == len(many_measured)
-        table = read_table(SCHEMAS[issue], workspace.manifest(issue))
+        table = read_table(ISSUE_SCHEMAS[issue], workspace.manifest(issue))
         assert len(table) == outcome.counts["outliers"] > 0
         found.append(table)
     score = [table["score"].to_numpy() for table in found]

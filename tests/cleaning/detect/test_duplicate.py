@@ -124,8 +124,8 @@ def test_pairs_near_in_64_bits_but_not_in_256_are_not_copies(numbers):
 @pytest.mark.parametrize("seed", range(3))
 def test_groups_are_those_of_brute_force(numbers, monkeypatch, seed, light, most_pairs):
     """Greedy stars, best copy first, over all pairs compared one by one; also if there are too many to be listed."""
-    monkeypatch.setattr(grouping, "_MOST_PAIRS", most_pairs)
-    monkeypatch.setattr(grouping, "_MOST_PAIRS_EACH", 0 if most_pairs == 40 else 32)
+    monkeypatch.setattr(grouping, "_MAX_PAIRS", most_pairs)
+    monkeypatch.setattr(grouping, "_MAX_PAIRS_PER_PICTURE", 0 if most_pairs == 40 else 32)
     rows = _lit(_clustered_rows(np.random.default_rng(seed)), light)
     expected = _greedy_stars(rows)
     copies = found(numbers(rows))
@@ -230,9 +230,9 @@ def test_thousands_of_equal_hashes_are_one_comparison(numbers, monkeypatch):
 def test_a_long_burst_is_grouped_without_listing_its_pairs(numbers, monkeypatch):
     """5,000 pictures that differ in a bit or two of one, which is the best: 12 million pairs, hardly any looked at."""
     looked = []
-    disposed = grouping._disposed
-    monkeypatch.setattr(grouping, "_disposed", lambda best, *rest: looked.append(len(best)) or disposed(best, *rest))
-    monkeypatch.setattr(grouping, "_MOST_PAIRS", 1 << 16)
+    confirm = grouping._confirm
+    monkeypatch.setattr(grouping, "_confirm", lambda best, *rest: looked.append(len(best)) or confirm(best, *rest))
+    monkeypatch.setattr(grouping, "_MAX_PAIRS", 1 << 16)
     rng = np.random.default_rng(0)
     base = rng.integers(0, 2**64, 40, dtype=np.uint64)
     rows = []

@@ -112,17 +112,17 @@ def test_near_pairs_agree_in_every_plan_s_blocks(count, key_bits):
         assert np.sort(widths)[-plan.matching :].sum() <= key_bits
 
 
-@pytest.mark.parametrize("reach", [0, 3, 500])
+@pytest.mark.parametrize("max_difference", [0, 3, 500])
 @pytest.mark.parametrize("distance", [4, 10])
-def test_of_marked_hashes_all_near_pairs_within_reach_are_found_and_none_that_are_far(reach, distance):
+def test_labels_leave_out_only_pairs_beyond_their_difference(max_difference, distance):
     hashes = np.concatenate([clustered(1200, 5), burst(100, 6), np.full(50, 7, np.uint64)])
     rng = np.random.default_rng(7)
     rng.shuffle(hashes)
-    marks = np.sort(rng.choice([0, 1, 30, 60, 400, 60_000], len(hashes)) + rng.integers(0, 9, len(hashes)))
-    found = listed(near_pairs(hashes, distance, marks.astype(np.uint64), reach))
+    labels = np.sort(rng.choice([0, 1, 30, 60, 400, 60_000], len(hashes)) + rng.integers(0, 9, len(hashes)))
+    found = listed(near_pairs(hashes, distance, labels.astype(np.uint64), max_difference))
     near = [(a, b) for a, b in brute_force(hashes, hashes, distance) if a < b]
     assert len(found) == len(set(found))
-    assert {(a, b) for a, b in near if marks[b] - marks[a] <= reach} <= set(found) <= set(near)
+    assert {(a, b) for a, b in near if labels[b] - labels[a] <= max_difference} <= set(found) <= set(near)
     assert len(found) < len(near)
 
 
