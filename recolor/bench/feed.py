@@ -1,4 +1,4 @@
-"""What a measured training reads: the workspace's shards, or shards of random codes."""
+"""Training data of a benchmark: the shards of the workspace, or shards of random codes."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,18 +20,20 @@ _SHARD = "random.npy"
 
 @contextmanager
 def training_set(workspace: Workspace, *, size_px: int, images: int) -> Iterator[tuple[ShardDataset, str]]:
-    """The workspace's train split; where it has no shards, random codes in a temporary folder, which take no longer.
+    """Opens the workspace's train split, or random codes in a temporary folder if there are no shards.
+
+    Random codes take the same time.
 
     Args:
-        workspace: Nothing is written to it.
-        size_px: Side of the random squares.
-        images: How many there are.
+        workspace: The workspace; nothing is written to it.
+        size_px: Side of the random images.
+        images: Number of random images.
 
     Yields:
-        The data set, and what it is, in words.
+        The dataset and its description.
 
     Raises:
-        DamagedError: A shard of the workspace is missing or cut.
+        DamagedError: A shard of the workspace is missing or truncated.
         InputError: Its train split is empty.
     """
     if index_path(workspace).is_file():
@@ -44,7 +46,7 @@ def training_set(workspace: Workspace, *, size_px: int, images: int) -> Iterator
 
 
 def write_random_shards(workspace: Workspace, *, size_px: int, images: int) -> None:
-    """Writes one shard of uniformly random uint8 codes and its index, all of it in the train split."""
+    """Writes a shard of uniformly random uint8 codes and its index, with all images in the train split."""
     codes = np.random.default_rng(0).integers(0, 256, (images, 3, size_px, size_px), np.uint8)
 
     def write_shard(staging: Path) -> Counts:

@@ -1,4 +1,4 @@
-"""What the time of a step goes to."""
+"""Profiling: the operations of a step that take the most time."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,18 +10,18 @@ from torch.profiler import ProfilerActivity, profile
 T = TypeVar("T")
 
 HOT_STEPS = 3
-_MOST = 10
+_MAX_OPERATIONS = 10
 
 
 @dataclass(frozen=True, slots=True)
 class HotOperation:
-    """An operation, without those that it calls; on CUDA a kernel.
+    """An operation, on CUDA a kernel, without the operations that it calls.
 
     Attributes:
-        name: As torch's profiler has it.
-        self_s: Seconds a step.
-        share: Of the time of all operations.
-        calls: A step.
+        name: Name in torch's profiler.
+        self_s: Seconds per step.
+        share: Share of the time of all operations.
+        calls: Number of calls per step.
     """
 
     name: str
@@ -31,15 +31,15 @@ class HotOperation:
 
 
 def hottest(batches: Iterator[T], step: Callable[[T], None], device: torch.device) -> tuple[HotOperation, ...]:
-    """Profiles `HOT_STEPS` steps, their feeding included.
+    """Profiles `HOT_STEPS` steps, including data loading.
 
     Args:
         batches: At least `HOT_STEPS` batches.
-        step: Takes a batch.
-        device: Where both happen.
+        step: Does one training step with a batch.
+        device: Device of the batches and steps.
 
     Returns:
-        The ten operations that take the most time by themselves, the longest first.
+        The ten operations with the most time of their own, longest first.
     """
     on_gpu = device.type == "cuda"
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_gpu else [])]
@@ -54,7 +54,7 @@ def hottest(batches: Iterator[T], step: Callable[[T], None], device: torch.devic
         e for e in profiled.key_averages() if e.device_type.name == device.type.upper() and not e.is_user_annotation
     ]
     total_us = sum(map(self_us, events))
-    longest = sorted(events, key=self_us, reverse=True)[:_MOST]
+    longest = sorted(events, key=self_us, reverse=True)[:_MAX_OPERATIONS]
     return tuple(
         HotOperation(e.key, self_us(e) / 1e6 / HOT_STEPS, self_us(e) / total_us, e.count / HOT_STEPS) for e in longest
     )

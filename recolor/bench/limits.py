@@ -1,4 +1,4 @@
-"""What a device does at most, measured: the rates that a training's are compared with."""
+"""Measured limits of a device, with which the rates of a training are compared."""
 
 import platform
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ class Limits:
     """Rates of a device, each the best of several runs.
 
     Attributes:
-        device: Its name.
-        threads: Of the CPU that a computation on it takes; 0 on a GPU.
-        dtype: The type that the training multiplies in, and the rates below are of.
-        matrix_flop_per_s: Of the product of two large square matrices: the matrix rate.
-        float32_flop_per_s: The same in float32, as torch multiplies it unless told otherwise.
-        convolution_flop_per_s: Of a 3x3 convolution of 64 channels at 56x56, forward and backward, channels last:
-            what there is to reach with layers like these models'.
-        copy_bytes_per_s: Of a copy of a large tensor, bytes read and bytes written: the memory's bandwidth.
+        device: Name of the device.
+        threads: Number of torch's threads on a CPU; 0 on a GPU.
+        dtype: Data type of the training's products and of the rates below.
+        matrix_flop_per_s: Matrix rate: rate of the product of two large square matrices.
+        float32_flop_per_s: Matrix rate in float32, with torch's default precision.
+        convolution_flop_per_s: Rate of a 3x3 convolution of 64 channels at 56x56, forward and backward, channels
+            last: what layers like those of the models can reach.
+        copy_bytes_per_s: Memory bandwidth: bytes read plus bytes written by copying a large tensor, per second.
     """
 
     device: str
@@ -35,7 +35,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class _Sizes:
-    """Large enough to reach the limit and to miss the caches, small enough to take moments."""
+    """Sizes large enough to reach the limit and exceed the caches, but small enough to be fast."""
 
     matrix: int
     copied_bytes: int
@@ -48,11 +48,11 @@ _CHANNELS, _SIDE_PX = 64, 56
 
 
 def measure_limits(device: torch.device, dtype: torch.dtype) -> Limits:
-    """Measures a device; takes seconds.
+    """Measures the limits of a device within seconds.
 
     Args:
-        device: The CPU, with torch's present number of threads, or a CUDA device.
-        dtype: What the training multiplies in: float32 or bfloat16.
+        device: The CPU, with torch's current number of threads, or a CUDA device.
+        dtype: Data type of the training's products: float32 or bfloat16.
     """
     float32 = _matrix_flop_per_s(device, torch.float32)
     return Limits(
@@ -74,7 +74,7 @@ def _matrix_flop_per_s(device: torch.device, dtype: torch.dtype) -> float:
 
 
 def _convolution_flop_per_s(device: torch.device, dtype: torch.dtype) -> float:
-    """Two products of the forward pass's size make the backward pass: for the input's gradient and the weight's."""
+    """The backward pass is two products of the forward pass's size: gradients of input and of weight."""
     sizes = _SIZES[device.type]
     shape = (sizes.images, _CHANNELS, _SIDE_PX, _SIDE_PX)
     x = torch.randn(shape, device=device).to(dtype, memory_format=torch.channels_last).requires_grad_()

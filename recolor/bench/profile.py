@@ -1,12 +1,14 @@
-"""A training measured: its rate, its waiting for data, and its share of what the device does at most."""
+"""Benchmark of a training: its rate, its waiting for data, and its use of the device's limits."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 from tqdm import tqdm
 
 from recolor.bench.feed import training_set
@@ -14,36 +16,41 @@ from recolor.bench.hot import HOT_STEPS, HotOperation, hottest
 from recolor.bench.limits import Limits, measure_limits
 from recolor.bench.report import Mode, ModelName, Profile, Report
 from recolor.bench.timing import Timing, mark, seconds_between, synchronize, time_steps
-from recolor.bench.trainings import MODELS, fresh_training, train_config
 from recolor.bench.work import Work, count_work
 from recolor.config.settings import Config, DeviceName, TrainConfig
 from recolor.dataset.augment import Batch, make_batch
 from recolor.dataset.dataset import ShardDataset
 from recolor.dataset.loader import batches
 from recolor.models.device import resolve_device
+from recolor.models.files import LoadedGenerator
+from recolor.models.generator import Generator
+from recolor.models.refiner import Refiner
 from recolor.pipeline.workspace import Workspace
 from recolor.training.checks import check_compiler
 from recolor.training.determinism import chosen_algorithms, prepare_cublas
-from recolor.training.step import fresh_state, one_step, uses_bfloat16
+from recolor.training.generator import generator_loss
+from recolor.training.refiner import refiner_loss
+from recolor.training.step import Loss, Training, fresh_state, one_step, uses_bfloat16
 
+MODELS: dict[ModelName, type[nn.Module]] = {"generator": Generator, "refiner": Refiner}
 RANDOM_IMAGES = 512
 CPU_BATCH_IMAGES = 8  # default maximum on a CPU: enough to measure the rate in seconds per step
 _MODES: dict[str, tuple[Mode, ...]] = {"cpu": ("eager",), "cuda": ("eager", "compiled")}
-_STEPS = {"cpu": (2, 5), "cuda": (10, 50)}  # warm-up steps, steps that count
+_STEPS = {"cpu": (2, 5), "cuda": (10, 50)}  # warm-up steps, timed steps
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Options:
-    """What is measured; where something is None or empty, the device decides.
+    """Options of a benchmark; defaults of None or empty values depend on the device.
 
     Attributes:
-        device: `auto` takes CUDA where there is one.
-        models: Which trainings: both.
-        modes: Eager and, on CUDA, compiled.
-        batch_images: Images a step: as configured, on a CPU at most `CPU_BATCH_IMAGES`.
-        warmup_steps: Steps that do not count: 2 on a CPU, 10 on CUDA.
-        steps: Steps that count: 5 on a CPU, 50 on CUDA.
-        trace: Also find what the time goes to, in a few steps more.
+        device: Name of the device; `auto` is CUDA if available.
+        models: Models to measure. Default: both.
+        modes: Modes to measure. Default: eager and, on CUDA, compiled.
+        batch_images: Images per step. Default: as configured, on a CPU at most `CPU_BATCH_IMAGES`.
+        warmup_steps: Number of steps before the timed ones. Default: 2 on a CPU, 10 on CUDA.
+        steps: Number of timed steps. Default: 5 on a CPU, 50 on CUDA.
+        trace: Whether to profile a few more steps to find the slowest operations.
     """
 
     device: DeviceName = "auto"
@@ -57,7 +64,7 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class _Bench:
-    """What all the measurements of a run share."""
+    """Inputs shared by all measurements."""
 
     config: Config
     options: Options
@@ -68,7 +75,7 @@ class _Bench:
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """What was measured of one training in one mode."""
+    """Raw measurements of one training in one mode."""
 
     model: ModelName
     mode: Mode
@@ -80,28 +87,28 @@ class _Run:
 
 
 def bench_training(workspace: Workspace, config: Config, options: Options) -> Report:
-    """Measures trainings step by step as `recolor train` takes them, with the same feeding; trains nothing to keep.
+    """Measures training steps with the data loading of `recolor train`; the trained models are discarded.
 
-    On one device, whatever `train.devices` is. Validation, checkpoints and the reading of losses are left out.
+    Uses one device, regardless of `train.devices`. Validation, checkpoints and the reading of losses are left out.
 
     Args:
-        workspace: Its shards are read, where it has some; nothing is written to it.
-        config: The models and their trainings.
-        options: What is measured.
+        workspace: Workspace whose shards are read, if it has any; nothing is written to it.
+        config: Settings of the models and their training.
+        options: Options of the benchmark.
 
     Raises:
-        ConfigError: CUDA was asked for and is not there, torch cannot compile here, or the crop is larger than the
-            shards' squares.
-        DamagedError: A shard is missing or cut.
+        ConfigError: CUDA was asked for and is not available, torch cannot compile here, or the crop is larger than
+            the images in the shards.
+        DamagedError: A shard is missing or truncated.
         InputError: The train split is empty.
     """
     device = resolve_device(options.device)
     models, modes = options.models or tuple(MODELS), options.modes or _MODES[device.type]
     for name in models:
-        prepare_cublas(train_config(config, name), device)
+        prepare_cublas(_train_config(config, name), device)
     if "compiled" in modes:
         check_compiler(models[0], device)
-    limits = _limits(dict.fromkeys(_dtype(train_config(config, name), device) for name in models), device)
+    limits = _limits(dict.fromkeys(_dtype(_train_config(config, name), device) for name in models), device)
     with training_set(workspace, size_px=config.shard.size_px, images=RANDOM_IMAGES) as (dataset, data):
         profiles = tuple(_profiles(_Bench(config, options, device, dataset, limits), models, modes))
     return Report(torch=torch.__version__, data=data, limits=tuple(limits.values()), profiles=profiles)
@@ -119,13 +126,13 @@ def _profiles(bench: _Bench, models: Iterable[ModelName], modes: Iterable[Mode])
 
 
 def _run(bench: _Bench, name: ModelName, mode: Mode) -> _Run:
-    """Runs a training's steps; what it held is free when it returns."""
+    """Times the steps of a training; its memory is freed on return."""
     device, options = bench.device, bench.options
     warmup_steps, steps = _step_counts(options, device)
     train = _train(bench, name, mode, warmup_steps + steps + (HOT_STEPS if options.trace else 0))
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-    training = fresh_training(name, bench.config, train, device)
+    training = _new_training(name, bench.config, train, device)
     state = fresh_state(training)
 
     def step(batch: Batch) -> None:
@@ -145,7 +152,7 @@ def _profile(bench: _Bench, run: _Run, work: Work) -> Profile:
         model=run.model,
         mode=run.mode,
         batch_images=images,
-        configured_images=train_config(bench.config, run.model).batch_images,
+        configured_images=_train_config(bench.config, run.model).batch_images,
         crop_px=run.train.crop_px,
         step_s=step_s,
         images_per_s=images / step_s,
@@ -164,9 +171,9 @@ def _profile(bench: _Bench, run: _Run, work: Work) -> Profile:
 
 
 def _work(bench: _Bench, name: ModelName) -> Work:
-    """The work of a step: of the first one, run without compiling."""
+    """Counts the work of the first step, in eager mode."""
     train = _train(bench, name, "eager", 1)
-    training = fresh_training(name, bench.config, train, bench.device)
+    training = _new_training(name, bench.config, train, bench.device)
     state = fresh_state(training)
     with chosen_algorithms(train, bench.device):
         (batch,) = batches(bench.dataset, train, 0, bench.device)
@@ -174,7 +181,7 @@ def _work(bench: _Bench, name: ModelName) -> Work:
 
 
 def _conversion_s(dataset: ShardDataset, train: TrainConfig, device: torch.device) -> float:
-    """Seconds that the device takes to make a batch of stored images that it already has."""
+    """Returns the seconds that the device takes to make a batch from stored images in its memory."""
     codes = torch.from_numpy(dataset.codes(np.arange(train.batch_images) % dataset.rows)).to(device)
     make_batch(codes, train=train, step=0, augment=True)
     synchronize(device)
@@ -187,7 +194,7 @@ def _conversion_s(dataset: ShardDataset, train: TrainConfig, device: torch.devic
 
 
 def _train(bench: _Bench, name: ModelName, mode: Mode, steps: int) -> TrainConfig:
-    train = train_config(bench.config, name)
+    train = _train_config(bench.config, name)
     most = CPU_BATCH_IMAGES if bench.device.type == "cpu" else train.batch_images
     images = bench.options.batch_images or min(train.batch_images, most)
     return replace(train, steps=steps, batch_images=images, compile=mode == "compiled")
@@ -203,3 +210,35 @@ def _step_counts(options: Options, device: torch.device) -> tuple[int, int]:
 
 def _dtype(train: TrainConfig, device: torch.device) -> torch.dtype:
     return torch.bfloat16 if uses_bfloat16(train, device) else torch.float32
+
+
+def _train_config(config: Config, name: ModelName) -> TrainConfig:
+    return config.generator.train if name == "generator" else config.refiner.train
+
+
+def _new_training(name: ModelName, config: Config, train: TrainConfig, device: torch.device) -> Training:
+    """Returns a training before its first step, with the real model, loss and settings.
+
+    Encoders have random weights and all colours equal weights, which does not affect the time. The refiner's loss uses
+    an untrained generator, whose predictions are part of the refiner's steps.
+    """
+    torch.manual_seed(train.seed)
+    if name == "generator":
+        generator = Generator(config.generator.model).to(device)
+        weights = torch.ones_like(generator.bins.centres[:, 0])
+        return _training(name, generator, generator_loss(config.generator, generator.bins, weights), train)
+    refiner = Refiner(config.refiner.model).to(device)
+    return _training(name, refiner, _refiner_loss(config, device), train)
+
+
+def _training(name: ModelName, model: nn.Module, loss: Loss, train: TrainConfig) -> Training:
+    return Training(name=name, model=model, loss=loss, config=train, checkpoints=Path(), key="")
+
+
+def _refiner_loss(config: Config, device: torch.device) -> Loss:
+    untrained = Generator(config.generator.model).to(device).to(memory_format=torch.channels_last)
+    untrained.eval().requires_grad_(False)
+    generator = LoadedGenerator(
+        untrained, config.generator.model, config.generator.temperature, config.generator.saturation, {}
+    )
+    return refiner_loss(generator, replace(config.refiner, adversarial_weight=0.0))  # without a discriminator

@@ -1,6 +1,8 @@
-"""What a measurement of trainings has found."""
+"""The report of a benchmark: its data, as text for the terminal, and as JSON."""
 
-from dataclasses import dataclass
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from typing import Literal
 
 from recolor.bench.hot import HotOperation
@@ -12,30 +14,31 @@ Mode = Literal["eager", "compiled"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Profile:
-    """One training in one mode.
+    """Measurements of one training in one mode.
 
     Attributes:
-        model: What is trained.
-        mode: How it is run.
-        batch_images: Images a step.
-        configured_images: Images a step by the settings.
-        crop_px: Side of the square that the model is fed.
-        step_s: Seconds a step, from end to end, feeding included.
-        images_per_s: Images a second.
-        data_share: Share of the step's time between the end of one step's work and the next batch: waiting for data
+        model: Name of the model.
+        mode: Eager or compiled.
+        batch_images: Images per step.
+        configured_images: Images per step in the settings.
+        crop_px: Side of the input squares.
+        step_s: Seconds per step, including data loading.
+        images_per_s: Images per second.
+        data_share: Share of the step's time between the end of the previous step and the next batch: waiting for data
             and converting them (crop, mirror, exposure, L and ab) on the device.
-        waiting_share: What is left of it without the conversion, which is measured by itself: the device waits.
-        flop_per_image: Of a step (`Work.flop`), counted in eager mode; a refiner's step includes the generator's
-            predictions.
-        own_flop_per_image: Of the trained model alone.
-        flop_per_s: Of the step.
-        matrix_share: Of the device's matrix rate.
-        bytes_per_image: Unfused memory traffic of a step (`Traffic`), counted in eager mode.
-        bytes_per_s: What that comes to; compiled or cached steps move less, so it may be above the bandwidth.
-        copy_share: Of the device's copy bandwidth.
-        peak_memory_bytes: The most that was allocated on a CUDA device at once, resident shards included; None on a
-            CPU, where torch does not count.
-        hot: The operations that take the most time, if asked for.
+        waiting_share: The same without the conversion, which is measured separately: the device is idle.
+        flop_per_image: Floating-point operations of a step (`Work.flop`) per image, counted in eager mode. A step of
+            the refiner includes the generator's predictions.
+        own_flop_per_image: Floating-point operations of the trained model alone, per image.
+        flop_per_s: Floating-point operations per second.
+        matrix_share: `flop_per_s` as a share of the device's matrix rate.
+        bytes_per_image: Unfused memory traffic of a step (`Traffic`) per image, counted in eager mode.
+        bytes_per_s: Unfused memory traffic per second. Compiled or cached steps move less, so it may exceed the
+            bandwidth.
+        copy_share: `bytes_per_s` as a share of the device's copy bandwidth.
+        peak_memory_bytes: Peak of the memory allocated on a CUDA device, including resident shards; None on a CPU,
+            where torch does not record it.
+        hot: The operations that take the most time, if requested.
     """
 
     model: ModelName
@@ -60,16 +63,95 @@ class Profile:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Report:
-    """What a device does at most, and what trainings do of it.
+    """Limits of a device, and the measured trainings.
 
     Attributes:
-        torch: Its version.
-        data: What was read, in words.
-        limits: By the type that the trainings multiply in.
-        profiles: One a model and mode.
+        torch: Version of torch.
+        data: Description of the training data.
+        limits: Limits of the device for each dtype of the trainings.
+        profiles: Measurements of each model and mode.
     """
 
     torch: str
     data: str
     limits: tuple[Limits, ...]
     profiles: tuple[Profile, ...]
+
+
+_COLUMNS: tuple[tuple[str, Callable[[Profile], str]], ...] = (
+    ("model", lambda p: p.model),
+    ("mode", lambda p: p.mode),
+    ("batch", lambda p: f"{p.batch_images}"),
+    ("images/s", lambda p: f"{p.images_per_s:,.1f}"),
+    ("ms/step", lambda p: f"{p.step_s * 1e3:,.1f}"),
+    ("data", lambda p: f"{p.data_share:.1%}"),
+    ("waiting", lambda p: f"{p.waiting_share:.1%}"),
+    ("TFLOP/s", lambda p: f"{p.flop_per_s / 1e12:.3f}"),
+    ("of matrix rate", lambda p: f"{p.matrix_share:.1%}"),
+    ("GB/s", lambda p: f"{p.bytes_per_s / 1e9:,.1f}"),
+    ("of copy rate", lambda p: f"{p.copy_share:.0%}"),
+    ("peak GB", lambda p: "-" if p.peak_memory_bytes is None else f"{p.peak_memory_bytes / 1e9:.2f}"),
+)
+_TEXT_COLUMNS = 2  # aligned to the left
+
+
+def report_text(report: Report) -> str:
+    """Returns the report as text: limits, a row per training, costs per image, and the slowest operations."""
+    parts = [
+        [*map(_limits_line, report.limits), f"data: {report.data}; torch {report.torch}"],
+        _table([[title for title, _ in _COLUMNS], *([of(p) for _, of in _COLUMNS] for p in report.profiles)]),
+        [*dict.fromkeys(line for profile in report.profiles for line in _notes(profile))],
+        *(_hot_lines(profile) for profile in report.profiles if profile.hot),
+    ]
+    return "\n\n".join("\n".join(lines) for lines in parts)
+
+
+def report_json(report: Report) -> bytes:
+    """Returns all fields of the report as JSON."""
+    return json.dumps(asdict(report), indent=1, allow_nan=False).encode() + b"\n"
+
+
+def _limits_line(limits: Limits) -> str:
+    threads = f", {limits.threads} thread{'s' * (limits.threads > 1)}" if limits.threads else ""
+    return (
+        f"{limits.device}{threads}: {limits.matrix_flop_per_s / 1e12:.3f} TFLOP/s {limits.dtype} matrix rate"
+        f" ({limits.float32_flop_per_s / 1e12:.3f} float32), {limits.convolution_flop_per_s / 1e12:.3f} TFLOP/s"
+        f" 3x3 convolution of 64 channels, {limits.copy_bytes_per_s / 1e9:,.1f} GB/s copied"
+    )
+
+
+def _table(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(_aligned(row, widths)).rstrip() for row in rows]
+
+
+def _aligned(row: Sequence[str], widths: Sequence[int]) -> list[str]:
+    return [
+        f"{cell:<{width}}" if place < _TEXT_COLUMNS else f"{cell:>{width}}"
+        for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+    ]
+
+
+def _notes(profile: Profile) -> list[str]:
+    other = profile.flop_per_image - profile.own_flop_per_image
+    predicted = f", {other / 1e9:.2f} of them the generator's predictions" if other > 0 else ""
+    lines = [
+        f"{profile.model}, an image of {profile.crop_px} px: {profile.flop_per_image / 1e9:.2f} GFLOP{predicted};"
+        f" {profile.bytes_per_image / 1e6:,.0f} MB of unfused memory traffic"
+    ]
+    if profile.batch_images != profile.configured_images:
+        lines.append(
+            f"{profile.model}: batches of {profile.batch_images}, not {profile.configured_images} as configured;"
+            " --batch sets them"
+        )
+    return lines
+
+
+def _hot_lines(profile: Profile) -> list[str]:
+    rows = [["ms/step", "share", "calls", f"{profile.model}, {profile.mode}: most time by itself"]]
+    rows += [_hot_row(operation) for operation in profile.hot]
+    return [f"{time:>9} {share:>6} {calls:>6}  {name}" for time, share, calls, name in rows]
+
+
+def _hot_row(operation: HotOperation) -> list[str]:
+    return [f"{operation.self_s * 1e3:.2f}", f"{operation.share:.1%}", f"{operation.calls:.0f}", operation.name[:80]]

@@ -1,4 +1,4 @@
-"""Time on a device: how long steps take, and how much of that they spend on their data."""
+"""Timing on a device: the time of steps, and the part of it that is spent on data."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -13,11 +13,11 @@ Mark = float | torch.cuda.Event
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Steps that were timed, in seconds a step, on the average.
+    """Mean times of steps, in seconds per step.
 
     Attributes:
-        step_s: From the end of a step's work to the end of the next one's.
-        data_s: The part of it from the end of a step's work until the next batch was ready.
+        step_s: Time from the end of a step to the end of the next one.
+        data_s: Part of that time until the next batch is ready.
     """
 
     step_s: float
@@ -27,19 +27,19 @@ class Timing:
 def time_steps(
     batches: Iterator[T], step: Callable[[T], None], *, device: torch.device, warmup_steps: int, steps: int
 ) -> Timing:
-    """Runs steps as a training does, and times them without ever making the host wait for the device in between.
+    """Times training steps without synchronising host and device in between.
 
-    On a CUDA device the times are between events of its stream: the data's time begins when the device has done all
-    of a step's work and ends when it has done all that `next(batches)` asked of it. So it counts what the device
-    itself does for the batch and, where the host is late, its idling; a host that waits while the device still works
-    on the last step costs nothing. On a CPU it is the time inside of `next(batches)`.
+    On a CUDA device, times are measured between events of its stream. The data time starts when the device has finished
+    a step and ends when it has finished the work of `next(batches)`. It includes the device's work on the batch, and
+    its idle time if the host is late; it does not include time in which the host waits while the device still works on
+    the previous step. On a CPU, it is the time of `next(batches)`.
 
     Args:
-        batches: At least `warmup_steps + steps` of them.
-        step: Takes a batch.
-        device: Where both happen.
-        warmup_steps: First steps that do not count.
-        steps: Steps that count.
+        batches: At least `warmup_steps + steps` batches.
+        step: Does one training step with a batch.
+        device: Device of the batches and steps.
+        warmup_steps: Number of steps before the timed ones.
+        steps: Number of timed steps.
     """
     for _ in range(warmup_steps):
         step(next(batches))
@@ -57,22 +57,22 @@ def time_steps(
 
 
 def fastest_s(work: Callable[[], object], device: torch.device, times: int) -> float:
-    """Seconds of the fastest of `times` runs, after one that does not count."""
+    """Returns the seconds of the fastest of `times` runs, after a warm-up run."""
     work()
     return min(_seconds(work, device) for _ in range(times))
 
 
 def mark(device: torch.device) -> Mark:
-    """This moment; on CUDA the moment at which the device has done all that it was asked so far."""
+    """Returns the current time; on CUDA, an event that is reached when the device has done all queued work."""
     if device.type != "cuda":
         return time.perf_counter()
-    event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]  # torch ships this one without types
+    event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]  # no type hints in torch
     event.record()
     return event
 
 
 def seconds_between(start: Mark, end: Mark) -> float:
-    """Seconds from one moment to another of the same device; both must have been reached."""
+    """Returns the seconds between two marks of the same device; both must have been reached."""
     if isinstance(start, float) or isinstance(end, float):
         assert isinstance(start, float)
         assert isinstance(end, float)
@@ -81,7 +81,7 @@ def seconds_between(start: Mark, end: Mark) -> float:
 
 
 def synchronize(device: torch.device) -> None:
-    """Waits until the device has done all that it was asked."""
+    """Waits until the device has done all queued work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 

@@ -1,4 +1,4 @@
-"""What a step asks of a device: floating-point operations, and bytes to and from memory. Counted, not timed."""
+"""Counts the work of a step: floating-point operations and memory traffic."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ from torch.utils.flop_counter import FlopCounterMode
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """Of one step.
+    """Work of one step.
 
     Attributes:
-        flop: Floating-point operations of its convolutions and matrix products, forward and backward; a
-            multiplication and an addition are two.
-        own_flop: Those of the modules of one class and of what is in them.
-        traffic_bytes: See `Traffic`.
+        flop: Floating-point operations of convolutions and matrix products, forward and backward; a multiplication
+            and an addition count as two.
+        own_flop: Floating-point operations of the modules of one class, including their submodules.
+        traffic_bytes: Memory traffic; see `Traffic`.
     """
 
     flop: int
@@ -27,15 +27,15 @@ class Work:
     traffic_bytes: int
 
 
-class Traffic(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch ships its hooks without types
-    """Counts the bytes that operations read and write, as if each read its arguments from memory and wrote there.
+class Traffic(TorchDispatchMode):  # type: ignore[no-untyped-call]  # no type hints in torch
+    """Counts the bytes that operations read and write, as if each read all arguments from memory and wrote all results.
 
-    That is the traffic of a step without any fusing, and without what a cache holds from one operation to the next:
-    what eager execution of operations larger than the caches comes to. Views cost nothing, and neither does memory
-    that is only set aside. What is changed in place is read and written. An expanded tensor counts as it is stored.
+    This is the memory traffic of a step without fusion and without caching between operations, as in eager execution of
+    operations larger than the caches. Views and uninitialised allocations count as 0 bytes. Tensors changed in place
+    are both read and written. An expanded tensor counts with its stored size.
 
     Attributes:
-        traffic_bytes: So far.
+        traffic_bytes: Number of bytes so far.
     """
 
     def __init__(self) -> None:
@@ -45,7 +45,7 @@ class Traffic(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch ship
     def __torch_dispatch__(
         self, func: Any, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        """Runs the operation and adds its bytes."""
+        """Runs an operation and adds its bytes."""
         kwargs = kwargs or {}
         out = func(*args, **kwargs)
         self.traffic_bytes += _traffic_bytes(func, args, kwargs, out)
@@ -56,8 +56,8 @@ def count_work(step: Callable[[], None], own: type) -> Work:
     """Runs a step and counts its work.
 
     Args:
-        step: Uncompiled.
-        own: A module's class, whose operations are counted apart too.
+        step: Does one training step, not compiled.
+        own: Class of the modules whose operations are also counted separately.
     """
     with FlopCounterMode(display=False) as flop, Traffic() as traffic:
         step()

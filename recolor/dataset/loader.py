@@ -64,8 +64,8 @@ def make_loader(
     """Returns a `DataLoader` over the images of a split, for any PyTorch training.
 
     Each batch is a `LabImage` that unpacks to `(L, ab)`: float32 [N, 1, S, S], 0..100, and float32 [N, 2, S, S] in Lab
-    units. Every pass has another order. The orders depend on `seed` alone: not on the number of workers, and not on
-    PyTorch's global random state.
+    units. Each epoch has a different order. The orders depend only on `seed`, not on the number of workers or PyTorch's
+    global random state.
 
     Args:
         dataset: A dataset, or the folder `data/shards` of a workspace.

@@ -38,7 +38,7 @@ class Sample:
     methods: tuple[tuple[Method, Float32Array], ...]
 
 
-Tell = Callable[[int, int], None]
+ProgressCallback = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,9 @@ class ImageScores:
     truth_features: Float32Array | None
 
 
-def measure(source: Source, networks: Networks, workers: int, tell: Tell | None = None) -> list[ImageScores]:
+def measure(
+    source: Source, networks: Networks, workers: int, tell: ProgressCallback | None = None
+) -> list[ImageScores]:
     """Returns the scores of every image for every method, in the order of the images.
 
     Args:

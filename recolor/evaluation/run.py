@@ -9,7 +9,7 @@ from recolor.config.settings import Config, EvaluateConfig
 from recolor.dataset.dataset import ShardDataset
 from recolor.errors import MissingStageError
 from recolor.evaluation.facts import outlier_counts, split_counts, train_overlap_in_split
-from recolor.evaluation.measure import Tell, measure
+from recolor.evaluation.measure import ProgressCallback, measure
 from recolor.evaluation.methods import Model, load_models
 from recolor.evaluation.networks import load_networks
 from recolor.evaluation.outputs import FILES, Evaluation, write_evaluation
@@ -35,7 +35,7 @@ STAGE = "evaluate"
 VERSION = 2
 
 
-def evaluate(workspace: Workspace, config: Config, tell: Tell | None = None) -> Outcome:
+def evaluate(workspace: Workspace, config: Config, tell: ProgressCallback | None = None) -> Outcome:
     """Measures the workspace's models and their controls on a split of the shards.
 
     Writes `data/evaluation/`: `metrics.parquet`, `per_image.parquet`, `pictures.png` and `report.html`. On a CPU, the
@@ -78,7 +78,7 @@ def evaluation_part(workspace: Workspace, config: Config) -> Part:
 
 
 def measure_split(
-    workspace: Workspace, config: Config, models: tuple[Model, ...], tell: Tell | None = None
+    workspace: Workspace, config: Config, models: tuple[Model, ...], tell: ProgressCallback | None = None
 ) -> Evaluation:
     """Measures models on a split of the shards; they may have been trained on other images.
 
@@ -131,7 +131,7 @@ def _model_record(workspace: Workspace, name: str, inputs: Mapping[str, str]) ->
     return record
 
 
-def _build(workspace: Workspace, config: Config, tell: Tell | None, staging: Path) -> dict[str, int]:
+def _build(workspace: Workspace, config: Config, tell: ProgressCallback | None, staging: Path) -> dict[str, int]:
     models = load_models([workspace.models], [], resolve_device(config.evaluate.device))
     read = [ShardDataset.open(workspace, split) for split in ("train", config.evaluate.split)]
     evaluation = measure_split(workspace, config, models, tell)

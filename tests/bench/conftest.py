@@ -19,7 +19,7 @@ SIZE_PX = 64
 
 @pytest.fixture(autouse=True)
 def one_thread():
-    """Models this small gain nothing from a second thread."""
+    """One thread: small models gain nothing from a second."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -28,7 +28,7 @@ def one_thread():
 
 @pytest.fixture
 def small_limits(monkeypatch):
-    """Limits of sizes that take milliseconds; they say little about the machine."""
+    """Sizes that take milliseconds; the measured limits are inaccurate."""
     monkeypatch.setitem(limits._SIZES, "cpu", limits._Sizes(matrix=64, copied_bytes=1 << 16, images=1, times=2))
 
 

@@ -8,7 +8,7 @@ FLOAT_BYTES = 4
 
 
 class _Other(nn.Linear):
-    """Another class than what is counted apart."""
+    """A class whose operations are not counted separately."""
 
 
 def _backward(module, x):
@@ -19,7 +19,7 @@ def test_a_convolution_is_two_operations_a_tap_and_twice_that_backward():
     forward = 2 * (2 * 8 * 10 * 12) * (3 * 3 * 3)  # outputs, taps
     conv, x = nn.Conv2d(3, 8, 3, padding=1), torch.randn(2, 3, 10, 12)
     assert count_work(lambda: conv(x), nn.Conv2d).flop == forward
-    assert count_work(_backward(conv, x), nn.Conv2d).flop == 2 * forward  # the image wants no gradient
+    assert count_work(_backward(conv, x), nn.Conv2d).flop == 2 * forward  # the image needs no gradient
     assert count_work(_backward(conv, x.requires_grad_()), nn.Conv2d).flop == 3 * forward
 
 

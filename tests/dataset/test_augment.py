@@ -27,7 +27,7 @@ def random_codes(count, seed, brightest=255):
 
 
 def reference_lab(codes, train, step, place):
-    """What an image of a batch becomes: float64 [C, C, 3], pixel after pixel where that is how it is defined."""
+    """The expected image of a batch, float64 [C, C, 3], computed pixel by pixel where it is defined so."""
     random = np.random.Generator(np.random.Philox(np.random.SeedSequence((train.seed, 1, step))))
     top, left, mirrored, light = random.random((place + 1, 4))[place]
     size, room = train.crop_px, codes.shape[-1] - train.crop_px
@@ -57,7 +57,7 @@ def channels_last(tensor):
 
 
 def distance(ours, lab):
-    """The largest ΔE76."""
+    """Returns the largest ΔE76."""
     return np.linalg.norm(ours - lab, axis=-1).max()
 
 

@@ -68,7 +68,7 @@ def test_codes_are_a_copy_that_may_be_written_to(stored, arrays):
     np.testing.assert_array_equal(train.codes(np.array([0]))[0], arrays[0][0])
 
 
-def test_codes_go_where_they_are_wanted(stored, arrays):
+def test_codes_are_copied_into_the_given_array(stored, arrays):
     train = ShardDataset.open(stored, "train")
     room = train.empty(5)
     assert (room.shape, room.dtype) == ((5, 3, SIZE_PX, SIZE_PX), np.uint8)
@@ -81,7 +81,7 @@ def test_codes_go_where_they_are_wanted(stored, arrays):
     np.testing.assert_array_equal(room[3:], train.codes(rows)[3:])
 
 
-def test_room_for_another_number_of_images_is_refused(stored):
+def test_an_output_array_of_another_length_is_refused(stored):
     train = ShardDataset.open(stored, "train")
     with pytest.raises(ValueError, match="zip"):
         train.codes(np.arange(3), out=train.empty(4))

@@ -34,7 +34,7 @@ needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a C
 
 
 def random_dataset(counts, seed=0, size_px=SIZE_PX):
-    """Shards of so many random images, all of one split."""
+    """Shards of random images, all in one split."""
     rng = np.random.default_rng(seed)
     shards = tuple(rng.integers(0, 256, (count, 3, size_px, size_px), np.uint8) for count in counts)
     shard_of = np.repeat(np.arange(len(counts)), counts)
@@ -206,7 +206,7 @@ def test_device_memory_is_refused_where_there_is_none_and_before_any_batch(datas
 
 
 @given(st.integers(0, 20), st.integers(1, 5))
-def test_results_come_in_order_and_no_more_are_made_ahead_than_there_are_slots(count, slots):
+def test_results_come_in_order_and_at_most_one_per_slot_is_prefetched(count, slots):
     made = []
 
     def fill(step, slot):
@@ -229,13 +229,13 @@ def test_a_slot_is_the_consumers_until_the_next_is_asked_for(count, slots):
     for step, slot in enumerate(prefetched(fill, [[None] for _ in range(slots)], range(count))):
         for _ in range(3):
             assert slot == [step]
-            time.sleep(0)  # lets the threads go on, as far as they may
+            time.sleep(0)  # lets the threads run
 
 
 def test_a_slot_is_as_it_was_however_long_it_is_held(dataset):
     feed = streamed_codes(dataset, rows_of, range(20), 6, CPU)
     for step, codes in enumerate(feed):
-        time.sleep(0.005)  # the threads have filled all that they may by now
+        time.sleep(0.005)  # the threads have filled all free slots by now
         np.testing.assert_array_equal(codes.numpy(), dataset.codes(rows_of(step)))
 
 
@@ -246,7 +246,7 @@ def test_slots_are_used_again(dataset):
 
 
 class Copying:
-    """Stands for a CUDA event whose copy ends when it is told to."""
+    """A fake CUDA event whose copy finishes on request."""
 
     def __init__(self):
         self.waited_for, self.ended = threading.Event(), threading.Event()
@@ -320,7 +320,7 @@ def test_the_threads_end_when_the_consumer_raises(dataset):
     assert not prefetch_threads()
 
 
-def test_batches_that_nobody_asks_for_start_no_thread(dataset):
+def test_batches_that_are_not_requested_start_no_thread(dataset):
     feed = batches(dataset, TRAIN, 0, CPU)
     assert not prefetch_threads()
     feed.close()
@@ -337,7 +337,7 @@ def test_batches_on_cuda_are_those_of_the_cpu(dataset, resident):
 
 
 @needs_cuda
-def test_codes_arrive_on_cuda_unchanged_beside_long_work(monkeypatch):
+def test_codes_arrive_on_cuda_unchanged_during_long_work(monkeypatch):
     large = random_dataset((300, 212), size_px=256)
     work = torch.randn(4096, 4096, device=CUDA)
 
@@ -346,7 +346,7 @@ def test_codes_arrive_on_cuda_unchanged_beside_long_work(monkeypatch):
 
     kept = []
     for codes in streamed_codes(large, rows_of, range(40), 128, CUDA):
-        work = torch.tanh(work @ work)  # still under way when the next copies begin
+        work = torch.tanh(work @ work)  # still running when the next copies start
         kept.append(codes.float().mean((2, 3)))
     for step, means in enumerate(kept):
         expected = large.codes(rows_of(step)).mean((2, 3))

@@ -1,4 +1,4 @@
-"""A workspace as the stages before leave it: shards of photographs, and two small untrained models."""
+"""A workspace before evaluation: shards of photographs, and two small untrained models."""
 
 import numpy as np
 import pyarrow as pa
@@ -28,7 +28,7 @@ SPLITS = ["train", "test", "test", "val", "train", "test", "test", "test", "test
 
 @pytest.fixture(autouse=True)
 def _one_thread():
-    """Small convolutions are faster without waiting for a second core that may be busy."""
+    """One thread: small convolutions are faster on it than on two busy cores."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -37,7 +37,7 @@ def _one_thread():
 
 @pytest.fixture
 def evaluable(workspace):
-    """9 images, of which the test split has 6."""
+    """9 images; 6 are in the test split."""
     _write_shards(workspace, SPLITS)
     _write_models(workspace)
     return workspace
@@ -70,7 +70,7 @@ def alexnet_file(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def inception_file(tmp_path_factory):
-    """FID's Inception with random weights, and batch norms that have seen something."""
+    """FID's Inception with random weights and batch norm statistics of data."""
     torch.manual_seed(4)
     path = tmp_path_factory.mktemp("weights") / "inception.pth"
     original = FeatureExtractorInceptionV3.load_state_dict
@@ -86,7 +86,7 @@ def inception_file(tmp_path_factory):
 
 @pytest.fixture
 def photographs(tmp_path):
-    """A folder of colour photographs of several sizes and shapes, one of them in a folder within."""
+    """A folder of colour photographs of several sizes and shapes, one of them in a subfolder."""
     folder = tmp_path / "photographs"
     (folder / "sub").mkdir(parents=True)
     Image.fromarray(data.astronaut()).save(folder / "a.png")
@@ -98,7 +98,7 @@ def photographs(tmp_path):
 
 @pytest.fixture
 def make_models(tmp_path):
-    """Writes models into a folder of that name, without what else trainings leave."""
+    """Writes models into a folder of that name, without the other outputs of a training."""
 
     def make(name, seed=0, *, refiner=True, shards=None):
         folder = tmp_path / name
@@ -148,7 +148,7 @@ def _index(shard, splits):
 
 
 def _generator(seed):
-    """Heads start at zero, and would colour everything alike: random ones stand in for a training."""
+    """Gives heads random weights, because zeros would colour all images the same."""
     torch.manual_seed(seed)
     model = Generator(GeneratorModelConfig(encoder_weights="none", encoder_depth=1, width=8, blocks=1)).eval()
     torch.nn.init.normal_(model.head.weight, std=0.5)
@@ -163,7 +163,7 @@ def _refiner(seed):
 
 
 def _write_models(workspace, generator=0, refiner=0, temperature=0.38):
-    """Both, as the trainings leave them: the records say which shards, and which generator, they were made from."""
+    """Writes both models as training does: the records name the shards and the generator they depend on."""
     shards = require_record(index_path(workspace), "shards build").content
     _write_model(workspace, "generator", _generator(generator), {"shards": shards}, temperature)
     made = require_record(workspace.models / "generator" / "model.safetensors", "train generator")

@@ -26,7 +26,7 @@ POINT = CalibrationPoint(0.5, 1.0, psnr_db=24.0, ab_mse=2e-3, colourfulness=20.0
 
 
 def by_hand(workspace, point):
-    """Colourfulness and PSNR, image after image."""
+    """Colourfulness and PSNR, image by image."""
     (model,) = load_models([workspace.models], [], resolve_device("cpu"))
     dataset = ShardDataset.open(workspace, "val")
     found = []

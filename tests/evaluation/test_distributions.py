@@ -14,7 +14,7 @@ def features(images, width, seed, shift=0.0):
 
 
 def reference_fid(first, second):
-    """Heusel et al. 2017, as it is written, in float64."""
+    """FID by the formula of Heusel et al. 2017, in float64."""
     covariances = np.cov(first, rowvar=False), np.cov(second, rowvar=False)
     root = sqrtm(covariances[0] @ covariances[1])
     difference = first.mean(axis=0) - second.mean(axis=0)
@@ -71,7 +71,7 @@ def test_kid_is_that_of_every_pair_of_images():
     assert kid(kid_terms(first, second), np.ones((1, 18)))[0] == pytest.approx(expected, rel=1e-10)
     kernels = [(x @ y.T / 12 + 1) ** 3 for x, y in ((first, first), (first, second), (second, second))]
     assert mmd2(*kernels, mmd_est="u-statistic") == pytest.approx(expected, rel=1e-10)
-    assert mmd2(*kernels) == pytest.approx(expected, rel=0.1)  # that of two unrelated sets, which these are
+    assert mmd2(*kernels) == pytest.approx(expected, rel=0.1)  # that of two unrelated sets
 
 
 def test_kid_of_drawn_images_leaves_out_each_with_itself():
@@ -84,7 +84,7 @@ def test_kid_of_drawn_images_leaves_out_each_with_itself():
 
 
 def test_kid_is_unbiased_for_images_that_are_pairs_and_so_are_its_resamples():
-    """Each coloured image is its photograph and noise that leaves the distribution as it is: the true distance is 0."""
+    """Coloured images are photographs plus noise that does not change the distribution: the true distance is 0."""
     random = np.random.default_rng(13)
     values, resampled = [], []
     for _ in range(200):

@@ -56,7 +56,7 @@ METHODS = [
 
 
 def picture(number, name):
-    """Tiles of one photograph, of which each column has another brightness: 0.25, 0.5, 0.75 and 1."""
+    """Tiles of one photograph; the columns have the brightnesses 0.25, 0.5, 0.75 and 1."""
     rgb = data.astronaut()[40 * number :][:120, 100:260]
     return Picture(name, 4.0 + number, tuple((rgb * (0.25 * (column + 1))).astype(np.uint8) for column in range(4)))
 
@@ -106,7 +106,7 @@ def tile(row, column):
 
 
 def enlarged(page):
-    """Whether a picture is enlarged, its description, the names of its column that are pressed, and its mean value."""
+    """Whether a picture is enlarged, its description, its pressed column buttons, and its mean value."""
     source, *facts = page.run(f"[picture.src, zoom.open, picture.alt, {PRESSED}]")
     return *facts, mean_of(source)
 
@@ -117,7 +117,7 @@ PRESSED = (
 
 
 def becomes(page, expected, part=slice(None)):
-    """Waits for what a click or a key does: a busy browser answers before it has done it."""
+    """Waits for the effect of a click or key: a busy browser answers before it is done."""
     for _ in range(200):
         if enlarged(page)[part] == expected:
             break
@@ -167,7 +167,7 @@ def test_an_enlarged_picture_is_chosen_by_name_and_closed_in_every_way(page):
     for kind in ("mousePressed", "mouseReleased"):
         page.call("Input.dispatchMouseEvent", type=kind, x=3, y=3, button="left", clickCount=1)
     page.wait_for("!zoom.open")
-    page.wait_for(f"document.activeElement === {tile(0, 1)}")  # or it would take the focus from the next
+    page.wait_for(f"document.activeElement === {tile(0, 1)}")  # otherwise it would take the focus from the next
     page.run(f"{tile(2, 1)}.focus()")
     page.call("Input.dispatchKeyEvent", type="keyDown", key="Enter", code="Enter", windowsVirtualKeyCode=13, text="\r")
     becomes(page, (True, "Generator: c.jpg"), slice(2))
@@ -237,7 +237,7 @@ def test_the_page_fits_every_width(page, width, picture_enlarged):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_can_be_read_in_both_schemes(page, scheme):
-    """Contrast of at least 4.5 to 1 (WCAG 2.2, 1.4.3) of text on what it stands on."""
+    """Contrast of at least 4.5 to 1 (WCAG 2.2, 1.4.3) between text and background."""
     emulate(page, 1280, scheme)
     for selector in (
         "p.lead",

@@ -65,7 +65,7 @@ def test_the_controls_are_what_they_say(metrics):
 
 
 def test_the_grey_control_is_that_of_skimage(evaluable, metrics):
-    """From the stored codes to the number, by another library."""
+    """Computes the metric from the stored codes with another library."""
     shard = np.load(evaluable.shards / "shard-00000-0.npy")[[1, 2, 5, 6, 7, 8]]
     low, high = np.array([0, -86.2, -107.9]), np.array([100, 98.3, 94.5])
     lab = low + shard.transpose(0, 2, 3, 1) / 255.0 * (high - low)

@@ -48,7 +48,7 @@ def column(images, number, name):
 
 
 def drawn_images(images, resamples=2000):
-    """The images of each resample, from the counts, for loops."""
+    """The images of each resample, as lists from the counts."""
     counts = np.concatenate(list(resample_counts(images, resamples)))
     return [np.repeat(np.arange(images), row.astype(int)) for row in counts]
 

@@ -4,7 +4,7 @@ import torch
 
 @pytest.fixture(autouse=True)
 def one_thread():
-    """Models this small gain nothing from a second thread."""
+    """One thread: small models gain nothing from a second."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

@@ -7,7 +7,7 @@ from recolor.models.blocks import Bottleneck
 
 
 def _pair(in_channels, planes, stride):
-    """This block and torchvision's, with the same random weights and statistics."""
+    """Our bottleneck and torchvision's, with the same random weights and statistics."""
 
     def shortcut():
         if stride == 1 and in_channels == 4 * planes:
@@ -27,7 +27,7 @@ def _pair(in_channels, planes, stride):
 
 @pytest.mark.parametrize(("in_channels", "planes", "stride"), [(8, 8, 1), (32, 8, 1), (32, 16, 2)])
 @pytest.mark.parametrize("training", [True, False])
-def test_it_is_torchvisions(in_channels, planes, stride, training):
+def test_the_bottleneck_is_torchvisions(in_channels, planes, stride, training):
     ours, theirs = (block.train(training) for block in _pair(in_channels, planes, stride))
     assert list(ours.state_dict()) == list(theirs.state_dict())
     x = torch.randn(2, in_channels, 12, 10)

@@ -37,7 +37,7 @@ def test_each_process_needs_a_gpu_of_its_own(gpus, name):
         resolve_device(name, 3)
 
 
-def test_a_cpu_stands_for_any_number(gpus):
+def test_a_cpu_serves_any_number_of_processes(gpus):
     gpus(1)
     assert resolve_device("cpu", 64) == torch.device("cpu")
     gpus(0)
@@ -55,6 +55,6 @@ def test_mps_without_an_apple_gpu_is_refused(monkeypatch):
         resolve_device("mps")
 
 
-def test_trainings_know_no_mps():
+def test_mps_is_refused_for_training():
     with pytest.raises(ConfigError, match=r"generator\.train\.device"):
         load_config(words=["generator.train.device=mps"])

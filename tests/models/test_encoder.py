@@ -12,7 +12,7 @@ from recolor.models.weights import load_encoder_weights
 def resnet():
     torch.manual_seed(1)
     model = resnet101(weights=None).eval()
-    for module in model.modules():  # statistics and scales unlike the fresh ones, so that an unused one would show
+    for module in model.modules():  # not the initial statistics and scales, so that an unused one is noticed
         if isinstance(module, torch.nn.BatchNorm2d):
             module.running_mean.normal_(0, 0.1)
             module.running_var.uniform_(0.5, 1.5)

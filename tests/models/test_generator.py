@@ -50,7 +50,7 @@ def test_every_parameter_learns():
     assert unlearnt == []
 
 
-def test_a_fresh_generator_prefers_no_colour():
+def test_an_untrained_generator_prefers_no_colour():
     model = _generator().eval()
     with torch.no_grad():
         assert model(torch.rand(1, 1, 64, 64) * 100).abs().max() == 0
@@ -60,7 +60,7 @@ def test_four_blocks_see_across_a_whole_image():
     model = _generator(blocks=4, encoder_depth=2).eval()
     for block in model.blocks:
         torch.nn.init.normal_(block.conv2.weight, std=0.1)
-    seen = []  # before the norm, which sees everything
+    seen = []  # before the norm, which depends on the whole image
     model.fuse.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     L = torch.rand(1, 1, 224, 224, generator=torch.Generator().manual_seed(8)) * 100
     changed = L.clone()

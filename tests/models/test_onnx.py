@@ -23,7 +23,7 @@ onnxruntime = pytest.importorskip("onnxruntime", reason="the extra `onnx` is not
 
 @pytest.fixture(autouse=True, scope="module")
 def _one_thread_and_few_blocks():
-    """The exporter takes its time for each of ResNet101's blocks; one of each layer shows all there is to see."""
+    """One block per layer instead of ResNet101's: the exporter is slow for each block."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
@@ -33,7 +33,7 @@ def _one_thread_and_few_blocks():
 
 
 def _randomised(model):
-    """Weights and statistics as of a training: fresh ones are zero where it matters."""
+    """Random weights and statistics, because some initial ones are zero."""
     for name, tensor in model.state_dict().items():
         if name.endswith("running_mean"):
             tensor.normal_(std=0.1)
@@ -145,13 +145,13 @@ def test_a_file_is_whole_valid_and_says_what_it_is(exported):
     assert {path.name for path in exported[0].path.parent.iterdir()} == {"generator.onnx", "refiner.onnx"}
 
 
-def test_a_file_tells_nothing_of_the_machine_that_made_it(exported):
+def test_a_file_has_no_facts_about_the_machine_that_made_it(exported):
     for file in exported:
         assert b".py" not in file.path.read_bytes()
 
 
 def test_an_export_that_differs_from_torch_is_refused_and_not_written(models, exported, tmp_path, monkeypatch):
-    """The weights are changed between export and check, by less than any eye would see."""
+    """The weights are changed between export and check, by an invisible amount."""
 
     def export(loaded):
         loaded.model.head.weight.mul_(1.01)
@@ -177,7 +177,7 @@ def test_missing_models_name_what_makes_them(tmp_path):
 
 
 def test_the_module_loads_without_the_extra():
-    """Only an export needs the packages: help and everything else go without."""
+    """Only an export needs the packages."""
     code = "import sys; sys.modules |= dict.fromkeys(('onnx', 'onnxscript', 'onnxruntime')); import recolor.models.onnx"
     subprocess.run([sys.executable, "-c", code], check=True)
 

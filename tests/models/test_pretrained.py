@@ -5,13 +5,13 @@ from recolor.colorize import Colorizer
 from recolor.models.pretrained import models_folder
 
 
-def test_the_models_in_the_box_are_small_and_explained():
+def test_the_pretrained_models_are_small_and_documented():
     files = [path for path in models_folder().rglob("*") if path.suffix in (".safetensors", ".json", ".md")]
     assert {path.name for path in files} == {"config.json", "model.safetensors", "MODEL_CARD.md"}
     assert sum(path.stat().st_size for path in files) <= 25e6
 
 
-def test_the_models_in_the_box_colour_a_photograph():
+def test_the_pretrained_models_colour_a_photograph():
     rgb = data.rocket()
     coloured = Colorizer.from_pretrained("cpu").colorize_rgb(rgb).astype(np.int16)
     assert coloured.shape == rgb.shape

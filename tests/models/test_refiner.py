@@ -11,7 +11,7 @@ def _refiner():
 
 
 @pytest.mark.parametrize("size", [(64, 64), (72, 104)])
-def test_a_fresh_refiner_gives_the_upsampled_colours(size):
+def test_an_untrained_refiner_gives_the_upsampled_colours(size):
     model = _refiner().eval()
     ab_small = (torch.rand(2, 2, size[0] // 4, size[1] // 4) - 0.5) * 100
     with torch.no_grad():

@@ -29,7 +29,7 @@ def file(state, tmp_path):
 
 @pytest.fixture
 def no_hub(monkeypatch, tmp_path):
-    """No cached file, and every request goes to a port of this machine where nobody listens."""
+    """No cached file, and every request goes to a local port without a server."""
     monkeypatch.setattr(torch.hub, "_hub_dir", None)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch_home"))
     for name in ("https_proxy", "HTTPS_PROXY", "all_proxy"):
@@ -48,7 +48,7 @@ def test_a_pth_and_a_safetensors_file_give_the_same_weights(file, state, tmp_pat
     torch.testing.assert_close(first.layer2[3].conv2.weight.data, state["layer2.3.conv2.weight"], rtol=0, atol=0)
 
 
-def test_none_leaves_the_random_weights_and_asks_nobody(no_hub):
+def test_none_keeps_the_random_weights_and_sends_no_request(no_hub):
     encoder = Encoder(1)
     before = tensors_sha256(encoder.state_dict())
     assert load_encoder_weights(encoder, "none") == before

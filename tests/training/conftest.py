@@ -34,7 +34,7 @@ MakeTraining = Callable[..., Training]
 
 
 class Painter(nn.Module):
-    """The least model that has weights, statistics and a counter."""
+    """The smallest model with weights, batch norm statistics and a counter."""
 
     def __init__(self, channels: int = 2) -> None:
         super().__init__()
@@ -50,7 +50,7 @@ def _painter_loss(model, batch):
 
 
 def _landscape(rng: np.random.Generator) -> np.ndarray:
-    """A blue sky with soft clouds over striped green ground: colour can be told from texture."""
+    """A blue sky with soft clouds over striped green ground: colour can be predicted from texture."""
     horizon = int(rng.integers(20, 44))
     rgb = np.empty((SIZE_PX, SIZE_PX, 3))
     rgb[:horizon] = (90, 140, 220)
@@ -87,7 +87,7 @@ def _make_shards(workspace: Workspace, train: int, val: int) -> Workspace:
 
 @pytest.fixture(autouse=True)
 def one_thread(monkeypatch):
-    """Models this small gain nothing from a second thread; processes of their own read the variable."""
+    """One thread: small models gain nothing from a second. Subprocesses read the variable."""
     before = torch.get_num_threads()
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     torch.set_num_threads(1)
@@ -97,7 +97,7 @@ def one_thread(monkeypatch):
 
 @pytest.fixture
 def make_shards(tmp_path) -> MakeShards:
-    """Makes a workspace with shards of little landscapes: `make_shards(name="ws", train=12, val=4)`."""
+    """Makes a workspace with shards of small landscapes: `make_shards(name="ws", train=12, val=4)`."""
 
     def make(name: str = "workspace", train: int = 12, val: int = 4) -> Workspace:
         return _make_shards(open_workspace(tmp_path / name), train, val)
@@ -107,7 +107,7 @@ def make_shards(tmp_path) -> MakeShards:
 
 @pytest.fixture
 def sets(make_shards) -> tuple[ShardDataset, ShardDataset]:
-    """Train and val split of such a workspace."""
+    """Train and val split of a workspace of `make_shards`."""
     workspace = make_shards()
     return ShardDataset.open(workspace, "train"), ShardDataset.open(workspace, "val")
 
@@ -120,7 +120,7 @@ def painter_loss() -> Loss:
 
 @pytest.fixture
 def make_training(tmp_path) -> MakeTraining:
-    """Makes a training of a `Painter`, with the same first weights each time: `make_training(config, loss=...)`."""
+    """Makes a training of a `Painter`, with the same initial weights each time: `make_training(config, loss=...)`."""
 
     def make(
         config: TrainConfig, *, loss=_painter_loss, at: Path = tmp_path, key: str = "k", channels: int = 2, **more
@@ -165,7 +165,7 @@ def tiny() -> Config:
     )
 
 
-# Children are forked from a server that has imported torch and never used it: each starts at once.
+# Children are forked from a server that has imported torch but not used it, so they start fast.
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(["recolor.training"])
 _AS_TORCHRUN = """
@@ -181,7 +181,7 @@ folder, rank = Path({folder!r}), {rank}
 
 @pytest.fixture
 def started() -> Callable[..., BaseProcess]:
-    """Starts a process that runs Python text, with torchrun's variables for its rank and with a `folder`."""
+    """Starts a process that runs Python code with torchrun's variables for its rank and a variable `folder`."""
 
     def start(text: str, folder: Path, rank: int = 0, of: int = 1) -> BaseProcess:
         text = _AS_TORCHRUN.format(rank=rank, of=of, folder=str(folder)) + text
@@ -194,7 +194,7 @@ def started() -> Callable[..., BaseProcess]:
 
 @pytest.fixture
 def together(started: Callable[..., BaseProcess]) -> Callable[..., None]:
-    """Runs Python text in two processes; they end with the `codes`."""
+    """Runs Python code in two processes and checks their exit codes."""
 
     def run(text: str, folder: Path, codes: tuple[int, int] = (0, 0)) -> None:
         processes = [started(text, folder, rank, of=2) for rank in range(2)]

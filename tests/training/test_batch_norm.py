@@ -1,4 +1,4 @@
-"""Batch norm over the shares of two processes, against torch's own over the whole batch, in float64."""
+"""Synchronised batch norm of two processes, compared with torch's batch norm of the whole batch, in float64."""
 
 import pytest
 import torch
@@ -6,7 +6,7 @@ from torch import nn
 
 from recolor.training.batch_norm import GlobalBatchNorm2d, with_global_batch_norm
 
-# What each process does: two batches through the model, its share of each, then backwards.
+# Each process computes forward and backward passes of its share of two batches.
 SHARE = """
 import torch
 from recolor.config.settings import TrainConfig
@@ -27,7 +27,7 @@ with process_group(TrainConfig(device="cpu"), folder / "store"):
 
 
 def _interleaved(shares):
-    """The whole batch again, of what each process has of it."""
+    """Joins the shares of both processes to the whole batch."""
     return torch.stack(shares, dim=2).flatten(1, 2)
 
 
@@ -53,7 +53,7 @@ def test_two_processes_normalise_as_one_does(together, tmp_path, memory_format):
     (out * weights).mean().backward()
     close = {"rtol": 1e-11, "atol": 1e-13}
     torch.testing.assert_close(_interleaved(outs), out.detach(), **close)
-    # Each process's loss is the mean over its share, and the loss of the batch the mean of theirs.
+    # Each process's loss is the mean over its share; the loss of the batch is the mean of these.
     torch.testing.assert_close(_interleaved(image_gradients) / 2, images.grad, **close)
     for parameter, *of_shares in zip(model.parameters(), *gradients, strict=True):
         torch.testing.assert_close(torch.stack(of_shares).mean(0), parameter.grad, **close)

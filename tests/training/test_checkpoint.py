@@ -60,12 +60,12 @@ def test_the_same_state_gives_the_same_file(tmp_path):
     assert first.read_bytes() == second.read_bytes()
 
 
-def test_there_is_none_in_a_folder_that_is_not_there(tmp_path):
+def test_a_missing_folder_has_no_checkpoint(tmp_path):
     assert _newest(tmp_path / "nowhere") is None
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "empty"])
-def test_a_damaged_checkpoint_is_passed_over_with_a_warning(tmp_path, caplog, damage):
+def test_a_damaged_checkpoint_is_skipped_with_a_warning(tmp_path, caplog, damage):
     save_checkpoint(tmp_path, _checkpoint(2))
     newest = save_checkpoint(tmp_path, _checkpoint(4))
     data = bytearray(newest.read_bytes())

@@ -11,11 +11,9 @@ from recolor.training.loop import train
 needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="there is no C++ compiler g++ here")
 
 
-@pytest.mark.slow  # some seconds, but twenty where nothing was compiled before
+@pytest.mark.slow  # takes seconds, or twenty without a compile cache
 @needs_compiler
-def test_a_compiled_training_takes_the_same_steps_and_goes_on_where_it_was_broken_off(
-    tmp_path, sets, make_training, painter_loss, tiny
-):
+def test_a_compiled_training_takes_the_same_steps_and_resumes(tmp_path, sets, make_training, painter_loss, tiny):
     config = replace(tiny.generator.train, steps=6, validate_steps=3, checkpoint_steps=2)
     eager = train(make_training(config, at=tmp_path / "eager"), *sets)
     steps, seen = [], []
@@ -30,7 +28,7 @@ def test_a_compiled_training_takes_the_same_steps_and_goes_on_where_it_was_broke
     compiled = replace(config, compile=True)
     with pytest.raises(KeyboardInterrupt):
         train(make_training(compiled, loss=loss), *sets)
-    assert set(seen) == {(True, True), (False, False)}  # the model is compiled, its average is not
+    assert set(seen) == {(True, True), (False, False)}  # the model is compiled, the averaged model is not
     resumed = train(make_training(compiled), *sets)
     whole = train(make_training(compiled, at=tmp_path / "whole"), *sets)
     assert resumed.metrics == whole.metrics

@@ -28,21 +28,21 @@ def _flags():
         (CUDA, False, (False, True)),
     ],
 )
-def test_algorithms_are_chosen_and_those_of_before_come_back(device, asked_for, expected):
+def test_algorithms_are_chosen_and_the_previous_ones_restored(device, asked_for, expected):
     before = _flags()
     with chosen_algorithms(TrainConfig(deterministic=asked_for), device):
         assert _flags() == (*expected, False)
     assert _flags() == before
 
 
-def test_they_come_back_after_an_error_too():
+def test_previous_algorithms_are_restored_after_an_error():
     before = _flags()
     with pytest.raises(KeyboardInterrupt), chosen_algorithms(TrainConfig(), CUDA):
         raise KeyboardInterrupt
     assert _flags() == before
 
 
-def test_what_someone_has_set_for_the_whole_program_stays_in_force():
+def test_deterministic_mode_set_by_the_program_is_kept():
     torch.use_deterministic_algorithms(True)
     try:
         with chosen_algorithms(TrainConfig(), CUDA):

@@ -11,7 +11,7 @@ from recolor.training.discriminator import AdversarialTraining, Discriminator, a
 
 
 @pytest.fixture
-def contest():
+def adversarial():
     torch.manual_seed(2)
     return AdversarialTraining(Refiner(RefinerModelConfig(encoder_weights="none", width=8, blocks=1)), width=8)
 
@@ -25,27 +25,27 @@ def batch(count=2, side=64):
     )
 
 
-def test_the_refiner_learns_from_its_deceit_alone_and_the_critic_from_its_judgements_alone(contest):
-    scores = contest(*batch())
+def test_each_network_gets_gradients_only_from_its_own_loss(adversarial):
+    scores = adversarial(*batch())
     adversarial_loss(scores.refined).backward()
-    assert all(parameter.grad is None for parameter in contest.critic.parameters())
-    assert contest.refiner.head.weight.grad.abs().max() > 0
-    contest.zero_grad()
-    scores = contest(*batch())
+    assert all(parameter.grad is None for parameter in adversarial.critic.parameters())
+    assert adversarial.refiner.head.weight.grad.abs().max() > 0
+    adversarial.zero_grad()
+    scores = adversarial(*batch())
     discriminator_loss(scores.photographs, scores.colourings).backward()
-    assert all(parameter.grad is None for parameter in contest.refiner.parameters())
-    assert all(parameter.grad.abs().max() > 0 for parameter in contest.critic.parameters())
+    assert all(parameter.grad is None for parameter in adversarial.refiner.parameters())
+    assert all(parameter.grad.abs().max() > 0 for parameter in adversarial.critic.parameters())
 
 
-def test_the_same_colouring_is_judged_alike_by_both(contest):
-    scores = contest(*batch())
+def test_both_scores_of_a_colouring_are_equal(adversarial):
+    scores = adversarial(*batch())
     torch.testing.assert_close(scores.refined, scores.colourings)
     assert scores.refined.shape == (2, 1, 7, 7)
 
 
 def test_a_score_depends_on_46_by_46_pixels():
     critic = Discriminator(8)
-    for module in critic.modules():  # normalisation sees the whole image; the patch is that of the convolutions
+    for module in critic.modules():  # group norm depends on the whole image
         if isinstance(module, torch.nn.Sequential):
             for at, layer in enumerate(module):
                 if isinstance(layer, torch.nn.GroupNorm):
@@ -56,14 +56,14 @@ def test_a_score_depends_on_46_by_46_pixels():
     assert int(rows.max() - rows.min()) + 1 == 46
 
 
-def test_the_hinge_is_2_for_one_who_knows_nothing_and_0_for_one_who_is_sure():
+def test_the_hinge_loss_is_2_for_scores_of_0_and_0_for_confident_scores():
     nothing = torch.zeros(1, 1, 3, 3)
     assert discriminator_loss(nothing, nothing) == 2
     assert discriminator_loss(nothing + 1, nothing - 1) == 0
     assert adversarial_loss(nothing + 3) == -3
 
 
-def test_a_critic_learns_to_tell_colour_from_none():
+def test_a_discriminator_learns_to_distinguish_colour_from_grey():
     torch.manual_seed(1)
     critic = Discriminator(8)
     optimizer = torch.optim.Adam(critic.parameters(), lr=3e-3)

@@ -1,4 +1,4 @@
-"""Trainings by two processes as a user starts them, and what ends them."""
+"""Training in two processes as a user starts it, and the ways it can end."""
 
 import json
 import logging
@@ -25,7 +25,7 @@ from recolor.training.distributed import Job, read_job, report_errors, worker_er
 GOOD = Path("/models/step-00000004.pt")
 PARENT = """
 import signal
-signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in a shell's background would ignore it
+signal.signal(signal.SIGINT, signal.default_int_handler)  # background processes of a shell ignore SIGINT
 
 from recolor.training import train_generator
 from recolor.training.distributed import read_job
@@ -38,7 +38,7 @@ with locked(workspace):
 
 
 def of_devices(config: Config, devices: int) -> Config:
-    """Enough steps to be interrupted."""
+    """Settings with enough steps to be interrupted."""
     train = replace(config.generator.train, devices=devices, steps=60, checkpoint_steps=4, validate_steps=60)
     return replace(config, generator=replace(config.generator, train=train))
 
@@ -50,13 +50,13 @@ def wait_for_checkpoint(workspace, is_running):
 
 
 def workers(root: psutil.Process) -> dict[str, psutil.Process]:
-    """The workers below a process, by rank."""
+    """Returns the worker processes below a process, by rank."""
     below = root.children(recursive=True)
     return {process.environ()["RANK"]: process for process in below if "RANK" in process.environ()}
 
 
 def listening(process: psutil.Process) -> list[str]:
-    """The addresses at which a process can be reached over a network."""
+    """Returns the addresses at which a process listens."""
     connections = process.net_connections(kind="inet")
     return [connection.laddr.ip for connection in connections if connection.status == psutil.CONN_LISTEN]
 
@@ -68,13 +68,15 @@ def assert_none_is_left(processes):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGINT])
-def test_when_the_parent_ends_so_do_all_and_one_process_goes_on(make_shards, tiny, started, monkeypatch, ending):
+def test_when_the_parent_ends_all_processes_end_and_one_process_can_resume(
+    make_shards, tiny, started, monkeypatch, ending
+):
     workspace = make_shards()
     write_job(Job("generator", str(workspace.root), of_devices(tiny, 2), logging.WARNING), workspace.root)
     parent = started(PARENT, workspace.root)
     wait_for_checkpoint(workspace, parent.is_alive)
     tree = psutil.Process(parent.pid).children(recursive=True)
-    assert len(tree) == 3  # torchrun and its two
+    assert len(tree) == 3  # torchrun and its two workers
     assert {ip for process in tree for ip in listening(process)} == {"127.0.0.1"}
     os.kill(parent.pid, ending)
     assert_none_is_left(tree)
@@ -87,7 +89,7 @@ def test_when_the_parent_ends_so_do_all_and_one_process_goes_on(make_shards, tin
 
 
 @pytest.mark.slow
-def test_a_worker_that_dies_ends_the_training_with_an_error_that_says_so(make_shards, tiny):
+def test_a_killed_worker_ends_the_training_with_an_error_that_names_it(make_shards, tiny):
     workspace = make_shards()
     with ThreadPoolExecutor(1) as thread:
         training = thread.submit(train_generator, workspace, of_devices(tiny, 2))
@@ -104,7 +106,7 @@ def test_a_worker_that_dies_ends_the_training_with_an_error_that_says_so(make_sh
     assert list(workspace.staging.iterdir()) == []
 
 
-def test_a_job_comes_to_the_workers_as_it_was_given(tmp_path):
+def test_a_job_is_read_as_it_was_written(tmp_path):
     for name in PRESETS:
         given = preset(name)
         model = replace(given.generator.model, encoder_weights='/a "folder"\n/ünïcode \U0001f5bc.pth')
@@ -141,7 +143,7 @@ def test_threads_are_divided_among_processes_unless_their_number_is_set(monkeypa
 
 @pytest.fixture
 def fail(tmp_path, monkeypatch):
-    """Has a process of that rank end with an error, at that time."""
+    """Returns a function that reports an error as a process of the given rank, at the given time."""
     ends = []
     monkeypatch.setattr(distributed.os, "_exit", ends.append)
 
@@ -154,14 +156,14 @@ def fail(tmp_path, monkeypatch):
     return as_rank
 
 
-def test_an_expected_error_is_raised_as_it_was_whatever_others_met_before(tmp_path, fail):
+def test_an_expected_error_is_raised_unchanged_even_if_others_failed_before(tmp_path, fail):
     fail(0, RuntimeError("Connection closed by peer"), 1.0)
     fail(1, ConfigError("crop_px = 96: too large."), 2.0)
     error = worker_error("generator", tmp_path, GOOD)
     assert (type(error), str(error)) == (ConfigError, "crop_px = 96: too large.")
 
 
-def test_an_unexpected_error_is_told_with_its_process_its_trace_and_the_last_good_checkpoint(tmp_path, fail):
+def test_an_unexpected_error_names_its_process_and_the_last_good_checkpoint_and_has_the_trace(tmp_path, fail):
     fail(0, RuntimeError("Connection closed by peer"), 2.0)
     fail(1, MemoryError("out of memory"), 1.0)
     error = worker_error("generator", tmp_path, GOOD)
@@ -172,7 +174,7 @@ def test_an_unexpected_error_is_told_with_its_process_its_trace_and_the_last_goo
 
 
 @pytest.mark.parametrize(("code", "how"), [(-9, "was killed (SIGKILL)"), (-11, "by SIGSEGV"), (3, "exit code 3")])
-def test_a_process_that_ended_without_a_word_counts_before_what_that_did_to_others(tmp_path, fail, code, how):
+def test_a_process_that_ended_without_a_report_is_named_before_those_it_made_fail(tmp_path, fail, code, how):
     fail(0, RuntimeError("Connection closed by peer"), 1.0)
     (tmp_path / ENDED_FILE).write_text(json.dumps({"0": 1, "1": code}))
     error = worker_error("refiner", tmp_path, None)
@@ -181,18 +183,18 @@ def test_a_process_that_ended_without_a_word_counts_before_what_that_did_to_othe
     assert "Last good checkpoint: none yet." in str(error)
 
 
-def test_a_process_that_torchrun_ended_for_anothers_sake_is_not_blamed(tmp_path):
+def test_a_process_that_torchrun_stopped_because_of_another_is_not_blamed(tmp_path):
     (tmp_path / ENDED_FILE).write_text(json.dumps({"0": -15, "1": 3}))
     assert str(worker_error("refiner", tmp_path, None)).startswith("refiner: process 1 ended with exit code 3. All")
     (tmp_path / ENDED_FILE).write_text(json.dumps({"0": -15}))
     assert str(worker_error("refiner", tmp_path, None)).startswith("refiner: process 0 was ended by SIGTERM. All")
 
 
-def test_without_any_word_torchrun_itself_has_ended(tmp_path):
+def test_without_any_report_torchrun_itself_has_ended(tmp_path):
     assert "torchrun ended without saying why" in str(worker_error("refiner", tmp_path, None))
 
 
-def test_nothing_is_left_where_nothing_went_wrong(tmp_path):
+def test_without_an_error_nothing_is_written(tmp_path):
     with report_errors(tmp_path, 0):
         pass
     assert list(tmp_path.iterdir()) == []

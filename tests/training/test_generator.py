@@ -120,7 +120,7 @@ def _resnet_like_state():
     return {**state, "conv1.weight": torch.randn(64, 3, 7, 7)}
 
 
-def test_a_training_goes_on_from_a_trained_model_s_weights(make_shards, tiny, tmp_path):
+def test_a_training_starts_from_the_weights_of_a_trained_model(make_shards, tiny, tmp_path):
     first, second = make_shards(), make_shards()
     train_generator(first, tiny)
     shutil.copytree(first.models / "generator", tmp_path / "models" / "generator")

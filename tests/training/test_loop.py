@@ -10,7 +10,7 @@ from recolor.training.step import ema_decay_at
 
 
 def _scripted(painter_loss, of_validation):
-    """A loss that is real in training, and as told in validation: `of_validation[steps done]`."""
+    """A loss that is real in training, and in validation the given `of_validation[steps done]`."""
     steps = []
 
     def loss(model, batch):
@@ -31,7 +31,7 @@ def test_the_exported_model_is_the_average_of_weights_and_statistics(sets, make_
         return painter_loss(model, batch)
 
     trained = train(replace(training, loss=watched), *sets)
-    # What the loss saw is the weights before each step, and the statistics before each step.
+    # The loss sees the weights and the batch norm statistics before each step.
     states = [*seen[1:], training.model.state_dict()]
     expected = {name: tensor.clone() for name, tensor in seen[0].items()}
     for step, state in enumerate(states):
@@ -175,4 +175,4 @@ def test_at_the_end_one_small_checkpoint_is_left(tmp_path, sets, make_training, 
     train(make_training(_patient(tiny), loss=loss), *sets)
     [left] = folder.iterdir()
     assert left.name.startswith("done-00000012-")
-    assert left.stat().st_size < 0.8 * min(sizes)  # the painter's weights are few: names and zip entries weigh most
+    assert left.stat().st_size < 0.8 * min(sizes)  # the painter has few weights: most bytes are names and zip entries

@@ -25,7 +25,7 @@ def bins():
 
 
 def _dense_target(bins, ab):
-    """The definition, bin by bin: a Gaussian over the 5 nearest centres."""
+    """The definition for each bin: a Gaussian over the 5 nearest centres."""
     squared = (ab[:, None] - bins.centres[None]).square().sum(-1)
     fifth = squared.sort(dim=1).values[:, 4:5]
     gaussian = torch.where(squared <= fifth, torch.exp(-squared / 50), 0)

@@ -43,7 +43,7 @@ def test_no_metrics_are_an_empty_table():
     assert metrics_table([]).num_rows == 0
 
 
-def test_the_file_is_written_again_when_it_has_grown_by_a_hundredth(tmp_path):
+def test_the_metrics_file_is_rewritten_when_it_has_grown_by_one_percent(tmp_path):
     written, rows, metrics = [], 0, _train(3000)
     for step in range(10, 3001, 10):
         now = write_metrics_so_far(tmp_path, metrics[:step], rows)
@@ -63,7 +63,7 @@ def test_a_file_of_another_training_is_replaced(tmp_path):
     assert len(read_manifest(tmp_path / METRICS_SO_FAR)) == 4
 
 
-def test_one_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch):
+def test_a_metrics_file_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch):
     write_metrics_so_far(tmp_path, _train(4), 0)
 
     def full(*arguments, **more):

@@ -77,14 +77,16 @@ def _infinite_weight(state):
 
 
 @pytest.mark.parametrize("poison", [_infinite_variance, _infinite_weight])
-def test_what_a_finite_loss_has_poisoned_is_never_saved(tmp_path, sets, *, make_training, painter_loss, config, poison):
+def test_infinite_statistics_after_a_finite_loss_are_never_saved(
+    tmp_path, sets, *, make_training, painter_loss, config, poison
+):
     calls = []
 
     def loss(model, batch):
         value = painter_loss(model, batch)
         calls.extend([1] * model.training)
         if len(calls) == 4:
-            poison({name: tensor.data for name, tensor in model.state_dict().items()})  # unseen by autograd
+            poison({name: tensor.data for name, tensor in model.state_dict().items()})  # without autograd
         return value
 
     with pytest.raises(TrainingError, match=r"weights, statistics or moments not finite at step 4\..*step-00000002"):
@@ -104,7 +106,7 @@ def test_a_validation_loss_that_is_not_finite_names_the_images_of_the_val_split(
     assert _kept(tmp_path) == [2, 4]
 
 
-def test_the_metrics_file_shows_how_it_came_to_that(tmp_path, sets, make_training, painter_loss, config):
+def test_the_metrics_file_has_the_steps_before_the_error(tmp_path, sets, make_training, painter_loss, config):
     calls = []
 
     def breaks(model, batch):

@@ -1,4 +1,4 @@
-"""What is seen of a training: its bar, its metrics so far, TensorBoard's curves."""
+"""Progress of a training: the bar, the status, the metrics so far, TensorBoard's curves."""
 
 import re
 import sys
@@ -20,7 +20,7 @@ def config(tiny):
 
 
 def _interrupted(painter_loss, at):
-    """A loss that breaks the training off in its step `at`, counted from 1 where it goes on."""
+    """A loss that interrupts the training in its step `at`, counted from 1 after resuming."""
     steps = []
 
     def loss(model, batch):
@@ -107,7 +107,7 @@ def test_tensorboard_has_every_step_once_though_the_training_was_broken_off(
     tmp_path, sets, make_training, painter_loss, config
 ):
     asked_for = replace(config, tensorboard=True)
-    for at in (5, 14, 8):  # at step 5, before the first checkpoint; at step 14, from the start again; at step 18
+    for at in (5, 14, 8):  # at step 5, before any checkpoint; at step 14, after a new start; at step 18
         with pytest.raises(KeyboardInterrupt):
             train(make_training(asked_for, loss=_interrupted(painter_loss, at)), *sets)
     trained = train(make_training(asked_for), *sets)

@@ -45,7 +45,7 @@ def test_another_generator_trains_the_refiner_again(make_shards, tiny):
 
 
 @pytest.mark.parametrize(("fraction", "predicted"), [(0.0, 0), (0.5, 2), (1.0, 4)])
-def test_the_asked_share_of_a_batch_is_the_generators(make_shards, tiny, fraction, predicted):
+def test_the_configured_fraction_of_a_batch_is_predicted_by_the_generator(make_shards, tiny, fraction, predicted):
     workspace = make_shards()
     train_generator(workspace, tiny)
     generator = load_generator(workspace.models / "generator")

@@ -1,4 +1,4 @@
-"""A training killed at any moment ends as if nothing had happened, to the byte; another's checkpoint is refused."""
+"""A training killed at any moment resumes to the same bytes; the checkpoint of another training is refused."""
 
 import json
 import multiprocessing
@@ -23,7 +23,7 @@ from recolor.training.resume import finish, resumed_state
 STEPS, CHECKPOINT_STEPS = 32, 4
 OUTPUTS = ("model.safetensors", "config.json", "metrics.parquet", "loss_curve.png")
 
-# Children are forked from a server that has imported torch and never used it: each starts at once.
+# Children are forked from a server that has imported torch but not used it, so they start fast.
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(["recolor.training"])
 
@@ -64,7 +64,7 @@ def _longer(config, **changes):
     return replace(config, generator=of(config.generator), refiner=of(config.refiner))
 
 
-# So fast and so little averaged that validation soon loses patience.
+# A high learning rate and little averaging: validation soon stops the training early.
 RESTLESS = {"validate_steps": 3, "patience": 2, "lr": 0.1, "ema_decay": 0.0, "warmup_steps": 0, "keep_checkpoints": 1}
 
 KILLED = {
@@ -99,7 +99,7 @@ def test_killed_at_random_moments_ends_with_the_same_bytes(make_shards, tiny, wh
 
 
 def _steps_done(workspace, name):
-    """How many steps it took, having made sure that only one without patience took them all."""
+    """Returns the number of steps, after checking that only a training without patience did all."""
     training = json.loads((workspace.models / name / "config.json").read_text())["training"]
     metrics = read_manifest(workspace.models / name / "metrics.parquet")
     assert metrics["step"].max() == training["steps_done"]
@@ -110,8 +110,8 @@ def _steps_done(workspace, name):
     return training["steps_done"]
 
 
-# A training of a few weights that is killed in the middle of writing its checkpoint number `writing`; 0: it is not.
-# `at`: the file is half written and has its temporary name; it is whole; it has its name, and older ones are not yet
+# A small training that is killed while writing its checkpoint number `writing`; 0: never.
+# `at`: the temporary file is half written, or it is complete, or it has its final name and older ones are not yet
 # deleted.
 LITTLE_TRAINING = """
 import os, signal
@@ -136,7 +136,7 @@ def replace_or_die(self, target):
     os.kill(os.getpid(), signal.SIGKILL)
 
 def loss(model, batch):
-    if not model.training:  # less after 3, 6 and, least, 12 steps
+    if not model.training:  # lower after 3, 6 and 12 steps; 12 is the lowest
         step = model[1].num_batches_tracked
         return (step - 12.0) ** 2 + 40 * (step % 2)
     return (model(batch.L / 100) - batch.ab / 110).square().mean()
@@ -153,12 +153,12 @@ train(training, ShardDataset.open(workspace, "train"), ShardDataset.open(workspa
 
 
 def _little(folder, workspace, config):
-    """Trains it to its end, here."""
+    """Trains it to its end in this process."""
     exec(LITTLE_TRAINING, {"folder": folder, "workspace": workspace, "config": config, "writing": 0})
 
 
 def _little_and_kill(folder, workspace, config, *, writing, at):
-    """Trains it in a process of its own, and returns whether that was killed."""
+    """Trains it in a subprocess and returns whether that was killed."""
     given = {"folder": folder, "workspace": workspace, "config": config, "writing": writing, "at": at}
     process = _context.Process(target=exec, args=(LITTLE_TRAINING, given))
     process.start()
@@ -262,7 +262,7 @@ def test_a_copied_checkpoint_is_refused_by_the_name_of_the_setting(make_shards, 
 
 @pytest.fixture
 def rising(make_training, painter_loss, tiny):
-    """Makes a training of 24 steps whose validation loss is least after 6 of them: `rising(patience, at=...)`."""
+    """Makes a training of 24 steps whose validation loss is lowest after 6 steps: `rising(patience, at=...)`."""
 
     def loss(model, batch):
         return painter_loss(model, batch) if model.training else (model.norm.num_batches_tracked - 6.0) ** 2

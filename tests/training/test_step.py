@@ -17,7 +17,7 @@ def test_the_learning_rate_warms_up_then_falls_to_a_hundredth():
     assert all(a >= b for a, b in pairwise(rates[10:]))
 
 
-def test_the_average_forgets_the_first_weights_soon_and_then_moves_slowly():
+def test_the_average_soon_forgets_the_initial_weights_and_then_moves_slowly():
     config = TrainConfig(ema_decay=0.99)
     assert ema_decay_at(0, config) == pytest.approx(0.1)
     assert ema_decay_at(100_000, config) == 0.99

@@ -1,4 +1,4 @@
-"""Two processes that share each batch train what one process trains."""
+"""Two processes that share each batch train the same model as one process."""
 
 import json
 import logging
@@ -53,7 +53,7 @@ def stops(training, state, batch, one_step=loop.one_step):
 
 loop.one_step = stops
 """
-NOT_A_NUMBER_IN_RANK_1 = """
+NAN_LOSS_IN_RANK_1 = """
 from recolor.training import generator
 
 def broken(*args, whole=generator.distribution_loss):
@@ -72,7 +72,7 @@ main({arguments})
 
 @pytest.fixture
 def calm(tiny):
-    """So few steps that rounding stays rounding, though AdamW makes a step of about lr of any gradient."""
+    """Few small steps, because AdamW amplifies the rounding of small gradients."""
 
     def of(train):
         return replace(train, lr=3e-4, steps=6, checkpoint_steps=2)
@@ -86,7 +86,7 @@ def calm(tiny):
 
 @pytest.fixture
 def workspaces(make_shards, calm):
-    """Makes two alike, ready to train a model; neither split is a multiple of a batch."""
+    """Makes two equal workspaces for training a model; no split is a multiple of the batch size."""
 
     def make(name):
         both = make_shards("one", train=13, val=7), make_shards("two", train=13, val=7)
@@ -98,7 +98,7 @@ def workspaces(make_shards, calm):
 
 
 def job_folder(name, workspace, config):
-    """A new one for each run, as a staging folder is."""
+    """Makes a new folder with a job for each run, like a staging folder."""
     folder = workspace.root / f"job {len(list(workspace.root.glob('job *')))}"
     folder.mkdir()
     write_job(Job(name, str(workspace.root), config, logging.WARNING), folder)
@@ -106,7 +106,7 @@ def job_folder(name, workspace, config):
 
 
 def train_keeping_state(name, workspace, config, monkeypatch):
-    """Trains in this process; model, averaged model and metrics at the end, and the fresh model."""
+    """Trains in this process; returns the final model, averaged model and metrics, and the initial model."""
     states, fresh = [], []
 
     def begun(training, resumed_state=loop.resumed_state):
@@ -133,10 +133,10 @@ def states_of_both(folder):
 
 
 def assert_same_within_rounding(found, expected):
-    """Compares weights, averaged weights and statistics by how far training has moved them from what they were.
+    """Compares weights, averaged weights and statistics, relative to their change in training.
 
-    Measured: weights differ by up to 2e-4 of that, statistics by 3e-6, losses by 1e-7. By no less does one process
-    differ from itself when it takes the images of each batch in another order: sums are rounded in another order.
+    Measured: weights differ by up to 2e-4 of it, statistics by 3e-6, losses by 1e-7. The difference is the same for one
+    process with the images of each batch in another order, which changes the rounding of sums.
     """
     for model, expected_model in zip(found[:2], expected[:2], strict=True):
         assert list(model) == list(expected_model)
@@ -158,14 +158,14 @@ def test_two_processes_train_what_one_trains_within_rounding(workspaces, calm, t
     together(KEEP_STATE + WORK, folder)
     first, second = states_of_both(folder)
     torch.testing.assert_close(second[:2], first[:2], rtol=0, atol=0)
-    assert second[2] == first[2]  # by which both decide to stop early
+    assert second[2] == first[2]  # both base early stopping on it
     assert_same_within_rounding(first, expected)
     assert json.loads((folder / "counts.json").read_text()) == {"steps": 6, "images": 13}
     exported = read_manifest(folder / "metrics.parquet")
     assert exported["loss"].tolist() == [metric[2] for metric in first[2]]
 
 
-def test_two_processes_go_on_from_the_checkpoint_of_one(workspaces, calm, together, monkeypatch):
+def test_two_processes_resume_from_the_checkpoint_of_one(workspaces, calm, together, monkeypatch):
     one, two = workspaces("generator")
     expected = train_keeping_state("generator", one, calm, monkeypatch)
 
@@ -196,10 +196,10 @@ def test_two_processes_that_were_interrupted_end_with_the_same_bytes(workspaces,
         assert (folder / name).read_bytes() == (expected / name).read_bytes(), name
 
 
-def test_a_loss_that_is_no_number_in_one_process_stops_all_with_one_message(workspaces, calm, together):
+def test_a_nan_loss_in_one_process_stops_all_with_the_same_message(workspaces, calm, together):
     _, two = workspaces("generator")
     folder = job_folder("generator", two, calm)
-    together(NOT_A_NUMBER_IN_RANK_1 + WORK, folder, codes=(1, 1))
+    together(NAN_LOSS_IN_RANK_1 + WORK, folder, codes=(1, 1))
     first, second = (json.loads((folder / f"error-{rank}.json").read_text()) for rank in range(2))
     assert first["message"] == second["message"]
     error = worker_error("generator", folder, None)
@@ -225,7 +225,7 @@ def test_a_setting_that_only_the_data_refuse_is_the_same_error_as_in_one_process
 
 
 def dotted(values, at=""):
-    """Nested settings as lines of TOML have them."""
+    """Yields nested settings as dotted TOML keys and values."""
     for key, value in values.items():
         if isinstance(value, dict):
             yield from dotted(value, f"{at}{key}.")
@@ -235,7 +235,7 @@ def dotted(values, at=""):
 
 @contextmanager
 def store_on_loopback():
-    """What torchrun opens for the processes that it starts, but on 127.0.0.1 alone; its port."""
+    """Opens a store like torchrun's, but on 127.0.0.1 only; yields its port."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         store = TCPStore(
@@ -245,7 +245,7 @@ def store_on_loopback():
         del store
 
 
-def test_processes_started_started_directly_train_under_the_lock_and_then_find_it_done(workspaces, calm, together):
+def test_workers_started_directly_train_under_the_lock_and_do_not_repeat_it(workspaces, calm, together):
     one, two = workspaces("generator")
     train_generator(one, calm)
     settings = {"shard": {"size_px": 64}, "refiner": {"train": {"crop_px": 64}}, "generator": asdict(calm.generator)}
@@ -259,10 +259,10 @@ def test_processes_started_started_directly_train_under_the_lock_and_then_find_i
     assert written_ns[0] == written_ns[1]
     found, expected = (read_manifest(place.models / "generator" / "metrics.parquet") for place in (two, one))
     np.testing.assert_allclose(found["loss"], expected["loss"], rtol=1e-6)
-    assert train_generator(two, calm).current  # by the same key, whatever the number of processes
+    assert train_generator(two, calm).current  # the key does not depend on the number of processes
 
 
-def test_started_directly_what_cannot_be_trained_is_refused(workspaces, calm, together, monkeypatch):
+def test_workers_started_directly_refuse_what_cannot_be_trained(workspaces, calm, together, monkeypatch):
     _, two = workspaces("generator")
     monkeypatch.setenv("WORLD_SIZE", "3")
     with pytest.raises(ConfigError, match="Allowed: generator, refiner"):
