@@ -20,7 +20,7 @@ _SHARD = "random.npy"
 
 @contextmanager
 def training_set(workspace: Workspace, *, size_px: int, images: int) -> Iterator[tuple[ShardDataset, str]]:
-    """Opens the workspace's train split, or random codes in a temporary folder if there are no shards.
+    """Opens the workspace's train split, or temporary random codes if there are no shards.
 
     Random codes take the same time.
 
@@ -46,7 +46,7 @@ def training_set(workspace: Workspace, *, size_px: int, images: int) -> Iterator
 
 
 def write_random_shards(workspace: Workspace, *, size_px: int, images: int) -> None:
-    """Writes a shard of uniformly random uint8 codes and its index, with all images in the train split."""
+    """Writes a shard of uniformly random uint8 codes and its index; all images are in train."""
     codes = np.random.default_rng(0).integers(0, 256, (images, 3, size_px, size_px), np.uint8)
 
     def write_shard(staging: Path) -> Counts:

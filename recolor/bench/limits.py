@@ -74,7 +74,10 @@ def _matrix_flop_per_s(device: torch.device, dtype: torch.dtype) -> float:
 
 
 def _convolution_flop_per_s(device: torch.device, dtype: torch.dtype) -> float:
-    """The backward pass is two products of the forward pass's size: gradients of input and of weight."""
+    """Returns the rate of a convolution, forward and backward.
+
+    The backward pass is two products of the forward pass's size, for the gradients of input and of weight.
+    """
     sizes = _SIZES[device.type]
     shape = (sizes.images, _CHANNELS, _SIDE_PX, _SIDE_PX)
     x = torch.randn(shape, device=device).to(dtype, memory_format=torch.channels_last).requires_grad_()

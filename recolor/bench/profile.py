@@ -1,4 +1,4 @@
-"""Benchmark of a training: its rate, its waiting for data, and its use of the device's limits."""
+"""Benchmark of a training: its rate, waiting for data, and use of the device's limits."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
@@ -87,7 +87,7 @@ class _Run:
 
 
 def bench_training(workspace: Workspace, config: Config, options: Options) -> Report:
-    """Measures training steps with the data loading of `recolor train`; the trained models are discarded.
+    """Measures training steps with the data loading of `recolor train`; discards the models.
 
     Uses one device, regardless of `train.devices`. Validation, checkpoints and the reading of losses are left out.
 
@@ -181,7 +181,7 @@ def _work(bench: _Bench, name: ModelName) -> Work:
 
 
 def _conversion_s(dataset: ShardDataset, train: TrainConfig, device: torch.device) -> float:
-    """Returns the seconds that the device takes to make a batch from stored images in its memory."""
+    """Returns the seconds that the device takes to make a batch from images in its memory."""
     codes = torch.from_numpy(dataset.codes(np.arange(train.batch_images) % dataset.rows)).to(device)
     make_batch(codes, train=train, step=0, augment=True)
     synchronize(device)

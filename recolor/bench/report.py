@@ -96,7 +96,7 @@ _TEXT_COLUMNS = 2  # aligned to the left
 
 
 def report_text(report: Report) -> str:
-    """Returns the report as text: limits, a row per training, costs per image, and the slowest operations."""
+    """Returns the report as text: limits, a row per training, costs, and slowest operations."""
     parts = [
         [*map(_limits_line, report.limits), f"data: {report.data}; torch {report.torch}"],
         _table([[title for title, _ in _COLUMNS], *([of(p) for _, of in _COLUMNS] for p in report.profiles)]),

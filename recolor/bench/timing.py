@@ -63,7 +63,7 @@ def fastest_s(work: Callable[[], object], device: torch.device, times: int) -> f
 
 
 def mark(device: torch.device) -> Mark:
-    """Returns the current time; on CUDA, an event that is reached when the device has done all queued work."""
+    """Returns the current time; on CUDA, an event reached after all queued work."""
     if device.type != "cuda":
         return time.perf_counter()
     event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]  # no type hints in torch

@@ -28,10 +28,11 @@ class Work:
 
 
 class Traffic(TorchDispatchMode):  # type: ignore[no-untyped-call]  # no type hints in torch
-    """Counts the bytes that operations read and write, as if each read all arguments from memory and wrote all results.
+    """Counts the bytes that operations read and write, without caches.
 
-    This is the memory traffic of a step without fusion and without caching between operations, as in eager execution of
-    operations larger than the caches. Views and uninitialised allocations count as 0 bytes. Tensors changed in place
+    Each operation counts as reading all its arguments from memory and writing all its results. This is the traffic of a
+    step without fusion and without caching between operations, as in eager execution of operations larger than the
+    caches. Views and uninitialised allocations count as 0 bytes. Tensors changed in place
     are both read and written. An expanded tensor counts with its stored size.
 
     Attributes:

@@ -1,4 +1,4 @@
-"""Makes training batches from stored images, on their device: crop, mirror, resize, exposure, L and ab.
+"""Makes training batches from stored images: crop, mirror, resize, exposure, L and ab.
 
 Random numbers are drawn for the batch of all processes; they are a pure function of (seed, step, position in that
 batch).
@@ -83,7 +83,7 @@ def draw_cut_px(stored_px: int, train: TrainConfig, step: int) -> int:
 
 
 def seen_px(stored_px: int, train: TrainConfig) -> int:
-    """Returns the short side of a whole image in training, in pixels: as stored, or resized to `crop_px`."""
+    """Returns the short side of a whole image in training, in pixels: as stored, or `crop_px`."""
     return stored_px if train.resized_crop == 1 else train.crop_px
 
 
@@ -125,7 +125,7 @@ def make_batch(codes: Tensor, *, train: TrainConfig, step: int, augment: bool, s
 
 
 def to_device(array: npt.NDArray[Any], device: torch.device) -> Tensor:
-    """Copies a small array to a device; on CUDA through pinned memory, so that the host does not wait."""
+    """Copies a small array to a device; on CUDA through pinned memory, without blocking the host."""
     tensor = torch.from_numpy(array)
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
@@ -150,7 +150,7 @@ def to_lab(stored: Tensor) -> Tensor:
 
 
 def _resized(lab: Tensor, side_px: int) -> Tensor:
-    """Resizes squares bilinearly with antialiasing: by a triangle filter of twice the new pixels' spacing."""
+    """Resizes squares bilinearly with antialiasing."""
     if lab.shape[-1] == side_px:
         return lab
     return functional.interpolate(lab, size=(side_px, side_px), mode="bilinear", antialias=True)

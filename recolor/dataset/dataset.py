@@ -1,4 +1,4 @@
-"""The stored images of a split as a map-style PyTorch dataset, and their codes for Recolor's training."""
+"""The stored images of a split as a map-style PyTorch dataset."""
 
 import operator
 from collections.abc import Mapping
@@ -34,7 +34,7 @@ class LabImage(NamedTuple):
 
 
 class ShardDataset(Dataset[LabImage]):
-    """The images of one split of the shards: a map-style dataset for `torch.utils.data.DataLoader`.
+    """Map-style dataset of the images of one split, for `torch.utils.data.DataLoader`.
 
     `dataset[i]` is a `LabImage`, which unpacks to `(L, ab)`. The shards are memory-mapped: opening them reads only the
     index, and worker processes share the pages. Images are in the order of the index and are not augmented. Their
@@ -114,7 +114,10 @@ class ShardDataset(Dataset[LabImage]):
         names: tuple[str, ...],
         files: tuple[str, ...],
     ) -> "ShardDataset":
-        """Returns a dataset of arrays in memory, without an index; the arguments are the attributes of that name."""
+        """Returns a dataset of arrays in memory.
+
+        The arguments are the attributes of the same name.
+        """
         dataset = cls.__new__(cls)
         dataset.shards, dataset.shard_of, dataset.row_of = shards, shard_of, row_of
         dataset.names, dataset.files, dataset.records = names, files, {}
@@ -140,7 +143,7 @@ class ShardDataset(Dataset[LabImage]):
         return LabImage(lab[:1].clone(), lab[1:].clone())
 
     def __getstate__(self) -> dict[str, Any]:
-        """Returns the folder and split, which another process opens; the arrays themselves if there is no folder."""
+        """Returns folder and split, for another process to open; the arrays if there is no folder."""
         return {"folder": self.folder, "split": self.split} if self.records else self.__dict__
 
     def __setstate__(self, state: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Batches for training: a plain `DataLoader` for any network, and the prefetching loader of Recolor's trainings.
+"""Loaders: a `DataLoader` for any network, and the prefetching loader of Recolor's training.
 
 `batches` has each step's batch on the device when the step asks for it. On a CUDA device it keeps the whole split in
 device memory if it fits. Otherwise threads gather the next batches into a ring of slots: host memory that is reused,
@@ -162,7 +162,7 @@ def is_resident(dataset: ShardDataset, resident: Literal["auto", "on", "off"], d
 def resident_codes(
     dataset: ShardDataset, rows_of: RowsOfStep, steps: Iterable[int], device: torch.device
 ) -> Generator[Tensor, None, None]:
-    """Yields the stored images of each step's rows, from a copy of the whole split on the device.
+    """Yields the stored images of each step's rows from a copy of the split on the device.
 
     Yields:
         Stored images [N, 3, S, S], in the dtype of the shards, in new memory of the device.
@@ -200,7 +200,7 @@ def streamed_codes(
 
 
 def prefetched(fill: Callable[[int, S], T], slots: Sequence[S], steps: Iterable[int]) -> Generator[T, None, None]:
-    """Calls `fill` for each step ahead of time, in `THREADS` threads, and yields the results in the order of the steps.
+    """Calls `fill` for each step ahead of time in threads; yields the results in order.
 
     The steps use the slots in turn. The slot of a result is refilled only after the next result is requested. An
     exception in `fill` is raised to the consumer at its step. The threads end when the generator ends, is closed or is
@@ -248,7 +248,10 @@ def _event() -> torch.cuda.Event:
 
 
 def _copied(slot: Slot, device: torch.device, stream: torch.cuda.Stream) -> Tensor:
-    """Copies a slot to the device on its own stream; the computing stream waits for the copy, the host does not."""
+    """Copies a slot to the device on its own stream.
+
+    The computing stream waits for the copy; the host does not.
+    """
     assert slot.copied is not None  # every slot of a CUDA device has one
     with torch.cuda.stream(stream):
         codes = slot.codes.to(device, non_blocking=True)

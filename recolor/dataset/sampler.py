@@ -66,7 +66,7 @@ WHOLE = Share()
 
 
 def batch_rows(count: int, batch_images: int, seed: int, step: int, share: Share = WHOLE) -> Int64Array:
-    """Returns the rows of a step's batch, or of a process's share of it: a pure function of its arguments.
+    """Returns the rows of a step's batch, or of a process's share of it; a pure function.
 
     Each epoch is a permutation of all rows, and batches are consecutive parts of the sequence of epochs. A batch may
     contain the end of one epoch and the start of the next, or several epochs if `count` is less than `batch_images`.
@@ -93,7 +93,10 @@ def batch_rows(count: int, batch_images: int, seed: int, step: int, share: Share
 
 
 def random_numbers(seed: int, purpose: int, number: int) -> np.random.Generator:
-    """Returns the random generator of a (seed, purpose, epoch or step). Seeds are taken modulo 2^64, so -1 is valid."""
+    """Returns the random generator of a (seed, purpose, epoch or step).
+
+    Seeds are taken modulo 2^64, so -1 is valid.
+    """
     return np.random.Generator(np.random.Philox(np.random.SeedSequence((seed % 2**64, purpose, number))))
 
 

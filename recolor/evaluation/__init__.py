@@ -1,4 +1,4 @@
-"""Evaluation of trained models: metrics of models and controls, pictures, and an HTML report."""
+"""Evaluation of trained models: metrics of models and controls, pictures, an HTML report."""
 
 from recolor.evaluation.adhoc import Evaluated, evaluate_photos, evaluate_split
 from recolor.evaluation.calibration import calibration_text, suggest_calibration

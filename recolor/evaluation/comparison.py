@@ -1,4 +1,4 @@
-"""Compares two models on the same images: differences of metrics and their confidence intervals."""
+"""Compares two models on the same images: differences of metrics with confidence intervals."""
 
 from dataclasses import dataclass
 from typing import Literal

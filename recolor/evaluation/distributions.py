@@ -1,4 +1,4 @@
-"""FID and KID: distances between the sets of coloured images and photographs in Inception's feature space.
+"""FID and KID: distances between coloured images and photographs in Inception's features.
 
 Both take a count for each image, so a bootstrap resample changes the counts and does not run the network again.
 """

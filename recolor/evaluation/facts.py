@@ -1,4 +1,4 @@
-"""Facts about the data and the models for the report, read from the outputs of earlier stages."""
+"""Facts about data and models for the report, read from the outputs of earlier stages."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Colours images with every method in small batches and compares each result with the photograph."""
+"""Colours images with every method and compares each result with the photograph."""
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor

@@ -110,7 +110,7 @@ def ab_mse(ab: AB, truth_ab: AB) -> float:
 
 
 def ab_psnr_db(mse: float) -> float:
-    """Returns the PSNR of a and b: -10 log10(ab_mse), at most 100 dB; the range is 255 Lab units."""
+    """Returns the PSNR of a and b, -10 log10(ab_mse), at most 100 dB; its range is 255 units."""
     return _decibels(mse)
 
 

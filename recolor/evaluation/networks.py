@@ -1,4 +1,6 @@
-"""LPIPS and Inception's features: networks of the extra `metrics` with weights that the user provides.
+"""LPIPS and Inception's features: networks with weights that the user provides.
+
+They need the extra `metrics`.
 
 The weights are loaded as tensors only (no pickled code) before anything is measured.
 """

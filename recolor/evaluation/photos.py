@@ -1,4 +1,4 @@
-"""Photographs of a folder as a source of images to measure, coloured as `recolor colorize` does."""
+"""Photographs of a folder as a source, coloured as `recolor colorize` does."""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor

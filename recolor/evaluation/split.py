@@ -1,4 +1,4 @@
-"""Images of a split of the shards as a source, coloured by every method at the training size."""
+"""Images of a split as a source, coloured by every method at the training size."""
 
 from collections.abc import Iterator, Sequence
 from functools import partial

@@ -21,7 +21,9 @@ _FAR = 1e6
 
 @cache
 def ab_bin_centres() -> tuple[tuple[float, float], ...]:
-    """Returns the centres (a, b), in Lab units, of the cells of 10 units that contain an sRGB colour.
+    """Returns the centres (a, b), in Lab units, of the bins: cells that contain an sRGB colour.
+
+    Cells have sides of 10 units.
 
     The gamut is sampled at every 4th of the 256 values of R, G and B, and at 255. Sorted by a, then b.
     """
@@ -53,7 +55,9 @@ class AbBins(nn.Module):
         return len(self.centres)
 
     def soft_encode(self, ab: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns the 5 bins nearest to each colour and their Gaussian weights (σ = 5 units), which sum to 1.
+        """Returns the 5 bins nearest to each colour and their Gaussian weights, which sum to 1.
+
+        σ is 5 Lab units.
 
         Args:
             ab: [...,2] in Lab units.
@@ -69,7 +73,9 @@ class AbBins(nn.Module):
         return near.gather(-1, nearest.indices), weights
 
     def annealed_mean(self, logits: Tensor, temperature: float) -> Tensor:
-        """Returns the annealed mean: the mean colour of the distribution sharpened by T (Zhang et al., eq. 5).
+        """Returns the annealed mean: the mean colour of the distribution sharpened by T.
+
+        Zhang et al. 2016, eq. 5.
 
         Args:
             logits: [N,Q,h,w].
@@ -83,7 +89,7 @@ class AbBins(nn.Module):
             return torch.einsum("nqhw,qc->nchw", probabilities, self.centres)
 
     def distribution(self, ab: Tensor) -> Tensor:
-        """Returns the frequency of each bin among soft-encoded colours `ab` [...,2]: float64 [Q], summing to 1."""
+        """Returns the frequency of each bin among colours `ab` [...,2]: float64 [Q], summing to 1."""
         indices, weights = self.soft_encode(ab)
         shares = torch.zeros(self.count, dtype=torch.float64, device=ab.device)
         shares.index_add_(0, indices.flatten(), weights.flatten().double())
@@ -91,7 +97,9 @@ class AbBins(nn.Module):
 
 
 def class_weights(distribution: Tensor, rebalance: float) -> Tensor:
-    """Returns the weight of each bin: 1 / ((1-λ)p + λ/Q), scaled to a mean of 1 under p (Zhang et al., eq. 4).
+    """Returns the weight of each bin: 1 / ((1-λ)p + λ/Q), scaled to a mean of 1 under p.
+
+    Zhang et al. 2016, eq. 4.
 
     Args:
         distribution: Frequencies p [Q], summing to 1.
@@ -103,7 +111,7 @@ def class_weights(distribution: Tensor, rebalance: float) -> Tensor:
 
 
 def _candidates(centres: Tensor) -> Tensor:
-    """Returns, for each cell of the grid, the bins that can be among the 5 nearest to a colour in it, padded.
+    """Returns, for each cell, the bins among the 5 nearest to any colour in it, padded.
 
     A bin is excluded if its least distance from the cell exceeds the largest distances of 5 others. Colours outside the
     grid are clamped to its border cells by `soft_encode`; the sRGB gamut has none.

@@ -40,7 +40,9 @@ class Bottleneck(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """EDSR's block: convolution, ReLU, convolution, added to the input; no batch norm, residual scale 1.
+    """EDSR's block: convolution, ReLU and convolution, added to the input.
+
+    It has no batch norm, and residual scale 1.
 
     Lim et al. 2017, "Enhanced Deep Residual Networks for Single Image Super-Resolution", section 3.1. The last
     convolution is initialised to zero, so an untrained stack of blocks is the identity.

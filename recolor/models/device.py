@@ -37,7 +37,7 @@ def resolve_device(name: ColorizeDevice, devices: int = 1) -> torch.device:
 
 @contextmanager
 def torch_threads(threads: int) -> Iterator[None]:
-    """Limits torch to `threads` threads inside the block, for callers that run several threads themselves."""
+    """Limits torch to `threads` threads in the block, for callers that run their own threads."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:

@@ -13,7 +13,7 @@ GREY_MEAN, GREY_STD = 0.449, 0.226  # ImageNet's mean and standard deviation, av
 
 
 class Encoder(nn.Module):
-    """ResNet101 from conv1 to one of its first three layers; parameters have torchvision's names.
+    """ResNet101 up to one of its first three layers; parameters have torchvision's names.
 
     Its weights are random (He initialisation); `recolor.models.weights` loads pretrained ones.
 
@@ -77,7 +77,10 @@ def _layer(index: int) -> nn.Sequential:
 
 
 def _initialise(module: nn.Module) -> None:
-    """He initialisation, as in torchvision; each block's last norm is zero, so that the block is the identity."""
+    """He initialisation, as in torchvision.
+
+    The scale of each block's last norm is zero, so that the block is the identity.
+    """
     if isinstance(module, nn.Conv2d):
         nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
     elif isinstance(module, Bottleneck):

@@ -1,4 +1,4 @@
-"""Files of a trained model: `model.safetensors`, and `config.json` with all that is needed to rebuild it."""
+"""Files of a trained model: `model.safetensors` (weights) and `config.json` (shape, facts)."""
 
 import json
 import logging
@@ -52,7 +52,7 @@ class LoadedGenerator:
 
     @property
     def image_px(self) -> int:
-        """Short side of whole images in training, in pixels: the size at which the model recognises objects."""
+        """Short side of whole images in training, in pixels, at which the model recognises objects."""
         return _image_px(self.details)
 
     @property
@@ -61,7 +61,9 @@ class LoadedGenerator:
         return 8 * self.config.scale
 
     def predict_ab(self, L: Tensor, temperature: float | None = None) -> Tensor:
-        """Maps L [N,1,H,W], 0..100, to ab [N,2,H/4,W/4] in Lab units; H and W multiples of `multiple_px`.
+        """Maps L [N,1,H,W], 0..100, to ab [N,2,H/4,W/4] in Lab units.
+
+        H and W must be multiples of `multiple_px`.
 
         `temperature` replaces the model's temperature of the annealed mean.
         """
@@ -78,7 +80,7 @@ class LoadedRefiner:
 
     @property
     def image_px(self) -> int:
-        """Short side of whole images in training, in pixels: the size at which the model recognises objects."""
+        """Short side of whole images in training, in pixels, at which the model recognises objects."""
         return _image_px(self.details)
 
     @torch.no_grad()
@@ -166,7 +168,9 @@ def start_folder(start_from: str, kind: str) -> Path:
 
 
 def start_identity(start_from: str, kind: str) -> str:
-    """Returns the identity of the weights that a training starts from, for keys; it does not depend on their path.
+    """Returns the identity of the weights that a training starts from, for keys.
+
+    It does not depend on their path.
 
     Raises:
         WeightsError: There is no such model.
@@ -205,7 +209,7 @@ def load_start(model: nn.Module, start_from: str, kind: str) -> None:
 
 
 def model_content(record: Record) -> str:
-    """Returns the fingerprint of a trained model's weights and config, without its metrics, from its record."""
+    """Returns the fingerprint of a trained model's weights and config from its record."""
     names = (MODEL_FILE, CONFIG_FILE)
     return fingerprint([output.sha256 for output in record.outputs if output.path.endswith(names)])
 

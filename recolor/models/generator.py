@@ -1,4 +1,4 @@
-"""The generator: predicts a distribution over colours, or a colour, for each 4x4 block from lightness."""
+"""The generator: predicts a colour, or a distribution over colours, for each 4x4 block."""
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,9 @@ _DILATIONS = (1, 2, 4, 8)
 
 
 class Generator(nn.Module):
-    """ResNet101 features, residual blocks at the deepest layer, upsampling with skips to a quarter of the input.
+    """ResNet101 features, residual blocks at the deepest layer, upsampling with skips.
+
+    The output has a quarter of the input's resolution.
 
     The blocks' dilations are 1, 2, 4, 8, repeated; the receptive field of four blocks is a whole 224-pixel image. Group
     norm (Wu and He 2018, "Group Normalization") precedes the head; without it the loss rises thirtyfold in the warm-up.
@@ -43,7 +45,7 @@ class Generator(nn.Module):
         self.head = zeroed(nn.Conv2d(config.width, self.bins.count if config.head == "distribution" else 2, 1))
 
     def forward(self, L: Tensor) -> Tensor:
-        """Returns raw predictions for each block of 4s x 4s pixels of `L`, where s is the model's scale.
+        """Returns raw predictions for each block of 4s x 4s pixels of `L`; s is the model's scale.
 
         Args:
             L: Lightness [N,1,H,W], float32, 0..100; H and W multiples of 8s.
@@ -61,7 +63,7 @@ class Generator(nn.Module):
 
     @torch.no_grad()
     def predict_ab(self, L: Tensor, temperature: float) -> Tensor:
-        """Returns the predicted colour of each 4x4 block; upsampled bilinearly if the scale is not 1.
+        """Returns the predicted colour of each 4x4 block; a scale above 1 is upsampled bilinearly.
 
         Args:
             L: Lightness [N,1,H,W], float32, 0..100; H and W multiples of 8 times the scale.

@@ -1,4 +1,4 @@
-"""Exports the networks as ONNX files. They are written only if they give the same colours as torch."""
+"""Exports the networks as ONNX files, if these give the same colours as torch."""
 
 import logging
 import warnings
@@ -48,7 +48,7 @@ class OnnxFile:
 
 
 def export_onnx(models: Path, out: Path) -> tuple[OnnxFile, OnnxFile]:
-    """Writes `generator.onnx` and `refiner.onnx`, after comparing both in ONNX Runtime with torch.
+    """Writes `generator.onnx` and `refiner.onnx`, after comparing both with torch.
 
     generator.onnx maps L [N,1,H,W], float32, 0..100, to ab_small [N,2,H/4,W/4], float32, in Lab units. It has an
     optional input `temperature`, a float32 scalar with the model's value as default; a regression head has none.
@@ -93,7 +93,10 @@ def check_packages() -> None:
 
 
 def generator_to_onnx(loaded: LoadedGenerator) -> bytes:
-    """Returns the generator as an ONNX file with the input L and, for a distribution head, `temperature`."""
+    """Returns the generator as an ONNX file.
+
+    Its inputs are L and, for a distribution head, `temperature`.
+    """
     multiple_px = loaded.multiple_px
     L = torch.zeros(2, 1, 8 * multiple_px, 12 * multiple_px)
     shape = _dynamic(multiple_px)
@@ -116,14 +119,14 @@ def refiner_to_onnx(loaded: LoadedRefiner) -> bytes:
 
 
 def generator_difference(loaded: LoadedGenerator, exported: bytes) -> float:
-    """Returns the largest |Δab| between the exported generator and torch, for noise and photographs."""
+    """Returns the largest |Δab| of the exported generator from torch, over all test inputs."""
     run = _session(exported)
     batches = _lightnesses(loaded.multiple_px)
     return max(_largest(run.run(None, {"L": L.numpy()})[0], loaded.predict_ab(L)) for L in batches)
 
 
 def refiner_difference(loaded: LoadedRefiner, exported: bytes) -> float:
-    """Returns the largest |Δab| between the exported refiner and torch, for noise and photographs."""
+    """Returns the largest |Δab| of the exported refiner from torch, over all test inputs."""
     run, random = _session(exported), torch.Generator().manual_seed(0)
     differences = []
     for L in _lightnesses(_REFINER_MULTIPLE_PX):
@@ -206,7 +209,7 @@ def _session(exported: bytes) -> Any:
 
 
 def _lightnesses(multiple_px: int) -> list[Tensor]:
-    """Returns test inputs: noise and crops of a photograph in several sizes; L [N,1,H,W], 0..100."""
+    """Returns test inputs L [N,1,H,W], 0..100: noise and crops of a photograph in several sizes."""
     random, photograph = torch.Generator().manual_seed(0), _photograph()
     noise = [100 * torch.rand(n, 1, h * multiple_px, w * multiple_px, generator=random) for n, h, w in _SIZES]
     return noise + [photograph[:, :, -batch.shape[2] :, -batch.shape[3] :].clone() for batch in noise]

@@ -12,7 +12,7 @@ AB_SCALE = 110.0  # the network computes with ab / 110, about -1..1
 
 
 class Refiner(nn.Module):
-    """Encoder features of L joined with an encoding of ab, an EDSR body, two pixel shuffles, a global skip.
+    """Encoder features of L and an encoding of ab, EDSR body, two pixel shuffles, global skip.
 
     Lim et al. 2017 (EDSR), figure 3: the body has its own skip connection, and ×4 is two ×2 pixel shuffles. The output
     of the head is added to the bilinearly upsampled ab; that of an untrained refiner is zero.

@@ -1,4 +1,4 @@
-"""Initial weights of the encoder: torchvision's, those of a file, or random ones; there is no fallback."""
+"""Initial weights of the encoder: torchvision's, a file's, or random ones, without fallback."""
 
 import hashlib
 import logging
@@ -46,7 +46,7 @@ def encoder_identity(weights: str) -> str:
 
 
 def weights_kind(weights: str) -> str:
-    """Returns `imagenet`, `none` or `file`, which keys and model configs contain instead of a path."""
+    """Returns `imagenet`, `none` or `file`, for keys and model configs, which contain no paths."""
     return weights if weights in (IMAGENET, NONE) else "file"
 
 

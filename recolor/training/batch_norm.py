@@ -16,7 +16,7 @@ from recolor.training.distributed import all_gather, all_reduce_sum, world_size
 
 
 def with_global_batch_norm(model: nn.Module) -> nn.Module:
-    """Replaces a model's batch norms, in place, by synchronised ones if there is a process group.
+    """Replaces a model's batch norms in place by synchronised ones if there is a process group.
 
     On CUDA they are `nn.SyncBatchNorm`, which does not support tensors on a CPU.
     """
@@ -48,7 +48,7 @@ class GlobalBatchNorm2d(nn.BatchNorm2d):
 
     @torch.no_grad()
     def _update_running_statistics(self, statistics: Tensor, count: int) -> None:
-        """Updates the running statistics, with the unbiased variance of the `count` values of a channel."""
+        """Updates the running statistics; the variance is the unbiased one of `count` values."""
         assert self.running_mean is not None
         assert self.running_var is not None
         assert self.num_batches_tracked is not None
@@ -60,7 +60,9 @@ class GlobalBatchNorm2d(nn.BatchNorm2d):
 
 
 class _Normalise(torch.autograd.Function):
-    """Normalises with given statistics; the gradient takes into account that they depend on all processes' values.
+    """Normalises with given statistics.
+
+    The gradient takes into account that the statistics depend on the values of all processes.
 
     Ioffe and Szegedy 2015, section 3: of x̂ = (x - μ) / σ and y = γ x̂ + β, with means over all values of a channel,
     dx = γ / σ (dy - mean(dy) - x̂ mean(dy x̂)).
@@ -87,7 +89,7 @@ class _Normalise(torch.autograd.Function):
 
 
 def _statistics(x: Tensor, like: Tensor) -> Tensor:
-    """Returns mean and variance [2,C] over all processes, combined from those of each (Chan et al. 1979)."""
+    """Returns mean and variance [2,C] over all processes, combined as in Chan et al. 1979."""
     own = torch.batch_norm_update_stats(x, torch.zeros_like(like), torch.zeros_like(like), 0.0)
     means, variances = all_gather(torch.stack(own)).unbind(1)
     mean = means.mean(0)

@@ -101,7 +101,7 @@ def read_checkpoint(path: Path) -> Checkpoint | None:
 
 
 def checkpoint_paths(folder: Path) -> list[Path]:
-    """Returns the checkpoint files in a folder, oldest first; that of a finished training is last."""
+    """Returns the checkpoint files in a folder, oldest first; a finished training's is last."""
     names = [(match, path) for path in folder.glob("*.pt") if (match := _NAME.fullmatch(path.name))]
     return [path for match, path in sorted(names, key=lambda item: (int(item[0][2]), item[0][1] == "done", item[1]))]
 
@@ -121,7 +121,10 @@ def keep_only(folder: Path, paths: Collection[Path]) -> None:
 
 
 def _packed(metrics: list[Metric]) -> dict[str, Tensor]:
-    """Returns the metrics as columns: smaller and faster than tuples, and equal metrics give equal bytes."""
+    """Returns the metrics as columns.
+
+    They are smaller and faster than tuples, and equal metrics give equal bytes.
+    """
     return {
         "step": torch.tensor([metric[0] for metric in metrics], dtype=torch.int64),
         "val": torch.tensor([metric[1] == "val" for metric in metrics], dtype=torch.bool),

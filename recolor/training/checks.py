@@ -10,7 +10,7 @@ from recolor.training.determinism import prepare_cublas
 
 
 def check_training(name: str, config: TrainConfig, device: torch.device, val_images: int) -> None:
-    """Checks that the settings of a training can be met; `check_compiler` checks compiling, which takes longer.
+    """Checks that the settings of a training can be met, except compiling (`check_compiler`).
 
     Args:
         name: Name of the model.

@@ -15,7 +15,7 @@ _CUBLAS_VALUES = (":4096:8", ":16:8")  # with these, cuBLAS is deterministic (it
 
 
 def prepare_cublas(config: TrainConfig, device: torch.device) -> None:
-    """Sets CUBLAS_WORKSPACE_CONFIG to a value that allows deterministic results, before CUDA is initialised.
+    """Sets CUBLAS_WORKSPACE_CONFIG for deterministic results, before CUDA is initialised.
 
     cuBLAS reads the variable once, so it is set for each training on CUDA: a deterministic one may follow in the same
     process. It costs nothing: torch gives cuBLAS the same 32 MiB on a Hopper GPU by default.
@@ -37,7 +37,9 @@ def prepare_cublas(config: TrainConfig, device: torch.device) -> None:
 
 @contextmanager
 def chosen_algorithms(config: TrainConfig, device: torch.device) -> Iterator[None]:
-    """Selects torch's algorithms for the block: deterministic ones on a CPU, and on CUDA with `deterministic`.
+    """Selects torch's algorithms for the block.
+
+    They are deterministic on a CPU, and on CUDA with `deterministic`.
 
     Otherwise cuDNN benchmarks its convolutions once per input shape and uses the fastest; all batches have the same
     shape. Previous settings are restored at the end. Torch's filling of uninitialised memory in deterministic mode is
@@ -57,7 +59,7 @@ def chosen_algorithms(config: TrainConfig, device: torch.device) -> Iterator[Non
 
 
 def _set_memory_filling(on: bool) -> bool:
-    """Sets whether torch fills uninitialised memory in deterministic mode; returns the previous setting."""
+    """Sets whether deterministic mode fills uninitialised memory; returns the old value."""
     before: bool = deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]  # a property that mypy misses
     deterministic.fill_uninitialized_memory = on  # type: ignore[attr-defined]  # as above
     return before

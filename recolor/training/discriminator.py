@@ -13,7 +13,7 @@ _GROUPS = 8
 
 
 class AdversarialTraining(nn.Module):
-    """A refiner and its discriminator as one model, which a single optimiser trains in each step.
+    """A refiner and its discriminator as one model, which one optimiser trains in each step.
 
     Args:
         refiner: The refiner.
@@ -40,7 +40,7 @@ class AdversarialTraining(nn.Module):
 
 
 class Scores(NamedTuple):
-    """A batch's colourings and the discriminator's scores per patch; a score above 0 means a photograph.
+    """A batch's colourings and the discriminator's scores; above 0 means a photograph.
 
     Attributes:
         ab: The refiner's colours [N,2,H,W], in Lab units.
@@ -56,7 +56,9 @@ class Scores(NamedTuple):
 
 
 class Discriminator(nn.Module):
-    """Scores each patch of 46 x 46 pixels as photograph or colouring: PatchGAN (Isola et al. 2017, section 3.2.2).
+    """PatchGAN: scores each patch of 46 x 46 pixels as photograph or colouring.
+
+    Isola et al. 2017, section 3.2.2.
 
     It uses group norm instead of batch norm, so that a score does not depend on the rest of the batch.
 
@@ -86,7 +88,7 @@ def discriminator_loss(photographs: Tensor, colourings: Tensor) -> Tensor:
 
 
 def adversarial_loss(refined: Tensor) -> Tensor:
-    """Hinge loss of the refiner, the generator of this adversarial training (Lim and Ye 2017, eq. 11)."""
+    """Hinge loss of the refiner, the GAN's generator (Lim and Ye 2017, eq. 11)."""
     return -refined.mean()
 
 

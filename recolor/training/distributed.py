@@ -1,4 +1,4 @@
-"""Training in several processes: starting them, their process group, and the error of one that fails.
+"""Training in several processes: starting them, their process group, and their errors.
 
 `run_training` trains in this process, or starts one process per device with torchrun (see `recolor.pipeline.torchrun`)
 and waits for them. The processes communicate over the loopback interface. The staging folder, in which the outputs are
@@ -111,7 +111,9 @@ class ErrorReport:
 
 
 def run_training(stage: TrainingStage, workspace: Workspace, config: Config) -> Outcome:
-    """Trains with one process per device, resuming from the newest checkpoint; does nothing if it is already done.
+    """Trains with one process per device; does nothing if the training is already done.
+
+    Resumes from the newest checkpoint.
 
     Raises:
         ConfigError: CUDA, or more devices than there are, was asked for; nothing was started.
@@ -168,7 +170,7 @@ def process_group(config: TrainConfig, store: Path | None = None) -> Iterator[No
 
 
 def batch_share() -> Share:
-    """Returns the part of each batch that this process computes; without a process group, the whole batch."""
+    """Returns this process's share of each batch; without a process group, the whole batch."""
     return Share(dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else WHOLE
 
 
@@ -178,12 +180,12 @@ def world_size() -> int:
 
 
 def is_main_process() -> bool:
-    """Returns whether this is rank 0, the only process that writes files and shows a progress bar."""
+    """Returns whether this is rank 0, the only process that writes files and shows progress."""
     return batch_share().rank == 0
 
 
 def local_device(config: TrainConfig) -> torch.device:
-    """Returns the device of this process: on CUDA in a process group, the GPU numbered by the local rank.
+    """Returns the device of this process; on CUDA in a process group, that of its local rank.
 
     Raises:
         ConfigError: The device does not exist.
@@ -209,7 +211,7 @@ def all_reduce_mean(values: Tensor) -> Tensor:
 
 
 def all_gather(values: Tensor) -> Tensor:
-    """Returns the values of all processes in the order of their ranks, [world size, ...]. They have no gradient."""
+    """Returns the values of all processes by rank, [world size, ...]. They have no gradient."""
     share = batch_share()
     slots = values.new_zeros(share.world_size, *values.shape)
     slots[share.rank] = values
@@ -237,7 +239,10 @@ def data_parallel(model: nn.Module) -> nn.Module:
 
 @contextmanager
 def report_errors(folder: Path, rank: int) -> Iterator[None]:
-    """Writes an error of the block into the folder and exits at once, because the other processes wait for this one."""
+    """Writes an error of the block into the folder and exits at once.
+
+    Otherwise the other processes would wait for this one.
+    """
     try:
         yield
     except Exception as error:  # noqa: BLE001 - whatever it is, the parent raises it
@@ -316,7 +321,7 @@ def _start_torchrun(processes: int, staging: Path) -> subprocess.Popen[bytes]:
 
 
 def _stop_torchrun(torchrun: subprocess.Popen[bytes]) -> None:
-    """Stops torchrun and thereby its processes, which also end by themselves once torchrun is gone."""
+    """Stops torchrun and its processes, which also end by themselves once torchrun is gone."""
     torchrun.terminate()
     try:
         torchrun.wait(_STOP_TIMEOUT_S)
@@ -326,7 +331,10 @@ def _stop_torchrun(torchrun: subprocess.Popen[bytes]) -> None:
 
 
 def _unexpected_end(reports: list[ErrorReport], folder: Path) -> str:
-    """Describes what ended the training; a process without a report comes first, as it caused the others' errors."""
+    """Describes what ended the training.
+
+    A process without a report is named first, because it caused the errors of the others.
+    """
     ended_file = folder / ENDED_FILE
     codes: dict[str, int] = json.loads(ended_file.read_text()) if ended_file.exists() else {}
     reported = {str(report.rank) for report in reports}

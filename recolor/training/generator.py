@@ -46,7 +46,7 @@ _log = logging.getLogger(__name__)
 
 
 def train_generator(workspace: Workspace, config: Config) -> Outcome:
-    """Trains the generator, resuming from the newest checkpoint; does nothing if it is already done.
+    """Trains the generator, resuming from the newest checkpoint; does nothing if already done.
 
     Args:
         workspace: Workspace with finished shards; `data/models/generator/` and its checkpoints are written.
@@ -64,7 +64,7 @@ def train_generator(workspace: Workspace, config: Config) -> Outcome:
 
 
 def colour_distribution(dataset: ShardDataset, config: TrainConfig) -> Tensor:
-    """Returns the frequency of each ab bin in evenly spaced images of a dataset: float64 [Q], summing to 1."""
+    """Returns the frequency of each ab bin in evenly spaced images: float64 [Q], summing to 1."""
     bins = AbBins()
     count = min(dataset.rows, DISTRIBUTION_IMAGES)
     rows = np.linspace(0, dataset.rows - 1, count).round().astype(np.int64)
@@ -132,7 +132,7 @@ def _checkpoint_key(part: Part, config: GeneratorConfig) -> str:
 
 
 def _checkpoint_settings(config: GeneratorConfig) -> GeneratorConfig:
-    """Returns the key settings without temperature and saturation, which training does not depend on."""
+    """Returns the key settings that training depends on: with fixed temperature and saturation."""
     return replace(key_settings(config), temperature=1.0, saturation=1.0)
 
 

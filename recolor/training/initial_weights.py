@@ -1,4 +1,4 @@
-"""The initial weights of a model: random, an encoder's pretrained ones, or those of a trained model."""
+"""Initial weights of a model: random, a pretrained encoder's, or those of a trained model."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -39,7 +39,7 @@ def initial_weights(name: str, config: GeneratorConfig | RefinerConfig, models: 
 
 
 def check_initial_weights(name: str, config: GeneratorConfig | RefinerConfig) -> None:
-    """Checks, within seconds, that the initial weights and those of the perceptual loss exist and fit.
+    """Checks within seconds that initial and perceptual loss weights exist and fit.
 
     Raises:
         WeightsError: They do not; the message names the alternatives.

@@ -1,4 +1,7 @@
-"""The training loop of both models. Randomness is a pure function of (seed, step), so resuming is exact."""
+"""The training loop of both models.
+
+All random numbers are pure functions of (seed, step), so resuming is exact.
+"""
 
 import logging
 from collections.abc import Iterator, Sequence
@@ -42,7 +45,7 @@ class _Run:
 
 
 def train(training: Training, train_set: ShardDataset, val_set: ShardDataset | None) -> Trained:
-    """Trains to the last step or an early stop, resuming from the newest checkpoint if there is one.
+    """Trains to the last step or an early stop, resuming from the newest checkpoint if any.
 
     Validation uses the averaged weights (EMA), without augmentation, on the first images of the val split. Without a
     val split no validation loss is recorded; a warning is logged.
@@ -84,7 +87,7 @@ def _run_steps(
 
 
 def _check_shards(run: _Run) -> None:
-    """Raises DamagedError if a shard has changed, so that nothing learnt from it reaches a checkpoint."""
+    """Raises DamagedError if a shard has changed: nothing learnt from it reaches a checkpoint."""
     run.train_set.check_unchanged()
     if run.val_set is not None:
         run.val_set.check_unchanged()
@@ -99,7 +102,7 @@ def _is_over(run: _Run) -> bool:
 
 
 def _after_step(run: _Run) -> None:
-    """Reads losses, validates, saves and reports when due; losses are always read before a checkpoint is saved."""
+    """Reads losses, validates, reports and saves when due; losses are read before each save."""
     config, step = run.training.config, run.state.step
     validation_due = step % config.validate_steps == 0 or step == config.steps
     checkpoint_due, metrics_due = step % config.checkpoint_steps == 0, step % config.metrics_steps == 0
@@ -152,7 +155,9 @@ def _validate(run: _Run, val_set: ShardDataset) -> bool:
 
 @torch.no_grad()
 def validation_loss(training: Training, state: State, val_set: ShardDataset) -> float:
-    """Returns the mean loss of the averaged model over centre crops of the first images of the val split.
+    """Returns the mean loss of the averaged model over the first images of the val split.
+
+    Images are cropped at their centre.
 
     Several processes take turns with the batches; all return the same bits.
 
@@ -185,7 +190,7 @@ def _loss_of_rows(training: Training, model: nn.Module, val_set: ShardDataset, r
 
 @contextmanager
 def _out_of_memory_errors(training: Training) -> Iterator[None]:
-    """Raises OutOfMemoryError, with advice, if the device or host runs out of memory in the block."""
+    """Raises OutOfMemoryError, with advice, if device or host runs out of memory in the block."""
     try:
         yield
     except RuntimeError as error:

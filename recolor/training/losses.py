@@ -1,4 +1,7 @@
-"""Loss functions. Predictions may have any float dtype, as the models return them; losses are float32."""
+"""Loss functions.
+
+Predictions may have any float dtype, as the models return them; losses are float32.
+"""
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +18,7 @@ _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, as tor
 
 
 def distribution_loss(logits: Tensor, ab_small: Tensor, bins: AbBins, weights: Tensor) -> Tensor:
-    """Rebalanced cross entropy between predicted and soft-encoded colours (Zhang et al. 2016, eq. 2-4).
+    """Rebalanced cross entropy of soft-encoded colours (Zhang et al. 2016, eq. 2-4).
 
     Args:
         logits: [N,Q,h,w].
@@ -33,7 +36,10 @@ def distribution_loss(logits: Tensor, ab_small: Tensor, bins: AbBins, weights: T
 
 
 def regression_loss(ab: Tensor, truth: Tensor) -> Tensor:
-    """Smooth L1 loss of ab [N,2,h,w], in Lab units; quadratic below 5 units. The loss is in units of 110."""
+    """Smooth L1 loss of ab [N,2,h,w], in Lab units.
+
+    It is quadratic below 5 Lab units. The loss is in units of 110.
+    """
     return functional.smooth_l1_loss(ab.float() / AB_UNITS, truth / AB_UNITS, beta=5 / AB_UNITS)
 
 
@@ -43,7 +49,7 @@ def refinement_loss(ab: Tensor, truth: Tensor) -> Tensor:
 
 
 class PhotographFeatures(Encoder):
-    """Features of colour images for the perceptual loss: the first two layers of a trained ResNet101, frozen.
+    """Features for the perceptual loss: the first two layers of a trained ResNet101, frozen.
 
     Args:
         weights: `imagenet` or the path of a ResNet101 state dict.

@@ -1,4 +1,4 @@
-"""The metrics of a training: the best validation, the table, its file during training, and the loss curve."""
+"""Metrics of a training: best validation, table, file during training, and loss curve."""
 
 import os
 from collections.abc import Sequence
@@ -34,7 +34,10 @@ class BestValidation:
 
 
 def best_validation(metrics: Sequence[Metric]) -> BestValidation:
-    """Returns the best validation, a pure function of the metrics; a resumed training gets the same result."""
+    """Returns the best validation.
+
+    It is a pure function of the metrics, so a resumed training gets the same result.
+    """
     validations = [metric for metric in metrics if metric[1] == "val"]
     if not validations:
         return BestValidation(None, 0)
@@ -51,7 +54,7 @@ def metrics_table(metrics: Sequence[Metric]) -> pa.Table:
 
 
 def write_metrics_so_far(folder: Path, metrics: Sequence[Metric], written_rows: int) -> int:
-    """Rewrites `metrics_so_far.parquet` if the metrics have grown by 1% since it was last written.
+    """Rewrites `metrics_so_far.parquet` if the metrics have grown by 1% since the last write.
 
     The file is written as a whole, so the total time of all writes grows linearly with the number of steps, not with
     its square. It is replaced atomically.
@@ -73,7 +76,7 @@ def write_metrics_so_far(folder: Path, metrics: Sequence[Metric], written_rows: 
 
 
 def draw_loss_curve(metrics: Sequence[Metric], title: str, path: Path, *, planned_steps: int) -> None:
-    """Plots training and validation loss over the steps as a PNG. The same metrics give the same bytes.
+    """Plots training and validation loss as a PNG; the same metrics give the same bytes.
 
     Args:
         metrics: Metrics of at least one step.

@@ -43,7 +43,7 @@ def check_validation(training: Training, val_set: ShardDataset, step: int, loss:
 
 
 def check_state(training: Training, state: State, train_set: ShardDataset) -> None:
-    """Checks that all weights, batch norm statistics and optimiser moments of a checkpoint are finite.
+    """Checks that all weights, batch norm statistics and optimiser moments are finite.
 
     Statistics and moments may be infinite even if the loss and its gradient are finite.
 

@@ -1,4 +1,4 @@
-"""Output files of a training (model, config, metrics, loss curve) and the settings in its key."""
+"""Output files of a training (model, config, metrics, loss curve) and its key settings."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, replace
@@ -63,7 +63,10 @@ def key_settings(config: C) -> C:
 
 
 def key_settings_dict(config: C) -> dict[str, Any]:
-    """Returns the settings of `key_settings` as a dict for `config.json`, without those that are not in the key."""
+    """Returns the settings of `key_settings` as a dict for `config.json`.
+
+    Settings that are not in the key are left out.
+    """
     settings = asdict(key_settings(config))
     settings["train"] = {name: value for name, value in settings["train"].items() if name not in _NOT_IN_KEY}
     return settings

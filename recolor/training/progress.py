@@ -1,4 +1,4 @@
-"""Progress of a training: a progress bar, a status file, the metrics so far, and TensorBoard curves."""
+"""Progress of a training: progress bar, status file, metrics so far, and TensorBoard curves."""
 
 import json
 import os
@@ -56,12 +56,12 @@ def read_status(folder: Path) -> TrainingStatus | None:
 
 
 def delete_status(folder: Path) -> None:
-    """Deletes the status file: at the end of a training, or before one that replaces a killed one."""
+    """Deletes the status file, at the end of a training or after one was killed."""
     (folder / STATUS_FILE).unlink(missing_ok=True)
 
 
 class Progress:
-    """Shows the progress of a training, as a context manager. Only rank 0 shows and writes anything.
+    """Context manager that shows the progress of a training; only rank 0 shows and writes.
 
     Writes into the folder of the model: `metrics_so_far.parquet`, `progress.json` (a `TrainingStatus`), and
     `tensorboard/<start of key>/` with `tensorboard = true`.
@@ -90,7 +90,7 @@ class Progress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Closes the bar and TensorBoard's file; after a TrainingError, writes the metrics that led to it."""
+        """Closes the bar and TensorBoard's file; writes the metrics if a TrainingError occurred."""
         self._open.close()
         if is_main_process():
             delete_status(self._training.folder)
@@ -118,7 +118,7 @@ class Progress:
             self._written_rows = write_metrics_so_far(self._training.folder, self._state.metrics, self._written_rows)
 
     def flush(self) -> None:
-        """Flushes TensorBoard's file before a checkpoint, so that a resumed training leaves no gap in its curves."""
+        """Flushes TensorBoard's file before a checkpoint, so that resuming leaves no gap."""
         if self._curves is not None:
             self._curves.flush()
 
@@ -147,7 +147,7 @@ def _bar(training: Training, start_step: int) -> "tqdm[NoReturn]":
 
 
 def _curves(folder: Path, start_step: int) -> "SummaryWriter":
-    """Returns a TensorBoard writer that purges the steps that a killed run did after its last checkpoint.
+    """Returns a TensorBoard writer that purges a killed run's steps after its last checkpoint.
 
     TensorBoard reads files in the order of their names, which begin with the time in whole seconds. This waits until
     that second is later than that of every file in the folder.

@@ -40,7 +40,7 @@ VERSION = 1
 
 
 def train_refiner(workspace: Workspace, config: Config) -> Outcome:
-    """Trains the refiner, resuming from the newest checkpoint; does nothing if it is already done.
+    """Trains the refiner, resuming from the newest checkpoint; does nothing if already done.
 
     Args:
         workspace: Workspace with finished shards and generator; `data/models/refiner/` and its checkpoints are written.
@@ -59,7 +59,7 @@ def train_refiner(workspace: Workspace, config: Config) -> Outcome:
 
 
 def mixed_ab(generator: LoadedGenerator, batch: Batch, predicted_fraction: float) -> Tensor:
-    """Returns the low-resolution ab to refine: predicted for the first images of a batch, true for the others.
+    """Returns the ab to refine: predicted for the first images of a batch, true for the others.
 
     The generator predicts the ab of the first `predicted_fraction` of the whole batch of all processes; batches are
     in random order already.
@@ -71,7 +71,7 @@ def mixed_ab(generator: LoadedGenerator, batch: Batch, predicted_fraction: float
 
 
 def refiner_loss(generator: LoadedGenerator, config: RefinerConfig, features: PhotographFeatures | None = None) -> Loss:
-    """Returns the loss function of the refiner. In validation it leaves out the adversarial loss.
+    """Returns the loss function of the refiner; in validation, without the adversarial loss.
 
     Args:
         generator: Predicts the low-resolution ab; see `mixed_ab`.
@@ -137,7 +137,7 @@ def _build(part: Part, settings: Config, staging: Path) -> Counts:
 
 
 def _with_discriminator(refiner: Refiner, config: RefinerConfig) -> nn.Module:
-    """Adds a discriminator with initial weights from the seed, if the adversarial loss has a weight."""
+    """Adds a discriminator, initialised from the seed, if the adversarial loss has a weight."""
     if not config.adversarial_weight:
         return refiner
     with torch.random.fork_rng(devices=[]):

@@ -1,4 +1,4 @@
-"""Resuming a training from checkpoints: loading, saving, deleting old ones, and the final export."""
+"""Resuming from checkpoints: loading, saving, deleting old ones, and the final export."""
 
 import logging
 from collections.abc import Mapping
@@ -73,7 +73,9 @@ def save(training: Training, state: State) -> None:
 
 
 def finish(training: Training, state: State) -> Trained:
-    """Ends a training; one checkpoint with the exported weights remains, so that running again trains nothing.
+    """Ends a training; one checkpoint with the exported weights remains.
+
+    With it, running the same training again trains nothing.
 
     With `patience`, the exported weights are the averaged weights of the best validation, otherwise those of the last
     step.
@@ -136,7 +138,10 @@ def _load(state: State, checkpoint: Checkpoint) -> None:
 
 
 def _needed(training: Training, state: State, paths: Mapping[int, Path]) -> list[Path]:
-    """Returns the newest checkpoints and, for each, that of its best validation, which resuming needs too."""
+    """Returns the newest checkpoints, and those of their best validations.
+
+    Resuming needs both.
+    """
     newest = sorted(paths)[-training.config.keep_checkpoints :]
     best = {_best_step([metric for metric in state.metrics if metric[0] <= step]) for step in newest}
     return [path for step, path in paths.items() if step in best.union(newest)]
@@ -148,7 +153,10 @@ def _best_step(metrics: list[Metric]) -> int | None:
 
 
 def _best_weights(training: Training, checkpoint: Checkpoint) -> Mapping[str, Tensor] | None:
-    """Returns the averaged weights of a checkpoint's best validation, or its own if it has none; None if damaged."""
+    """Returns the averaged weights of the best validation up to a checkpoint; None if damaged.
+
+    Before the first validation, these are the checkpoint's own.
+    """
     step = _best_step(checkpoint.metrics)
     if step is None or step == checkpoint.step:
         return checkpoint.ema

@@ -1,4 +1,4 @@
-"""One training step: learning rate, loss under autocast, optimiser, and averaged weights (EMA)."""
+"""One training step: learning rate, loss under autocast, optimiser, averaged weights (EMA)."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -97,7 +97,10 @@ class State:
 
 
 def lr_at(step: int, config: TrainConfig) -> float:
-    """Returns the learning rate of a step, from 0: linear warm-up, then cosine decay to 1% of the peak."""
+    """Returns the learning rate of a step.
+
+    The first step is 0. The rate warms up linearly, then decays to 1% of the peak along a cosine.
+    """
     if step < config.warmup_steps:
         return config.lr * (step + 1) / config.warmup_steps
     done = (step - config.warmup_steps) / max(1, config.steps - 1 - config.warmup_steps)
@@ -106,7 +109,10 @@ def lr_at(step: int, config: TrainConfig) -> float:
 
 
 def ema_decay_at(step: int, config: TrainConfig) -> float:
-    """Returns the EMA decay of a step; lower in the first steps, so that the initial weights soon lose influence."""
+    """Returns the EMA decay of a step.
+
+    It is lower in the first steps, so that the initial weights soon lose influence.
+    """
     return min(config.ema_decay, (1 + step) / (_EMA_WARMUP_STEPS + step))
 
 
@@ -144,14 +150,18 @@ def one_step(training: Training, state: State, batch: Batch) -> None:
 
 
 def loss_of(training: Training, model: nn.Module, batch: Batch) -> Tensor:
-    """Returns the loss of a batch under a model, a float32 scalar; uses autocast according to `amp`."""
+    """Returns the loss of a batch, a float32 scalar, with autocast according to `amp`."""
     device = batch.L.device
     with torch.autocast(device.type, torch.bfloat16, enabled=uses_bfloat16(training.config, device)):
         return training.loss(model, batch)
 
 
 def _has_fast_bfloat16(device: torch.device) -> bool:
-    """Returns whether the device has bfloat16 instructions; False on a CPU if torch is too old to report them."""
+    """Returns whether the device has bfloat16 instructions.
+
+    Without them bfloat16 is emulated and slower than float32. Older torch does not report them for a CPU: then
+    False.
+    """
     capabilities = getattr(torch.cpu, "get_capabilities", dict[str, bool])()
     return device.type == "cuda" or any(capabilities.get(name) for name in ("amx_bf16", "avx512_bf16", "bf16"))
 

@@ -40,7 +40,10 @@ STAGES: dict[str, TrainingStage] = {stage.name: stage for stage in (GENERATOR, R
 
 
 def run_job(folder: Path) -> None:
-    """Runs this process's part of the job in a folder; the parent process holds the lock and publishes the outputs."""
+    """Runs this process's part of the job in a folder.
+
+    The parent process holds the workspace's lock and publishes the outputs.
+    """
     rank = int(os.environ["RANK"])
     with report_errors(folder, rank):
         job = read_job(folder)
@@ -80,7 +83,7 @@ def run_directly(name: str, root: Path, overrides: Sequence[str]) -> None:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Runs the job in the folder that is the only argument, or a training that was started directly."""
+    """Runs the job in the folder (one argument), or a training that was started directly."""
     if len(arguments) == 1:
         end_with_parent()
         run_job(Path(arguments[0]))

@@ -78,7 +78,7 @@ def make_pairs(
 
 
 def rejoined(rgb: RGB) -> RGB:
-    """Converts a photograph to Lab and back, with the gamut and rounding of its coloured version.
+    """Converts a photograph to Lab and back, as its coloured version is.
 
     Args:
         rgb: uint8 sRGB [H, W, 3].

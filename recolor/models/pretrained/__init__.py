@@ -1,8 +1,8 @@
-"""The pretrained models of the package; `MODEL_CARD.md` describes their training data and metrics."""
+"""The pretrained models of the package; `MODEL_CARD.md` describes them."""
 
 from pathlib import Path
 
 
 def models_folder() -> Path:
-    """Returns the folder of the pretrained `generator/` and `refiner/`, for `Colorizer.from_folder`."""
+    """Returns the folder of the pretrained models, for `Colorizer.from_folder`."""
     return Path(__file__).parent
