@@ -1,4 +1,4 @@
-"""The stage `evaluate`: colours a split, measures it, and writes tables, pictures and a report."""
+"""The stage `evaluate`: colours and measures a split; writes tables, pictures and a report."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -28,21 +28,21 @@ from recolor.pipeline.cache import (
     sha256_file,
 )
 from recolor.pipeline.parallel import worker_count
-from recolor.pipeline.workspace import Workspace
+from recolor.pipeline.workspace import Workspace, locked, open_workspace
 from recolor.shards.format import index_path
 
 STAGE = "evaluate"
 VERSION = 2
 
 
-def evaluate(workspace: Workspace, config: Config, tell: ProgressCallback | None = None) -> Outcome:
+def evaluate(workspace: Workspace | Path | str, config: Config, tell: ProgressCallback | None = None) -> Outcome:
     """Measures the workspace's models and their controls on a split of the shards.
 
     Writes `data/evaluation/`: `metrics.parquet`, `per_image.parquet`, `pictures.png` and `report.html`. On a CPU, the
     same shards and models give the same bytes.
 
     Args:
-        workspace: Workspace with shards and trained models.
+        workspace: Folder with shards and trained models. It is locked meanwhile, unless it is given as a `Workspace`.
         config: `evaluate` selects the split and the images, `execution` the number of threads.
         tell: Called after each batch with the number of finished images and of all images.
 
@@ -52,14 +52,16 @@ def evaluate(workspace: Workspace, config: Config, tell: ProgressCallback | None
         WeightsError: The files of a model or a metric are missing, damaged or of another version.
         ConfigError: CUDA was requested but is not available, or a package that a metric needs is not installed.
         DamagedError: A shard or a model was changed while it was read; the message names it.
+        WorkspaceBusyError: Another process is running in this workspace.
 
     Examples:
-        >>> from pathlib import Path
         >>> from recolor import evaluate, load_config, read_manifest
-        >>> from recolor.pipeline.workspace import open_workspace
-        >>> outcome = evaluate(open_workspace(Path("project")), load_config("demo"))
+        >>> outcome = evaluate("project", load_config("demo"))
         >>> metrics = read_manifest("project/data/evaluation/metrics.parquet")
     """
+    if not isinstance(workspace, Workspace):
+        with locked(opened := open_workspace(Path(workspace))):
+            return evaluate(opened, config, tell)
     return run_part(evaluation_part(workspace, config), partial(_build, workspace, config, tell))
 
 

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from dataclasses import replace
 from html.parser import HTMLParser
 
@@ -8,7 +10,7 @@ from PIL import Image
 from skimage.color import deltaE_ciede2000, lab2rgb, rgb2lab
 
 from recolor.config.settings import Config, EvaluateConfig
-from recolor.errors import ConfigError, InputError, MissingStageError, WeightsError
+from recolor.errors import ConfigError, InputError, MissingStageError, WeightsError, WorkspaceBusyError
 from recolor.evaluation import evaluate
 from recolor.evaluation.metrics import colourfulness
 from recolor.manifests.io import read_table
@@ -45,6 +47,20 @@ def test_every_model_and_control_has_a_row_over_all_images_of_the_split(evaluabl
     }
     assert len(images) == 6 * len(NAMES)
     assert set(images["path"]) == {"sub/<b>&amp;\nnew.jpg", "c.jpg", "f.jpg", "ü.jpg", "h.jpg", "i.jpg"}
+
+
+@pytest.mark.parametrize("given", [str, lambda path: path])
+def test_a_workspace_may_be_given_as_a_path_and_is_locked_meanwhile(evaluable, given):
+    assert evaluate(given(evaluable.root), CONFIG).counts == {"images": 6}
+    assert evaluate(evaluable, CONFIG).current
+    holder = "import sys, pathlib; from recolor.pipeline.workspace import locked, open_workspace\n"
+    holder += "with locked(open_workspace(pathlib.Path(sys.argv[1]))): print('held', flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", holder, str(evaluable.root)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"held\n"
+        with pytest.raises(WorkspaceBusyError):
+            evaluate(given(evaluable.root), CONFIG)
+        process.stdin.close()
 
 
 def test_the_set_is_the_mean_of_its_images(evaluable, metrics):
