@@ -1,4 +1,4 @@
-"""Settings from a preset, a TOML file and words such as `blurry.threshold=0.4`, checked before any work starts."""
+"""Loads settings from a preset, a TOML file and assignments such as `blurry.threshold=0.4`, and checks them."""
 
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -14,15 +14,16 @@ T = TypeVar("T")
 
 
 def load_config(name: Preset | None = None, file: Path | None = None, words: Sequence[str] = ()) -> Config:
-    """Builds the settings: the preset, overlaid by the file, overlaid by the words.
+    """Returns the settings of a preset, overridden by those of the file, overridden by those of `words`.
 
     Args:
-        name: The preset to start from; without one, the file's `preset`, else `default`.
-        file: A TOML file with a table for each stage, such as `[blurry]`.
-        words: Settings such as `blurry.threshold=0.4`; values are read as TOML, bare words as strings.
+        name: The preset to start from. Default: the file's `preset`, else `default`.
+        file: A TOML file with a table for each group of settings, such as `[blurry]`.
+        words: Settings such as `blurry.threshold=0.4`. Values are parsed as TOML; bare words are strings.
 
     Raises:
-        ConfigError: The file cannot be read, or a key or a value is not allowed; says which and what is.
+        ConfigError: The file cannot be read, or a key or value is not allowed; the message names it and what is
+            allowed.
 
     Examples:
         >>> from recolor import load_config
@@ -35,10 +36,10 @@ def load_config(name: Preset | None = None, file: Path | None = None, words: Seq
 
 
 def read_changes(file: Path | None, words: Sequence[str] = ()) -> dict[str, Any]:
-    """The settings of a file overlaid by words, as nested tables, not yet checked.
+    """Returns the settings of a file, overridden by `words`, as nested dictionaries that are not checked.
 
     Raises:
-        ConfigError: The file cannot be read, or a word is not KEY=VALUE.
+        ConfigError: The file cannot be read, or a word does not have the form KEY=VALUE.
     """
     changes = _read_toml(file) if file is not None else {}
     for word in words:
@@ -57,15 +58,15 @@ def _merge(into: dict[str, Any], changes: Mapping[str, Any]) -> None:
 def _preset(name: Preset | None, of_file: Any) -> Config:
     chosen = name or of_file
     if chosen not in PRESETS:
-        raise ConfigError(f"preset = {chosen!r}: there is no such preset. Allowed: {', '.join(PRESETS)}.")
+        raise ConfigError(f"preset = {chosen!r}: unknown preset. Allowed: {', '.join(PRESETS)}.")
     return preset(chosen)
 
 
 def overlay(base: T, changes: Mapping[str, Any]) -> T:
-    """Returns a config dataclass with some settings replaced by nested `changes`, each checked by its annotation.
+    """Returns a config dataclass with settings replaced by nested `changes`, each checked against its annotation.
 
     Raises:
-        ConfigError: Keys are unknown or values are not allowed; has one line for each.
+        ConfigError: Keys are unknown or values are not allowed; the message has one line for each.
     """
     if changes == {}:
         return base
@@ -78,7 +79,7 @@ def check(config: Config) -> None:
     """Checks every value of settings that were built in Python.
 
     Raises:
-        ConfigError: Values are not allowed; has one line for each.
+        ConfigError: Values are not allowed; the message has one line for each.
     """
     overlay(config, asdict(config))
 
@@ -95,7 +96,7 @@ def _read_toml(file: Path) -> dict[str, Any]:
 def _parse_word(word: str) -> dict[str, Any]:
     key, sign, text = word.partition("=")
     if not sign or not key:
-        raise ConfigError(f"{word!r}: a setting is written KEY=VALUE, such as blurry.threshold=0.4.")
+        raise ConfigError(f"{word!r}: settings have the form KEY=VALUE, such as blurry.threshold=0.4.")
     value: Any = _parse_value(text)
     for name in reversed(key.strip().split(".")):
         value = {name: value}

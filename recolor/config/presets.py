@@ -1,4 +1,4 @@
-"""Named settings: `default` for a GPU and a large set, `quick` for a first look on a CPU, `demo` for minutes."""
+"""Presets: `default` for a GPU and a large data set, `quick` for a first look on a CPU, `demo` for a few minutes."""
 
 from dataclasses import replace
 from typing import Literal, get_args
@@ -21,15 +21,15 @@ PRESETS: tuple[Preset, ...] = get_args(Preset)
 
 
 def preset(name: Preset) -> Config:
-    """Returns the settings of that name."""
+    """Returns the settings of a preset."""
     return {"default": Config, "quick": _quick, "demo": _demo}[name]()
 
 
 def _quick() -> Config:
-    """A training of about ten minutes on two cores: to see that every stage works on one's own photographs.
+    """Returns settings that train for about ten minutes on two cores, to try every stage on one's own photographs.
 
-    Squares of 128 px that are not cropped: a small model learns more from a whole scene at low resolution than from
-    a quarter of one.
+    The squares have 128 px and are not cropped: a small model learns more from a whole scene at low resolution than
+    from a quarter of it.
     """
     train = TrainConfig(
         steps=2400,
@@ -56,7 +56,7 @@ def _quick() -> Config:
 
 
 def _demo() -> Config:
-    """A few hundred rendered landscapes, coloured after minutes on two cores."""
+    """Returns settings for a few hundred rendered landscapes, with a training of minutes on two cores."""
     quick = _quick()
     train = replace(quick.generator.train, steps=400, warmup_steps=20, ema_decay=0.97, checkpoint_steps=25)
     return replace(

@@ -1,4 +1,4 @@
-"""What every setting means, from the dataclasses: name, allowed values, default, meaning and what it redoes."""
+"""The reference of all settings, read from the dataclasses: name, allowed values, default, meaning, what it redoes."""
 
 import difflib
 import json
@@ -32,12 +32,12 @@ _COMMANDS = {
     "refiner": "train refiner",
     "evaluate": "evaluate",
 }
-# They say where or how a model is trained, change no more than rounding, and are not part of a key.
-_HOW_A_MODEL_IS_TRAINED = {
+# Settings of `train` that are not part of a key: they change a result by rounding at most.
+_NOT_IN_TRAINING_KEY = {
     "checkpoint_steps", "compile", "deterministic", "device", "devices", "keep_checkpoints", "metrics_steps",
     "resident", "tensorboard",
 }  # fmt: skip
-# Files of weights: their content is part of a key, and their path is not.
+# Files of weights: their content is part of a key, not their path.
 _WEIGHTS = {"encoder_weights", "start_from", "perceptual_weights", "lpips_weights", "inception_weights"}
 
 
@@ -46,12 +46,12 @@ class Setting:
     """One setting.
 
     Attributes:
-        name: Its full name, such as `blurry.threshold`.
-        allowed: The values it may have, such as `a number from 0.0 up to 1.0`.
-        default: Its value in the preset.
-        meaning: What it does, in one or more sentences.
-        redone: The command whose result is made again when it changes; empty if it is not part of a key.
-        by_content: Whether it names weights, whose content decides what is made again, not their path.
+        name: Full name, such as `blurry.threshold`.
+        allowed: Allowed values, such as `a number from 0.0 up to 1.0`.
+        default: Value in the preset.
+        meaning: Description, one or more sentences.
+        redone: The command that is redone when the setting changes; empty if it is not part of a key.
+        by_content: Whether it names a file of weights, whose content is part of the key instead of its path.
     """
 
     name: str
@@ -63,26 +63,26 @@ class Setting:
 
     @property
     def group(self) -> str:
-        """The table that it is in, such as `generator.train`."""
+        """Name of its table, such as `generator.train`."""
         return self.name.rpartition(".")[0]
 
     @property
     def summary(self) -> str:
-        """The first sentence of its meaning."""
+        """First sentence of its meaning."""
         return first_sentence(self.meaning)
 
     @property
     def redone_text(self) -> str:
-        """What is done again when it changes, as a sentence."""
+        """What is redone when the setting changes, as a sentence."""
         if not self.redone:
-            return "Nothing is redone. It says where or how the work is done, and changes a result by rounding at most."
+            return "Nothing is redone: the setting changes a result by rounding at most."
         condition = ", if the content of the weights differs" if self.by_content else ""
         return f"`recolor {self.redone}` is redone{condition}; later stages follow if its result changes."
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The settings of one table, such as `generator.train`, without those of the tables inside it."""
+    """The settings of one table, such as `generator.train`, without its inner tables."""
 
     name: str
     meaning: str
@@ -90,20 +90,20 @@ class Group:
 
 
 def settings_reference(name: Preset = "default") -> tuple[Group, ...]:
-    """Returns all settings by group, in the order in which they are declared, with the defaults of a preset."""
+    """Returns all settings by group, in the order of their declaration, with the defaults of a preset."""
     config = preset(name)
     return tuple(group for item in fields(config) for group in _groups(getattr(config, item.name), item.name))
 
 
 def find_settings(name: str, groups: tuple[Group, ...]) -> tuple[Group, ...]:
-    """Returns the groups that a name stands for, or one group with the one setting of that name.
+    """Returns a group and its inner groups, or a group that holds only the setting of that name.
 
     Args:
-        name: A group, such as `generator` (with `generator.train` in it), or a setting, such as `blurry.threshold`.
-        groups: Those to look in.
+        name: A group, such as `generator` (includes `generator.train`), or a setting, such as `blurry.threshold`.
+        groups: The groups to search.
 
     Raises:
-        ConfigError: There is no such setting; names the nearest.
+        ConfigError: Neither a group nor a setting has that name; the message suggests the nearest.
     """
     found = tuple(group for group in groups if f"{group.name}.".startswith(f"{name}."))
     if found:
@@ -112,17 +112,17 @@ def find_settings(name: str, groups: tuple[Group, ...]) -> tuple[Group, ...]:
         for setting in group.settings:
             if setting.name == name:
                 return (Group(group.name, group.meaning, (setting,)),)
-    raise ConfigError(f"{name}: there is no such setting.{_nearest(name, groups)}")
+    raise ConfigError(f"{name}: unknown setting.{_nearest(name, groups)}")
 
 
 def settings_markdown() -> str:
-    """Returns the page docs/settings.md."""
+    """Returns the text of docs/settings.md."""
     groups = settings_reference()
     return "\n".join([_HEAD, *(_group_markdown(group) for group in groups), _presets_markdown(groups)])
 
 
 def allowed_text(hint: Any) -> str:
-    """Says which values an annotation allows, such as `a number from 0.0 up to 1.0`."""
+    """Returns the values that an annotation allows, in words, such as `a number from 0.0 up to 1.0`."""
     base, *limits = get_args(hint) if get_origin(hint) is Annotated else (hint,)
     if get_origin(base) is Literal:
         return ", ".join(repr(choice) for choice in get_args(base))
@@ -133,14 +133,14 @@ def allowed_text(hint: Any) -> str:
 
 
 def toml_value(value: Value) -> str:
-    """Writes a value as TOML."""
+    """Returns a value as TOML."""
     if isinstance(value, tuple):
         return f"[{', '.join(map(toml_value, value))}]"
     return json.dumps(value, ensure_ascii=False)
 
 
 def docstring(config: type) -> tuple[str, dict[str, str]]:
-    """Returns what the docstring of a config dataclass says, of itself and of each attribute on one line."""
+    """Returns the meaning of a config dataclass and that of each attribute, from its docstring."""
     meaning, _, attributes = (getdoc(config) or "").partition("\nAttributes:\n")
     described: dict[str, str] = {}
     name = ""
@@ -183,7 +183,7 @@ def _groups(config: Any, name: str) -> Iterator[Group]:
 
 def _redone(group: str, key: str) -> str:
     first, _, inner = group.partition(".")
-    if (inner == "train" and key in _HOW_A_MODEL_IS_TRAINED) or (first == "evaluate" and key == "device"):
+    if (inner == "train" and key in _NOT_IN_TRAINING_KEY) or (first == "evaluate" and key == "device"):
         return ""
     return _COMMANDS.get(first, "")
 
@@ -209,7 +209,7 @@ def _limit_text(limit: Any) -> str:
             return f"below {bound}"
         case MultipleOf(factor):
             return f"in steps of {factor}"
-    raise AssertionError(f"a limit that is not known here: {limit!r}")
+    raise AssertionError(f"unknown limit: {limit!r}")
 
 
 _HEAD = """\
@@ -217,14 +217,14 @@ _HEAD = """\
 
 <!-- Written by tools/write_reference.py from the docstrings in recolor/config/settings.py. -->
 
-A setting comes from, in rising order: the preset, the workspace's `recolor.toml` (or the file of `--config`), and
-`--set blurry.threshold=0.4`. `recolor settings --init` writes a `recolor.toml` in which every setting is commented out.
-`recolor settings NAME` shows what is on this page for one setting or group. A wrong name or value is refused before any
-work starts.
+Settings come from the preset, then from the workspace's `recolor.toml` (or the file of `--config`), then from
+`--set blurry.threshold=0.4`; later sources override earlier ones. `recolor settings --init` writes a `recolor.toml` in
+which every setting is commented out. `recolor settings NAME` shows this page's text for one setting or group. A wrong
+name or value is refused before any work starts.
 
-A stage is redone when a setting in its key changes, or when the result of an earlier stage does. The last column names
-the command that a setting redoes. "–" is none: the setting says where or how the work is done, and changes a result by
-rounding at most. Of a file of weights, the content counts and not the path.
+A stage is redone when a setting in its key changes, or when the result of an earlier stage changes. The last column
+names the command that is redone. With "–" nothing is redone: the setting changes a result by rounding at most. For a
+file of weights, the content is part of the key and not the path.
 """
 
 

@@ -2,7 +2,7 @@
 
 A setting's annotation holds its allowed values (`Annotated[float, Ge(0), Le(1)]`, `Literal[...]`), and its entry in the
 docstring is its meaning. `load_config`, Prefect's parameter forms, `recolor settings` and docs/settings.md all use
-these. A stage is keyed by its own group alone, so that another learning rate does not rewrite the shards.
+these. The key of a stage holds only its own group, so that another learning rate does not rewrite the shards.
 """
 
 from dataclasses import dataclass, field
@@ -77,7 +77,7 @@ class DuplicateConfig:
         max_hamming_distance_256: Maximum pHash-256 distance at which a candidate is a duplicate.
         min_contrast: Minimum standard deviation of L (0..100). Below it an image is flat and its hash is meaningless.
         symmetries: Also compare with the 8 flips and rotations.
-        crops: Also look for crops of another image that keep about nine tenths of its sides or more.
+        crops: Also find crops of another image that keep at least about 90% of its width and height.
         max_hamming_distance_crop: Maximum pHash-64 distance between a crop of one image and another image for the two
             to be candidates.
         max_hamming_distance_256_crop: Maximum pHash-256 distance at which such a candidate is a duplicate.
@@ -202,9 +202,9 @@ class GeneratorModelConfig:
         encoder_depth: Last ResNet101 layer that is used.
         head: Output of the model: a `distribution` over ab bins (Zhang et al. 2016) or plain `regression`.
         width: Number of channels of the decoder.
-        blocks: Number of residual blocks of the decoder. Four blocks see across a whole 224-pixel image.
-        scale: Side, in pixels, of the squares that are averaged before the encoder. At 2 the model sees a picture at
-            half its size, for a quarter of the work.
+        blocks: Number of residual blocks of the decoder. The receptive field of four blocks covers an image of 224 px.
+        scale: Factor by which the image is reduced before the encoder, by area averaging. At 2 the model needs a
+            quarter of the computation.
     """
 
     encoder_weights: str = "imagenet"
@@ -242,7 +242,7 @@ class TrainConfig:
         warmup_steps: Number of warm-up steps.
         weight_decay: Weight decay of AdamW, applied to weights of two dimensions or more.
         clip_norm: Maximum norm of the gradient. A larger gradient is scaled down to it.
-        ema_decay: Decay of the moving average of the weights. The average is what is exported.
+        ema_decay: Decay of the exponential moving average (EMA) of the weights. The average is exported.
         seed: Seed of the initial weights, the order of the images and the augmentation.
         checkpoint_steps: Save a checkpoint every N steps. A killed run loses at most N steps.
         keep_checkpoints: Number of newest checkpoints kept while training. The one with the lowest validation loss is
@@ -250,10 +250,10 @@ class TrainConfig:
         validate_steps: Compute the validation loss every N steps.
         patience: Stop after N validations without a lower loss and export the weights of the best one. 0 never stops
             early and exports the last weights.
-        metrics_steps: Write the metrics every N steps to `metrics_so_far.parquet` beside the model. After the first
-            thousand steps they are written each time they have grown by one hundredth.
+        metrics_steps: Write the metrics every N steps to `metrics_so_far.parquet` beside the model. After a thousand
+            steps, the file is written each time its number of steps has grown by 1%.
         tensorboard: Also write the metrics for TensorBoard, into `tensorboard/` beside the model.
-        crop_px: Side, in pixels, of the square that the model is fed.
+        crop_px: Side, in pixels, of the model's square input.
         resized_crop: Minimum side of the cropped square, as a share of the image's side. Each step draws a side between
             it and the whole image, and resizes the squares to `crop_px`, so that few images teach more. At 1 nothing is
             resized, and squares of `crop_px` are cut out.
@@ -264,8 +264,8 @@ class TrainConfig:
         devices: Number of processes that share each batch: one for each GPU, or several on a CPU.
         amp: Mixed precision. `auto` uses bfloat16 autocast on CUDA and on CPUs with native bfloat16 products, else
             float32.
-        compile: Compile the model before the first step. This takes a minute or more; steps on a GPU are faster after.
-        deterministic: Use only deterministic algorithms on CUDA, which are slower. A CPU always does.
+        compile: Compile the model before the first step. This takes a minute or more; steps on a GPU are then faster.
+        deterministic: Use only deterministic algorithms on CUDA, which are slower. CPUs always do.
         resident: Keep the whole split in GPU memory. `auto` does so if it takes at most half of the free memory.
     """
 
@@ -306,7 +306,7 @@ class GeneratorConfig:
             same architecture (its scale may differ). Empty: random weights, with `encoder_weights`.
         rebalance: λ of the class weights 1 / ((1-λ)p + λ/Q) (Zhang et al. 2016, eq. 4). 1 is no rebalancing, 0 is full.
         temperature: T of the annealed mean (Zhang et al. 2016, eq. 5). 1 is the mean, towards 0 the mode.
-        saturation: Factor of the predicted colour. A model that is unsure of a hue predicts paler colours than occur.
+        saturation: Factor of the predicted a and b. It corrects the pale colours of a model that is unsure of a hue.
     """
 
     model: GeneratorModelConfig = field(default_factory=GeneratorModelConfig)
@@ -326,7 +326,7 @@ class RefinerConfig:
         train: Training.
         start_from: Initial weights of the whole model: `pretrained`, or a folder with a trained `refiner/` of the same
             architecture. Empty: random weights, with `encoder_weights`.
-        predicted_fraction: Share of a batch whose low-resolution ab comes from the generator. The rest is the truth.
+        predicted_fraction: Share of a batch whose low-resolution ab comes from the generator. The rest has the true ab.
         perceptual_weight: Weight of the perceptual loss, beside the mean absolute error of ab / 110. 0 leaves it out.
         perceptual_weights: ResNet101 whose features the perceptual loss compares: `imagenet` or the path of a state
             dict.
@@ -413,22 +413,22 @@ class Config:
     execution: ExecutionConfig = field(default_factory=ExecutionConfig)
 
     def __post_init__(self) -> None:
-        """Refuse what no single field's range can: settings that contradict each other."""
+        """Raises an error for settings that contradict each other, which the ranges of single fields cannot show."""
         _check_together(self)
 
 
 def _check_together(config: Config) -> None:
     if config.execution.runner == "dask" and not config.execution.dask_address:
         raise ConfigError(
-            "execution.runner = 'dask': which cluster? Start one (`dask scheduler`, `dask worker ADDRESS`) and give its"
-            " scheduler's address with --dask-address or execution.dask_address."
+            "execution.runner = 'dask': no cluster is given. Start one (`dask scheduler`, `dask worker ADDRESS`) and"
+            " give its scheduler's address with --dask-address or execution.dask_address."
         )
     if config.select.val_fraction == 0:
         raise ConfigError("select.val_fraction = 0: training needs a validation split. Allowed: above 0, below 0.5.")
     if config.select.test_fraction == 0 and config.evaluate.split == "test":
         raise ConfigError(
-            "select.test_fraction = 0 and evaluate.split = 'test': there would be nothing to evaluate on. Give one a"
-            " fraction above 0, or the other 'val'."
+            "select.test_fraction = 0 and evaluate.split = 'test': there would be no images to evaluate on. Set"
+            " select.test_fraction above 0, or evaluate.split to 'val'."
         )
     if not config.index.suffixes or any(not s.startswith(".") or s != s.lower() for s in config.index.suffixes):
         raise ConfigError(
@@ -437,8 +437,8 @@ def _check_together(config: Config) -> None:
         )
     if config.refiner.perceptual_weight and config.refiner.perceptual_weights == "none":
         raise ConfigError(
-            "refiner.perceptual_weights = 'none' and refiner.perceptual_weight > 0: random weights know nothing of"
-            " photographs. Allowed: `imagenet`, or the path of a ResNet101 state dict."
+            "refiner.perceptual_weights = 'none' and refiner.perceptual_weight > 0: the perceptual loss needs trained"
+            " weights. Allowed: `imagenet`, or the path of a ResNet101 state dict."
         )
     for name, train in (("generator", config.generator.train), ("refiner", config.refiner.train)):
         if train.warmup_steps >= train.steps:
@@ -448,13 +448,12 @@ def _check_together(config: Config) -> None:
             )
         if train.batch_images % train.devices:
             raise ConfigError(
-                f"{name}.train.batch_images = {train.batch_images}: each of the {train.devices} devices"
-                f" ({name}.train.devices) takes as many images of a batch. Allowed: multiples of {train.devices}."
+                f"{name}.train.batch_images = {train.batch_images}: the batch is divided equally among the"
+                f" {train.devices} devices ({name}.train.devices). Allowed: multiples of {train.devices}."
             )
-        multiple_px = 8 * config.generator.model.scale  # the refiner is shown the generator's colours
+        multiple_px = 8 * config.generator.model.scale  # for the refiner too: the generator runs on its crops
         if train.crop_px > config.shard.size_px or train.crop_px % multiple_px:
             raise ConfigError(
-                f"{name}.train.crop_px = {train.crop_px}: a crop is cut from the shards' squares, and the generator"
-                f" sees eighths of it at its scale. Allowed: multiples of {multiple_px} (8 times"
-                f" generator.model.scale) up to {config.shard.size_px} (shard.size_px)."
+                f"{name}.train.crop_px = {train.crop_px}: not allowed. Allowed: multiples of {multiple_px} (8 times"
+                f" generator.model.scale, the stride of the generator) up to {config.shard.size_px} (shard.size_px)."
             )

@@ -1,8 +1,8 @@
-"""Checks settings with pydantic, by models that are made from the dataclasses of `recolor.config.settings`.
+"""Checks settings with pydantic models made from the dataclasses of `recolor.config.settings`.
 
-The dataclasses are the only declaration. Their models have the same fields and limits, but every field is optional:
-a setting that is not given stays as the preset has it. Importing pydantic takes a quarter of a second, so this module
-is imported when there are settings to check.
+The dataclasses are the only declaration. The models have the same fields and limits, but every field is optional: a
+setting that is not given keeps the preset's value. Importing pydantic takes a quarter of a second, so this module is
+imported only when there are settings to check.
 """
 
 import difflib
@@ -18,17 +18,17 @@ from recolor.errors import ConfigError
 
 T = TypeVar("T")
 
-# Strict: no number is made from text, and no whole number from true or false.
+# Strict: text is not converted to a number, nor true or false to a whole number.
 _MODEL_CONFIG = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 @cache
 def changes_model(config: type, *, nullable: bool = False) -> type[BaseModel]:
-    """Returns a pydantic model of the changes that can be made to a config dataclass.
+    """Returns a pydantic model of changes to a config dataclass.
 
     Args:
         config: A dataclass of settings, such as `BlurryConfig`.
-        nullable: Also accept None, which stands for a setting that is not given, as Prefect's forms need it.
+        nullable: Also accept None for a setting that is not given; Prefect's forms need it.
     """
     meaning, meanings = docstring(config)
     fields: dict[str, Any] = {}
@@ -47,10 +47,10 @@ def changes_model(config: type, *, nullable: bool = False) -> type[BaseModel]:
 
 
 def checked_overlay(base: T, changes: Mapping[str, Any]) -> T:
-    """Returns a config dataclass with some settings replaced by nested `changes`.
+    """Returns a config dataclass with settings replaced by nested `changes`.
 
     Raises:
-        ConfigError: Keys are unknown or values are not allowed; has one line for each.
+        ConfigError: Keys are unknown or values are not allowed; the message has one line for each.
     """
     config: type = type(base)
     try:
@@ -70,7 +70,7 @@ def _replaced(base: T, changes: BaseModel) -> T:
 
 
 def _problem(config: type, location: tuple[int | str, ...], changes: Any) -> str:
-    """Says what is wrong at a location: the setting's full name, its value, and what is allowed."""
+    """Returns the message for an error: the setting's full name, its value, and what is allowed."""
     known = get_type_hints(config, include_extras=True)
     names: list[str] = []
     value, hint = changes, config
@@ -87,11 +87,11 @@ def _problem(config: type, location: tuple[int | str, ...], changes: Any) -> str
 
 
 def _names(location: tuple[int | str, ...]) -> Iterator[str]:
-    """The names in a location, without the positions in lists that may follow them."""
+    """Yields the names in a location, without positions in lists."""
     return (name for name in location if isinstance(name, str))
 
 
 def _unknown(path: str, key: str, known: list[str]) -> str:
     close = difflib.get_close_matches(key, known, n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
-    return f"{path}: there is no such setting.{hint} Allowed here: {', '.join(known)}."
+    return f"{path}: unknown setting.{hint} Allowed here: {', '.join(known)}."

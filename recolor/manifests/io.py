@@ -1,4 +1,4 @@
-"""Reads and writes manifests: Parquet files with the columns of their schema. No other code does."""
+"""Reads and writes manifests, Parquet files that match their schema, as Arrow tables."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ from recolor.errors import MissingStageError, SchemaError
 from recolor.manifests.schemas import SCHEMAS, Schema
 
 _LEADS_OUT = r"^/|(^|/)\.\.(/|$)"  # an absolute path, or one with `..`
-ROW_GROUP_ROWS = 1 << 17  # rows that are read and judged at a time; filters skip whole row groups
+ROW_GROUP_ROWS = 1 << 17  # rows that are processed at a time; filters skip whole row groups
 
 
 def write_manifest(schema: Schema, table: pa.Table, path: Path) -> None:
@@ -29,14 +29,14 @@ def write_manifest(schema: Schema, table: pa.Table, path: Path) -> None:
 
 @contextmanager
 def manifest_writer(schema: Schema, path: Path) -> Iterator[Callable[[pa.Table], None]]:
-    """Writes a manifest a table at a time.
+    """Writes a manifest, one table at a time.
 
     Each table becomes row groups of at most `ROW_GROUP_ROWS` rows. Tables of that size give the fewest groups.
 
     Yields:
         A function that writes the next rows. It raises a `SchemaError` if they do not match the schema.
     """
-    # A dictionary of mostly distinct values costs time, and Parquet drops it in the middle of each row group.
+    # A dictionary of mostly distinct values costs time, and Parquet abandons it in the middle of each row group.
     named = [column.name for column in schema.columns if column.type == pa.string() and not column.is_unique]
     with pq.ParquetWriter(path, schema.arrow, compression="zstd", use_dictionary=named, write_statistics=True) as file:
         yield lambda table: file.write_table(_conform(schema, table), row_group_size=ROW_GROUP_ROWS)
@@ -49,7 +49,7 @@ def read_table(schema: Schema, path: Path, columns: Sequence[str] | None = None)
         MissingStageError: The file does not exist; the message names the command to run.
         SchemaError: The file does not match the schema, a column is missing, or a path leads out of its folder.
     """
-    with _opened(schema, path) as file:  # for small files twice as fast as `pq.read_table`
+    with _opened(schema, path) as file:  # twice as fast as `pq.read_table` for small files
         table = file.read(columns=None if columns is None else list(columns))
     return _checked(schema if columns is None else _part_of(schema, columns), table, path)
 
@@ -70,7 +70,7 @@ def read_in_groups(schema: Schema, path: Path, columns: Sequence[str]) -> Iterat
 
 
 def find_rows(paths: pa.ChunkedArray, table: pa.Table) -> pa.ChunkedArray:
-    """Returns the row of a table that has each path: int32 [paths], null where no row has it.
+    """Returns, for each path, the row of a table with that path: int32 [paths], null if there is none.
 
     `table.take(find_rows(paths, table))` aligns a table with other rows; missing rows are null.
 
@@ -93,7 +93,7 @@ def _opened(schema: Schema, path: Path) -> Iterator[pq.ParquetFile]:
 
 
 def schema_markdown() -> str:
-    """Returns every schema as a Markdown table, as `manifests/README.md` has them."""
+    """Returns every schema as a Markdown table, for `manifests/README.md`."""
     return "\n".join(_schema_section(schema) for schema in SCHEMAS)
 
 

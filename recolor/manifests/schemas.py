@@ -37,7 +37,14 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """One kind of manifest: file name, command that writes it, meaning of a row, columns in order."""
+    """The schema of a manifest.
+
+    Attributes:
+        name: File name without its suffix, relative to `manifests/` or to the workspace.
+        stage: The command that writes it.
+        row: Meaning of a row, as a noun phrase.
+        columns: The columns, in order.
+    """
 
     name: str
     stage: str

@@ -67,7 +67,7 @@ def test_a_bad_setting_stops_before_the_workspace_is_made(tmp_path):
         "run", "--images", str(tmp_path), "--workspace", str(tmp_path / "w"), "--set", "blurry.treshold=1"
     )
     assert process.returncode == 2
-    assert process.stderr.startswith("recolor: blurry.treshold: there is no such setting. Did you mean 'threshold'?")
+    assert process.stderr.startswith("recolor: blurry.treshold: unknown setting. Did you mean 'threshold'?")
     assert not (tmp_path / "w").exists()
 
 

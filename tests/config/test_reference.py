@@ -107,7 +107,7 @@ def test_what_is_allowed_is_said_in_words():
 
 
 def test_a_setting_that_is_in_no_key_redoes_nothing():
-    assert SETTINGS["execution.workers"].redone_text.startswith("Nothing is redone.")
+    assert SETTINGS["execution.workers"].redone_text.startswith("Nothing is redone:")
     assert SETTINGS["blurry.threshold"].redone_text.startswith("`recolor detect blurry` is redone;")
     assert "content of the weights" in SETTINGS["refiner.start_from"].redone_text
 
@@ -134,7 +134,7 @@ def test_a_name_stands_for_a_group_with_the_groups_in_it_or_for_one_setting():
     ],
 )
 def test_an_unknown_name_is_answered_with_the_nearest(name, nearest):
-    with pytest.raises(ConfigError, match=re.escape(f"{name}: there is no such setting. Did you mean {nearest}?")):
+    with pytest.raises(ConfigError, match=re.escape(f"{name}: unknown setting. Did you mean {nearest}?")):
         find_settings(name, settings_reference())
     with pytest.raises(ConfigError, match="Groups: index, measure"):
         find_settings("zzzzzz", settings_reference())

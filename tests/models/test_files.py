@@ -96,7 +96,7 @@ def test_a_missing_file_is_named(folder, name):
         ({"temperature": None}, "temperature"),
         ({"saturation": "much"}, "saturation"),
         ({"model": {"width": -1}}, "width = -1"),
-        ({"model": {"wdith": 8}}, "no such setting"),
+        ({"model": {"wdith": 8}}, "unknown setting"),
         ({"model": 3}, "not a model's shape"),
         ({"model": {**SHAPE, "width": 16}}, "no readable weights"),
     ],
