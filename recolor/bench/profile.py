@@ -97,7 +97,7 @@ def bench_training(workspace: Workspace, config: Config, options: Options) -> Re
         options: Options of the benchmark.
 
     Raises:
-        ConfigError: CUDA was asked for and is not available, torch cannot compile here, or the crop is larger than
+        ConfigError: CUDA was requested but is not available, torch cannot compile here, or the crop is larger than
             the images in the shards.
         DamagedError: A shard is missing or truncated.
         InputError: The train split is empty.

@@ -17,7 +17,7 @@ def resolve_device(name: ColorizeDevice, devices: int = 1) -> torch.device:
         devices: Number of devices needed. Only CUDA devices are counted.
 
     Raises:
-        ConfigError: CUDA or MPS was asked for and is not available, or there are fewer GPUs than `devices`.
+        ConfigError: CUDA or MPS was requested but is not available, or there are fewer GPUs than `devices`.
     """
     if name == "mps":
         if not torch.backends.mps.is_available():

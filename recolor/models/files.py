@@ -238,7 +238,7 @@ def _read_config(folder: Path, kind: str | None) -> Mapping[str, Any]:
         details = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         verb = f"train {kind or 'generator'}"
-        raise WeightsError(f"{path}: no readable model config ({error}). `recolor {verb}` makes it.") from error
+        raise WeightsError(f"{path}: no readable model config ({error}). `recolor {verb}` creates it.") from error
     if not isinstance(details, dict) or details.get("format_version") != FORMAT_VERSION:
         raise WeightsError(f"{path}: not of format version {FORMAT_VERSION}, the one this version reads. Train again.")
     if kind is not None and details.get("kind") != kind:

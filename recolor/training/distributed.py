@@ -116,7 +116,7 @@ def run_training(stage: TrainingStage, workspace: Workspace, config: Config) -> 
     Resumes from the newest checkpoint.
 
     Raises:
-        ConfigError: CUDA, or more devices than there are, was asked for; nothing was started.
+        ConfigError: CUDA, or more devices than there are, was requested; nothing was started.
         RecolorError: The training failed, in any of its processes.
     """
     settings = stage.settings(config)
@@ -155,7 +155,7 @@ def process_group(config: TrainConfig, store: Path | None = None) -> Iterator[No
             By default they use the store that torchrun's environment variables name.
 
     Raises:
-        ConfigError: There is no GPU for this process, or CUDA cannot be as deterministic as asked for.
+        ConfigError: There is no GPU for this process, or CUDA cannot be as deterministic as requested.
     """
     rank, size = _torchrun_variable("RANK"), _torchrun_variable("WORLD_SIZE")
     device = resolve_device(config.device, _torchrun_variable("LOCAL_WORLD_SIZE"))

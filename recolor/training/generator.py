@@ -53,7 +53,7 @@ def train_generator(workspace: Workspace, config: Config) -> Outcome:
         config: All settings; `config.generator` is used.
 
     Raises:
-        ConfigError: CUDA, or more devices than there are, was asked for.
+        ConfigError: CUDA, or more devices than there are, was requested.
         MissingStageError: There are no finished shards.
         InputError: The train split is empty.
         WeightsError: The encoder's initial weights do not exist or cannot be downloaded.

@@ -56,7 +56,7 @@ def train(training: Training, train_set: ShardDataset, val_set: ShardDataset | N
         val_set: Images of the val split; required for `patience`.
 
     Raises:
-        ConfigError: Compiling, or keeping the data on the GPU, was asked for and is not possible.
+        ConfigError: Compiling, or keeping the data on the GPU, was requested but is not possible.
         TrainingError: The loss or the gradient is no longer finite, or the checkpoint is not this training's.
         DamagedError: A shard, or the checkpoint of the best validation, has changed since it was opened or written.
         OutOfMemoryError: The device has too little memory for a step.

@@ -47,7 +47,7 @@ def train_refiner(workspace: Workspace, config: Config) -> Outcome:
         config: All settings; `config.refiner` is used.
 
     Raises:
-        ConfigError: CUDA, or more devices than there are, was asked for.
+        ConfigError: CUDA, or more devices than there are, was requested.
         MissingStageError: There are no finished shards, or there is no generator.
         InputError: The train split is empty.
         WeightsError: The encoder's initial weights do not exist or cannot be downloaded, or the generator cannot be
