@@ -1,4 +1,4 @@
-"""Finds images just above a threshold, by judging the measurements again with a looser limit."""
+"""Finds images just above a threshold, by running the detectors again with a looser limit."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
@@ -18,9 +18,9 @@ from recolor.color.arrays import Floats
 from recolor.config.settings import Config, DuplicateConfig
 
 NEAR_IMAGES = 24
-_MARGIN = 0.2  # of the score, above the threshold
-_SIZE_MARGIN = 0.05  # of the score of a size: sides up to 1.2 times the limit
-_MARGIN_BITS = 16  # of 256, above the limit of copies
+_MARGIN = 0.2  # added to the threshold of the score
+_SIZE_MARGIN = 0.05  # the same for scores of sizes: sides up to 1.2 times the limit
+_MARGIN_BITS = 16  # of 256, added to the limit of copies
 
 
 @dataclass(frozen=True, slots=True)
