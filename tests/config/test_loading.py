@@ -112,9 +112,7 @@ def test_all_wrong_settings_are_named_at_once():
         load_config("default", None, ["blurry.treshold=0.4", "select.seed=true", "shard=3"])
     lines = str(caught.value).splitlines()
     assert len(lines) == 3
-    assert any(
-        line.startswith("blurry.treshold: unknown setting. Did you mean 'threshold'?") for line in lines
-    )
+    assert any(line.startswith("blurry.treshold: unknown setting. Did you mean 'threshold'?") for line in lines)
     assert any(line.startswith("select.seed = True: not allowed. Allowed: a whole number") for line in lines)
 
 

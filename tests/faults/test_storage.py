@@ -39,7 +39,7 @@ def test_a_disk_that_fills_up_while_a_stage_writes_costs_no_more_than_that(
 ):
     workspace = before(stage, disk / "workspace")
     filler = leave_room(disk, room_bytes)
-    with pytest.raises(StorageError, match=r"(?s)No space left on device\. Free some space.*finished is kept"):
+    with pytest.raises(StorageError, match=r"(?s)No space left on device\. Free some space.*Finished parts are kept"):
         run([stage], workspace)
     done = finished(workspace.root)
     assert temporary_files(workspace.root) == []

@@ -38,9 +38,7 @@ def test_a_failing_part_does_not_stop_the_others_and_is_named():
             raise InputError(f"part {part}: broken")
         done.append(part)
 
-    with pytest.raises(
-        InputError, match=r"2 of 8 parts failed; finished parts are kept.\n  part 2: broken\n  part 5"
-    ):
+    with pytest.raises(InputError, match=r"2 of 8 parts failed; finished parts are kept.\n  part 2: broken\n  part 5"):
         run_parallel(work, range(8), ExecutionConfig(workers=2), "test", images)
     assert sorted(done) == [0, 1, 3, 4, 6, 7]
 
@@ -118,7 +116,8 @@ def test_the_bar_says_what_it_is_told_after_each_part(monkeypatch):
 
 
 def test_nothing_is_told_where_no_bar_is_seen():
-    assert run_parallel(int, range(3), ExecutionConfig(workers=2), "test", images, progress_text=lambda part: 1 / 0) == [0, 1, 2]
+    config = ExecutionConfig(workers=2)
+    assert run_parallel(int, range(3), config, "test", images, progress_text=lambda part: 1 / 0) == [0, 1, 2]
 
 
 @pytest.mark.parametrize(
