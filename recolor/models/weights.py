@@ -11,7 +11,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
-from torchvision.models import ResNet101_Weights
+from torch.hub import load_state_dict_from_url
 
 from recolor.errors import WeightsError
 from recolor.models.encoder import Encoder
@@ -19,7 +19,8 @@ from recolor.pipeline.cache import sha256_file
 
 IMAGENET = "imagenet"
 NONE = "none"
-_HUB_WEIGHTS = ResNet101_Weights.IMAGENET1K_V2
+# The URL of torchvision's ResNet101_Weights.IMAGENET1K_V2, as importing torchvision takes seconds.
+_HUB_URL = "https://download.pytorch.org/models/resnet101-cd907fc2.pth"
 _HUB_TIMEOUT_S = 10
 _OTHER_CHOICES = (
     "Or give encoder_weights another value: the PATH of a ResNet101 state dict (.pth or .safetensors), or `none` to"
@@ -157,7 +158,7 @@ def _check_names(state: Mapping[str, Tensor], encoder: Encoder, weights: str) ->
 def _download() -> Mapping[str, Tensor]:
     _check_hub_hash()
     try:
-        state: Mapping[str, Tensor] = _HUB_WEIGHTS.get_state_dict(progress=True, check_hash=True, weights_only=True)
+        state: Mapping[str, Tensor] = load_state_dict_from_url(_HUB_URL, check_hash=True, weights_only=True)
     except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
         raise _hub_error(error) from error
     return state
@@ -167,9 +168,9 @@ def _check_hub() -> None:
     if _cached_hub_file().is_file():
         _check_hub_hash()
         return
-    request = urllib.request.Request(_HUB_WEIGHTS.url, method="HEAD")  # noqa: S310  (torchvision's https address)
+    request = urllib.request.Request(_HUB_URL, method="HEAD")
     try:
-        with urllib.request.urlopen(request, timeout=_HUB_TIMEOUT_S):  # noqa: S310  (as above)
+        with urllib.request.urlopen(request, timeout=_HUB_TIMEOUT_S):  # noqa: S310  (an https address)
             pass
     except OSError as error:
         raise _hub_error(error) from error
@@ -191,12 +192,12 @@ def _cached_hub_file() -> Path:
 
 
 def _hub_file() -> str:
-    return str(_HUB_WEIGHTS.url).rpartition("/")[2]
+    return _HUB_URL.rpartition("/")[2]
 
 
 def _hub_error(error: Exception) -> WeightsError:
     return WeightsError(
-        f"encoder_weights = 'imagenet': {_HUB_WEIGHTS.url} cannot be downloaded ({_one_line(error)}). Connect to the"
+        f"encoder_weights = 'imagenet': {_HUB_URL} cannot be downloaded ({_one_line(error)}). Connect to the"
         f" network, or put the file into {torch.hub.get_dir()}/checkpoints. {_OTHER_CHOICES}"
     )
 

@@ -240,9 +240,9 @@ def test_the_models_of_the_package_are_loaded_by_name(models, monkeypatch):
     assert np.array_equal(colorizer.colorize_rgb(rgb), Colorizer.from_folder(models, "cpu").colorize_rgb(rgb))
 
 
-def test_colouring_imports_no_more_than_it_needs():
+def test_colouring_and_initial_weights_import_no_more_than_they_need():
     """Importing each of these takes 0.5 to 2 seconds."""
-    code = "import sys, recolor.colorize; print(*sys.modules)"
+    code = "import sys, recolor.colorize, recolor.models.weights; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert not {"torchvision", "torch._dynamo", "scipy", "pandas", "matplotlib", "skimage"} & set(done.stdout.split())
 
