@@ -1,4 +1,4 @@
-"""`recolor colorize` in a subprocess: inputs, outputs, messages and exit codes."""
+"""`recolor colorize`: inputs, outputs, messages and exit codes; one of the tests starts the program itself."""
 
 import contextlib
 import io
@@ -7,6 +7,8 @@ import pty
 import subprocess
 import sys
 import termios
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from PIL import Image
 from skimage import data
 
 from recolor.cli.main import cli
+from recolor.colorize import Colorizer
 from recolor.errors import ConfigError, InputError
 
 GREY = data.camera()[::8, ::8]
@@ -26,18 +29,13 @@ def encoded(file_format, pixels=GREY):
     return buffer.getvalue()
 
 
-def command(models, *arguments):
-    return [sys.executable, "-m", "recolor", "colorize", "--model", str(models), "--device", "cpu", *arguments]
+def words(models, *arguments):
+    return ["colorize", "--model", str(models), "--device", "cpu", *map(str, arguments)]
 
 
-def colorize(models, *arguments, **options):
-    return subprocess.run(command(models, *arguments), capture_output=True, check=False, **options)
-
-
-def invoke(models, *arguments):
+def invoke(models, *arguments, given=None):
     """Runs the command in this process, which has loaded torch already."""
-    words = ["colorize", "--model", str(models), "--device", "cpu", *map(str, arguments)]
-    return CliRunner().invoke(cli, words)
+    return CliRunner().invoke(cli, words(models, *arguments), input=given)
 
 
 def opened(data):
@@ -47,24 +45,25 @@ def opened(data):
 
 
 def test_standard_output_holds_the_picture_and_nothing_else(models, tmp_path):
-    process = colorize(models, "-", "-", input=encoded("WEBP"))
+    command = [sys.executable, "-m", "recolor", *words(models, "-", "-")]
+    process = subprocess.run(command, input=encoded("WEBP"), capture_output=True, check=False)
     assert process.returncode == 0, process.stderr
     assert opened(process.stdout).format == "WEBP"
     assert opened(process.stdout).size == (64, 64)
     assert b"1 coloured" in process.stderr
     (tmp_path / "one.tif").write_bytes(encoded("TIFF", GREY.astype(np.uint16) * 257))
-    process = colorize(models, str(tmp_path / "one.tif"), "-", "--format", "png")
-    assert process.stdout[:8] == b"\x89PNG\r\n\x1a\n"
-    assert process.stdout[24] == 16
-    assert opened(process.stdout).format == "PNG"
+    written = invoke(models, tmp_path / "one.tif", "-", "--format", "png").stdout_bytes
+    assert written[:8] == b"\x89PNG\r\n\x1a\n"
+    assert written[24] == 16
+    assert opened(written).format == "PNG"
 
 
 def test_a_bad_picture_from_standard_input_leaves_standard_output_empty(models):
-    process = colorize(models, "-", "-", input=encoded("JPEG")[:500])
-    assert process.returncode == 1
-    assert process.stdout == b""
-    assert b"-: truncated" in process.stderr
-    assert b"Traceback" not in process.stderr
+    result = invoke(models, "-", "-", given=encoded("JPEG")[:500])
+    assert result.exit_code == 1
+    assert isinstance(result.exception, SystemExit)
+    assert result.stdout_bytes == b""
+    assert "-: truncated" in result.stderr
 
 
 def test_a_run_says_what_became_of_the_files(models, tmp_path):
@@ -78,15 +77,15 @@ def test_a_run_says_what_became_of_the_files(models, tmp_path):
     frames = [Image.fromarray(GREY), Image.fromarray(255 - GREY)]
     frames[0].save(photos / "moving.gif", save_all=True, append_images=frames[1:])
     out = tmp_path / "out"
-    process = colorize(models, str(photos / "*.*"), str(out), text=True, errors="surrogateescape")
-    assert process.returncode == 1
-    assert process.stdout.splitlines() == [
+    result = invoke(models, photos / "*.*", out)
+    assert result.exit_code == 1
+    assert result.stdout.splitlines() == [
         f"4 coloured, 0 there already, 1 failed: {out}",
         "1 had colour: only their lightness was used",
         f"{photos / 'moving.gif'}: only its first frame, or page, was coloured",
     ]
-    assert process.stderr.startswith(f"{photos / 'broken.png'}: truncated: ")
-    assert len(process.stderr.splitlines()) == 1
+    assert result.stderr.startswith(f"{photos / 'broken.png'}: truncated: ")
+    assert len(result.stderr.splitlines()) == 1
     assert {path.name for path in out.iterdir()} == {"grey.jpg", "colour.png", "moving.gif.png", odd}
     (photos / "broken.png").unlink()
     again = invoke(models, photos / "*.*", out)
@@ -103,18 +102,27 @@ def read_until(master, wanted):
     return shown
 
 
-def test_a_progress_bar_is_shown_on_a_terminal(models, tmp_path):
-    for name in range(60):
-        (tmp_path / f"{name}.png").write_bytes(encoded("PNG", data.camera()))
+def test_a_progress_bar_is_shown_on_a_terminal(models, tmp_path, monkeypatch):
+    """Standard error is a terminal while the command runs in this process; the bar comes after a second."""
+    picture = encoded("PNG")
+    for name in range(4):
+        (tmp_path / f"{name}.png").write_bytes(picture)
+    predict_colours = Colorizer.predict_colours
+
+    def slowly(*arguments, **named):
+        time.sleep(0.6)
+        return predict_colours(*arguments, **named)
+
+    monkeypatch.setattr(Colorizer, "predict_colours", slowly)
     master, slave = pty.openpty()
     termios.tcsetwinsize(slave, (24, 100))
-    with subprocess.Popen(command(models, str(tmp_path), str(tmp_path / "out")), stderr=slave) as process:
-        os.close(slave)
-        shown = read_until(master, b"images/s")
-        process.kill()
+    with os.fdopen(slave, "w") as terminal, ThreadPoolExecutor(1) as pool:
+        shown = pool.submit(read_until, master, b"images/s")
+        with contextlib.redirect_stderr(terminal):
+            cli.main(words(models, tmp_path, tmp_path / "out"), standalone_mode=False)
+    assert b"colorize:" in shown.result()
+    assert b"/4" in shown.result()
     os.close(master)
-    assert b"colorize:" in shown
-    assert b"/60" in shown
 
 
 @pytest.mark.parametrize("name", ["new.png", "new.jpg", "new.tiff", "new.webp"])
@@ -160,15 +168,15 @@ def test_what_cannot_be_stops_before_anything_is_written(models, tmp_path, optio
     assert {path.name for path in tmp_path.iterdir()} == {"one.jpg"}
 
 
-@pytest.mark.parametrize("words", [["--quality", "0"], ["--batch", "0"], ["--format", "bmp"], ["--device", "tpu"]])
-def test_options_out_of_range_are_wrong_usage(models, tmp_path, words):
-    assert invoke(models, tmp_path, tmp_path / "out", *words).exit_code == 2
+@pytest.mark.parametrize("options", [["--quality", "0"], ["--batch", "0"], ["--format", "bmp"], ["--device", "tpu"]])
+def test_options_out_of_range_are_wrong_usage(models, tmp_path, options):
+    assert invoke(models, tmp_path, tmp_path / "out", *options).exit_code == 2
 
 
 def test_videos_and_photographs_do_not_mix(models, tmp_path):
     for name in ("a.jpg", "b.mp4"):
         (tmp_path / name).write_bytes(encoded("JPEG"))
-    for words in ((tmp_path / "a.jpg", tmp_path / "new.mp4"), (tmp_path / "a.jpg", tmp_path / "b.mp4", tmp_path / "o")):
-        result = invoke(models, *words)
+    for paths in ((tmp_path / "a.jpg", tmp_path / "new.mp4"), (tmp_path / "a.jpg", tmp_path / "b.mp4", tmp_path / "o")):
+        result = invoke(models, *paths)
         assert isinstance(result.exception, InputError)
         assert "video" in str(result.exception)
