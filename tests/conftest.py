@@ -12,7 +12,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import hypothesis
 import pytest
+from filelock import FileLock
 
+from recolor.demo import make_demo_images
 from recolor.pipeline.workspace import open_workspace
 
 _TESTS = Path(__file__).parent
@@ -55,6 +57,16 @@ def _group(item):
 @pytest.fixture
 def workspace(tmp_path):
     return open_workspace(tmp_path / "workspace")
+
+
+@pytest.fixture(scope="session")
+def demo_images(tmp_path_factory):
+    """A folder of landscapes and a fault of every kind, to be read only; the processes of pytest-xdist share it."""
+    folder = tmp_path_factory.getbasetemp()
+    folder = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+    with FileLock(folder / "demo.lock"):
+        make_demo_images(folder / "demo" / "images", landscapes=24, each=1, photographs=False)
+    return folder / "demo" / "images"
 
 
 class Browser:

@@ -12,9 +12,10 @@ import torch
 from PIL import Image
 
 from recolor.config.loading import load_config
-from recolor.demo import make_demo_images, render_landscape
+from recolor.demo import render_landscape
 from recolor.errors import ConfigError, InputError, MissingStageError, WeightsError
 from recolor.manifests.pandas import read_manifest
+from recolor.pipeline.workspace import Workspace, open_workspace
 from recolor.stages import CLEANING, STAGES, check_can_train, run_each
 
 TRAINING = {
@@ -53,16 +54,31 @@ def run(stages, workspace, images, *words):
     return dict(zip(stages, run_each(stages, workspace, images, settings(*words)), strict=True))
 
 
+@pytest.fixture
+def images(demo_images, tmp_path):
+    """A copy of the images, for a test to change."""
+    return Path(shutil.copytree(demo_images, tmp_path / "images"))
+
+
 @pytest.fixture(scope="module")
-def demo_images(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("pipeline") / "images"
-    make_demo_images(folder, landscapes=24, each=1, photographs=False)
-    return folder
+def finished(demo_images, tmp_path_factory):
+    """`finished(stage)`: a workspace in which the stages up to that one have run; each is run once."""
+    folder = tmp_path_factory.mktemp("finished")
+    now, made = open_workspace(folder / "now"), {}
+
+    def up_to(last):
+        for stage in list(STAGES)[len(made) : list(STAGES).index(last) + 1]:
+            assert run([stage], now, demo_images)[stage].built
+            made[stage] = shutil.copytree(now.root, folder / stage)
+        return made[last]
+
+    return up_to
 
 
 @pytest.fixture
-def images(demo_images, tmp_path):
-    return Path(shutil.copytree(demo_images, tmp_path / "images"))
+def after(finished, tmp_path):
+    """`after(stage)`: a workspace in which the stages up to that one have run, for a test to change."""
+    return lambda stage: Workspace(Path(shutil.copytree(finished(stage), tmp_path / "workspace")))
 
 
 def landscape(path, seed):
@@ -75,18 +91,16 @@ def measured(outcomes):
     return outcomes["measure"].counts["measured"]
 
 
-def test_a_second_run_does_nothing(images, workspace):
-    first = run(STAGES, workspace, images)
-    assert all(outcome.built for outcome in first.values())
+def test_a_second_run_does_nothing(after, demo_images):
+    workspace = after("evaluate")
     before = {path: path.stat().st_mtime_ns for path in workspace.root.rglob("*") if path.is_file()}
-    second = run(STAGES, workspace, images)
+    second = run(STAGES, workspace, demo_images)
     assert [name for name, outcome in second.items() if not outcome.current] == []
     assert {path: path.stat().st_mtime_ns for path in workspace.root.rglob("*") if path.is_file()} == before
 
 
-def test_another_threshold_measures_nothing_and_judges_one_issue_again(images, workspace):
-    run(CLEANING, workspace, images)
-    outcomes = run(CLEANING, workspace, images, "blurry.threshold=0.9")
+def test_another_threshold_measures_nothing_and_judges_one_issue_again(after, demo_images):
+    outcomes = run(CLEANING, after("select"), demo_images, "blurry.threshold=0.9")
     assert outcomes["index"].current
     assert outcomes["measure"].current
     assert measured(outcomes) == 0
@@ -94,22 +108,21 @@ def test_another_threshold_measures_nothing_and_judges_one_issue_again(images, w
     assert outcomes["select"].built == 1
 
 
-def test_another_training_option_writes_no_shard(images, workspace):
+def test_another_training_option_writes_no_shard(after, demo_images):
     stages = [*CLEANING, "shard", "train-generator"]
-    run(stages, workspace, images)
-    outcomes = run(stages, workspace, images, "generator.train.lr=0.0005")
+    outcomes = run(stages, after("train-generator"), demo_images, "generator.train.lr=0.0005")
     assert [name for name, outcome in outcomes.items() if outcome.built] == ["train-generator"]
 
 
-def test_a_refiner_option_trains_no_generator(images, workspace):
+def test_a_refiner_option_trains_no_generator(after, demo_images):
     stages = [*CLEANING, "shard", "train-generator", "train-refiner"]
-    run(stages, workspace, images)
-    outcomes = run(stages, workspace, images, "refiner.train.lr=0.0005")
+    outcomes = run(stages, after("train-refiner"), demo_images, "refiner.train.lr=0.0005")
     assert [name for name, outcome in outcomes.items() if outcome.built] == ["train-refiner"]
 
 
-def test_three_new_images_measure_three_and_a_removed_one_drops_its_row(images, workspace):
-    total = run(CLEANING, workspace, images)["measure"].counts["images"]
+def test_three_new_images_measure_three_and_a_removed_one_drops_its_row(after, images):
+    workspace = after("select")
+    total = len(read_manifest(workspace.manifest("measurements")))
     new = [landscape(images / f"new {seed}.jpg", seed) for seed in (901, 902, 903)]
     outcomes = run(CLEANING, workspace, images)
     assert measured(outcomes) == 3
@@ -122,14 +135,14 @@ def test_three_new_images_measure_three_and_a_removed_one_drops_its_row(images, 
     assert "new 902.jpg" not in paths
 
 
-def test_touching_a_file_measures_that_file_again(images, workspace):
-    run(CLEANING, workspace, images)
+def test_touching_a_file_measures_that_file_again(after, images):
+    workspace = after("select")
     before = read_manifest(workspace.manifest("measurements"))
     os.utime(images / before["path"][3], ns=(7, 7))
     assert measured(run(CLEANING, workspace, images)) == 1
-    after = read_manifest(workspace.manifest("measurements"))
-    assert after["mtime_ns"][3] == 7
-    assert after.drop(columns="mtime_ns").equals(before.drop(columns="mtime_ns"))
+    after_it = read_manifest(workspace.manifest("measurements"))
+    assert after_it["mtime_ns"][3] == 7
+    assert after_it.drop(columns="mtime_ns").equals(before.drop(columns="mtime_ns"))
 
 
 @pytest.mark.parametrize("harm", ["delete", "cut", "overwrite"])
@@ -146,9 +159,8 @@ def test_touching_a_file_measures_that_file_again(images, workspace):
         "manifests/parts/*.parquet",
     ],
 )
-def test_a_deleted_or_damaged_output_is_rebuilt_alone(images, workspace, victim, harm):
-    stages = [*CLEANING, "shard"]
-    run(stages, workspace, images)
+def test_a_deleted_or_damaged_output_is_rebuilt_alone(after, demo_images, victim, harm):
+    workspace = after("shard")
     path = sorted(workspace.root.glob(victim))[0]
     others = {other: other.stat().st_mtime_ns for other in workspace.root.rglob("*.npy") if other != path}
     data = path.read_bytes()
@@ -159,7 +171,7 @@ def test_a_deleted_or_damaged_output_is_rebuilt_alone(images, workspace, victim,
             path.write_bytes(data[: len(data) // 2])
         case "overwrite":
             path.write_bytes(bytes(len(data)))
-    outcomes = run(stages, workspace, images)
+    outcomes = run([*CLEANING, "shard"], workspace, demo_images)
     assert path.read_bytes() == data
     assert sum(outcome.built for outcome in outcomes.values()) == 1
     assert measured(outcomes) <= 16, "no more than the damaged part is measured again"
@@ -199,14 +211,13 @@ def test_an_empty_split_is_refused_before_the_training(tmp_path, workspace):
     assert not (workspace.models / "generator").exists()
 
 
-def test_models_of_other_shards_are_not_evaluated(images, workspace):
-    stages = [*CLEANING, "shard", "train-generator", "train-refiner"]
-    run(stages, workspace, images)
-    run(["select", "shard"], workspace, images, "select.seed=1")
+def test_models_of_other_shards_are_not_evaluated(after, demo_images):
+    workspace = after("train-refiner")
+    run(["select", "shard"], workspace, demo_images, "select.seed=1")
     with pytest.raises(
         MissingStageError, match=r"not trained with the present shards. Run `recolor train generator` first"
     ):
-        run(["evaluate"], workspace, images, "select.seed=1")
+        run(["evaluate"], workspace, demo_images, "select.seed=1")
 
 
 def test_odd_names_go_through_to_the_shards(tmp_path, workspace):
@@ -228,7 +239,7 @@ def test_a_name_that_is_not_utf8_gets_a_reason_and_stops_nothing(tmp_path, works
     assert corrupt.index.tolist() == ["caf\\xe9.jpg"]
 
 
-def test_a_second_run_on_one_workspace_says_that_it_is_busy(images, workspace):
+def test_a_second_run_on_one_workspace_says_that_it_is_busy(demo_images, workspace):
     code = (
         "import sys, time; from pathlib import Path; from recolor.pipeline.workspace import locked, open_workspace\n"
         "with locked(open_workspace(Path(sys.argv[1]))):\n    print('held', flush=True); time.sleep(60)"
@@ -236,7 +247,7 @@ def test_a_second_run_on_one_workspace_says_that_it_is_busy(images, workspace):
     holder = subprocess.Popen([sys.executable, "-c", code, str(workspace.root)], stdout=subprocess.PIPE, text=True)
     try:
         assert holder.stdout.readline() == "held\n"
-        command = [sys.executable, "-m", "recolor", "clean", "--images", str(images), "--workspace"]
+        command = [sys.executable, "-m", "recolor", "clean", "--images", str(demo_images), "--workspace"]
         second = subprocess.run([*command, str(workspace.root)], capture_output=True, text=True, check=False)
     finally:
         holder.kill()

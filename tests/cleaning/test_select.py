@@ -1,6 +1,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,7 +11,7 @@ from skimage import data as photographs
 from recolor.cleaning.detect import ISSUES, detect_issue
 from recolor.cleaning.index import index_images
 from recolor.cleaning.measure import measure_part, merge_measurements, plan_measure
-from recolor.cleaning.select import parse_decisions, select, split_of
+from recolor.cleaning.select import _splits, parse_decisions, select, split_of
 from recolor.config.settings import Config, LowResolutionConfig, SelectConfig
 from recolor.errors import ConfigError, InputError, MissingStageError
 from recolor.manifests.pandas import read_manifest
@@ -121,7 +122,9 @@ def test_an_image_that_moved_keeps_its_split(workspace, images):
 @given(st.integers(0, 1000))
 def test_splits_have_about_their_shares(seed):
     config = SelectConfig(seed=seed, val_fraction=0.1, test_fraction=0.2)
-    found = [split_of(f"{number:016x}", config) for number in range(2000)]
+    groups = [f"{number:016x}" for number in range(2000)]
+    found = _splits(pa.chunked_array([groups]), config).to_pylist()
+    assert found[:9] == [split_of(group, config) for group in groups[:9]]
     assert abs(found.count("val") / 2000 - 0.1) < 0.04
     assert abs(found.count("test") / 2000 - 0.2) < 0.05
 

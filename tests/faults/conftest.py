@@ -8,7 +8,6 @@ import pytest
 from runs import TINY
 
 from recolor.config.loading import load_config
-from recolor.demo import make_demo_images
 from recolor.pipeline.workspace import Workspace, locked, open_workspace
 from recolor.stages import STAGES, run_each
 
@@ -21,10 +20,8 @@ def settings():
 
 
 @pytest.fixture(scope="session")
-def images(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("faults") / "images"
-    make_demo_images(folder, landscapes=24, each=1, photographs=False)
-    return folder
+def images(demo_images):
+    return demo_images
 
 
 @pytest.fixture(scope="session")
