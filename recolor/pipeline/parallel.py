@@ -28,18 +28,19 @@ def worker_count(config: ExecutionConfig) -> int:
 
 
 @contextmanager
-def decoding(images: int, execution: ExecutionConfig, worth_from: int) -> Iterator[bool]:
+def decoding(images: int, execution: ExecutionConfig, worth_from: int, calls: int | None = None) -> Iterator[bool]:
     """Starts worker processes for `in_process` if they are configured or worth starting.
 
     Args:
         images: Number of images to decode.
         execution: Number of processes, and whether to use any.
         worth_from: Number of images from which `auto` starts them; starting takes half a second.
+        calls: Number of calls of `in_process` to come; no more processes are started. By default one for each image.
 
     Yields:
         Whether worker processes were started.
     """
-    workers = worker_count(execution)
+    workers = min(worker_count(execution), images if calls is None else calls)
     worth = execution.runner == "auto" and images >= worth_from
     in_processes = execution.runner == "processes" or worth
     with worker_processes(workers if in_processes else 0):

@@ -3,6 +3,7 @@ import os
 import signal
 import threading
 import time
+from contextlib import nullcontext
 
 import pytest
 from tqdm import tqdm
@@ -135,3 +136,11 @@ def test_the_runner_decides_who_decodes(runner, images, apart):
     with decoding(images, execution, worth_from=2000) as said:
         assert said is apart
         assert (in_process(os.getpid) != os.getpid()) is apart
+
+
+@pytest.mark.parametrize(("images", "calls", "processes"), [(1, None, 1), (30, None, 2), (30, 1, 1), (0, 0, 0)])
+def test_no_more_processes_are_started_than_there_are_calls_for(monkeypatch, images, calls, processes):
+    counts = []
+    monkeypatch.setattr(parallel, "worker_processes", lambda count: nullcontext(counts.append(count)))
+    with decoding(images, ExecutionConfig(workers=2, runner="processes"), worth_from=2000, calls=calls):
+        assert counts == [processes]

@@ -165,9 +165,10 @@ def tiny() -> Config:
     )
 
 
-# Children are forked from a server that has imported torch but not used it, so they start fast.
+# Children are forked from a server that has imported torch but not used it, so they start fast. The first optimizer
+# imports torch._dynamo, which takes seconds.
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["recolor.training"])
+_context.set_forkserver_preload(["recolor.training", "torch._dynamo"])
 _AS_TORCHRUN = """
 import os
 from pathlib import Path

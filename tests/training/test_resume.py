@@ -23,9 +23,10 @@ from recolor.training.resume import finish, resumed_state
 STEPS, CHECKPOINT_STEPS = 32, 4
 OUTPUTS = ("model.safetensors", "config.json", "metrics.parquet", "loss_curve.png")
 
-# Children are forked from a server that has imported torch but not used it, so they start fast.
+# Children are forked from a server that has imported torch but not used it, so they start fast. The first optimizer
+# imports torch._dynamo, which takes seconds.
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["recolor.training"])
+_context.set_forkserver_preload(["recolor.training", "torch._dynamo"])
 
 
 def _started(stage, workspace, config):

@@ -135,7 +135,7 @@ def measuring(plan: MeasurePlan, config: Config) -> Iterator[Config]:
         a part is written.
     """
     images = sum(len(part.rows) for part in plan.missing)
-    with decoding(images, config.execution, PROCESSES_FROM_IMAGES) as in_processes:
+    with decoding(images, config.execution, PROCESSES_FROM_IMAGES, calls=len(plan.missing)) as in_processes:
         workers = worker_count(config.execution) + in_processes
         yield replace(config, execution=replace(config.execution, workers=workers))
 
