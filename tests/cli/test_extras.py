@@ -15,11 +15,12 @@ OPTIONAL = (
 )  # fmt: skip
 
 
-def recolor(*arguments):
-    """Runs the command line in a process in which only the base dependencies can be imported."""
+def recolor(*commands):
+    """Runs commands one after the other in a process in which only the base dependencies can be imported."""
     program = (
-        f"import sys; sys.modules |= dict.fromkeys({OPTIONAL}); sys.argv = ['recolor', *{arguments}]\n"
-        "from recolor.cli.main import main; main()"
+        f"import sys; sys.modules |= dict.fromkeys({OPTIONAL})\n"
+        "from recolor.cli.main import main\n"
+        f"for words in {commands}:\n    sys.argv = ['recolor', *words]; main()"
     )
     return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
 
@@ -35,30 +36,25 @@ def photographs(tmp_path):
 
 @pytest.mark.parametrize("words", [["run", "--prefect"], ["up"]])
 def test_without_prefect_the_flows_name_the_extra_to_install(tmp_path, words):
-    done = recolor(*words, "--images", str(tmp_path), "--workspace", str(tmp_path / "workspace"))
+    done = recolor([*words, "--images", str(tmp_path), "--workspace", str(tmp_path / "workspace")])
     assert done.returncode == 2, done.stderr
     assert "Prefect flows: the package `prefect` is not installed. Run `pip install 'recolor[flows]'`" in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_without_matplotlib_training_names_the_extra_to_install(tmp_path):
-    done = recolor("train", "generator", "--workspace", str(tmp_path))
+def test_a_photograph_is_coloured_with_the_base_dependencies_and_training_names_the_extra(tmp_path, photographs):
+    colorize = ["colorize", "--device", "cpu", str(photographs / "0.jpg"), str(tmp_path / "coloured.png")]
+    done = recolor(colorize, ["train", "generator", "--workspace", str(tmp_path)])
+    with Image.open(tmp_path / "coloured.png") as picture:
+        assert picture.size == (300, 240)
     assert done.returncode == 2, done.stderr
     assert "is not installed. Run `pip install 'recolor[train]'`" in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_the_base_dependencies_are_enough_to_colour_a_photograph(tmp_path, photographs):
-    done = recolor("colorize", "--device", "cpu", str(photographs / "0.jpg"), str(tmp_path / "coloured.png"))
-    assert done.returncode == 0, done.stderr
-    with Image.open(tmp_path / "coloured.png") as picture:
-        assert picture.size == (300, 240)
-
-
 def test_the_base_dependencies_are_enough_to_clean_and_to_write_shards(tmp_path, photographs):
-    places = ("--workspace", str(tmp_path / "workspace"))
-    small = ("--set", "low_resolution.min_side_px=64")
-    for words in (["clean", "--images", str(photographs)], ["gallery"], ["shard"]):
-        done = recolor(*words, *places, *small)
-        assert done.returncode == 0, done.stderr
+    options = ("--workspace", str(tmp_path / "workspace"), "--set", "low_resolution.min_side_px=64")
+    commands = (["clean", "--images", str(photographs)], ["gallery"], ["shard"])
+    done = recolor(*([*words, *options] for words in commands))
+    assert done.returncode == 0, done.stderr
     assert (tmp_path / "workspace/data/shards/index.parquet").is_file()
