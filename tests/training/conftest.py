@@ -1,4 +1,5 @@
 import multiprocessing
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from multiprocessing.process import BaseProcess
@@ -26,6 +27,7 @@ from recolor.manifests.schemas import SHARD_INDEX
 from recolor.pipeline.cache import Part, run_part
 from recolor.pipeline.workspace import Workspace, open_workspace
 from recolor.shards.format import STAGE, VERSION, index_path
+from recolor.training import train_generator
 from recolor.training.step import Loss, Training
 
 SIZE_PX = 64
@@ -139,7 +141,7 @@ def make_training(tmp_path) -> MakeTraining:
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiny() -> Config:
     """Settings of a training that takes about a second."""
     train = TrainConfig(
@@ -163,6 +165,20 @@ def tiny() -> Config:
             model=RefinerModelConfig(encoder_weights="none", width=8, blocks=1), train=replace(train, seed=1)
         ),
     )
+
+
+@pytest.fixture(scope="session")
+def _finished(tmp_path_factory, tiny: Config) -> Workspace:
+    """12 and 4 landscapes, and a generator trained on them with the settings `tiny`."""
+    workspace = _make_shards(open_workspace(tmp_path_factory.mktemp("finished") / "workspace"), 12, 4)
+    train_generator(workspace, tiny)
+    return workspace
+
+
+@pytest.fixture
+def trained(_finished: Workspace, tmp_path: Path) -> Workspace:
+    """A workspace of `make_shards` with a trained generator: a copy of one that is trained once."""
+    return Workspace(Path(shutil.copytree(_finished.root, tmp_path / "trained")))
 
 
 # Children are forked from a server that has imported torch but not used it, so they start fast. The first optimizer

@@ -6,7 +6,7 @@ import torch
 from recolor.config.settings import RefinerModelConfig
 from recolor.models.files import load_refiner
 from recolor.models.refiner import Refiner
-from recolor.training import train_generator, train_refiner
+from recolor.training import train_refiner
 from recolor.training.discriminator import AdversarialTraining, Discriminator, adversarial_loss, discriminator_loss
 
 
@@ -76,9 +76,8 @@ def test_a_discriminator_learns_to_distinguish_colour_from_grey():
     assert loss < 0.2
 
 
-def test_a_short_adversarial_training_at_the_end_leaves_a_refiner_alone(make_shards, tiny, tmp_path):
-    workspace = make_shards()
-    train_generator(workspace, tiny)
+def test_a_short_adversarial_training_at_the_end_leaves_a_refiner_alone(trained, tiny, tmp_path):
+    workspace = trained
     train_refiner(workspace, tiny)
     start = load_refiner(workspace.models / "refiner").model.state_dict()
     (workspace.models / "refiner").rename(tmp_path / "refiner")

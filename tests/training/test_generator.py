@@ -47,7 +47,7 @@ def test_a_training_writes_its_outputs_and_is_then_current(make_shards, tiny):
 
 def test_a_training_learns_that_skies_are_blue_and_ground_green(make_shards, tiny):
     workspace = make_shards(train=24)
-    train_generator(workspace, _changed(tiny, train={"steps": 60, "checkpoint_steps": 60, "validate_steps": 60}))
+    train_generator(workspace, _changed(tiny, train={"steps": 45, "checkpoint_steps": 45, "validate_steps": 45}))
     loaded = load_generator(workspace.models / "generator")
     dataset = ShardDataset.open(workspace, "val")
     batch = make_batch(torch.from_numpy(dataset.codes(np.arange(4))), train=tiny.generator.train, step=0, augment=False)
@@ -84,19 +84,15 @@ def test_another_temperature_or_saturation_trains_nothing_and_another_rate_train
 
 
 @pytest.mark.parametrize("change", [{"device": "auto"}, {"checkpoint_steps": 5}])
-def test_what_changes_no_result_trains_nothing_again(make_shards, tiny, change):
-    workspace = make_shards()
-    train_generator(workspace, tiny)
-    assert train_generator(workspace, _changed(tiny, train=change)).current
+def test_what_changes_no_result_trains_nothing_again(trained, tiny, change):
+    assert train_generator(trained, _changed(tiny, train=change)).current
 
 
-def test_the_config_file_tells_what_the_model_is(make_shards, tiny):
-    workspace = make_shards()
-    train_generator(workspace, tiny)
-    details = json.loads((workspace.models / "generator" / "config.json").read_text())
+def test_the_config_file_tells_what_the_model_is(trained):
+    details = json.loads((trained.models / "generator" / "config.json").read_text())
     assert details["kind"] == "generator"
     assert details["image_px"] == 64
-    assert load_generator(workspace.models / "generator").image_px == 64
+    assert load_generator(trained.models / "generator").image_px == 64
     assert details["encoder"]["weights"] == "none"
     assert len(details["encoder"]["tensors_sha256"]) == 64
     assert sum(details["ab_distribution"]) == pytest.approx(1)
@@ -120,10 +116,9 @@ def _resnet_like_state():
     return {**state, "conv1.weight": torch.randn(64, 3, 7, 7)}
 
 
-def test_a_training_starts_from_the_weights_of_a_trained_model(make_shards, tiny, tmp_path):
-    first, second = make_shards(), make_shards()
-    train_generator(first, tiny)
-    shutil.copytree(first.models / "generator", tmp_path / "models" / "generator")
+def test_a_training_starts_from_the_weights_of_a_trained_model(trained, make_shards, tiny, tmp_path):
+    second = make_shards()
+    shutil.copytree(trained.models / "generator", tmp_path / "models" / "generator")
     still = {"lr": 1e-12, "weight_decay": 0.0, "steps": 3}
     config = _changed(tiny, train=still, start_from=str(tmp_path / "models"))
     train_generator(second, config)

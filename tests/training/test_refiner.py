@@ -18,17 +18,16 @@ def _val_batch(workspace, tiny):
     return make_batch(codes, train=tiny.refiner.train, step=0, augment=False)
 
 
-def test_a_refiner_is_trained_and_then_current(make_shards, tiny):
-    workspace = make_shards()
-    train_generator(workspace, tiny)
-    assert train_refiner(workspace, tiny).counts == {"steps": 6, "images": 12}
-    assert train_refiner(workspace, tiny).current
+def test_a_refiner_is_trained_and_then_current_until_the_generator_is_another(trained, tiny):
+    assert train_refiner(trained, tiny).counts == {"steps": 6, "images": 12}
+    assert train_refiner(trained, tiny).current
+    train_generator(trained, replace(tiny, generator=replace(tiny.generator, temperature=0.9)))
+    assert not train_refiner(trained, tiny).current
 
 
-def test_a_refiner_beats_bilinear_upsampling_of_the_truth(make_shards, tiny):
-    workspace = make_shards(train=24)
-    train_generator(workspace, tiny)
-    train = replace(tiny.refiner.train, steps=80, checkpoint_steps=80, validate_steps=80)
+def test_a_refiner_beats_bilinear_upsampling_of_the_truth(trained, tiny):
+    workspace = trained
+    train = replace(tiny.refiner.train, steps=50, checkpoint_steps=50, validate_steps=50)
     train_refiner(workspace, replace(tiny, refiner=replace(tiny.refiner, train=train, predicted_fraction=0.0)))
     batch = _val_batch(workspace, tiny)
     refined = load_refiner(workspace.models / "refiner").refine_ab(batch.L, batch.ab_small)
@@ -36,20 +35,10 @@ def test_a_refiner_beats_bilinear_upsampling_of_the_truth(make_shards, tiny):
     assert (refined - batch.ab).square().mean() < 0.8 * (plain - batch.ab).square().mean()
 
 
-def test_another_generator_trains_the_refiner_again(make_shards, tiny):
-    workspace = make_shards()
-    train_generator(workspace, tiny)
-    train_refiner(workspace, tiny)
-    train_generator(workspace, replace(tiny, generator=replace(tiny.generator, temperature=0.9)))
-    assert not train_refiner(workspace, tiny).current
-
-
 @pytest.mark.parametrize(("fraction", "predicted"), [(0.0, 0), (0.5, 2), (1.0, 4)])
-def test_the_configured_fraction_of_a_batch_is_predicted_by_the_generator(make_shards, tiny, fraction, predicted):
-    workspace = make_shards()
-    train_generator(workspace, tiny)
-    generator = load_generator(workspace.models / "generator")
-    batch = _val_batch(workspace, tiny)
+def test_the_configured_fraction_of_a_batch_is_predicted_by_the_generator(trained, tiny, fraction, predicted):
+    generator = load_generator(trained.models / "generator")
+    batch = _val_batch(trained, tiny)
     mixed = mixed_ab(generator, batch, fraction)
     torch.testing.assert_close(mixed[predicted:], batch.ab_small[predicted:], rtol=0, atol=0)
     torch.testing.assert_close(mixed[:predicted], generator.predict_ab(batch.L)[:predicted], rtol=1e-3, atol=1e-2)
