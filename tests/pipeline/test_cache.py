@@ -1,4 +1,5 @@
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -8,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recolor.errors import DamagedError, FingerprintError, MissingStageError, StorageError
@@ -23,6 +24,10 @@ from recolor.pipeline.cache import (
     write_atomically,
 )
 from recolor.pipeline.workspace import locked, sweep
+
+# Processes are forked from a server that has imported what takes a second.
+_context = multiprocessing.get_context("forkserver")
+_context.set_forkserver_preload(["hypothesis.strategies", "pytest", "recolor.pipeline.cache"])
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -55,11 +60,13 @@ def refuse(staging):
     raise AssertionError("this part is done and must not be built again")
 
 
+@settings(max_examples=40)
 @given(JSON)
 def test_equal_values_have_equal_fingerprints_and_survive_json(value):
     assert fingerprint(value) == fingerprint(json.loads(json.dumps(value)))
 
 
+@settings(max_examples=40)
 @given(JSON, JSON)
 def test_different_values_have_different_fingerprints(one, other):
     same = json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
@@ -193,14 +200,15 @@ def test_an_input_that_was_changed_by_hand_names_the_stage_that_rebuilds_it(work
 
 
 @pytest.mark.parametrize("moment", range(1, 11))
-def test_killed_at_every_step_of_publishing_a_part_is_done_or_redone(workspace, tmp_path, moment):
+def test_killed_at_every_step_of_publishing_a_part_is_done_or_redone(workspace, moment):
     """Kills a real process before each file system call of the publication, over an older output."""
     run_part(part_of(workspace, Settings(9)), build)
-    script = tmp_path / "killed.py"
-    script.write_text(_publishing_script())
-    process = subprocess.run([sys.executable, str(script), str(workspace.root), str(moment)], check=False)
-    assert process.returncode in {0, -signal.SIGKILL}
-    if process.returncode:
+    given = {"root": str(workspace.root), "moment": moment}
+    process = _context.Process(target=exec, args=(_publishing_script(), given))
+    process.start()
+    process.join()
+    assert process.exitcode in {0, -signal.SIGKILL}
+    if process.exitcode:
         with locked(workspace):
             assert list(workspace.staging.iterdir()) == []
     part = part_of(workspace)
@@ -218,7 +226,7 @@ def _publishing_script():
         from recolor.pipeline.cache import run_part
         from recolor.pipeline.workspace import Workspace
 
-        moment, calls = int(sys.argv[2]), 0
+        calls = 0
 
         def deadly(function):
             def call(*arguments, **named):
@@ -230,7 +238,7 @@ def _publishing_script():
             return call
 
         Path.replace, Path.unlink, os.fsync = deadly(Path.replace), deadly(Path.unlink), deadly(os.fsync)
-        run_part(part_of(Workspace(Path(sys.argv[1]))), build)
+        run_part(part_of(Workspace(Path(root))), build)
         """).format(folder=str(Path(__file__).parent))
 
 
