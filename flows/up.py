@@ -17,7 +17,7 @@ from typing import Any
 
 import click
 import httpx
-from filelock import FileLock, Timeout
+from filelock import Timeout
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import DeploymentUpdate, GlobalConcurrencyLimitCreate
 from prefect.client.schemas.filters import (
@@ -38,6 +38,7 @@ from recolor.cli.options import images_option, preset_option, workspace_option
 from recolor.cli.running import run_reporting_errors
 from recolor.config.presets import Preset
 from recolor.errors import ConfigError, InputError, RecolorError
+from recolor.pipeline.workspace import process_lock
 
 PROJECT = Path(__file__).resolve().parents[1]
 _HOST = "127.0.0.1"
@@ -169,7 +170,7 @@ def _only_instance() -> Iterator[None]:
     Raises:
         InputError: Another `recolor up` uses it.
     """
-    lock = FileLock(_home() / "recolor-up.lock", timeout=0)
+    lock = process_lock(_home() / "recolor-up.lock")
     try:
         lock.acquire()
     except Timeout as error:

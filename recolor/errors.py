@@ -38,6 +38,13 @@ DECODE_REASONS: tuple[DecodeReason, ...] = get_args(DecodeReason)
 class RecolorError(Exception):
     """Base class of all exceptions that Recolor raises on purpose."""
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Makes every exception picklable, so that worker processes can raise it.
+
+        By default, an exception is rebuilt by calling its class with the message, which fails for other parameters.
+        """
+        return _rebuilt, (type(self), self.args), self.__dict__
+
 
 class ConfigError(RecolorError):
     """A setting is unknown or not allowed; nothing was started."""
@@ -111,6 +118,7 @@ class ImageError(RecolorError):
         self.reason: DecodeReason = reason
         self.detail = detail
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Makes the exception picklable: by default it would be rebuilt from its message alone."""
-        return type(self), (self.reason, self.detail), self.__dict__
+
+def _rebuilt(error: type[RecolorError], arguments: tuple[object, ...]) -> RecolorError:
+    """Returns an exception without its attributes, which are restored from its `__dict__`."""
+    return error.__new__(error, *arguments)

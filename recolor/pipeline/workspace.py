@@ -1,15 +1,18 @@
 """The workspace, the folder of one project, and its lock, which keeps two runs apart."""
 
+import errno
+import fcntl
 import os
 import re
 import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
 from recolor.errors import ConfigError, InputError, StorageError, WorkspaceBusyError
 from recolor.pipeline.storage import storage_errors, write_atomically
@@ -152,16 +155,20 @@ def locked(workspace: Workspace) -> Iterator[None]:
 
     Raises:
         WorkspaceBusyError: Another process holds the lock; the message names it.
+        StorageError: The workspace cannot be written to.
     """
-    lock = FileLock(workspace.internal / "lock", timeout=0, is_singleton=True, thread_local=False)
     holder = workspace.internal / "holder"
+    with storage_errors(workspace.internal):
+        workspace.staging.mkdir(parents=True, exist_ok=True)
+        lock = process_lock(workspace.internal / "lock")
     try:
         with storage_errors(workspace.internal):
             lock.acquire()
     except Timeout as error:
+        left = "" if isinstance(lock, FileLock) else f" If that run was killed, delete {lock.lock_file}."
         raise WorkspaceBusyError(
             f"{workspace.root}: another run is using this workspace ({_read(holder)}). Wait for it to end, or give"
-            f" another --workspace."
+            f" another --workspace.{left}"
         ) from error
     try:
         if lock.lock_counter == 1:
@@ -171,6 +178,38 @@ def locked(workspace: Workspace) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def process_lock(path: Path) -> BaseFileLock:
+    """Returns a lock that one process at a time can hold; acquiring it raises `Timeout` if another holds it.
+
+    On a file system without locks, the lock is a file `NAME.soft` that exists while the lock is held. The file of a
+    killed process is replaced by the next one on the same machine if the file system can exchange two names.
+
+    Args:
+        path: Path of the lock file, in an existing folder.
+
+    Raises:
+        OSError: No file can be created in the folder.
+    """
+    kind, name = (FileLock, path.name) if _has_locks(path.parent) else (SoftFileLock, f"{path.name}.soft")
+    return kind(path.with_name(name), timeout=0, is_singleton=True, thread_local=False)
+
+
+# NFS without its lock service, Lustre mounted without `flock`, some FUSE, 9p and SMB mounts.
+_NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
+
+
+def _has_locks(folder: Path) -> bool:
+    """Returns whether files in a folder can be locked, by locking a nameless file that nothing else can have locked."""
+    with tempfile.TemporaryFile(dir=folder) as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno in _NO_LOCKS:
+                return False
+            raise
+    return True
 
 
 def sweep(workspace: Workspace) -> None:

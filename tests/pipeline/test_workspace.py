@@ -1,3 +1,4 @@
+import errno
 import os
 import subprocess
 import sys
@@ -106,3 +107,42 @@ def test_every_verb_refuses_a_url_as_a_setting_that_is_not_allowed(option, tmp_p
 
 def test_names_with_a_colon_that_are_no_urls_are_folders(tmp_path):
     assert open_workspace(tmp_path / "12:30" / "c:").root == tmp_path / "12:30" / "c:"
+
+
+def without_locks(monkeypatch, code):
+    def refuse(file, operation):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+
+
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_has_a_lock_that_is_a_file(workspace, monkeypatch, code):
+    without_locks(monkeypatch, code)
+    lock = workspace.internal / "lock.soft"
+    with locked(workspace):
+        assert lock.is_file()
+        with locked(workspace):
+            assert lock.is_file()
+        assert lock.is_file()
+    assert not lock.exists()
+
+
+def test_a_lock_file_of_a_live_process_refuses_the_workspace_and_is_named(workspace, monkeypatch):
+    without_locks(monkeypatch, errno.ENOLCK)
+    lock = workspace.internal / "lock.soft"
+    lock.write_text(f"{os.getppid()}\nanother-machine\n")
+    with pytest.raises(WorkspaceBusyError, match=f"If that run was killed, delete {lock}"), locked(workspace):
+        pass
+
+
+def test_the_probe_for_locks_leaves_no_file(workspace):
+    with locked(workspace):
+        pass
+    assert sorted(path.name for path in workspace.internal.iterdir()) == ["holder", "lock", "staging"]
+
+
+def test_an_error_of_the_lock_that_is_no_lack_of_locks_is_said(workspace, monkeypatch):
+    without_locks(monkeypatch, errno.EIO)
+    with pytest.raises(StorageError, match="failed to read or write"), locked(workspace):
+        pass
