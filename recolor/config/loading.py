@@ -85,12 +85,22 @@ def check(config: Config) -> None:
 
 
 def _read_toml(file: Path) -> dict[str, Any]:
+    """Returns the content of a TOML file; a byte order mark, as Windows editors write it, is skipped."""
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
+        return tomllib.loads(file.read_bytes().decode("utf-8-sig"))
+    except IsADirectoryError as error:
+        raise ConfigError(
+            f"{file}: this is a folder. Give a TOML file of settings, such as {file / 'recolor.toml'}."
+        ) from error
     except OSError as error:
         raise ConfigError(f"{file}: the settings file cannot be read ({error.strerror}).") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file}: not a TOML file ({error}).") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"{file}: byte {error.start + 1} is not UTF-8 text ({error.object[error.start]:#04x}). Save the file as"
+            " UTF-8."
+        ) from error
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise ConfigError(f"{file}: not a TOML file ({error}). Correct it there.") from error
 
 
 def _parse_word(word: str) -> dict[str, Any]:
@@ -105,6 +115,7 @@ def _parse_word(word: str) -> dict[str, Any]:
 
 def _parse_value(text: str) -> Any:
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        parsed = tomllib.loads(f"value = {text}")
+    except (tomllib.TOMLDecodeError, RecursionError):
         return text.strip()
+    return parsed["value"] if len(parsed) == 1 else text.strip()  # a second line would be a second setting
