@@ -18,6 +18,7 @@ from flows.evaluate import evaluate
 from flows.forms import Settings
 from flows.parameters import named_flow, open_run, settings_of
 from flows.parts import run_now
+from flows.runners import check_server
 from flows.shard import shard
 from flows.train import train_generator, train_refiner
 from recolor.cli.options import Target, read_settings, stage_options
@@ -54,9 +55,9 @@ def clean_and_train(
         settings: Settings that differ from the preset's, such as {"blurry": {"threshold": 0.4}}.
         stages: Stages to run, always in the order of the pipeline. Their inputs must already exist.
     """
-    with open_run(images, workspace, preset, settings) as run:
+    with open_run(images, workspace, preset, settings, stages) as run:
         check_can_train(stages, run.config)
-        stage = (run.images, run.workspace.root, None, settings_of(run.config))
+        stage = (run.given_images, run.workspace.root, None, settings_of(run.config))
         outcomes = []
         for name in sorted(set(stages), key=STAGES.index):
             if name.startswith("train") and "evaluate" in stages:
@@ -71,6 +72,7 @@ def clean_and_train(
 def program(target: Target) -> None:
     """Runs the flow in this process; if no server is set, Prefect starts a temporary one."""
     settings = settings_of(read_settings(target))
+    check_server()
     outcomes: Any = clean_and_train(target.images, target.workspace, None, settings)
     for outcome in outcomes:
         click.echo(describe(outcome))

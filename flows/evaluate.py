@@ -24,7 +24,7 @@ def measure_models(run: Run) -> Outcome | State[Outcome]:
         if not pipeline.is_current("evaluate", run.workspace, run.config):
             held.enter_context(hold_devices(run.config.evaluate.device))
             on_progress = _progress()
-        return final_state(pipeline.evaluate(run.workspace, run.images, run.config, on_progress))
+        return final_state(pipeline.evaluate(run.workspace, run.given_images, run.config, on_progress))
 
 
 @run_flow("evaluate")

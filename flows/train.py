@@ -20,7 +20,7 @@ def generator(run: Run) -> Outcome | State[Outcome]:
     """Trains the generator, from its last checkpoint if there is one; waits until the device is free."""
     with ExitStack() as held:
         _prepare(held, run, "train-generator", run.config.generator.train)
-        return final_state(pipeline.train_generator(run.workspace, run.images, run.config))
+        return final_state(pipeline.train_generator(run.workspace, run.given_images, run.config))
 
 
 @task(name="train refiner", **TASK)
@@ -28,7 +28,7 @@ def refiner(run: Run) -> Outcome | State[Outcome]:
     """Trains the refiner, from its last checkpoint if there is one; waits until the device is free."""
     with ExitStack() as held:
         _prepare(held, run, "train-refiner", run.config.refiner.train)
-        return final_state(pipeline.train_refiner(run.workspace, run.images, run.config))
+        return final_state(pipeline.train_refiner(run.workspace, run.given_images, run.config))
 
 
 @run_flow("train-generator")

@@ -70,13 +70,13 @@ Ctrl-C ends server, worker and runs; finished work is kept.
 )
 def program(images: Path | None, workspace: Path, preset: Preset | None, port: int) -> None:
     """Starts server, worker and deployments, prints the address of the UI, and waits."""
-    if images is not None and not images.expanduser().is_dir():
+    if images is not None and not images.is_dir():
         raise InputError(f"{images}: no such folder.")
     if not (PROJECT / "prefect.yaml").is_file():
         raise ConfigError(f"{PROJECT}: no prefect.yaml here. `recolor up` needs the project's folder: pip install -e .")
     _check_port(port)
     places = {"images": images, "workspace": workspace}
-    defaults = {name: str(place.expanduser().absolute()) for name, place in places.items() if place is not None}
+    defaults = {name: str(place.absolute()) for name, place in places.items() if place is not None}
     for stop in (signal.SIGINT, signal.SIGTERM):  # SIGINT too: shells make their background jobs ignore it
         signal.signal(stop, signal.default_int_handler)
     with _only_instance(), temporary_settings({PREFECT_API_URL: _api(port)}), _services(port) as services:

@@ -22,14 +22,22 @@ from recolor.config.settings import Config
 from recolor.errors import ConfigError, InputError
 from recolor.pipeline.cache import Outcome, current_record, require_record
 from recolor.pipeline.parallel import run_parallel, worker_count
-from recolor.pipeline.workspace import Workspace, locked, open_workspace, remember_images, remembered_images
+from recolor.pipeline.workspace import (
+    Workspace,
+    existing_workspace,
+    image_folder,
+    locked,
+    open_workspace,
+    remember_images,
+)
 from recolor.shards.writer import finish_shards, plan_shards, sharding, write_shards
 
 DeviceStage = Literal["train-generator", "train-refiner", "evaluate"]
 
 
-def measure(workspace: Workspace, images: Path, config: Config) -> Outcome:
+def measure(workspace: Workspace, images: Path | None, config: Config) -> Outcome:
     """Measures the images that have no measurement yet; writes `manifests/measurements.parquet`."""
+    images = image_folder(workspace, images)
     plan = plan_measure(workspace, images, config)
     with measuring(plan, config) as how:
         outcomes = run_parallel(
@@ -60,7 +68,7 @@ def tally(workspace: Workspace, config: Config) -> Callable[[MeasurePart], str]:
     return text
 
 
-def detect(workspace: Workspace, images: Path, config: Config) -> Outcome:
+def detect(workspace: Workspace, images: Path | None, config: Config) -> Outcome:
     """Runs every detector, several at a time; writes a manifest for each issue."""
     del images  # judged by their measurements alone
     with ThreadPoolExecutor(worker_count(config.execution)) as pool:
@@ -76,9 +84,10 @@ def detect(workspace: Workspace, images: Path, config: Config) -> Outcome:
     )
 
 
-def shard(workspace: Workspace, images: Path, config: Config) -> Outcome:
+def shard(workspace: Workspace, images: Path | None, config: Config) -> Outcome:
     """Writes every shard that is missing, then `data/shards/index.parquet`."""
     plan = plan_shards(workspace, config)
+    images = image_folder(workspace, images) if plan.missing else Path()
     write_one = partial(write_shards, workspace, images, config=config)
     with sharding(plan, config) as execution:
         outcomes = run_parallel(write_one, plan.missing, execution, "shard", lambda part: part.images)
@@ -100,7 +109,7 @@ def combine_outcomes(stage: str, outcomes: list[Outcome], last: Outcome, reused:
     return Outcome(stage, built, reused, last.counts, round(sum(outcome.seconds_s for outcome in outcomes), 3))
 
 
-def train_generator(workspace: Workspace, images: Path, config: Config) -> Outcome:
+def train_generator(workspace: Workspace, images: Path | None, config: Config) -> Outcome:
     """Trains the generator on the shards."""
     from recolor.training import train_generator as train
 
@@ -108,7 +117,7 @@ def train_generator(workspace: Workspace, images: Path, config: Config) -> Outco
     return train(workspace, config)
 
 
-def train_refiner(workspace: Workspace, images: Path, config: Config) -> Outcome:
+def train_refiner(workspace: Workspace, images: Path | None, config: Config) -> Outcome:
     """Trains the refiner on the shards and the generator."""
     from recolor.training import train_refiner as train
 
@@ -117,7 +126,10 @@ def train_refiner(workspace: Workspace, images: Path, config: Config) -> Outcome
 
 
 def evaluate(
-    workspace: Workspace, images: Path, config: Config, on_progress: Callable[[int, int], None] | None = None
+    workspace: Workspace,
+    images: Path | None,
+    config: Config,
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> Outcome:
     """Compares both models with their controls; writes the report.
 
@@ -142,11 +154,11 @@ def is_current(stage: DeviceStage, workspace: Workspace, config: Config) -> bool
     return current_record(parts[stage](workspace, config)) is not None
 
 
-def _index(workspace: Workspace, images: Path, config: Config) -> Outcome:
-    return index_images(workspace, images, config)
+def _index(workspace: Workspace, images: Path | None, config: Config) -> Outcome:
+    return index_images(workspace, image_folder(workspace, images), config)
 
 
-def _select(workspace: Workspace, images: Path, config: Config) -> Outcome:
+def _select(workspace: Workspace, images: Path | None, config: Config) -> Outcome:
     del images  # selects rows of manifests
     return select(workspace, config)
 
@@ -157,11 +169,12 @@ class Stage:
 
     Attributes:
         name: Name of the stage, such as `measure`.
-        run: Runs the stage: takes a locked workspace, the folder of images and the settings.
+        run: Runs the stage: takes a locked workspace, the folder of images and the settings. Without a folder, stages
+            that read images use the one that was indexed last; the other stages need none.
     """
 
     name: str
-    run: Callable[[Workspace, Path, Config], Outcome]
+    run: Callable[[Workspace, Path | None, Config], Outcome]
 
 
 STAGES: Mapping[str, Stage] = MappingProxyType(
@@ -235,15 +248,16 @@ def run_stages(
     A stage whose result is up to date is not run again. A killed run continues where it stopped.
 
     Args:
-        images: Folder of photographs. None: the folder that was indexed last.
-        workspace: Folder for manifests/ and data/; made if it does not exist.
+        images: Folder of photographs. None: the folder that was indexed last. Only `index`, `measure` and `shard` need
+            it.
+        workspace: Folder for manifests/ and data/; made if it does not exist and `index` is among the stages.
         config: Settings; by default `Config()`.
         stages: Names out of `STAGES`, in the order in which they run; by default all.
         on_outcome: Called after each stage with its outcome.
 
     Raises:
         ConfigError: A stage or a setting is not allowed; nothing was started.
-        InputError: The folder holds no images, or cannot be read.
+        InputError: The folder holds no images, or cannot be read, or there is no such workspace.
         WorkspaceBusyError: Another process is running in this workspace.
 
     Examples:
@@ -262,17 +276,26 @@ def run_stages(
     if config.execution.runner == "dask" and {"measure", "shard"} & set(names):
         raise ConfigError("execution.runner = 'dask': only the flows run on a cluster. Use `recolor run --prefect`.")
     check_can_train(names, config)
-    opened = open_workspace(Path(workspace))
+    opened = workspace_for(names, Path(workspace))
+    folder = None if images is None else Path(images)
     outcomes = []
     with locked(opened):
-        folder = Path(images).expanduser() if images is not None else remembered_images(opened)
         for outcome in run_each(names, opened, folder, config):
             if outcome.stage == "index":
-                remember_images(opened, folder)
+                remember_images(opened, image_folder(opened, folder))
             outcomes.append(outcome)
             if on_outcome is not None:
                 on_outcome(outcome)
     return outcomes
+
+
+def workspace_for(stages: Collection[str], path: Path) -> Workspace:
+    """Returns the workspace in a folder; makes it only for stages that begin with a folder of photographs.
+
+    Raises:
+        InputError: There is no such workspace, and the stages need one.
+    """
+    return open_workspace(path) if {"index", "clean"} & set(stages) else existing_workspace(path)
 
 
 def check_stages(names: Iterable[str] | None) -> list[str]:
@@ -290,7 +313,7 @@ def check_stages(names: Iterable[str] | None) -> list[str]:
     return chosen
 
 
-def run_each(names: Iterable[str], workspace: Workspace, images: Path, config: Config) -> Iterator[Outcome]:
+def run_each(names: Iterable[str], workspace: Workspace, images: Path | None, config: Config) -> Iterator[Outcome]:
     """Runs stages one after the other in a locked workspace, and yields the outcome of each as it ends."""
     chosen = check_stages(names)
     for name in chosen:

@@ -15,7 +15,8 @@ from recolor.config.loading import load_config
 from recolor.demo import make_demo_images, render_landscape
 from recolor.errors import ConfigError, InputError, MissingStageError, WeightsError
 from recolor.manifests.pandas import read_manifest
-from recolor.stages import CLEANING, STAGES, check_can_train, run_each
+from recolor.pipeline.workspace import open_workspace
+from recolor.stages import CLEANING, STAGES, check_can_train, run_each, run_stages
 
 TRAINING = {
     "steps": 4,
@@ -197,6 +198,30 @@ def test_an_empty_split_is_refused_before_the_training(tmp_path, workspace):
     with pytest.raises(InputError, match=r"none of the kept images is in the split 'test'.*select.test_fraction"):
         run(STAGES, workspace, tmp_path / "images", *words)
     assert not (workspace.models / "generator").exists()
+
+
+def test_stages_that_read_no_photographs_need_none(images, workspace):
+    run(STAGES, workspace, images)
+    shutil.rmtree(images)
+    words = ["blurry.threshold=0.45", "select.val_fraction=0.2"]
+    assert run(["detect", "select"], workspace, None, *words)["detect"].built == 1
+    for name in ("detect", "select", "shard", "train-generator", "train-refiner", "evaluate"):
+        assert run([name], workspace, None)[name].stage == name
+    with pytest.raises(InputError, match=r"no folder has been indexed here yet.*--images"):
+        run(["measure"], workspace, None)
+
+
+def test_a_workspace_of_manifests_alone_is_judged_and_one_of_shards_alone_is_trained(images, tmp_path):
+    whole = open_workspace(tmp_path / "whole")
+    run([*CLEANING, "shard"], whole, images)
+    judged, trained = tmp_path / "judged", tmp_path / "trained"
+    shutil.copytree(whole.manifests, judged / "manifests")
+    shutil.copytree(whole.shards, trained / "data" / "shards")
+    assert [done.stage for done in run_stages(None, judged, settings(), ["detect", "select"])] == ["detect", "select"]
+    stages = ["train-generator", "train-refiner", "evaluate"]
+    assert [done.built for done in run_stages(None, trained, settings(), stages)] == [1, 1, 1]
+    assert (trained / "data" / "evaluation" / "report.html").is_file()
+    assert not (judged / "data").exists()
 
 
 def test_models_of_other_shards_are_not_evaluated(images, workspace):

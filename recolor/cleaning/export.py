@@ -19,6 +19,7 @@ from tqdm import tqdm
 from recolor.errors import InputError, MissingStageError
 from recolor.manifests.io import read_table
 from recolor.manifests.schemas import CLEAN, MEASUREMENTS
+from recolor.paths import expand_user
 from recolor.pipeline.cache import require_record
 from recolor.pipeline.storage import storage_errors, write_atomically
 from recolor.pipeline.workspace import Workspace
@@ -119,7 +120,7 @@ def export_clean(workspace: Workspace, images: Path, out: Path, mode: Mode, *, b
         MissingStageError: `clean.parquet` does not exist, or was made from other measurements.
         StorageError: The disk is full or not writable. Files that were finished remain.
     """
-    images, out = (Path(os.path.abspath(path.expanduser())) for path in (images, out))  # noqa: PTH100 - removes `..`
+    images, out = (Path(os.path.abspath(expand_user(path))) for path in (images, out))  # noqa: PTH100 - removes `..`
     kept = _read_kept(workspace, images, by_split=by_split)
     _check_place(workspace, images, out, kept.values())
     export = _Export(images, out, mode, _read_ledger(out, images), ExportResult())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from recolor.cli.options import model_option, option
+from recolor.cli.options import UserPath, model_option, option
 from recolor.config.settings import ColorizeDevice
 from recolor.errors import InputError
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.argument("out", type=click.Path(path_type=Path))
+@click.argument("inputs", nargs=-1, required=True, type=UserPath())
+@click.argument("out", type=UserPath())
 @model_option
 @option(
     "--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", help="Device that runs the models."

@@ -11,6 +11,7 @@ import click
 from recolor.config.loading import load_config
 from recolor.config.presets import PRESETS, Preset
 from recolor.config.settings import Config
+from recolor.paths import expand_user
 from recolor.pipeline.workspace import Workspace, refuse_url
 
 
@@ -22,6 +23,17 @@ class _Option(click.Option):
         if isinstance(self.show_default, str):
             extra["default"] = self.show_default
         return extra
+
+
+class UserPath(click.Path):
+    """A path of which a leading `~` is the home folder: the shell leaves it in `--model=~/x` and in quotes."""
+
+    def __init__(self, *, dir_okay: bool = True) -> None:
+        super().__init__(dir_okay=dir_okay, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Returns the path, after the checks of `click.Path`."""
+        return super().convert(expand_user(value), param, ctx)
 
 
 def option(*declarations: str, **attributes: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -40,7 +52,7 @@ def _folder(context: click.Context, parameter: click.Parameter, path: Path | Non
 images_option = option(
     "--images",
     metavar="DIR",
-    type=click.Path(path_type=Path),
+    type=UserPath(),
     callback=_folder,
     help="Folder of photographs.",
     show_default="the folder of the last run",
@@ -48,7 +60,7 @@ images_option = option(
 workspace_option = option(
     "--workspace",
     metavar="DIR",
-    type=click.Path(path_type=Path),
+    type=UserPath(),
     default=Path(),
     callback=_folder,
     help="Folder in which manifests/ and data/ are written.",
@@ -63,7 +75,7 @@ file_option = option(
     "--config",
     "file",
     metavar="FILE",
-    type=click.Path(path_type=Path),
+    type=UserPath(),
     help="TOML file of settings.",
     show_default="WORKSPACE/recolor.toml",
 )
@@ -80,7 +92,7 @@ suggest_option = option(
 model_option = option(
     "--model",
     metavar="DIR",
-    type=click.Path(path_type=Path),
+    type=UserPath(),
     help="Folder of a generator and a refiner.",
     show_default="the models that come with Recolor",
 )
@@ -119,5 +131,5 @@ def stage_options(command: Callable[..., None]) -> Callable[..., None]:
 
 def read_settings(target: Target) -> Config:
     """Reads the settings from the given file, or else from the workspace's recolor.toml."""
-    own = Workspace(target.workspace.expanduser()).settings_file
+    own = Workspace(target.workspace).settings_file
     return load_config(target.preset, target.file or (own if own.is_file() else None), target.overrides)

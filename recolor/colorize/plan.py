@@ -11,6 +11,7 @@ from recolor.cleaning.index import scan_folder
 from recolor.colorize.encode import Format
 from recolor.config.settings import IndexConfig
 from recolor.errors import InputError
+from recolor.paths import expand_user
 
 STANDARD = Path("-")  # standard input, or standard output
 FORMATS: Mapping[str, Format] = {
@@ -163,7 +164,7 @@ def _of_pattern(pattern: Path, out: Path) -> _Found:
 
     Paths are relative to the folder before the first wildcard.
     """
-    pattern = pattern.expanduser()  # patterns are quoted, so the shell does not expand `~`
+    pattern = expand_user(pattern)  # patterns are quoted, so the shell does not expand `~`
     parts = pattern.parts
     first = next(number for number, part in enumerate(parts) if _WILDCARD.search(part))
     base = Path(*parts[:first])

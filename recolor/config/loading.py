@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from recolor.config.presets import PRESETS, Preset, preset
 from recolor.config.settings import Config
 from recolor.errors import ConfigError
+from recolor.paths import expand_user
 
 T = TypeVar("T")
 
@@ -41,7 +42,7 @@ def read_changes(file: Path | None, words: Sequence[str] = ()) -> dict[str, Any]
     Raises:
         ConfigError: The file cannot be read, or a word does not have the form KEY=VALUE.
     """
-    changes = _read_toml(file) if file is not None else {}
+    changes = _read_toml(expand_user(file)) if file is not None else {}
     for word in words:
         _merge(changes, _parse_word(word))
     return changes

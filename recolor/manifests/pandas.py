@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recolor.errors import MissingStageError, SchemaError
+from recolor.paths import expand_user
 
 Filters = Sequence[tuple[str, str, object]]
 
@@ -36,7 +37,7 @@ def read_manifest(
         >>> clean = read_manifest("manifests/clean.parquet")
         >>> dark = read_manifest("manifests/measurements.parquet", ["path", "L_mean"], [("L_mean", "<", 30)])
     """
-    file = Path(path).expanduser()
+    file = expand_user(path)
     if not file.is_file():
         raise MissingStageError(f"{file}: no such manifest. Create it with `recolor run` or a single stage.")
     try:

@@ -15,6 +15,7 @@ from torchvision.models import ResNet101_Weights
 
 from recolor.errors import WeightsError
 from recolor.models.encoder import Encoder
+from recolor.paths import expand_user
 from recolor.pipeline.cache import sha256_file
 
 IMAGENET = "imagenet"
@@ -116,7 +117,7 @@ def _adapted(name: str, tensor: Tensor) -> Tensor:
 
 
 def _existing(weights: str) -> Path:
-    path = Path(weights).expanduser()
+    path = expand_user(weights)
     if not path.is_file():
         raise WeightsError(
             f"encoder_weights = {weights!r}: there is no such file. Allowed: `imagenet` (from torchvision's hub), the"

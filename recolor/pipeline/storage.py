@@ -19,6 +19,20 @@ def write_atomically(path: Path, data: bytes) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def write_output(path: Path, data: bytes) -> None:
+    """Writes a file that the user named atomically, and makes its folder if it does not exist.
+
+    Raises:
+        StorageError: The file cannot be written.
+    """
+    try:
+        with storage_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(path, data)
+    except OSError as error:
+        raise StorageError(f"{path}: cannot be written ({error.strerror}). Give the path of another file.") from error
+
+
 def replace_atomically(temporary: Path, path: Path) -> None:
     """Flushes a finished file to the disk and renames it to `path`.
 

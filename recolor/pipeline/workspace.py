@@ -15,6 +15,7 @@ from pathlib import Path
 from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
 from recolor.errors import ConfigError, InputError, StorageError, WorkspaceBusyError
+from recolor.paths import expand_user, nearest_folder
 from recolor.pipeline.storage import storage_errors, write_atomically
 
 # Temporary names of records and checkpoints while they are written (see `storage.write_atomically`).
@@ -113,7 +114,7 @@ def open_workspace(path: Path) -> Workspace:
         StorageError: The folder cannot be made or written to.
     """
     refuse_url(path, "--workspace")
-    root = path.expanduser().absolute()
+    root = expand_user(path).absolute()
     if root.exists() and not root.is_dir():
         raise InputError(f"{root}: the workspace must be a folder, but this is a file.")
     workspace = Workspace(root)
@@ -122,6 +123,27 @@ def open_workspace(path: Path) -> Workspace:
     except OSError as error:
         raise StorageError(f"{root}: the workspace cannot be created here ({error.strerror}).") from error
     return workspace
+
+
+def existing_workspace(path: Path) -> Workspace:
+    """Returns the workspace in an existing folder; writes nothing.
+
+    Raises:
+        ConfigError: The path is a URL.
+        InputError: There is no such folder; the message names the nearest one.
+    """
+    refuse_url(path, "--workspace")
+    root = expand_user(path).absolute()
+    if root.exists() and not root.is_dir():
+        raise InputError(f"{root}: the workspace must be a folder, but this is a file.")
+    if not root.is_dir():
+        near = nearest_folder(root)
+        hint = f" The nearest folder is {near}." if near else ""
+        raise InputError(
+            f"{root}: there is no such workspace.{hint} Correct --workspace, or make a new workspace from a folder of"
+            f" photographs: `recolor index --images FOLDER --workspace {root}`."
+        )
+    return Workspace(root)
 
 
 def remember_images(workspace: Workspace, images: Path) -> None:
@@ -144,6 +166,15 @@ def remembered_images(workspace: Workspace) -> Path:
             f"{workspace.root}: no folder has been indexed here yet. Give the folder of photographs: --images FOLDER,"
             " or -p images=FOLDER for a deployment."
         ) from error
+
+
+def image_folder(workspace: Workspace, images: Path | None) -> Path:
+    """Returns the folder of photographs that was given, or else the one that was indexed last.
+
+    Raises:
+        InputError: None was given, and no folder has been indexed in this workspace.
+    """
+    return remembered_images(workspace) if images is None else expand_user(images)
 
 
 @contextmanager

@@ -7,11 +7,10 @@ import pyarrow as pa
 from recolor.cleaning.detect.outlier_table import THRESHOLD
 from recolor.cleaning.gallery.cards import Facts, Section, make_cards, make_groups
 from recolor.cleaning.gallery.near import NEAR_IMAGES, Found, found_in, near_misses
-from recolor.cleaning.select import detected_contents
+from recolor.cleaning.select import Verdict, detected_contents, judge, stored_decisions
 from recolor.config.settings import Config
 from recolor.manifests.io import read_table
-from recolor.manifests.schemas import ISSUE_SCHEMAS, MEASUREMENTS, OUTLIERS
-from recolor.pipeline.cache import require_record
+from recolor.manifests.schemas import ISSUE_SCHEMAS, MEASUREMENTS
 from recolor.pipeline.workspace import Workspace
 
 
@@ -19,7 +18,8 @@ def make_sections(workspace: Workspace, config: Config, max_outliers: int) -> tu
     """Reads the manifests into sections of the gallery. No image is opened.
 
     Args:
-        workspace: A workspace whose images are measured, detected and selected.
+        workspace: A workspace whose images are measured, and judged by the detectors. They need not be selected:
+            `select` refuses to reject all images, and the page is where that is mended.
         config: Settings of the detectors.
         max_outliers: Maximum number of outliers per issue.
 
@@ -29,13 +29,13 @@ def make_sections(workspace: Workspace, config: Config, max_outliers: int) -> tu
 
     Raises:
         MissingStageError: A manifest does not exist, or was made from other measurements.
+        ConfigError: `decisions.csv` is malformed; the message names the line.
     """
     sources = {name: workspace.manifest(name) for name in ("measurements", *ISSUE_SCHEMAS)}
     detected_contents(sources)
-    require_record(workspace.manifest("clean"), "select")  # written together with the outliers
     measurements = read_table(MEASUREMENTS, sources["measurements"])
-    facts = _facts(measurements, read_table(OUTLIERS, workspace.manifest("outliers")))
     tables = {issue: read_table(schema, sources[issue]) for issue, schema in ISSUE_SCHEMAS.items()}
+    facts = _facts(measurements, judge(tables, stored_decisions(workspace), measurements))
     sections = [
         _section(issue, table, measurements, facts, config=config, most=max_outliers) for issue, table in tables.items()
     ]
@@ -52,8 +52,8 @@ def worst_and_borderline(found: Sequence[Found], most: int) -> list[Found]:
     return ordered[: most - borderline] + ordered[len(ordered) - borderline :]
 
 
-def _facts(measurements: pa.Table, outliers: pa.Table) -> dict[str, Facts]:
-    rejected = dict(zip(outliers["path"].to_pylist(), map(tuple, outliers["issues"].to_pylist())))
+def _facts(measurements: pa.Table, verdicts: Mapping[str, Verdict]) -> dict[str, Facts]:
+    rejected = {path: tuple(verdict.issues) for path, verdict in verdicts.items()}
     rows = measurements.select(["path", "width_px", "height_px", "size_bytes"]).to_pylist()
     return {
         row["path"]: Facts(row["width_px"], row["height_px"], row["size_bytes"], rejected.get(row["path"], ()))

@@ -12,7 +12,7 @@ from recolor.config.settings import IndexConfig
 from recolor.errors import InputError
 from recolor.evaluation.turing.pairs import Pair, Photograph, Skipped, make_pairs
 from recolor.pages.html import data_uri, inline_script, page_environment, printable
-from recolor.pipeline.storage import storage_errors, write_atomically
+from recolor.pipeline.storage import write_output
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +63,7 @@ def make_turing(
         usable = f"{len(made)} of {len(photographs)} photographs can be used (skipped: {first})"
         raise InputError(_too_few(usable, len(made), pairs))
     data = render_turing(made, random).encode()
-    with storage_errors(out):
-        out.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(out, data)
+    write_output(out, data)
     return Turing(out, len(made), skipped, len(data))
 
 
