@@ -25,7 +25,7 @@ from recolor.cli.options import Target, read_settings, stage_options
 from recolor.cli.running import describe, run_reporting_errors
 from recolor.config.presets import Preset
 from recolor.pipeline.cache import Outcome
-from recolor.stages import check_can_evaluate, check_can_train
+from recolor.stages import can_evaluate, check_can_train
 
 Stage = Literal["clean", "shard", "train-generator", "train-refiner", "evaluate"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
@@ -58,10 +58,12 @@ def clean_and_train(
     with open_run(images, workspace, preset, settings, stages) as run:
         check_can_train(stages, run.config)
         stage = (run.given_images, run.workspace.root, None, settings_of(run.config))
-        outcomes = []
+        outcomes, evaluated = [], True
         for name in sorted(set(stages), key=STAGES.index):
-            if name.startswith("train") and "evaluate" in stages:
-                check_can_evaluate(run.workspace, run.config)
+            if name == "train-generator" and "evaluate" in stages:
+                evaluated = can_evaluate(run.workspace, run.config)
+            if name == "evaluate" and not evaluated:
+                continue
             outcomes.append(run_now(FLOWS[name], *stage))
     show_outcomes("clean-and-train-parts", outcomes)
     return final_state_of_all(outcomes)

@@ -4,6 +4,8 @@
 """
 
 import difflib
+import logging
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -18,7 +20,7 @@ from recolor.cleaning.detect import ISSUES, LONGEST_FIRST, count_outliers, detec
 from recolor.cleaning.index import index_images
 from recolor.cleaning.measure import MeasurePart, measure_part, measuring, merge_measurements, part_rows, plan_measure
 from recolor.cleaning.select import select
-from recolor.config.settings import Config
+from recolor.config.settings import SPLITS, Config
 from recolor.errors import ConfigError, InputError
 from recolor.pipeline.cache import Outcome, current_record, require_record
 from recolor.pipeline.parallel import run_parallel, worker_count
@@ -31,6 +33,8 @@ from recolor.pipeline.workspace import (
     remember_images,
 )
 from recolor.shards.writer import finish_shards, plan_shards, sharding, write_shards
+
+_log = logging.getLogger(__name__)
 
 DeviceStage = Literal["train-generator", "train-refiner", "evaluate"]
 
@@ -221,19 +225,37 @@ def check_can_train(stages: Collection[str], config: Config) -> None:
             load_networks(config.evaluate, device)
 
 
-def check_can_evaluate(workspace: Workspace, config: Config) -> None:
-    """Checks, before the models are trained, that the split to evaluate them on is not empty.
+def can_evaluate(workspace: Workspace, config: Config) -> bool:
+    """Returns whether the split to evaluate the models on has images; if not, logs how many photographs it takes.
 
     Raises:
-        InputError: The split holds no image.
+        InputError: The train split has no images, so that nothing can be trained either.
         MissingStageError: The shards have not been built yet.
     """
-    split = config.evaluate.split
-    if not require_record(workspace.shards / "index.parquet", "shards build").counts[split]:
+    counts, split = require_record(workspace.shards / "index.parquet", "shards build").counts, config.evaluate.split
+    kept = sum(counts[name] for name in SPLITS)
+    if not counts["train"]:
         raise InputError(
-            f"{workspace.root}: none of the kept images is in the split {split!r}, so the models could not be"
-            f" evaluated. Raise select.{split}_fraction, change select.seed, or evaluate another split."
+            f"{workspace.root}: none of the {kept:,} kept images is in the train split, so nothing can be trained. Add"
+            " photographs, or lower select.val_fraction and select.test_fraction."
         )
+    if counts[split]:
+        return True
+    fraction = {"val": config.select.val_fraction, "test": config.select.test_fraction}[split]
+    _log.warning(
+        "%s: none of the %d kept images is in the split %r, so the models are trained but not evaluated. A split of"
+        " %g%% needs about %d photographs: add some, or raise select.%s_fraction.",
+        workspace.root,
+        kept,
+        split,
+        100 * fraction,
+        math.ceil(math.log(_EMPTY_SPLIT) / math.log1p(-fraction)),
+        split,
+    )
+    return False
+
+
+_EMPTY_SPLIT = 0.05  # probability that a split is empty, at the number of photographs that is advised
 
 
 def run_stages(
@@ -245,7 +267,8 @@ def run_stages(
 ) -> list[Outcome]:
     """Runs stages of the pipeline, as `recolor run` does, and returns what each did.
 
-    A stage whose result is up to date is not run again. A killed run continues where it stopped.
+    A stage whose result is up to date is not run again. A killed run continues where it stopped. After a training,
+    `evaluate` is left out, with a warning, if its split has no images.
 
     Args:
         images: Folder of photographs. None: the folder that was indexed last. Only `index`, `measure` and `shard` need
@@ -314,11 +337,17 @@ def check_stages(names: Iterable[str] | None) -> list[str]:
 
 
 def run_each(names: Iterable[str], workspace: Workspace, images: Path | None, config: Config) -> Iterator[Outcome]:
-    """Runs stages one after the other in a locked workspace, and yields the outcome of each as it ends."""
+    """Runs stages one after the other in a locked workspace, and yields the outcome of each as it ends.
+
+    After a training, `evaluate` is left out, with a warning, if there are no images to evaluate the models on.
+    """
     chosen = check_stages(names)
+    evaluated = True
     for name in chosen:
         if name == "train-generator" and "evaluate" in chosen:
-            check_can_evaluate(workspace, config)
+            evaluated = can_evaluate(workspace, config)
+        if name == "evaluate" and not evaluated:
+            continue
         started = time.monotonic()
         outcome = STAGES[name].run(workspace, images, config)
         yield replace(outcome, seconds_s=round(time.monotonic() - started, 3))  # parts ran at the same time

@@ -191,12 +191,32 @@ def test_fewer_images_than_a_batch_still_train(tmp_path, workspace):
     assert (workspace.evaluation / "report.html").is_file()
 
 
-def test_an_empty_split_is_refused_before_the_training(tmp_path, workspace):
+def test_an_empty_split_is_said_before_the_training_and_costs_the_evaluation_alone(tmp_path, workspace, caplog):
     for seed in range(3):
         landscape(tmp_path / "images" / f"{seed}.jpg", seed)
-    words = ["skewed.enabled=false", "blurry.enabled=false", "select.test_fraction=0.0001"]
-    with pytest.raises(InputError, match=r"none of the kept images is in the split 'test'.*select.test_fraction"):
-        run(STAGES, workspace, tmp_path / "images", *words)
+    config = settings("skewed.enabled=false", "blurry.enabled=false", "select.test_fraction=0.0001")
+    outcomes = run_each(STAGES, workspace, tmp_path / "images", config)
+    done, warned = [], []
+    for outcome in outcomes:
+        done.append(outcome.stage)
+        warned.append(any("trained but not evaluated" in record.getMessage() for record in caplog.records))
+    assert done == [name for name in STAGES if name != "evaluate"]
+    assert warned[done.index("train-generator")]
+    assert not warned[done.index("shard")]
+    assert [record.getMessage() for record in caplog.records if "split 'test'" in record.getMessage()] == [
+        f"{workspace.root}: none of the 3 kept images is in the split 'test', so the models are trained but not"
+        " evaluated. A split of 0.01% needs about 29956 photographs: add some, or raise select.test_fraction."
+    ]
+    with pytest.raises(InputError, match="test"):
+        list(run_each(["evaluate"], workspace, None, config))
+
+
+def test_an_empty_train_split_is_refused_before_the_training(tmp_path, workspace):
+    landscape(tmp_path / "images" / "0.jpg", 0)
+    words = ["skewed.enabled=false", "blurry.enabled=false", "select.val_fraction=0.499", "select.test_fraction=0.499"]
+    config = settings(*words)
+    with pytest.raises(InputError, match=r"none of the 1 kept images is in the train split.*Add photographs"):
+        list(run_each(STAGES, workspace, tmp_path / "images", config))
     assert not (workspace.models / "generator").exists()
 
 
