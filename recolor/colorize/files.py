@@ -25,6 +25,7 @@ from recolor.config.settings import ExecutionConfig, MeasureConfig
 from recolor.errors import ConfigError, ImageError, InputError, RecolorError, StorageError
 from recolor.images import read_bytes
 from recolor.models.device import torch_threads
+from recolor.pipeline.c_messages import no_c_messages
 from recolor.pipeline.parallel import in_threads, worker_count
 from recolor.pipeline.storage import storage_errors
 
@@ -186,7 +187,7 @@ def _colour_all(jobs: Sequence[Job], colorizer: Colorizer, settings: _Settings, 
     """
     cores = worker_count(ExecutionConfig())
     workers = max(1, min(cores, _MAX_WORKERS, len(jobs)))
-    with torch_threads(max(1, cores // workers)), ThreadPoolExecutor(workers) as pool:
+    with torch_threads(max(1, cores // workers)), no_c_messages(), ThreadPoolExecutor(workers) as pool:
         try:
             outcomes = (_one_by_one if batch == 1 else _in_batches)(pool, jobs, colorizer, settings, batch)
             yield from tqdm(outcomes, desc="colorize", total=len(jobs), unit=" images", disable=None, delay=1)

@@ -23,6 +23,7 @@ from recolor.evaluation.split import spaced_rows
 from recolor.images import decode, read_bytes
 from recolor.models.files import LoadedRefiner
 from recolor.models.refiner import Refiner
+from recolor.pipeline.c_messages import no_c_messages
 
 RGB = NDArray[np.uint8]
 Float32Array = NDArray[np.float32]
@@ -116,6 +117,7 @@ def photo_source(photos: Photos, models: Sequence[Model]) -> Source:
     return Source(photos.paths, partial(_samples, photos, painters))
 
 
+@no_c_messages()
 def read_photo(folder: Path, path: str, size_px: int, limits: MeasureConfig) -> RGB:
     """Reads a photograph, uint8 sRGB [H, W, 3].
 

@@ -16,6 +16,7 @@ from recolor.color.lab_codes import rgb_to_codes
 from recolor.config.settings import Config, ShardConfig
 from recolor.errors import ImageError, InputError
 from recolor.images import NO_MEMORY, decode, one_opencv_thread, opencv_memory_errors, read_bytes
+from recolor.pipeline.c_messages import no_c_messages
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ def write_rows(path: Path, offset: int, images: Path, files: list[MeasuredFile],
         InputError: An image has changed since it was measured; the message names it.
         MemoryError: There is not enough memory to decode an image.
     """
-    with one_opencv_thread(), opencv_memory_errors(), path.open("r+b", buffering=0) as shard:
+    with one_opencv_thread(), no_c_messages(), opencv_memory_errors(), path.open("r+b", buffering=0) as shard:
         for file in files:
             square = to_square(_decode_unchanged(images, file, config), config.shard.size_px)
             data = _stored(square, config.shard).data.cast("B")

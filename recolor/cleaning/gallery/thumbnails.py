@@ -11,6 +11,7 @@ from recolor.config.settings import MeasureConfig
 from recolor.errors import ImageError
 from recolor.images import decode, read_bytes
 from recolor.pages.html import data_uri
+from recolor.pipeline.c_messages import no_c_messages
 
 THUMBNAIL_PX = 192  # long side
 _QUALITY = 72
@@ -24,6 +25,7 @@ class Thumbnail:
     problem: str = ""
 
 
+@no_c_messages()
 def make_thumbnail(images: Path, path: str, limits: MeasureConfig) -> Thumbnail:
     """Returns a thumbnail of an image; an image that cannot be decoded gives its reason, not an error.
 

@@ -12,6 +12,7 @@ from recolor.config.settings import IndexConfig
 from recolor.errors import InputError
 from recolor.evaluation.turing.pairs import Pair, Photograph, Skipped, make_pairs
 from recolor.pages.html import data_uri, inline_script, page_environment, printable
+from recolor.pipeline.c_messages import no_c_messages
 from recolor.pipeline.storage import write_output
 
 
@@ -57,7 +58,8 @@ def make_turing(
         raise InputError(_too_few(f"{len(photographs)} photographs were found", len(photographs), pairs))
     random = np.random.default_rng(seed)
     drawn = (photographs[number] for number in random.permutation(len(photographs)))
-    made, skipped = make_pairs(drawn, colorizer, pairs, size_px)
+    with no_c_messages():
+        made, skipped = make_pairs(drawn, colorizer, pairs, size_px)
     if len(made) < pairs:
         first = f"{skipped[0].name!r}: {skipped[0].why}"
         usable = f"{len(made)} of {len(photographs)} photographs can be used (skipped: {first})"
