@@ -61,8 +61,8 @@ def index_images(workspace: Workspace, images: Path, config: Config) -> Outcome:
     scan = scan_folder(images, config.index, skip=workspace.own_folders)
     if not scan.found:
         raise InputError(_nothing_found(images, scan, config.index))
-    for folder in scan.unreadable_folders:
-        _log.warning("%s: this folder cannot be read; its images are skipped.", folder)
+    if folders := scan.unreadable_folders:
+        _log.warning("%s: this folder cannot be read; its images are skipped.%s", folders[0], and_more(folders))
     inputs = {"files": fingerprint([[file.path, file.size_bytes, file.mtime_ns] for file in scan.found])}
     part = Part(workspace, STAGE, VERSION, config.index, inputs, (workspace.manifest("index"),))
     return run_part(part, lambda staging: _write(scan, staging))
@@ -99,10 +99,20 @@ def scan_folder(images: Path, config: IndexConfig, skip: Sequence[Path] = ()) ->
 def _unique(found: list[FoundFile]) -> tuple[FoundFile, ...]:
     """Returns the files sorted by path; of two files with equal paths, the one without escaped bytes is kept."""
     files: dict[str, FoundFile] = {}
-    for file in sorted(found, key=lambda file: (file.path, file.escaped)):
-        if files.setdefault(file.path, file) is not file:
-            _log.warning("%s: skipped a second file whose name, which is not UTF-8, gives the same path.", file.path)
+    twice = [
+        file.path
+        for file in sorted(found, key=lambda file: (file.path, file.escaped))
+        if files.setdefault(file.path, file) is not file
+    ]
+    if twice:
+        said = "%s: skipped a second file whose name, which is not UTF-8, gives the same path.%s"
+        _log.warning(said, twice[0], and_more(twice))
     return tuple(files.values())
+
+
+def and_more(names: Sequence[str]) -> str:
+    """Returns the end of a warning that names the first of several: ` The same holds for 1,999 more.`, or nothing."""
+    return f" The same holds for {len(names) - 1:,} more." if len(names) > 1 else ""
 
 
 def _walk(images: Path, skip: Sequence[Path], unreadable: list[str]) -> Iterator[os.DirEntry[str]]:

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recolor.cleaning.index import and_more
 from recolor.config.settings import SPLITS, Config, SelectConfig, Split
 from recolor.errors import ConfigError, InputError, MissingStageError
 from recolor.manifests.io import ROW_GROUP_ROWS, find_rows, manifest_writer, read_table, write_manifest
@@ -260,8 +261,8 @@ def _warn_of_ignored(decisions: Mapping[str, Decision], images: pa.Table) -> Non
         (undecoded, "cannot be decoded, so it cannot be kept."),
     ):
         if paths:
-            others = f" The same holds for {len(paths) - 1:,} more." if len(paths) > 1 else ""
-            _log.warning("decisions.csv, line %d: %r %s%s", decisions[paths[0]].line, paths[0], why, others)
+            line = decisions[paths[0]].line
+            _log.warning("decisions.csv, line %d: %r %s%s", line, paths[0], why, and_more(paths))
 
 
 def _replace_rejected(verdicts: dict[str, Verdict], duplicates: pa.Table, images: pa.Table) -> None:

@@ -133,3 +133,22 @@ def test_other_suffixes_can_be_asked_for(tmp_path):
     touch(tmp_path / "b.jp2")
     config = replace(IndexConfig(), suffixes=(".jp2",))
     assert [file.path for file in scan_folder(tmp_path, config).found] == ["b.jp2"]
+
+
+def test_many_folders_that_cannot_be_read_are_one_warning(tmp_path, workspace, monkeypatch, caplog):
+    for name in ("a", "b", "c", "good"):
+        (tmp_path / "images" / name).mkdir(parents=True)
+        (tmp_path / "images" / name / "x.jpg").touch()
+    scandir = os.scandir
+
+    def refuse(folder):
+        if str(folder)[-2:] in ("/a", "/b", "/c"):
+            raise PermissionError(13, "Permission denied")
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    index_images(workspace, tmp_path / "images", Config())
+    (record,) = caplog.records
+    assert record.getMessage().endswith(
+        ": this folder cannot be read; its images are skipped. The same holds for 2 more."
+    )
