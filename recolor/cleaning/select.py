@@ -25,6 +25,7 @@ from recolor.pipeline.workspace import Workspace
 
 SELECT_VERSION = 2
 GROUP_DIGITS = 16
+DECISION = "decision"  # the issue of an image that `decisions.csv` rejects
 _SPLITS_ASCENDING = ("val", "test", "train")  # the order of their ranges in 0..1
 
 _log = logging.getLogger(__name__)
@@ -237,9 +238,7 @@ def judge(issues: Mapping[str, pa.Table], decisions: Mapping[str, Decision], ima
     undecodable = _undecodable(images)
     for path, decision in decisions.items():
         if path in known and not decision.keep:
-            verdicts.setdefault(path, Verdict()).add(
-                "decision", f"rejected in decisions.csv, line {decision.line}", 0.0
-            )
+            verdicts.setdefault(path, Verdict()).add(DECISION, f"rejected in decisions.csv, line {decision.line}", 0.0)
         elif path in known and path not in undecodable:
             verdicts.pop(path, None)
     # Images that cannot be decoded are never kept, even if `corrupt` is switched off.

@@ -306,6 +306,26 @@ def test_when_every_image_is_rejected_a_decision_on_the_page_is_obeyed(rejected,
     assert browser.complaints() == []
 
 
+def test_images_that_only_decisions_reject_can_be_taken_back_on_the_page(workspace, tmp_path, browser):
+    folder = tmp_path / "pair"
+    save(photographs.astronaut(), folder / "a.png")
+    save(photographs.rocket(), folder / "b.png")
+    lenient = replace(SMALL, skewed=SkewedConfig(enabled=False), blurry=BlurryConfig(enabled=False))
+    clean(workspace, folder, lenient)
+    (workspace.manifests / "decisions.csv").write_text("path,decision\na.png,reject\nb.png,reject\n")
+    with pytest.raises(InputError, match=r"all 2 images are rejected \(decision 2\)"):
+        select(workspace, lenient)
+    cards = section(workspace, "decision", lenient).outliers
+    assert [(card.path, card.reason) for card in cards] == [
+        ("a.png", "rejected in decisions.csv, line 2"),
+        ("b.png", "rejected in decisions.csv, line 3"),
+    ]
+    assert section(workspace, "decision", lenient, most=1).left_out == 1
+    browser.open(make_gallery(workspace, folder, lenient).path)
+    click(browser, "decision", "b.png", "keep")
+    assert browser.run("decisionsCsv()") == "path,decision\na.png,reject\nb.png,keep\n"
+
+
 def test_the_page_shows_what_would_be_selected_now_and_not_an_older_selection(rejected):
     workspace, _ = rejected
     decisions = workspace.manifests / "decisions.csv"

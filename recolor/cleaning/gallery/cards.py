@@ -28,7 +28,8 @@ class Card:
     Attributes:
         path: Path in the image folder.
         facts: Size of the image, and the issues for which it is rejected.
-        score: 0..1; None for the best copy, which the others are compared with.
+        score: 0..1; None for the best copy, which the others are compared with, and for an image that only
+            `decisions.csv` rejects.
         reason: Reason of the issue, in a sentence.
         others: Other issues that list the image.
     """

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 import pyarrow as pa
 
 from recolor.cleaning.detect.outlier_table import THRESHOLD
-from recolor.cleaning.gallery.cards import Facts, Section, make_cards, make_groups
+from recolor.cleaning.gallery.cards import Card, Facts, Section, make_cards, make_groups
 from recolor.cleaning.gallery.near import NEAR_IMAGES, Found, found_in, near_misses
-from recolor.cleaning.select import Verdict, detected_contents, judge, stored_decisions
+from recolor.cleaning.select import DECISION, Verdict, detected_contents, judge, stored_decisions
 from recolor.config.settings import Config
 from recolor.manifests.io import read_table
 from recolor.manifests.schemas import ISSUE_SCHEMAS, MEASUREMENTS
@@ -24,8 +24,8 @@ def make_sections(workspace: Workspace, config: Config, max_outliers: int) -> tu
         max_outliers: Maximum number of outliers per issue.
 
     Returns:
-        A section for each issue with images listed or just above the threshold. Corrupt images, which have no picture,
-        come last.
+        A section for each issue with images listed or just above the threshold, then one for the images that only
+        `decisions.csv` rejects. Corrupt images, which have no picture, come last.
 
     Raises:
         MissingStageError: A manifest does not exist, or was made from other measurements.
@@ -35,10 +35,12 @@ def make_sections(workspace: Workspace, config: Config, max_outliers: int) -> tu
     detected_contents(sources)
     measurements = read_table(MEASUREMENTS, sources["measurements"])
     tables = {issue: read_table(schema, sources[issue]) for issue, schema in ISSUE_SCHEMAS.items()}
-    facts = _facts(measurements, judge(tables, stored_decisions(workspace), measurements))
+    verdicts = judge(tables, stored_decisions(workspace), measurements)
+    facts = _facts(measurements, verdicts)
     sections = [
         _section(issue, table, measurements, facts, config=config, most=max_outliers) for issue, table in tables.items()
     ]
+    sections.append(_decided(verdicts, facts, max_outliers))
     shown = [section for section in sections if any(section.cards)]
     return tuple(sorted(shown, key=lambda section: section.issue == "corrupt"))
 
@@ -50,6 +52,22 @@ def worst_and_borderline(found: Sequence[Found], most: int) -> list[Found]:
         return ordered
     borderline = min(NEAR_IMAGES, most // 4)
     return ordered[: most - borderline] + ordered[len(ordered) - borderline :]
+
+
+def _decided(verdicts: Mapping[str, Verdict], facts: Mapping[str, Facts], most: int) -> Section:
+    """Returns the section of the images that no issue lists, so that their decision can be changed on the page."""
+    reasons = {path: verdict.reasons[0] for path, verdict in verdicts.items() if verdict.issues == [DECISION]}
+    paths = sorted(reasons)[:most]
+    return Section(
+        issue=DECISION,
+        meaning="an image that decisions.csv rejects and no issue lists",
+        threshold=THRESHOLD,
+        count=len(reasons),
+        left_out=len(reasons) - len(paths),
+        outliers=tuple(
+            Card(path=path, facts=facts[path], score=None, reason=reasons[path], others=()) for path in paths
+        ),
+    )
 
 
 def _facts(measurements: pa.Table, verdicts: Mapping[str, Verdict]) -> dict[str, Facts]:
