@@ -137,7 +137,7 @@ def _run_name() -> str:
 
 def _config(workspace: Path, preset: Preset | None, settings: Settings) -> Config:
     own = Workspace(expand_user(workspace)).settings_file
-    base = load_config(preset, own if own.is_file() else None)
+    base = load_config(preset, own if own.exists() else None)
     return overlay(base, settings.model_dump(exclude_none=True))
 
 

@@ -132,4 +132,4 @@ def stage_options(command: Callable[..., None]) -> Callable[..., None]:
 def read_settings(target: Target) -> Config:
     """Reads the settings from the given file, or else from the workspace's recolor.toml."""
     own = Workspace(target.workspace).settings_file
-    return load_config(target.preset, target.file or (own if own.is_file() else None), target.overrides)
+    return load_config(target.preset, target.file or (own if own.exists() else None), target.overrides)

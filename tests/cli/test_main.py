@@ -12,7 +12,7 @@ from recolor.cli.main import cli
 from recolor.cli.reference import walk
 from recolor.config.settings import GeneratorModelConfig, RefinerModelConfig
 from recolor.demo import render_landscape
-from recolor.errors import InputError, MissingStageError, StorageError
+from recolor.errors import ConfigError, InputError, MissingStageError, StorageError
 from recolor.models.files import bins_json, load_generator, save_model
 from recolor.models.generator import Generator
 from recolor.models.refiner import Refiner
@@ -234,3 +234,10 @@ def test_a_home_that_prefect_cannot_write_to_is_refused_before_prefect_starts(ve
     assert str(answer.exception).startswith(f"{home}: Prefect keeps its database here")
     assert "Set PREFECT_HOME" in str(answer.exception)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_called_recolor_toml_is_refused_and_not_passed_over(tmp_path):
+    (tmp_path / "recolor.toml").mkdir()
+    answer = CliRunner().invoke(cli, ["detect", "--workspace", str(tmp_path)])
+    assert isinstance(answer.exception, ConfigError)
+    assert str(answer.exception).startswith(f"{tmp_path}/recolor.toml: this is a folder. Give a TOML file")
