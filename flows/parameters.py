@@ -1,4 +1,4 @@
-"""The parameters that all flows share, as Prefect's forms show them, and the `Run` made from them."""
+"""The parameters that all flows share, and the `Run` that is made from them."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -46,13 +46,18 @@ class Run:
 
 
 def settings_of(config: Config) -> Settings:
-    """Returns all settings as the parameter `settings`: they override the preset and the workspace's recolor.toml."""
+    """Returns all settings as the parameter `settings`.
+
+    They override the preset and the workspace's recolor.toml.
+    """
     return Settings(**asdict(config))
 
 
 @contextmanager
 def open_run(images: Path | None, workspace: Path, preset: Preset | None, settings: Settings) -> Iterator[Run]:
-    """Checks the settings, then locks the workspace while the flow runs; waits while another run has locked it.
+    """Checks the settings, then locks the workspace while the flow runs.
+
+    Waits while another run has locked it.
 
     Raises:
         ConfigError: A setting is not allowed, or the Dask cluster is not usable; nothing was started.
@@ -69,9 +74,10 @@ def open_run(images: Path | None, workspace: Path, preset: Preset | None, settin
 
 
 def run_flow(name: str) -> Callable[[Callable[[Run], Outcome]], Flow[..., Outcome | State[Outcome]]]:
-    """Returns a decorator that makes a stage's flow from a function of a `Run`, with the shared parameters.
+    """Returns a decorator that makes a stage's flow from a function of a `Run`.
 
-    The flow ends in the state `Cached` if nothing had to be done. A table artifact counts the parts built and reused.
+    All flows have the same parameters. The flow ends in the state `Cached` if nothing had to be done. A table artifact
+    counts the parts built and reused.
     """
 
     def as_flow(work: Callable[[Run], Outcome]) -> Flow[..., Outcome | State[Outcome]]:
@@ -94,14 +100,18 @@ def run_flow(name: str) -> Callable[[Callable[[Run], Outcome]], Flow[..., Outcom
 
 
 def named_flow(name: str) -> Callable[[Callable[..., T]], Flow[..., T]]:
-    """Returns a decorator that makes a flow; the names of its runs hold the data set and the key of the settings."""
+    """Returns a decorator that makes a flow.
+
+    The names of its runs hold the data set and the key of the settings.
+    """
     return partial(flow, name=name, flow_run_name=_run_name, validate_parameters=True)
 
 
 def _run_name() -> str:
-    """Returns a flow run's name, such as `clean · photos · 3f9a12c4`: stage, data set, key of the settings.
+    """Returns a flow run's name, such as `clean · photos · 3f9a12c4`.
 
-    The settings of `execution` are not part of the key: they do not change a result.
+    Its parts are the stage, the data set and the key of the settings. The settings of `execution` are not part of the
+    key: they do not change a result.
     """
     given: dict[str, Any] = flow_run.parameters
     workspace = Path(given.get("workspace") or ".")

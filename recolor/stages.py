@@ -1,4 +1,4 @@
-"""The pipeline as plain calls: the table of stages, and functions that run them without an orchestrator.
+"""The pipeline as plain calls, without an orchestrator, and the table of stages.
 
 `flows/` runs the same stage functions under Prefect.
 """
@@ -183,7 +183,9 @@ CLEANING = ("index", "measure", "detect", "select")
 
 
 def check_can_train(stages: Collection[str], config: Config) -> None:
-    """Checks, before hours of other work, that the stages have their device, packages and initial weights.
+    """Checks, before hours of other work, that training and evaluation can start.
+
+    They need their device, packages and initial weights.
 
     Raises:
         ConfigError: A device or a package that is asked for is not available.
@@ -291,7 +293,7 @@ def check_stages(names: Iterable[str] | None) -> list[str]:
 
 
 def run_each(names: Iterable[str], workspace: Workspace, images: Path, config: Config) -> Iterator[Outcome]:
-    """Runs stages one after the other in a locked workspace, and yields the outcome of each as it ends."""
+    """Runs stages in order in a locked workspace; yields the outcome of each as it ends."""
     chosen = check_stages(names)
     for name in chosen:
         if name == "train-generator" and "evaluate" in chosen:

@@ -1,7 +1,7 @@
-"""Fills a folder with links to the kept images, or with copies. The photographs themselves do not change.
+"""Fills a folder with links to the kept images, or with copies.
 
-The folder holds a ledger, `.recolor-export/written.json`, of what earlier exports wrote there. Only files of the ledger
-are replaced or removed, and only while they are as they were written.
+The photographs themselves do not change. The folder holds a ledger, `.recolor-export/written.json`, of what earlier
+exports wrote there. Only files of the ledger are replaced or removed, and only while they are as they were written.
 """
 
 import hashlib
@@ -89,7 +89,7 @@ class _Written:
 
 @dataclass(frozen=True, slots=True)
 class _Export:
-    """One call of `export_clean`: its arguments, the ledger of earlier exports, and the result so far."""
+    """One call of `export_clean`: arguments, ledger of earlier exports, result so far."""
 
     images: Path
     out: Path
@@ -151,7 +151,10 @@ def _read_kept(workspace: Workspace, images: Path, *, by_split: bool) -> dict[st
 
 
 def _check_place(workspace: Workspace, images: Path, out: Path, kept: Iterable[_Kept]) -> None:
-    """Raises an `InputError` if the export would mix with photographs or with the workspace's own files."""
+    """Raises an `InputError` if the export would mix with other files.
+
+    These are the photographs and the workspace's own files.
+    """
     if out.exists() and not out.is_dir():
         raise InputError(f"{out}: the export must be a folder, but this is a file. Give another path.")
     place = _real(out)
@@ -178,7 +181,7 @@ def _remove_stale(export: _Export, kept: Mapping[str, _Kept]) -> None:
 
 
 def _missing(export: _Export, kept: Mapping[str, _Kept]) -> dict[str, _Kept]:
-    """Returns the images to write: those that are not there, and those that an export wrote in another version."""
+    """Returns the images to write: missing ones, and those exported in another version."""
     missing = {}
     for path, image in kept.items():
         written, why = export.ledger.get(path), _why_changed(image)
@@ -197,7 +200,10 @@ def _missing(export: _Export, kept: Mapping[str, _Kept]) -> dict[str, _Kept]:
 
 
 def _write(export: _Export, missing: Mapping[str, _Kept], staging: Path) -> None:
-    """Writes the missing files. The ledger lists them first, so that a run after a kill recognises them as its own."""
+    """Writes the missing files.
+
+    The ledger lists them first, so that a run after a kill recognises them as its own.
+    """
     for path in missing:
         if export.ledger.pop(path, None) is not None:
             (export.out / path).unlink(missing_ok=True)
@@ -227,7 +233,10 @@ def _why_changed(image: _Kept) -> str | None:
 
 
 def _is_free(out: Path, path: str) -> bool:
-    """Whether a file can be created: nothing exists at the path, and its parents are folders of `out` or missing."""
+    """Whether nothing exists at a path, so that a file can be created there.
+
+    Its parents must be folders of `out`, or missing.
+    """
     folders = [out / folder for folder in PurePosixPath(path).parents]
     return not os.path.lexists(out / path) and all(
         _is_inside(out, folder) if folder.is_dir() else not os.path.lexists(folder) for folder in folders
@@ -276,7 +285,10 @@ def _copy(image: _Kept, staged: Path) -> str | None:
 
 
 def _publish(staged: Path, target: Path) -> str | None:
-    """Renames a finished file to its place, if nothing is there; returns why that failed, or None."""
+    """Renames a finished file to its place, if nothing is there.
+
+    Returns why that failed, or None.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     if os.path.lexists(target):
         return "another image has the same name on this disk, which does not distinguish upper and lower case"
@@ -313,7 +325,10 @@ def _write_ledger(out: Path, images: Path, ledger: Mapping[str, _Written]) -> No
 
 
 def _empty_staging(out: Path) -> Path:
-    """Returns an empty folder on the disk of the export, where files are made before they are renamed."""
+    """Returns an empty folder on the disk of the export.
+
+    Files are made there before they are renamed.
+    """
     staging = out / OWN_FOLDER / "staging"
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir(parents=True)
@@ -327,14 +342,17 @@ def _as_written(image: _Kept, mode: Mode, target: Path | None = None) -> _Writte
 
 
 def _is_of(written: _Written, image: _Kept, mode: Mode) -> bool:
-    """Whether a ledger entry is of this image as measured. A link is, whatever the bytes of its photograph."""
+    """Whether a ledger entry is of this image as measured.
+
+    A link is, whatever the bytes of its photograph.
+    """
     if (written.mode, written.source) != (mode, str(image.source)):
         return False
     return mode == "link" or (written.size_bytes, written.source_mtime_ns) == (image.size_bytes, image.mtime_ns)
 
 
 def _is_as_written(out: Path, path: str, written: _Written) -> bool:
-    """Whether a file is unchanged since an export wrote it, and really lies in the export folder."""
+    """Whether a file is unchanged since an export wrote it, and lies in the export folder."""
     target = out / path
     try:
         status = target.lstat()
@@ -363,7 +381,10 @@ def _link_target(path: Path) -> str:
 
 
 def _real(path: Path) -> Path:
-    """Returns the path with every link followed. Unlike `Path.resolve`, it accepts a loop of links."""
+    """Returns the path with every link followed.
+
+    Unlike `Path.resolve`, it accepts a loop of links.
+    """
     return Path(os.path.realpath(path))
 
 

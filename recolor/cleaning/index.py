@@ -1,4 +1,7 @@
-"""The stage `index`: lists the image files of a folder. It opens no file, so 90,000 files take about two seconds."""
+"""The stage `index`: lists the image files of a folder.
+
+It opens no file, so 90,000 files take about two seconds.
+"""
 
 import logging
 import os
@@ -41,7 +44,7 @@ class FoundFile:
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """Contents of a folder: image files sorted by path, number of other files, unreadable folders."""
+    """Image files sorted by path, number of other files, and unreadable folders."""
 
     found: tuple[FoundFile, ...]
     other_files: int
@@ -97,7 +100,10 @@ def scan_folder(images: Path, config: IndexConfig, skip: Sequence[Path] = ()) ->
 
 
 def _unique(found: list[FoundFile]) -> tuple[FoundFile, ...]:
-    """Returns the files sorted by path; of two files with equal paths, the one without escaped bytes is kept."""
+    """Returns the files sorted by path, without duplicates.
+
+    Of two files with equal paths, the one without escaped bytes is kept.
+    """
     files: dict[str, FoundFile] = {}
     for file in sorted(found, key=lambda file: (file.path, file.escaped)):
         if files.setdefault(file.path, file) is not file:

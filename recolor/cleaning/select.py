@@ -1,4 +1,7 @@
-"""The stage `select`: combines outliers and decisions into the list of kept images. It deletes nothing."""
+"""The stage `select`: combines outliers and decisions into the list of kept images.
+
+It deletes nothing.
+"""
 
 import csv
 import hashlib
@@ -51,11 +54,12 @@ class _Verdict:
 
 
 def select(workspace: Workspace, config: Config) -> Outcome:
-    """Writes `clean.parquet` (kept images with their split) and `outliers.parquet` (rejected images with reasons).
+    """Writes the kept images, `clean.parquet`, and the rejected ones, `outliers.parquet`.
 
-    Decisions in `manifests/decisions.csv` override the detectors, except that images that cannot be decoded are never
-    kept. If all copies of a picture are rejected, the best copy that is rejected only as a duplicate is kept after all:
-    the one with the most pixels, then the first path. So a blurry enlargement does not cost its sharp original.
+    Kept images have their split, rejected ones the reasons. Decisions in `manifests/decisions.csv` override the
+    detectors, except that images that cannot be decoded are never kept. If all copies of a picture are rejected, the
+    best copy that is rejected only as a duplicate is kept after all: the one with the most pixels, then the first path.
+    So a blurry enlargement does not cost its sharp original.
 
     Raises:
         MissingStageError: A detector's manifest does not exist, or was made from other measurements.
@@ -124,7 +128,7 @@ def _splits(groups: pa.ChunkedArray, config: SelectConfig) -> pa.Array:
 
 
 def detected_contents(sources: Mapping[str, Path]) -> dict[str, str]:
-    """Returns the content hash of each manifest, after checking that all are of the same measurements.
+    """Returns the content hash of each manifest; all must be of the same measurements.
 
     An image that a detector has not seen would be kept, so every detector must have seen these measurements.
 
@@ -177,7 +181,10 @@ def _select(
 def _write_clean(
     images: pa.Table, rejected: pa.ChunkedArray, duplicates: pa.Table, config: SelectConfig, target: Path
 ) -> dict[str, int]:
-    """Writes the kept images in stretches, while the next ones are prepared; returns the images per split."""
+    """Writes the kept images in stretches, while the next ones are prepared.
+
+    Returns the images per split.
+    """
     copy = find_rows(images["path"], duplicates)
     marked = images.append_column("rejected", rejected).append_column("copy", copy)
     stretches = [marked.slice(start, ROW_GROUP_ROWS) for start in range(0, len(marked), ROW_GROUP_ROWS)]
@@ -221,7 +228,10 @@ def _judge(issues: Mapping[str, pa.Table], decisions: Mapping[str, Decision], im
 
 
 def _replace_rejected(verdicts: dict[str, _Verdict], duplicates: pa.Table, images: pa.Table) -> None:
-    """Keeps one copy of each picture whose copies are all rejected, if one is rejected only as a duplicate."""
+    """Keeps one copy of each picture whose copies are all rejected.
+
+    The copy must be rejected only as a duplicate.
+    """
     images = images.filter(pc.is_in(images["path"], value_set=duplicates["path"].combine_chunks()))
     pixels = dict(zip(images["path"].to_pylist(), pc.multiply(images["width_px"], images["height_px"]).to_pylist()))
     copies: dict[str, list[str]] = defaultdict(list)

@@ -413,7 +413,10 @@ class Config:
     execution: ExecutionConfig = field(default_factory=ExecutionConfig)
 
     def __post_init__(self) -> None:
-        """Raises an error for settings that contradict each other, which the ranges of single fields cannot show."""
+        """Raises an error for settings that contradict each other.
+
+        The ranges of single fields cannot exclude these.
+        """
         _check_together(self)
 
 

@@ -70,13 +70,16 @@ def read_in_groups(schema: Schema, path: Path, columns: Sequence[str]) -> Iterat
 
 
 def find_rows(paths: pa.ChunkedArray, table: pa.Table) -> pa.ChunkedArray:
-    """Returns, for each path, the row of a table with that path: int32 [paths], null if there is none.
+    """Returns, for each path, the row of a table with that path.
 
     `table.take(find_rows(paths, table))` aligns a table with other rows; missing rows are null.
 
     Args:
         paths: Strings.
         table: Any table with a column `path`.
+
+    Returns:
+        int32 [paths], null if there is none.
     """
     return pc.index_in(paths, value_set=table["path"].combine_chunks())
 

@@ -1,4 +1,7 @@
-"""Reads manifests as pandas data frames. Recolor itself uses Arrow tables and so starts without pandas."""
+"""Reads manifests as pandas data frames.
+
+Recolor itself uses Arrow tables and so starts without pandas.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path

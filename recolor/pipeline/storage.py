@@ -10,7 +10,10 @@ from recolor.errors import StorageError
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Writes a file atomically: readers, even after a crash, see either the old bytes or the new ones."""
+    """Writes a file atomically.
+
+    Readers, even after a crash, see either the old bytes or the new ones.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         temporary.write_bytes(data)
@@ -32,7 +35,9 @@ def replace_atomically(temporary: Path, path: Path) -> None:
 
 @contextmanager
 def storage_errors(path: Path) -> Iterator[None]:
-    """Turns errors of a full, read-only or failing disk into a `StorageError` that says what to do.
+    """Turns errors of a full, read-only or failing disk into a `StorageError`.
+
+    The message says what to do.
 
     Raises:
         StorageError: Such an error was raised inside the context.

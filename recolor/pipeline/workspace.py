@@ -66,7 +66,10 @@ class Workspace:
 
     @property
     def own_folders(self) -> tuple[Path, ...]:
-        """Folders of outputs. They are never searched for images, even if the workspace lies in the image folder."""
+        """Folders of outputs.
+
+        They are never searched for images, even if the workspace lies in the image folder.
+        """
         return self.manifests, self.shards, self.models, self.evaluation, self.internal
 
     @property
@@ -145,7 +148,7 @@ def remembered_images(workspace: Workspace) -> Path:
 
 @contextmanager
 def locked(workspace: Workspace) -> Iterator[None]:
-    """Locks the workspace for this process, and deletes unfinished files that a killed run has left.
+    """Locks the workspace for this process, and deletes what a killed run left unfinished.
 
     The operating system releases the lock when the process ends for any reason. The process may acquire the lock
     again while it holds it (a flow inside a flow).

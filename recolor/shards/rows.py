@@ -1,4 +1,7 @@
-"""Writes images as rows of a shard: decodes each, checks that it is unchanged, resizes and converts it."""
+"""Writes images as rows of a shard.
+
+Each image is checked to be unchanged, decoded, resized and converted.
+"""
 
 import hashlib
 import os
@@ -105,7 +108,10 @@ def _decode_unchanged(images: Path, file: MeasuredFile, config: Config) -> npt.N
 
 
 def _is_unchanged(path: Path, file: MeasuredFile, data: bytes) -> bool:
-    """Returns whether a file is the one measured: by size and modification time, else (a copy) by its SHA-256."""
+    """Returns whether a file is the one that was measured.
+
+    Size and modification time are compared; if they differ (a copy), the SHA-256 is.
+    """
     with suppress(OSError):  # deleted meanwhile: the bytes that were read decide
         status = path.stat()
         if (status.st_size, status.st_mtime_ns) == (file.size_bytes, file.mtime_ns) and len(data) == file.size_bytes:

@@ -1,4 +1,7 @@
-"""The stage `detect`: finds outliers from the measurements. It opens no image, so a new threshold takes seconds."""
+"""The stage `detect`: finds outliers from the measurements.
+
+It opens no image, so a new threshold takes seconds.
+"""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -61,7 +64,7 @@ def detect_issue(workspace: Workspace, name: str, config: Config) -> Outcome:
 
 
 def count_outliers(measurements: pa.Table, config: Config) -> Counter[str]:
-    """Returns the number of outliers among some of the images, for the progress text of `measure`.
+    """Returns the number of outliers among some images, for the progress of `measure`.
 
     Args:
         measurements: A table of `schemas.MEASUREMENTS`.

@@ -1,4 +1,7 @@
-"""The detector of corrupt images: those that cannot be decoded, and those saved again after an incomplete decode."""
+"""The detector of corrupt images.
+
+These cannot be decoded, or were saved again after an incomplete decode.
+"""
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +16,9 @@ COLUMNS = ("path", "reason", "detail", "grey_tail")  # of the measurements
 
 
 def score_corrupt(measurements: pa.Table, config: CorruptConfig) -> Floats:
-    """Returns scores: 0 for images that were not decoded, else by the grey at an edge, 0.5 at `max_grey_tail`.
+    """Returns the scores of grey at an edge, 0.5 at `max_grey_tail`.
+
+    The score is 0 for images that were not decoded.
 
     Returns:
         float64 [rows].
@@ -23,7 +28,9 @@ def score_corrupt(measurements: pa.Table, config: CorruptConfig) -> Floats:
 
 
 def detect_corrupt(measurements: pa.Table, config: CorruptConfig) -> pa.Table:
-    """Returns the images that were not decoded, which no other detector judges, and those that end in flat mid-grey.
+    """Returns the images that were not decoded, and those that end in flat mid-grey.
+
+    No other detector judges images that were not decoded.
 
     Args:
         measurements: A table of `schemas.MEASUREMENTS`.

@@ -8,7 +8,10 @@ from recolor.cleaning.gallery.near import Found
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Size of an image, and its issues in the last selection; `issues` is empty if the image was kept."""
+    """Size of an image, and its issues in the last selection.
+
+    `issues` is empty if the image was kept.
+    """
 
     width_px: int | None
     height_px: int | None

@@ -25,7 +25,9 @@ class Thumbnail:
 
 
 def make_thumbnail(images: Path, path: str, limits: MeasureConfig) -> Thumbnail:
-    """Returns a thumbnail of an image; an image that cannot be decoded gives its reason, not an error.
+    """Returns a thumbnail of an image.
+
+    An image that cannot be decoded gives its reason, not an error.
 
     Args:
         images: The image folder.
@@ -40,7 +42,10 @@ def make_thumbnail(images: Path, path: str, limits: MeasureConfig) -> Thumbnail:
 
 
 def _shrunk(rgb: RGB) -> RGB:
-    """Returns the image area-averaged to a long side of `THUMBNAIL_PX`; smaller images are not changed."""
+    """Returns the image area-averaged to a long side of `THUMBNAIL_PX`.
+
+    Smaller images are not changed.
+    """
     height_px, width_px = rgb.shape[:2]
     scale = THUMBNAIL_PX / max(width_px, height_px)
     if scale >= 1:
