@@ -27,6 +27,7 @@ DecodeReason = Literal[
     "bad_entropy_data",
     "no_end_marker",
     "too_many_pixels",
+    "too_many_bytes",
     "unsupported",
     "unreadable",
     "decoder_crashed",

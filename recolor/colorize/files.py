@@ -228,7 +228,7 @@ def _read(job: Job, settings: _Settings) -> _Read:
 def _standard_input(limits: MeasureConfig) -> bytes:
     data = sys.stdin.buffer.read(limits.max_file_bytes + 1)
     if len(data) > limits.max_file_bytes:
-        raise ImageError("too_many_pixels", f"more than {limits.max_file_bytes} bytes")
+        raise ImageError("too_many_bytes", f"more than {limits.max_file_bytes} bytes")
     return data
 
 
