@@ -18,13 +18,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recolor.config.settings import SPLITS, Config, SelectConfig, Split
-from recolor.errors import ConfigError, InputError, MissingStageError
+from recolor.errors import LIMITS, ConfigError, InputError, MissingStageError
 from recolor.manifests.io import ROW_GROUP_ROWS, find_rows, manifest_writer, read_table, write_manifest
 from recolor.manifests.schemas import CLEAN, ISSUE_SCHEMAS, MEASUREMENTS, OUTLIERS
 from recolor.pipeline.cache import Counts, Outcome, Part, require_record, run_part
 from recolor.pipeline.workspace import Workspace
 
-SELECT_VERSION = 2
+SELECT_VERSION = 3
 GROUP_DIGITS = 16
 _SPLITS_ASCENDING = ("val", "test", "train")  # the order of their ranges in 0..1
 
@@ -57,7 +57,7 @@ def select(workspace: Workspace, config: Config) -> Outcome:
     """Writes the kept images, `clean.parquet`, and the rejected ones, `outliers.parquet`.
 
     Kept images have their split, rejected ones the reasons. Decisions in `manifests/decisions.csv` override the
-    detectors, except that images that cannot be decoded are never kept. If all copies of a picture are rejected, the
+    detectors; an image of which no part can be decoded is never kept. If all copies of a picture are rejected, the
     best copy that is rejected only as a duplicate is kept after all: the one with the most pixels, then the first path.
     So a blurry enlargement does not cost its sharp original.
 
@@ -208,7 +208,8 @@ def _judge(issues: Mapping[str, pa.Table], decisions: Mapping[str, Decision], im
         for path, reason, score in zip(*(table[column].to_pylist() for column in ("path", "reason", "score"))):
             verdicts.setdefault(path, _Verdict()).add(name, reason, score)
     known = set(images["path"].filter(_among(images, decisions)).to_pylist())
-    undecodable = _undecodable(images)
+    refused = _refused(images)
+    undecodable = _refused(images.filter(pc.is_null(images["width_px"])))
     for path, decision in decisions.items():
         if path not in known:
             _log.warning("decisions.csv, line %d: %r is not among the images; line ignored.", decision.line, path)
@@ -220,10 +221,11 @@ def _judge(issues: Mapping[str, pa.Table], decisions: Mapping[str, Decision], im
             _log.warning("decisions.csv, line %d: %r cannot be decoded, so it cannot be kept.", decision.line, path)
         else:
             verdicts.pop(path, None)
-    # Images that cannot be decoded are never kept, even if `corrupt` is switched off.
-    for path, reason in undecodable.items():
-        if path not in verdicts:
-            verdicts[path] = _Verdict(["corrupt"], [reason], 0.0)
+    # Images that cannot be decoded are kept by a decision only, even if `corrupt` is switched off.
+    for path, reason in refused.items():
+        is_kept = path in decisions and decisions[path].keep and path not in undecodable
+        if path not in verdicts and not is_kept:
+            verdicts[path] = _Verdict(["too_large" if reason in LIMITS else "corrupt"], [reason], 0.0)
     return verdicts
 
 
@@ -243,7 +245,7 @@ def _replace_rejected(verdicts: dict[str, _Verdict], duplicates: pa.Table, image
             del verdicts[min(spare, key=lambda path: (-pixels[path], path))]
 
 
-def _undecodable(images: pa.Table) -> dict[str, str]:
+def _refused(images: pa.Table) -> dict[str, str]:
     images = images.filter(pc.is_valid(images["reason"]))
     return dict(zip(images["path"].to_pylist(), images["reason"].to_pylist()))
 

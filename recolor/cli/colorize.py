@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from recolor.cli.options import model_option, option
-from recolor.config.settings import ColorizeDevice
-from recolor.errors import InputError
+from recolor.config.settings import LARGEST_PIXELS, ColorizeDevice, MeasureConfig
+from recolor.errors import DAMAGE, ImageError, InputError, RecolorError
 
 if TYPE_CHECKING:
     from recolor.colorize import Colorizer, ColorizeResult
@@ -34,6 +34,13 @@ if TYPE_CHECKING:
 @option("--overwrite", is_flag=True, help="Colour again what is already in OUT.")
 @option("--compare", is_flag=True, help="Also write NAME.compare.jpg: before and after, side by side.")
 @option("--quality", type=click.IntRange(1, 100), default=95, help="Quality of JPEG and WebP files.")
+@option("--lenient", is_flag=True, help="Also colour what is left of damaged JPEG, PNG and BMP files.")
+@option(
+    "--max-pixels",
+    type=click.IntRange(1, LARGEST_PIXELS),
+    default=MeasureConfig().max_pixels,
+    help="Maximum number of pixels of a photograph; larger ones are not decoded.",
+)
 @option("--smoothing", type=float, default=0.8, help="Temporal smoothing of a video's colour, 0 (off) to below 1.")
 @option(
     "--format",
@@ -53,6 +60,7 @@ def colorize(
     batch: int | None,
     file_format: str | None,
     smoothing: float,
+    max_pixels: int,
     **options: Any,
 ) -> None:
     """Colour photographs, or a video, at full size.
@@ -79,7 +87,10 @@ def colorize(
         )
         return
     wanted: Any = file_format and file_format.upper()
-    result = colorize_paths(inputs, out, colorizer, look=look, batch_images=batch, file_format=wanted, **options)
+    limits = MeasureConfig(max_pixels=max_pixels)
+    result = colorize_paths(
+        inputs, out, colorizer, look=look, batch_images=batch, file_format=wanted, limits=limits, **options
+    )
     _report_colorized(result, out)
     if result.failed:
         sys.exit(1)
@@ -129,5 +140,16 @@ def _report_colorized(result: "ColorizeResult", out: Path) -> None:
         click.echo(f"{len(result.had_colour):,} had colour: only their lightness was used", err=to_stderr)
     for path in result.first_frames:
         click.echo(f"{click.format_filename(path)}: only its first frame, or page, was coloured", err=to_stderr)
+    for note in result.notes:
+        click.echo(f"{click.format_filename(note.path)}: coloured, but {note.note}", err=True)
     for failure in result.failed:
-        click.echo(f"{click.format_filename(failure.path)}: {failure.error}", err=True)
+        click.echo(f"{click.format_filename(failure.path)}: {failure.error}{_remedy(failure.error)}", err=True)
+
+
+def _remedy(error: RecolorError) -> str:
+    """Returns the option with which the file can be coloured, or nothing."""
+    if not isinstance(error, ImageError):
+        return ""
+    if error.reason in DAMAGE:
+        return ". Colour what is left of it with --lenient."
+    return ". Colour it with --max-pixels." if error.reason == "too_many_pixels" else ""

@@ -45,6 +45,14 @@ class Failure:
     error: RecolorError
 
 
+@dataclass(frozen=True, slots=True)
+class FileNote:
+    """A file that was coloured although it is not in order, and what is wrong with it."""
+
+    path: Path
+    note: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ColorizeResult:
     """The outcome of a run; each tuple is in the order of the input files.
@@ -55,6 +63,7 @@ class ColorizeResult:
         failed: Files that were not coloured.
         had_colour: Photographs that showed colour; only their lightness was used.
         first_frames: Animations and files of several pages; only their first frame was coloured.
+        notes: Coloured photographs whose file is not in order or, with `lenient`, damaged.
     """
 
     done: tuple[Path, ...] = ()
@@ -62,6 +71,7 @@ class ColorizeResult:
     failed: tuple[Failure, ...] = ()
     had_colour: tuple[Path, ...] = ()
     first_frames: tuple[Path, ...] = ()
+    notes: tuple[FileNote, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +83,7 @@ class _Settings:
     quality: int
     compare: bool
     overwrite: bool
+    lenient: bool
     limits: MeasureConfig
 
 
@@ -101,6 +112,7 @@ class _Outcome:
     error: RecolorError | None = None
     had_colour: bool = False
     frames: int = 1
+    notes: tuple[str, ...] = ()
 
 
 def colorize_paths(
@@ -114,6 +126,7 @@ def colorize_paths(
     file_format: Format | None = None,
     quality: int = 95,
     batch_images: int | None = None,
+    lenient: bool = False,
     limits: MeasureConfig | None = None,
 ) -> ColorizeResult:
     """Colours photographs, all photographs in folders, and those that match patterns.
@@ -134,6 +147,7 @@ def colorize_paths(
         file_format: Format on standard output; None for the format of the photograph.
         quality: Quality of JPEG and WebP, 1..100.
         batch_images: Photographs coloured together; None for 16 on CUDA and 1 elsewhere.
+        lenient: Whether to colour what is left of damaged JPEG, PNG and BMP files; otherwise they are reported.
         limits: Size limits; a larger file is not read.
 
     Raises:
@@ -156,6 +170,7 @@ def colorize_paths(
         quality=quality,
         compare=compare,
         overwrite=overwrite,
+        lenient=lenient,
         limits=limits or MeasureConfig(),
     )
     batch = batch_images or (_BATCH_ON_CUDA if colorizer.device.type == "cuda" else 1)
@@ -176,6 +191,7 @@ def _summary(
         failed=(*failures, *unreadable),
         had_colour=tuple(outcome.job.source for outcome in good if outcome.had_colour),
         first_frames=tuple(outcome.job.source for outcome in good if outcome.frames > 1),
+        notes=tuple(FileNote(outcome.job.source, note) for outcome in good for note in outcome.notes),
     )
 
 
@@ -218,11 +234,15 @@ def _in_batches(
 def _read(job: Job, settings: _Settings) -> _Read:
     try:
         data = _standard_input(settings.limits) if job.source == STANDARD else read_bytes(job.source, settings.limits)
-        return _Read(job, read_photo(data, settings.limits, keep_original=settings.compare))
+        return _Read(job, _photo(data, settings))
     except ImageError as error:
         return _Read(job, error)
     except MemoryError:
         return _Read(job, ImageError("unreadable", "there is not enough memory to read it"))
+
+
+def _photo(data: bytes, settings: _Settings) -> Photo:
+    return read_photo(data, settings.limits, keep_original=settings.compare, lenient=settings.lenient)
 
 
 def _standard_input(limits: MeasureConfig) -> bytes:
@@ -273,7 +293,7 @@ def _write(one: _Coloured | _Outcome, settings: _Settings) -> _Outcome:
             with storage_errors(one.job.target):
                 raise
         return _Outcome(one.job, StorageError(f"{one.job.target} cannot be written: {error.strerror or error}"))
-    return _Outcome(one.job, None, one.photo.had_colour, one.photo.frames)
+    return _Outcome(one.job, None, one.photo.had_colour, one.photo.frames, one.photo.notes)
 
 
 def _write_outputs(one: _Coloured, settings: _Settings) -> None:

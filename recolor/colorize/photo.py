@@ -42,18 +42,19 @@ class Photo:
     notes: tuple[str, ...]
 
 
-def read_photo(data: bytes, limits: MeasureConfig, *, keep_original: bool = False) -> Photo:
+def read_photo(data: bytes, limits: MeasureConfig, *, keep_original: bool = False, lenient: bool = False) -> Photo:
     """Decodes a photograph with its 16 bits, alpha and metadata.
 
     Args:
         data: Bytes of the file.
         limits: Size limits; a larger file is not decoded.
         keep_original: Whether to keep the colours in `Photo.original`.
+        lenient: Whether to decode what is left of a damaged file.
 
     Raises:
         ImageError: The file cannot be decoded.
     """
-    decoded = decode(data, limits)
+    decoded = decode(data, limits, lenient=lenient)
     rgb_8_bit = to_8_bits(decoded.pixels)
     coloured = has_colour(rgb_8_bit)
     return Photo(

@@ -23,6 +23,7 @@ _COMMANDS = {
     "index": "index",
     "measure": "measure",
     "corrupt": "detect corrupt",
+    "too_large": "detect too_large",
     "duplicate": "detect duplicate",
     "monochrome": "detect monochrome",
     "skewed": "detect skewed",

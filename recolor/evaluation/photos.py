@@ -124,7 +124,7 @@ def read_photo(folder: Path, path: str, size_px: int, limits: MeasureConfig) -> 
     Raises:
         ImageError: It cannot be read, or a side is shorter than 11 pixels, the width of the SSIM window.
     """
-    rgb = decode(read_bytes(folder / path, limits), limits, size_px).rgb
+    rgb = decode(read_bytes(folder / path, limits), limits, size_px, lenient=True).rgb
     height_px, width_px = rgb.shape[:2]
     scale = min(1.0, size_px / min(height_px, width_px))
     size = max(1, round(width_px * scale)), max(1, round(height_px * scale))

@@ -9,6 +9,7 @@ from recolor.config.settings import MeasureConfig
 from recolor.errors import ImageError
 from recolor.images import bmp, gif, heif, jpeg, png, tiff, webp
 from recolor.images.decoded import Decoded
+from recolor.images.lenient import decode_damaged
 from recolor.images.opencv import NO_MEMORY, one_opencv_thread, opencv_memory_errors
 from recolor.images.other_files import describe
 from recolor.images.pillow import from_picture, pillow_warnings_as_errors
@@ -48,7 +49,7 @@ def _read(descriptor: int, max_bytes: int) -> bytes:
         return file.read(status.st_size + 1)  # not `max_bytes`: that much would be set aside first
 
 
-def decode(data: bytes, limits: MeasureConfig, min_side_px: int | None = None) -> Decoded:
+def decode(data: bytes, limits: MeasureConfig, min_side_px: int | None = None, *, lenient: bool = False) -> Decoded:
     """Decodes an image strictly: what a tolerant decoder would only warn about is a verdict here.
 
     The first frame of animations is taken, EXIF orientation applied, and ICC profiles are converted to sRGB. A file
@@ -60,6 +61,7 @@ def decode(data: bytes, limits: MeasureConfig, min_side_px: int | None = None) -
         limits: Its `max_pixels` is checked against the header, before anything is decoded.
         min_side_px: If given, a JPEG may come scaled by 1/2, 1/4 or 1/8, as long as its short side keeps at least this
             many pixels. Its whole entropy stream is parsed all the same.
+        lenient: Whether what is left of a damaged JPEG, PNG or BMP is decoded, with the damage as a note.
 
     Raises:
         ImageError: With one of `errors.DECODE_REASONS` and what the decoder said. `unreadable` with `NO_MEMORY` is no
@@ -68,7 +70,12 @@ def decode(data: bytes, limits: MeasureConfig, min_side_px: int | None = None) -
     if not data:
         raise ImageError("empty", "the file has no bytes")
     try:
-        return _decode(data, limits.max_pixels, min_side_px)
+        try:
+            return _decode(data, limits.max_pixels, min_side_px)
+        except ImageError as error:
+            if not lenient:
+                raise
+            return decode_damaged(data, limits.max_pixels, error)
     except MemoryError as error:
         raise ImageError("unreadable", NO_MEMORY) from error
 

@@ -107,11 +107,13 @@ def tidy(chunks: Chunks) -> bytes:
     order = {name: place for place, name in enumerate((b"IHDR", *_BEFORE_PLTE, b"PLTE", *_BEFORE_IDAT))}
     still = [chunk for chunk in chunks.kept if chunk[0] not in _ANIMATION]
     kept = sorted(still, key=lambda chunk: order.get(chunk[0], len(order)))
-    return SIGNATURE + b"".join(_chunk(*chunk) for chunk in (*kept, (b"IDAT", bytes(chunks.pixels)), (b"IEND", b"")))
+    return join_chunks([*kept, (b"IDAT", bytes(chunks.pixels)), (b"IEND", b"")])
 
 
-def _chunk(kind: bytes, body: bytes) -> bytes:
-    return len(body).to_bytes(4) + kind + body + zlib.crc32(kind + body).to_bytes(4)
+def join_chunks(chunks: list[tuple[bytes, bytes]]) -> bytes:
+    """Returns a PNG of these chunks, given as type and content."""
+    parts = (len(body).to_bytes(4) + kind + body + zlib.crc32(kind + body).to_bytes(4) for kind, body in chunks)
+    return SIGNATURE + b"".join(parts)
 
 
 @dataclass(slots=True)

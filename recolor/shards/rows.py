@@ -95,7 +95,11 @@ def _decode_unchanged(images: Path, file: MeasuredFile, config: Config) -> npt.N
     path = images / file.path
     try:
         data = read_bytes(path, config.measure)
-        decoded = decode(data, config.measure, config.shard.size_px) if _is_unchanged(path, file, data) else None
+        decoded = (
+            decode(data, config.measure, config.shard.size_px, lenient=True)
+            if _is_unchanged(path, file, data)
+            else None
+        )
     except ImageError as error:
         if error.detail == NO_MEMORY:
             raise MemoryError(str(error)) from error

@@ -18,6 +18,7 @@ from recolor.cleaning.detect.duplicate import DUPLICATE_DETECTOR
 from recolor.cleaning.detect.geometry import EXTREME_ASPECT_DETECTOR, LOW_RESOLUTION_DETECTOR
 from recolor.cleaning.detect.monochrome import MONOCHROME_DETECTOR
 from recolor.cleaning.detect.skewed import SKEWED_DETECTOR
+from recolor.cleaning.detect.too_large import TOO_LARGE_DETECTOR
 from recolor.config.settings import Config
 from recolor.errors import ConfigError
 from recolor.manifests.io import read_in_groups, write_manifest
@@ -25,13 +26,14 @@ from recolor.manifests.schemas import MEASUREMENTS
 from recolor.pipeline.cache import Outcome, Part, require_record, run_part
 from recolor.pipeline.workspace import Workspace
 
-DETECT_VERSION = 7
+DETECT_VERSION = 8
 
 DETECTORS: Mapping[str, Detector[Any]] = MappingProxyType(
     {
         detector.name: detector
         for detector in (
             CORRUPT_DETECTOR,
+            TOO_LARGE_DETECTOR,
             DUPLICATE_DETECTOR,
             MONOCHROME_DETECTOR,
             SKEWED_DETECTOR,

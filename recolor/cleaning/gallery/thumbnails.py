@@ -35,7 +35,7 @@ def make_thumbnail(images: Path, path: str, limits: MeasureConfig) -> Thumbnail:
         limits: Maximum size of a file and an image.
     """
     try:
-        rgb = decode(read_bytes(images / path, limits), limits, THUMBNAIL_PX).rgb
+        rgb = decode(read_bytes(images / path, limits), limits, THUMBNAIL_PX, lenient=True).rgb
     except ImageError as error:
         return Thumbnail(None, str(error))
     return Thumbnail(data_uri("image/jpeg", _jpeg(_shrunk(rgb))))
