@@ -72,6 +72,8 @@ def decode(data: bytes, max_pixels: int) -> Decoded:
                 assert isinstance(page, tifffile.TiffPage)
                 if not page.tags:
                     raise ImageError("bad_entropy_data", "the directory of the first page is empty")
+                if page.is_reduced:
+                    raise ImageError("unsupported", "the first page is a small preview, as in raw files: develop it")
                 check_size(page.imagewidth, page.imagelength, max_pixels)
                 layout = _layout(file, page)
                 _check_layout(layout)
@@ -163,9 +165,17 @@ def _check_segments(page: tifffile.TiffPage, data: bytes) -> None:
         if offset + count > len(data):
             said = f"strip or tile {number} of {len(offsets)} ends at byte {offset + count} of {len(data)}"
             raise ImageError("truncated", said)
-    if page.compression == tifffile.COMPRESSION.NONE and not page.is_tiled:
-        row_bytes = counts[0] // min(page.rowsperstrip, page.imagelength)
-        check_rows(memoryview(data)[offsets[-1] : offsets[-1] + counts[-1]], max(1, row_bytes))
+    if page.compression == tifffile.COMPRESSION.NONE and not page.is_tiled:  # tiles are filled up with zeros
+        _check_written(page, data)
+
+
+def _check_written(page: tifffile.TiffPage, data: bytes) -> None:
+    """Refuses uncompressed samples that end in zeros from the middle of a row on, if they follow each other."""
+    offsets, counts = page.dataoffsets, page.databytecounts
+    rows = min(page.rowsperstrip, page.imagelength)
+    follow = all(at + size == next_at for at, size, next_at in zip(offsets, counts, offsets[1:], strict=False))
+    if follow and (row_bytes := counts[0] // max(rows, 1)):
+        check_rows(memoryview(data)[offsets[0] : offsets[-1] + counts[-1]], row_bytes)
 
 
 def _read_samples(page: tifffile.TiffPage) -> NDArray[np.generic]:

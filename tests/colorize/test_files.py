@@ -115,6 +115,24 @@ def test_too_many_pixels_are_refused_by_the_limits(colorizer, photos, tmp_path):
     assert [failure.error.reason for failure in result.failed] == ["too_many_pixels"]
 
 
+def test_what_is_left_of_a_damaged_photograph_is_coloured_if_that_is_asked_for(colorizer, photos, tmp_path):
+    whole = (photos / "one.jpg").read_bytes()
+    (tmp_path / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+    result = colorize_paths([tmp_path / "cut.jpg"], tmp_path / "out", colorizer)
+    assert [failure.error.reason for failure in result.failed] == ["truncated"]
+    result = colorize_paths([tmp_path / "cut.jpg"], tmp_path / "out", colorizer, lenient=True)
+    with Image.open(result.done[0]) as coloured, Image.open(photos / "one.jpg") as source:
+        assert coloured.size == source.size
+    assert [note.path for note in result.notes] == [tmp_path / "cut.jpg"]
+    assert result.notes[0].note.startswith("damaged: truncated")
+
+
+def test_an_untidy_photograph_is_coloured_with_a_note(colorizer, photos, tmp_path):
+    (tmp_path / "open.jpg").write_bytes((photos / "one.jpg").read_bytes()[:-2])
+    result = colorize_paths([tmp_path / "open.jpg"], tmp_path / "out", colorizer)
+    assert [(note.path.name, note.note) for note in result.notes] == [("open.jpg", "no end marker")]
+
+
 def test_a_size_that_the_format_cannot_hold_is_reported(colorizer, tmp_path):
     Image.fromarray(np.zeros((1, 16400), np.uint8)).save(tmp_path / "long.png")
     (tmp_path / "long.png").rename(tmp_path / "long.webp")
