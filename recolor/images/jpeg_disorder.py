@@ -93,7 +93,10 @@ def _correct_parameters(data: bytearray, position: int) -> bool:
 
 def _tidy_end(data: bytes, position: int, header: Header, refused: str, decoder: Decoder) -> tuple[bytes, str]:
     """Cuts a file behind its last block and marks the end there; returns it, and what was wrong."""
-    last = _last_scan(data, list(scans(data, position)), header)
+    found = list(scans(data, position))
+    if not found:
+        raise ImageError(reason_of(refused), refused)
+    last = _last_scan(data, found, header)
     marked = data.startswith(END, last.end)
     said = decoder.refusal(data[: last.end] + END)
     if said is not None and _is_too_short(said):

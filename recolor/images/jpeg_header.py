@@ -124,12 +124,14 @@ def read_header(data: bytes) -> Header:
 def scans(data: bytes, position: int) -> Iterator[Scan]:
     """Yields the scans from the marker of the first to the end marker, or to what no JPEG has between scans.
 
+    A scan whose header is cut off, or too short for what it must say, ends them.
+
     Args:
         data: The file.
         position: Where the marker of the first scan stands.
     """
-    start = position + 2 + int.from_bytes(data[position + 2 : position + 4])
-    while True:
+    while _is_scan(data, position):
+        start = position + 2 + int.from_bytes(data[position + 2 : position + 4])
         following = _MARKER_OR_END.search(data, start)
         end = following.start() if following else len(data)
         yield Scan(position, start, end)
@@ -140,9 +142,13 @@ def scans(data: bytes, position: int) -> Iterator[Scan]:
             position += 2 + int.from_bytes(data[position + 2 : position + 4])
             if data[position : position + 1] != b"\xff":
                 return
-        start = position + 2 + int.from_bytes(data[position + 2 : position + 4])
-        if start > len(data):
-            return
+
+
+def _is_scan(data: bytes, position: int) -> bool:
+    """Whether a scan header has its components and three parameters (T.81, B.2.3)."""
+    length = int.from_bytes(data[position + 2 : position + 4])
+    header = data[position + 4 : position + 2 + length]
+    return len(header) == length - 2 >= 6 and len(header) >= 4 + 2 * header[0]
 
 
 def count_scans(data: bytes, position: int, most: int) -> int:

@@ -31,7 +31,7 @@ _SHALLOW = (*_COLOURS, _PALETTE, _YCBCR, _CIELAB)
 _MODES = {1: "I;16", 3: "RGB", 4: "CMYK"}  # in Pillow's words, by samples of a colour
 _UNSIGNED, _FLOAT = 1, 3
 _ASSOCIATED, _STRAIGHT = 1, 2  # alpha
-_ICC_TAG, _ORIENTATION_TAG, _MAX_SAMPLE_VALUE_TAG = 34675, 274, 281
+_PHOTOMETRIC_TAG, _ICC_TAG, _ORIENTATION_TAG, _MAX_SAMPLE_VALUE_TAG = 262, 34675, 274, 281
 _OPAQUE = 65535
 _DARKEST_BITS = 8
 _TIFF_ERRORS = (
@@ -99,6 +99,8 @@ def _layout(file: tifffile.TiffFile, page: tifffile.TiffPage) -> _Layout:
     formats = {formats} if isinstance(formats, int) else set(formats)
     if len(formats) != 1:
         raise ImageError("unsupported", f"TIFF with sample formats {sorted(formats)} in one pixel")
+    if _PHOTOMETRIC_TAG not in page.tags:
+        raise ImageError("unsupported", "TIFF that does not say what its samples mean (PhotometricInterpretation)")
     highest = page.tags.valueof(_MAX_SAMPLE_VALUE_TAG)
     profile = page.tags.valueof(_ICC_TAG, b"")
     return _Layout(
@@ -132,13 +134,15 @@ def _check_layout(layout: _Layout) -> None:
     if layout.photometric not in known:
         name = _name(tifffile.PHOTOMETRIC, layout.photometric)
         raise ImageError("unsupported", f"TIFF of {layout.bits} bits a sample with photometric {name}")
+    undeclared = layout.samples - layout.colours - len(layout.extra)
+    if _is_deep(layout) and (undeclared < 0 or (undeclared > 0 and layout.photometric != _RGB)):
+        said = f"{layout.samples} samples for {layout.colours} colours and {len(layout.extra)} extra ones"
+        raise ImageError("unsupported", f"TIFF of {said}")
     if layout.sample_format == _FLOAT and layout.bits in (16, 32, 64) and layout.photometric != _CMYK:
         return
     if layout.sample_format != _UNSIGNED or layout.bits > 16:
         name = _name(tifffile.SAMPLEFORMAT, layout.sample_format)
         raise ImageError("unsupported", f"TIFF of {layout.bits} bits a sample of format {name}")
-    if layout.samples < layout.colours and layout.photometric in _COLOURS:
-        raise ImageError("unsupported", f"TIFF with {layout.samples} samples for {layout.colours} colours")
 
 
 def _name(kinds: type, value: int) -> str:

@@ -209,6 +209,7 @@ REFUSED = {
     "32 bits": (tiff(DEEP_GREY.astype(np.uint32), photometric="minisblack"), "32 bits"),
     "float beyond 1": (tiff(DEEP_GREY.astype(np.float32), photometric="minisblack"), "floating-point"),
     "not a number": (tiff(np.full((9, 9), np.nan, np.float32), photometric="minisblack"), "floating-point"),
+    "three samples of grey": (tiff_by_hand(DEEP.astype("<u2").tobytes(), 16, t277=(3, 3)), "3 samples for 1 colours"),
     "raw data": (tiff(DEEP_GREY, photometric="cfa"), "CFA"),
     "16-bit palette": (tiff_by_hand(DEEP_GREY.astype("<u2").tobytes(), 16, photometric=3), "PALETTE"),
 }
