@@ -21,7 +21,7 @@ from recolor.config.presets import Preset
 from recolor.config.settings import Config, ExecutionConfig
 from recolor.errors import RecolorError, WorkspaceBusyError
 from recolor.pipeline.cache import Outcome, fingerprint
-from recolor.pipeline.workspace import Workspace, locked, open_workspace, refuse_url, remembered_images
+from recolor.pipeline.workspace import Workspace, local_path, locked, open_workspace, remembered_images
 
 T = TypeVar("T")
 
@@ -62,9 +62,8 @@ def open_run(images: Path | None, workspace: Path, preset: Preset | None, settin
     Raises:
         ConfigError: A setting is not allowed, or the Dask cluster is not usable; nothing was started.
     """
-    refuse_url(workspace, "workspace")
-    if images is not None:
-        refuse_url(images, "images")
+    workspace = local_path(workspace, "workspace")
+    images = None if images is None else local_path(images, "images")
     config = _config(workspace, preset, settings)
     place = open_workspace(workspace)
     with _locked_when_free(place):

@@ -22,7 +22,7 @@ from recolor.config.settings import Config
 from recolor.errors import ConfigError, InputError
 from recolor.pipeline.cache import Outcome, current_record, require_record
 from recolor.pipeline.parallel import run_parallel, worker_count
-from recolor.pipeline.workspace import Workspace, locked, open_workspace, remember_images, remembered_images
+from recolor.pipeline.workspace import Workspace, local_path, locked, open_workspace, remember_images, remembered_images
 from recolor.shards.writer import finish_shards, plan_shards, sharding, write_shards
 
 DeviceStage = Literal["train-generator", "train-refiner", "evaluate"]
@@ -264,10 +264,10 @@ def run_stages(
     if config.execution.runner == "dask" and {"measure", "shard"} & set(names):
         raise ConfigError("execution.runner = 'dask': only the flows run on a cluster. Use `recolor run --prefect`.")
     check_can_train(names, config)
-    opened = open_workspace(Path(workspace))
+    opened = open_workspace(workspace)
     outcomes = []
     with locked(opened):
-        folder = Path(images).expanduser() if images is not None else remembered_images(opened)
+        folder = local_path(images, "images").expanduser() if images is not None else remembered_images(opened)
         for outcome in run_each(names, opened, folder, config):
             if outcome.stage == "index":
                 remember_images(opened, folder)

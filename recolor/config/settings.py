@@ -24,15 +24,31 @@ Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
 
+IMAGE_SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif"),
+    *(".avif", ".heic", ".heif", ".hif"),
+)
+SYSTEM_NAMES = (
+    *("@eaDir", "#recycle", "@Recycle", "$RECYCLE.BIN", ".Trash*", ".thumbnails"),
+    *("lost+found", "System Volume Information", "* Previews.lrdata", "*.photoslibrary/resources"),
+    *("Thumbs.db", "._*", ".DS_Store"),
+)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class IndexConfig:
     """Which files are images.
 
     Attributes:
         suffixes: File name endings of images, in lower case and with their dot. Other files are counted but not read.
+        skip: Glob patterns (`*`, `?`, `[abc]`) of names of folders and files that are skipped and counted, whatever
+            their case: previews, recycle bins and other files of operating systems and photo programs. A pattern with
+            a slash, such as `*.photoslibrary/resources`, matches the name of the folder around too. With an empty list
+            nothing is skipped but hidden files and the files of Recolor's workspaces.
     """
 
-    suffixes: tuple[str, ...] = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif")
+    suffixes: tuple[str, ...] = IMAGE_SUFFIXES
+    skip: tuple[str, ...] = SYSTEM_NAMES
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recolor.errors import MissingStageError, SchemaError
+from recolor.manifests.io import open_parquet
 
 Filters = Sequence[tuple[str, str, object]]
 
@@ -41,7 +42,8 @@ def read_manifest(
     if not file.is_file():
         raise MissingStageError(f"{file}: no such manifest. Create it with `recolor run` or a single stage.")
     try:
-        table = pq.read_table(file, columns=columns and list(columns), filters=filters and list(filters))
+        with open_parquet(file) as source:
+            table = pq.read_table(source, columns=columns and list(columns), filters=filters and list(filters))
     except (pa.ArrowInvalid, OSError) as error:
         raise SchemaError(f"{file}: not a readable Parquet file ({error}).") from error
     frame: pd.DataFrame = table.to_pandas(types_mapper=_pandas_dtype)

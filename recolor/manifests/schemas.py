@@ -62,7 +62,7 @@ PATH = Column(
     pa.string(),
     "-",
     "-",
-    "Path relative to the image folder, with forward slashes.",
+    "Path relative to the image folder, with forward slashes; bytes that are not UTF-8 as `\\xNN`.",
     is_path=True,
     is_unique=True,
 )

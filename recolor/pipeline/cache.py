@@ -110,13 +110,23 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The outcome of a stage: number of parts built and reused, counts, seconds of work."""
+    """The outcome of a stage.
+
+    Attributes:
+        stage: Name of the stage.
+        built: Number of parts that were built.
+        reused: Number of parts that were done already.
+        counts: Numbers for the user, such as `images`.
+        seconds_s: Seconds of work.
+        note: What else the user should know, in a few words; empty if nothing.
+    """
 
     stage: str
     built: int
     reused: int
     counts: Counts
     seconds_s: float
+    note: str = ""
 
     @property
     def current(self) -> bool:

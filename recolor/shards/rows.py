@@ -19,6 +19,7 @@ from recolor.color.lab_codes import rgb_to_codes
 from recolor.config.settings import Config, ShardConfig
 from recolor.errors import ImageError, InputError
 from recolor.images import NO_MEMORY, decode, one_opencv_thread, opencv_memory_errors, read_bytes
+from recolor.manifests.names import decode_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ class MeasuredFile:
     """A kept file as it was measured.
 
     Attributes:
-        path: Path relative to the image folder.
+        path: Path relative to the image folder, as manifests hold it.
         sha256: SHA-256 of its bytes.
         size_bytes: Size; None if there is no measurement of this content.
         mtime_ns: Modification time; None if there is no measurement of this content.
@@ -92,7 +93,7 @@ def _stored(square: npt.NDArray[np.uint8], config: ShardConfig) -> npt.NDArray[A
 
 
 def _decode_unchanged(images: Path, file: MeasuredFile, config: Config) -> npt.NDArray[np.uint8]:
-    path = images / file.path
+    path = images / decode_path(file.path)
     try:
         data = read_bytes(path, config.measure)
         decoded = (

@@ -13,7 +13,7 @@ from recolor.errors import ConfigError
 from recolor.pipeline.cache import fingerprint
 
 # What the workspaces of earlier versions are keyed by.
-KEYS = {"default": "b388d6878139d455", "quick": "4f90ee1676c22fff", "demo": "2b3733d7c22a1704"}
+KEYS = {"default": "e2fdb712a75f93d9", "quick": "5ffc4effefe5879c", "demo": "f018f1270315f090"}
 
 
 @pytest.mark.parametrize("name", PRESETS)

@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from recolor.cleaning.gallery.cards import Section
 from recolor.cleaning.gallery.thumbnails import Thumbnail
+from recolor.manifests.names import decode_path
 from recolor.pages.html import inline_script, page_environment, printable
 
 
@@ -28,7 +29,9 @@ def render_gallery(
     """
     script = inline_script("gallery.js")
     environment = page_environment()
-    environment.filters.update(printable=printable, link=lambda path: _link(images / path, folder), size=_size)
+    environment.filters.update(
+        printable=printable, link=lambda path: _link(images / decode_path(path), folder), size=_size
+    )
     numbers = {path: number for number, path in enumerate(thumbnails)}
     return environment.get_template("gallery.html").render(
         sections=sections,

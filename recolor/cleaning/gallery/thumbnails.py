@@ -10,6 +10,7 @@ from recolor.color.arrays import RGB
 from recolor.config.settings import MeasureConfig
 from recolor.errors import ImageError
 from recolor.images import decode, read_bytes
+from recolor.manifests.names import decode_path
 from recolor.pages.html import data_uri
 
 THUMBNAIL_PX = 192  # long side
@@ -31,11 +32,11 @@ def make_thumbnail(images: Path, path: str, limits: MeasureConfig) -> Thumbnail:
 
     Args:
         images: The image folder.
-        path: The image's path in it.
+        path: The image's path in it, as manifests hold it.
         limits: Maximum size of a file and an image.
     """
     try:
-        rgb = decode(read_bytes(images / path, limits), limits, THUMBNAIL_PX, lenient=True).rgb
+        rgb = decode(read_bytes(images / decode_path(path), limits), limits, THUMBNAIL_PX, lenient=True).rgb
     except ImageError as error:
         return Thumbnail(None, str(error))
     return Thumbnail(data_uri("image/jpeg", _jpeg(_shrunk(rgb))))

@@ -22,6 +22,7 @@ from recolor.cleaning.measure.isolation import measure_apart
 from recolor.config.settings import Config, ExecutionConfig, MeasureConfig
 from recolor.errors import InputError, MissingStageError, SchemaError
 from recolor.manifests.io import ROW_GROUP_ROWS, find_rows, manifest_writer, read_table, write_manifest
+from recolor.manifests.names import decode_path
 from recolor.manifests.schemas import INDEX, MEASUREMENTS
 from recolor.pipeline.cache import (
     Outcome,
@@ -252,7 +253,7 @@ def _readable_again(images: Path, found: _Needed) -> NDArray[np.bool_]:
     """
     rows = found.part.rows.take(pa.array(found.rows))
     pairs = zip(rows["path"].to_pylist(), rows["reason"].to_pylist(), strict=True)
-    return np.array([reason == "unreadable" and _opens(images / path) for path, reason in pairs])
+    return np.array([reason == "unreadable" and _opens(images / decode_path(path)) for path, reason in pairs])
 
 
 def _opens(file: Path) -> bool:
