@@ -11,6 +11,7 @@ import click
 from recolor.cli.options import model_option, option
 from recolor.config.settings import LARGEST_PIXELS, ColorizeDevice, MeasureConfig
 from recolor.errors import DAMAGE, ImageError, InputError, RecolorError
+from recolor.manifests.names import shown
 
 if TYPE_CHECKING:
     from recolor.colorize import Colorizer, ColorizeResult
@@ -106,7 +107,7 @@ def _colorize_video(inputs: tuple[Path, ...], out: Path, colorizer: "Colorizer",
     from recolor.colorize.video import colorize_video
 
     result = colorize_video(inputs[0], out, colorizer, **options)
-    name = click.format_filename(out)
+    name = shown(out)
     if result is None:
         click.echo(f"there already: {name}")
         return
@@ -135,15 +136,21 @@ def _report_colorized(result: "ColorizeResult", out: Path) -> None:
     """Prints counts and file names; on standard error if standard output contains the picture."""
     to_stderr = str(out) == "-"
     counts = f"{len(result.done):,} coloured, {len(result.skipped):,} there already, {len(result.failed):,} failed"
-    click.echo(f"{counts}: {click.format_filename(out)}", err=to_stderr)
+    click.echo(f"{counts}: {shown(out)}", err=to_stderr)
     if result.had_colour:
         click.echo(f"{len(result.had_colour):,} had colour: only their lightness was used", err=to_stderr)
     for path in result.first_frames:
-        click.echo(f"{click.format_filename(path)}: only its first frame, or page, was coloured", err=to_stderr)
+        click.echo(f"{shown(path)}: only its first frame, or page, was coloured", err=to_stderr)
+    for path, target in result.renamed:
+        click.echo(
+            f"{shown(path)}: written as {shown(target)}, because its usual name is taken or too long", err=to_stderr
+        )
+    if result.passed_over:
+        click.echo(result.passed_over, err=to_stderr)
     for note in result.notes:
-        click.echo(f"{click.format_filename(note.path)}: coloured, but {note.note}", err=True)
+        click.echo(f"{shown(note.path)}: coloured, but {note.note}", err=True)
     for failure in result.failed:
-        click.echo(f"{click.format_filename(failure.path)}: {failure.error}{_remedy(failure.error)}", err=True)
+        click.echo(f"{shown(failure.path)}: {failure.error}{_remedy(failure.error)}", err=True)
 
 
 def _remedy(error: RecolorError) -> str:

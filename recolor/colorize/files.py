@@ -20,7 +20,7 @@ from recolor.colorize.encode import FORMATS_16_BIT, Format, encode
 from recolor.colorize.metadata import Metadata
 from recolor.colorize.outputs import check_writable, is_done, remove_stray, write_output
 from recolor.colorize.photo import Photo, read_photo
-from recolor.colorize.plan import FORMATS, STANDARD, Job, make_plan
+from recolor.colorize.plan import FORMATS, STANDARD, Job, Plan, make_plan
 from recolor.config.settings import ExecutionConfig, MeasureConfig
 from recolor.errors import ConfigError, ImageError, InputError, RecolorError, StorageError
 from recolor.images import read_bytes
@@ -64,6 +64,9 @@ class ColorizeResult:
         had_colour: Photographs that showed colour; only their lightness was used.
         first_frames: Animations and files of several pages; only their first frame was coloured.
         notes: Coloured photographs whose file is not in order or, with `lenient`, damaged.
+        renamed: Photograph and output, where the output is not called as usual: another output has that name, or the
+            name would be too long.
+        passed_over: Numbers of files that are not images, and of names that are skipped; empty if none.
     """
 
     done: tuple[Path, ...] = ()
@@ -72,6 +75,8 @@ class ColorizeResult:
     had_colour: tuple[Path, ...] = ()
     first_frames: tuple[Path, ...] = ()
     notes: tuple[FileNote, ...] = ()
+    renamed: tuple[tuple[Path, Path], ...] = ()
+    passed_over: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,8 +156,8 @@ def colorize_paths(
         limits: Size limits; a larger file is not read.
 
     Raises:
-        InputError: An input is missing, a folder has no image, two inputs have the same output, or an output would
-            overwrite an input. Nothing was written.
+        InputError: An input is missing, a folder has no image, two inputs have the same path below `out`, or an output
+            would overwrite an input. Nothing was written.
         ConfigError: A setting is out of range. Nothing was written.
         StorageError: The disk is full or not writable. Finished outputs are kept.
     """
@@ -176,22 +181,24 @@ def colorize_paths(
     batch = batch_images or (_BATCH_ON_CUDA if colorizer.device.type == "cuda" else 1)
     unreadable = [Failure(folder, InputError("this folder cannot be read.")) for folder in plan.unreadable_folders]
     outcomes = list(_colour_all(waiting, colorizer, settings, batch))
-    return _summary(plan.jobs, waiting, outcomes, unreadable)
+    return _summary(plan, waiting, outcomes, unreadable)
 
 
 def _summary(
-    jobs: Sequence[Job], waiting: Sequence[Job], outcomes: Sequence[_Outcome], unreadable: Sequence[Failure]
+    plan: Plan, waiting: Sequence[Job], outcomes: Sequence[_Outcome], unreadable: Sequence[Failure]
 ) -> ColorizeResult:
     good = [outcome for outcome in outcomes if outcome.error is None]
     new = set(waiting)
     failures = [Failure(outcome.job.source, outcome.error) for outcome in outcomes if outcome.error is not None]
     return ColorizeResult(
         done=tuple(outcome.job.target for outcome in good),
-        skipped=tuple(job.target for job in jobs if job not in new),
+        skipped=tuple(job.target for job in plan.jobs if job not in new),
         failed=(*failures, *unreadable),
         had_colour=tuple(outcome.job.source for outcome in good if outcome.had_colour),
         first_frames=tuple(outcome.job.source for outcome in good if outcome.frames > 1),
         notes=tuple(FileNote(outcome.job.source, note) for outcome in good for note in outcome.notes),
+        renamed=tuple((job.source, job.target) for job in plan.renamed),
+        passed_over=str(plan.passed_over),
     )
 
 
