@@ -43,9 +43,7 @@ def test_the_defaults_of_a_preset_are_shown():
 
 
 def test_an_unknown_name_is_answered_with_the_nearest():
-    with pytest.raises(
-        ConfigError, match=r"blurry.treshold: unknown setting. Did you mean 'blurry.threshold'"
-    ):
+    with pytest.raises(ConfigError, match=r"blurry.treshold: unknown setting. Did you mean 'blurry.threshold'"):
         told("blurry.treshold")
 
 
