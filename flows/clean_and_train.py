@@ -46,7 +46,9 @@ def clean_and_train(
     settings: Settings = Settings(),  # noqa: B008 - frozen, and the form's default in Prefect's UI
     stages: Annotated[list[Stage], MinLen(1)] = list(STAGES),  # noqa: B006 - as above; it is not changed
 ) -> list[Outcome] | State[list[Outcome]]:
-    """Cleans, shards, trains the generator and the refiner, and evaluates. Finished work is reused.
+    """Cleans, shards, trains the generator and the refiner, and evaluates.
+
+    Finished work is reused.
 
     Args:
         images: Folder of photographs. Default: the folder that was indexed last.

@@ -1,4 +1,4 @@
-"""The parameters that all flows share, as Prefect's forms show them, and the `Run` made from them."""
+"""The parameters that all flows share, and the `Run` that is made from them."""
 
 import time
 from collections.abc import Callable, Collection, Iterator
@@ -22,7 +22,7 @@ from recolor.config.settings import Config, ExecutionConfig
 from recolor.errors import RecolorError, WorkspaceBusyError
 from recolor.paths import expand_user
 from recolor.pipeline.cache import Outcome, fingerprint
-from recolor.pipeline.workspace import Workspace, image_folder, locked, refuse_url
+from recolor.pipeline.workspace import Workspace, image_folder, local_path, locked
 from recolor.stages import workspace_for
 
 T = TypeVar("T")
@@ -63,7 +63,10 @@ class Run:
 
 
 def settings_of(config: Config) -> Settings:
-    """Returns all settings as the parameter `settings`: they override the preset and the workspace's recolor.toml."""
+    """Returns all settings as the parameter `settings`.
+
+    They override the preset and the workspace's recolor.toml.
+    """
     return Settings(**asdict(config))
 
 
@@ -77,11 +80,10 @@ def open_run(
         ConfigError: A setting is not allowed, or the Dask cluster is not usable; nothing was started.
         InputError: There is no such workspace, and no stage makes it.
     """
-    refuse_url(workspace, "workspace")
-    if images is not None:
-        refuse_url(images, "images")
+    workspace = local_path(workspace, "workspace")
+    images = None if images is None else local_path(images, "images")
     config = _config(workspace, preset, settings)
-    run = Run(workspace_for(stages, workspace), images and expand_user(images).absolute(), config)
+    run = Run(workspace_for(stages, workspace), images and images.absolute(), config)
     with _locked_when_free(run.workspace):
         if config.execution.runner == "dask" and {"clean", "shard"} & set(stages):
             check_runner(config.execution, run.workspace, run.images)
@@ -89,9 +91,10 @@ def open_run(
 
 
 def run_flow(name: str) -> Callable[[Callable[[Run], Outcome]], Flow[..., Outcome | State[Outcome]]]:
-    """Returns a decorator that makes a stage's flow from a function of a `Run`, with the shared parameters.
+    """Returns a decorator that makes a stage's flow from a function of a `Run`.
 
-    The flow ends in the state `Cached` if nothing had to be done. A table artifact counts the parts built and reused.
+    All flows have the same parameters. The flow ends in the state `Cached` if nothing had to be done. A table artifact
+    counts the parts built and reused.
     """
 
     def as_flow(work: Callable[[Run], Outcome]) -> Flow[..., Outcome | State[Outcome]]:
@@ -114,14 +117,18 @@ def run_flow(name: str) -> Callable[[Callable[[Run], Outcome]], Flow[..., Outcom
 
 
 def named_flow(name: str) -> Callable[[Callable[..., T]], Flow[..., T]]:
-    """Returns a decorator that makes a flow; the names of its runs hold the data set and the key of the settings."""
+    """Returns a decorator that makes a flow.
+
+    The names of its runs hold the data set and the key of the settings.
+    """
     return partial(flow, name=name, flow_run_name=_run_name, validate_parameters=True)
 
 
 def _run_name() -> str:
-    """Returns a flow run's name, such as `clean · photos · 3f9a12c4`: stage, data set, key of the settings.
+    """Returns a flow run's name, such as `clean · photos · 3f9a12c4`.
 
-    The settings of `execution` are not part of the key: they do not change a result.
+    Its parts are the stage, the data set and the key of the settings. The settings of `execution` are not part of the
+    key: they do not change a result.
     """
     given: dict[str, Any] = flow_run.parameters
     workspace = Path(given.get("workspace") or ".")

@@ -1,4 +1,4 @@
-"""The task runner for the parts of a stage: threads of the flow's process, or workers of a Dask cluster."""
+"""The task runner for the parts of a stage: threads, or workers of a Dask cluster."""
 
 import importlib.util
 from collections.abc import Iterator

@@ -1,7 +1,7 @@
-"""`recolor up`: Prefect's server, a worker and all deployments of this folder, on this machine, in one command.
+"""`recolor up`: Prefect's server, a worker and all deployments, in one command.
 
-All processes that it starts end with it, on Ctrl-C or for any other reason (see `flows.plugin`). A run that was under
-way is marked as crashed, at once or when `recolor up` is started again.
+Everything runs on this machine. All processes that it starts end with it, on Ctrl-C or for any other reason (see
+`flows.plugin`). A run that was under way is marked as crashed, at once or when `recolor up` is started again.
 """
 
 import os
@@ -88,7 +88,10 @@ def program(images: Path | None, workspace: Path, preset: Preset | None, port: i
 
 @contextmanager
 def _services(port: int) -> Iterator[Mapping[str, subprocess.Popen[bytes]]]:
-    """Runs a server and a worker while the context is open; then ends both, and the worker's runs."""
+    """Runs a server and a worker while the context is open.
+
+    Then ends both, and the worker's runs.
+    """
     services: dict[str, subprocess.Popen[bytes]] = {}
     arguments = ["server", "start", "--host", _HOST, "--port", str(port), "--log-level", "WARNING"]
     with _server_log().open("w") as log:
@@ -120,7 +123,10 @@ def _start(port: int, *arguments: str, **options: Any) -> subprocess.Popen[bytes
 
 
 def _deploy(client: SyncPrefectClient, port: int, defaults: Mapping[str, str]) -> None:
-    """Deploys all of prefect.yaml with these default parameters, and creates the limits that do not exist yet."""
+    """Deploys all of prefect.yaml with these default parameters.
+
+    Also creates the concurrency limits that do not exist yet.
+    """
     command = ["prefect", "--no-prompt", "deploy", "--all"]
     done = subprocess.run(  # noqa: S603 - as above
         command, cwd=PROJECT, env=_environment(port), check=False, capture_output=True, text=True
@@ -137,7 +143,10 @@ def _deploy(client: SyncPrefectClient, port: int, defaults: Mapping[str, str]) -
 
 
 def _mark_crashed() -> None:
-    """Sets unfinished runs of deployments to Crashed: their worker is gone, and they would show as running for ever."""
+    """Sets unfinished runs of deployments to Crashed.
+
+    Their worker is gone, and they would show as running for ever.
+    """
     under_way = FlowRunFilterState(
         type=FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.PENDING, StateType.CANCELLING])
     )
@@ -229,7 +238,10 @@ def _check_port(port: int) -> None:
 
 
 def _environment(port: int) -> dict[str, str]:
-    """Returns the environment of server, worker and runs: the server's address, no telemetry, the parent process."""
+    """Returns the environment of server, worker and runs.
+
+    It sets the server's address and the parent process, and switches telemetry off.
+    """
     ours = {
         "PREFECT_API_URL": _api(port),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",

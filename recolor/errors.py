@@ -18,6 +18,8 @@
 Each message says what was wrong, where, and what to do.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Literal, get_args
 
 DecodeReason = Literal[
@@ -27,11 +29,21 @@ DecodeReason = Literal[
     "bad_entropy_data",
     "no_end_marker",
     "too_many_pixels",
+    "too_many_bytes",
     "unsupported",
     "unreadable",
     "decoder_crashed",
     "too_slow",
 ]
+# Pixels are lost; a tolerant decoder may still show some.
+DAMAGE: tuple[DecodeReason, ...] = ("truncated", "bad_entropy_data", "no_end_marker")
+LIMITS: Mapping[str, str] = MappingProxyType(
+    {
+        "too_many_pixels": "measure.max_pixels",
+        "too_many_bytes": "measure.max_file_bytes",
+        "too_slow": "measure.max_decode_s",
+    }
+)  # the setting behind each reason that is a limit
 DECODE_REASONS: tuple[DecodeReason, ...] = get_args(DecodeReason)
 
 

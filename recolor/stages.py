@@ -1,4 +1,4 @@
-"""The pipeline as plain calls: the table of stages, and functions that run them without an orchestrator.
+"""The pipeline as plain calls, without an orchestrator, and the table of stages.
 
 `flows/` runs the same stage functions under Prefect.
 """
@@ -28,6 +28,7 @@ from recolor.pipeline.workspace import (
     Workspace,
     existing_workspace,
     image_folder,
+    local_path,
     locked,
     open_workspace,
     remember_images,
@@ -200,7 +201,9 @@ CLEANING = ("index", "measure", "detect", "select")
 
 
 def check_can_train(stages: Collection[str], config: Config) -> None:
-    """Checks, before hours of other work, that the stages have their device, packages and initial weights.
+    """Checks, before hours of other work, that training and evaluation can start.
+
+    They need their device, packages and initial weights.
 
     Raises:
         ConfigError: A device or a package that is asked for is not available.
@@ -299,8 +302,8 @@ def run_stages(
     if config.execution.runner == "dask" and {"measure", "shard"} & set(names):
         raise ConfigError("execution.runner = 'dask': only the flows run on a cluster. Use `recolor run --prefect`.")
     check_can_train(names, config)
-    opened = workspace_for(names, Path(workspace))
-    folder = None if images is None else Path(images)
+    opened = workspace_for(names, workspace)
+    folder = None if images is None else local_path(images, "images")
     outcomes = []
     with locked(opened):
         for outcome in run_each(names, opened, folder, config):
@@ -312,7 +315,7 @@ def run_stages(
     return outcomes
 
 
-def workspace_for(stages: Collection[str], path: Path) -> Workspace:
+def workspace_for(stages: Collection[str], path: str | Path) -> Workspace:
     """Returns the workspace in a folder; makes it only for stages that begin with a folder of photographs.
 
     Raises:

@@ -264,13 +264,24 @@ def test_odd_names_go_through_to_the_shards(tmp_path, workspace):
     assert sorted(read_manifest(workspace.shards / "index.parquet")["path"]) == sorted(names)
 
 
-def test_a_name_that_is_not_utf8_gets_a_reason_and_stops_nothing(tmp_path, workspace):
+def test_names_that_are_not_utf8_are_read_and_sharded(tmp_path, workspace):
     for seed in range(4):
         landscape(tmp_path / "images" / f"{seed}.jpg", seed)
-    shutil.copy(tmp_path / "images" / "0.jpg", tmp_path / "images" / os.fsdecode(b"caf\xe9.jpg"))
-    run(CLEANING, workspace, tmp_path / "images", "skewed.enabled=false")
-    corrupt = read_manifest(workspace.manifest("corrupt")).set_index("path")
-    assert corrupt.index.tolist() == ["caf\\xe9.jpg"]
+    (tmp_path / "images/0.jpg").rename(tmp_path / "images" / os.fsdecode(b"caf\xe9.jpg"))
+    (tmp_path / "images/1.jpg").rename(tmp_path / "images" / "caf\\xe9.jpg")
+    run([*CLEANING, "shard"], workspace, tmp_path / "images", "skewed.enabled=false", "blurry.enabled=false")
+    assert len(read_manifest(workspace.manifest("corrupt"))) == 0
+    names = ["2.jpg", "3.jpg", "caf\\x5cxe9.jpg", "caf\\xe9.jpg"]
+    assert sorted(read_manifest(workspace.shards / "index.parquet")["path"]) == names
+
+
+def test_a_workspace_and_images_whose_folders_are_not_utf8_can_be_used(tmp_path):
+    odd = tmp_path / os.fsdecode(b"b\xe9d")
+    for seed in range(4):
+        landscape(odd / "images" / f"{seed}.jpg", seed)
+    workspace = open_workspace(odd / "space")
+    run([*CLEANING, "shard"], workspace, odd / "images", "skewed.enabled=false", "blurry.enabled=false")
+    assert read_manifest(workspace.shards / "index.parquet", ["path"], [("path", "!=", "1.jpg")])["path"].nunique() == 3
 
 
 def test_a_second_run_on_one_workspace_says_that_it_is_busy(images, workspace):

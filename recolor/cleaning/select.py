@@ -1,4 +1,7 @@
-"""The stage `select`: combines outliers and decisions into the list of kept images. It deletes nothing."""
+"""The stage `select`: combines outliers and decisions into the list of kept images.
+
+It deletes nothing.
+"""
 
 import csv
 import hashlib
@@ -17,13 +20,13 @@ import pyarrow.compute as pc
 
 from recolor.cleaning.index import and_more
 from recolor.config.settings import SPLITS, Config, SelectConfig, Split
-from recolor.errors import ConfigError, InputError, MissingStageError
+from recolor.errors import LIMITS, ConfigError, InputError, MissingStageError
 from recolor.manifests.io import ROW_GROUP_ROWS, find_rows, manifest_writer, read_table, write_manifest
 from recolor.manifests.schemas import CLEAN, ISSUE_SCHEMAS, MEASUREMENTS, OUTLIERS
 from recolor.pipeline.cache import Counts, Outcome, Part, require_record, run_part
 from recolor.pipeline.workspace import Workspace
 
-SELECT_VERSION = 2
+SELECT_VERSION = 3
 GROUP_DIGITS = 16
 DECISION = "decision"  # the issue of an image that `decisions.csv` rejects
 _SPLITS_ASCENDING = ("val", "test", "train")  # the order of their ranges in 0..1
@@ -55,11 +58,12 @@ class Verdict:
 
 
 def select(workspace: Workspace, config: Config) -> Outcome:
-    """Writes `clean.parquet` (kept images with their split) and `outliers.parquet` (rejected images with reasons).
+    """Writes the kept images, `clean.parquet`, and the rejected ones, `outliers.parquet`.
 
-    Decisions in `manifests/decisions.csv` override the detectors, except that images that cannot be decoded are never
-    kept. If all copies of a picture are rejected, the best copy that is rejected only as a duplicate is kept after all:
-    the one with the most pixels, then the first path. So a blurry enlargement does not cost its sharp original.
+    Kept images have their split, rejected ones the reasons. Decisions in `manifests/decisions.csv` override the
+    detectors; an image of which no part can be decoded is never kept. If all copies of a picture are rejected, the
+    best copy that is rejected only as a duplicate is kept after all: the one with the most pixels, then the first path.
+    So a blurry enlargement does not cost its sharp original.
 
     Raises:
         MissingStageError: A detector's manifest does not exist, or was made from other measurements.
@@ -152,7 +156,7 @@ def _splits(groups: pa.ChunkedArray, config: SelectConfig) -> pa.Array:
 
 
 def detected_contents(sources: Mapping[str, Path]) -> dict[str, str]:
-    """Returns the content hash of each manifest, after checking that all are of the same measurements.
+    """Returns the content hash of each manifest; all must be of the same measurements.
 
     An image that a detector has not seen would be kept, so every detector must have seen these measurements.
 
@@ -205,7 +209,10 @@ def _select(
 def _write_clean(
     images: pa.Table, rejected: pa.ChunkedArray, duplicates: pa.Table, config: SelectConfig, target: Path
 ) -> dict[str, int]:
-    """Writes the kept images in stretches, while the next ones are prepared; returns the images per split."""
+    """Writes the kept images in stretches, while the next ones are prepared.
+
+    Returns the images per split.
+    """
     copy = find_rows(images["path"], duplicates)
     marked = images.append_column("rejected", rejected).append_column("copy", copy)
     stretches = [marked.slice(start, ROW_GROUP_ROWS) for start in range(0, len(marked), ROW_GROUP_ROWS)]
@@ -235,16 +242,18 @@ def judge(issues: Mapping[str, pa.Table], decisions: Mapping[str, Decision], ima
         for path, reason, score in zip(*(table[column].to_pylist() for column in ("path", "reason", "score"))):
             verdicts.setdefault(path, Verdict()).add(name, reason, score)
     known = set(images["path"].filter(_among(images, decisions)).to_pylist())
-    undecodable = _undecodable(images)
+    refused = _refused(images)
+    undecodable = _refused(images.filter(pc.is_null(images["width_px"])))
     for path, decision in decisions.items():
         if path in known and not decision.keep:
             verdicts.setdefault(path, Verdict()).add(DECISION, f"rejected in decisions.csv, line {decision.line}", 0.0)
         elif path in known and path not in undecodable:
             verdicts.pop(path, None)
-    # Images that cannot be decoded are never kept, even if `corrupt` is switched off.
-    for path, reason in undecodable.items():
-        if path not in verdicts:
-            verdicts[path] = Verdict(["corrupt"], [reason], 0.0)
+    # Images that cannot be decoded are kept by a decision only, even if `corrupt` is switched off.
+    for path, reason in refused.items():
+        is_kept = path in decisions and decisions[path].keep and path not in undecodable
+        if path not in verdicts and not is_kept:
+            verdicts[path] = Verdict(["too_large" if reason in LIMITS else "corrupt"], [reason], 0.0)
     _replace_rejected(verdicts, issues["duplicate"], images)
     return verdicts
 
@@ -252,7 +261,7 @@ def judge(issues: Mapping[str, pa.Table], decisions: Mapping[str, Decision], ima
 def _warn_of_ignored(decisions: Mapping[str, Decision], images: pa.Table) -> None:
     """Logs which decisions have no effect, in one line for each cause."""
     known = set(images["path"].filter(_among(images, decisions)).to_pylist())
-    undecodable = _undecodable(images)
+    undecodable = _refused(images.filter(pc.is_null(images["width_px"])))
     unknown = [path for path in decisions if path not in known]
     undecoded = [path for path, decision in decisions.items() if decision.keep and path in undecodable]
     for paths, why in (
@@ -277,7 +286,7 @@ def _replace_rejected(verdicts: dict[str, Verdict], duplicates: pa.Table, images
             del verdicts[min(spare, key=lambda path: (-pixels[path], path))]
 
 
-def _undecodable(images: pa.Table) -> dict[str, str]:
+def _refused(images: pa.Table) -> dict[str, str]:
     images = images.filter(pc.is_valid(images["reason"]))
     return dict(zip(images["path"].to_pylist(), images["reason"].to_pylist()))
 

@@ -1,6 +1,7 @@
 """Options that several verbs have: photographs, workspace, settings and model."""
 
 import functools
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from recolor.config.loading import load_config
 from recolor.config.presets import PRESETS, Preset
 from recolor.config.settings import Config
 from recolor.paths import expand_user
-from recolor.pipeline.workspace import Workspace, refuse_url
+from recolor.pipeline.workspace import Workspace, local_path
 
 
 class _Option(click.Option):
@@ -41,28 +42,33 @@ def option(*declarations: str, **attributes: Any) -> Callable[[Callable[..., Non
     return click.option(*declarations, cls=_Option, **attributes)
 
 
-def _folder(context: click.Context, parameter: click.Parameter, path: Path | None) -> Path | None:
-    """Rejects a URL before any work is done."""
-    del context
-    if path is not None:
-        refuse_url(path, parameter.opts[0])
-    return path
+class _Folder(click.Path):
+    """The type of a folder; a URL is refused before any work is done."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(
+        self, value: str | os.PathLike[str], param: click.Parameter | None, ctx: click.Context | None
+    ) -> str | bytes | os.PathLike[str]:
+        """Returns the folder."""
+        del ctx
+        text = value if isinstance(value, Path) else os.fspath(value)
+        return local_path(text, param.opts[0] if param else "the folder")
 
 
 images_option = option(
     "--images",
     metavar="DIR",
-    type=UserPath(),
-    callback=_folder,
+    type=_Folder(),
     help="Folder of photographs.",
     show_default="the folder of the last run",
 )
 workspace_option = option(
     "--workspace",
     metavar="DIR",
-    type=UserPath(),
+    type=_Folder(),
     default=Path(),
-    callback=_folder,
     help="Folder in which manifests/ and data/ are written.",
 )
 preset_option = option(

@@ -1,4 +1,4 @@
-"""Loads settings from a preset, a TOML file and assignments such as `blurry.threshold=0.4`, and checks them."""
+"""Loads and checks settings from a preset, a TOML file and KEY=VALUE words."""
 
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 def load_config(name: Preset | None = None, file: Path | None = None, words: Sequence[str] = ()) -> Config:
-    """Returns the settings of a preset, overridden by those of the file, overridden by those of `words`.
+    """Returns the settings of a preset, overridden by the file, overridden by `words`.
 
     Args:
         name: The preset to start from. Default: the file's `preset`, else `default`.
@@ -37,7 +37,9 @@ def load_config(name: Preset | None = None, file: Path | None = None, words: Seq
 
 
 def read_changes(file: Path | None, words: Sequence[str] = ()) -> dict[str, Any]:
-    """Returns the settings of a file, overridden by `words`, as nested dictionaries that are not checked.
+    """Returns the settings of a file, overridden by `words`, as nested dictionaries.
+
+    They are not checked.
 
     Raises:
         ConfigError: The file cannot be read, or a word does not have the form KEY=VALUE.
@@ -64,7 +66,9 @@ def _preset(name: Preset | None, of_file: Any) -> Config:
 
 
 def overlay(base: T, changes: Mapping[str, Any]) -> T:
-    """Returns a config dataclass with settings replaced by nested `changes`, each checked against its annotation.
+    """Returns a config dataclass with settings replaced by nested `changes`.
+
+    Each value is checked against its annotation.
 
     Raises:
         ConfigError: Keys are unknown or values are not allowed; the message has one line for each.

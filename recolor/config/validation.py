@@ -1,4 +1,4 @@
-"""Checks settings with pydantic models made from the dataclasses of `recolor.config.settings`.
+"""Checks settings with pydantic models of the dataclasses in `recolor.config.settings`.
 
 The dataclasses are the only declaration. The models have the same fields and limits, but every field is optional: a
 setting that is not given keeps the preset's value. Importing pydantic takes a quarter of a second, so this module is

@@ -61,7 +61,7 @@ def evaluate(workspace: Workspace | Path | str, config: Config, tell: ProgressCa
         >>> metrics = read_manifest("project/data/evaluation/metrics.parquet")
     """
     if not isinstance(workspace, Workspace):
-        with locked(opened := existing_workspace(Path(workspace))):
+        with locked(opened := existing_workspace(workspace)):
             return evaluate(opened, config, tell)
     return run_part(evaluation_part(workspace, config), partial(_build, workspace, config, tell))
 

@@ -1,4 +1,7 @@
-"""Reads manifests as pandas data frames. Recolor itself uses Arrow tables and so starts without pandas."""
+"""Reads manifests as pandas data frames.
+
+Recolor itself uses Arrow tables and so starts without pandas.
+"""
 
 import difflib
 from collections.abc import Sequence
@@ -9,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recolor.errors import MissingStageError, SchemaError
+from recolor.manifests.io import open_parquet
 from recolor.paths import expand_user
 
 Filters = Sequence[tuple[str, str, object]]
@@ -41,13 +45,15 @@ def read_manifest(
     if not file.is_file():
         raise MissingStageError(f"{file}: no such manifest. Create it with `recolor run` or a single stage.")
     try:
-        names = pq.read_schema(file).names
+        with open_parquet(file) as source:
+            names = pq.read_schema(source).names
     except (pa.ArrowInvalid, OSError) as error:
         raise _unreadable(file, error) from error
     chosen = None if columns is None else _known(file, [columns] if isinstance(columns, str) else columns, names)
     conditions = [_condition(file, condition, names) for condition in filters or ()] or None
     try:
-        table = pq.read_table(file, columns=chosen, filters=conditions)
+        with open_parquet(file) as source:
+            table = pq.read_table(source, columns=chosen, filters=conditions)
     except OSError as error:
         raise _unreadable(file, error) from error
     except (pa.ArrowException, TypeError, ValueError) as error:

@@ -18,9 +18,13 @@ from recolor.errors import ConfigError, InputError, StorageError, WorkspaceBusyE
 from recolor.paths import expand_user, nearest_folder
 from recolor.pipeline.storage import storage_errors, write_atomically
 
-# Temporary names of records and checkpoints while they are written (see `storage.write_atomically`).
+INTERNAL_FOLDER = ".recolor"  # marks a folder as a workspace
+OUTPUT_FOLDERS = ("data", "manifests")  # of a workspace; never searched for images
+EXPORT_FOLDER = ".recolor-export"  # marks a folder that `recolor export clean` filled
+
+# Temporary names of records and checkpoints while they are written (see `storage.temporary_path`).
 _FOLDERS = (".recolor", "manifests", "manifests/parts", "data", "data/*", "data/models/*")
-_TEMPORARY = (".recolor.toml.*.tmp", *(f"{folder}/.*.tmp" for folder in _FOLDERS))
+_TEMPORARY = (".recolor-*.tmp", ".recolor.toml.*.tmp", *(f"{folder}/.*.tmp" for folder in _FOLDERS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +65,7 @@ class Workspace:
     @property
     def internal(self) -> Path:
         """The lock and the staging folders; of no interest to users."""
-        return self.root / ".recolor"
+        return self.root / INTERNAL_FOLDER
 
     @property
     def staging(self) -> Path:
@@ -70,7 +74,7 @@ class Workspace:
 
     @property
     def own_folders(self) -> tuple[Path, ...]:
-        """Folders of outputs. They are never searched for images, even if the workspace lies in the image folder."""
+        """Folders of outputs. They are never searched for images and nothing is exported into them."""
         return self.manifests, self.shards, self.models, self.evaluation, self.internal
 
     @property
@@ -83,29 +87,39 @@ class Workspace:
         return self.manifests / f"{name}.parquet"
 
 
-def refuse_url(path: Path, option: str) -> None:
-    """Raises an error if a path is a URL, before a folder named `s3:` is made.
+def local_path(text: str | Path, option: str) -> Path:
+    """Returns the path of a folder, unless the text is a URL: no folder named `s3:` is made.
+
+    `s3://bucket/photos` is a URL. `./s3:/photos`, and any path whose first folder exists, is a path. A `Path` no longer
+    holds the difference between `//` and `/`, nor a leading `./`; it is a URL if its first part is a common scheme.
 
     Args:
-        path: Path of the photographs or of the workspace.
+        text: Path of the photographs or of the workspace.
         option: Name of the option or parameter, for the message.
 
     Raises:
-        ConfigError: The path is the URL of an object store or a server.
+        ConfigError: The text is the URL of an object store or a server.
     """
-    if match := _URL.match(str(path)):
+    match = (_URL if isinstance(text, str) else _URL_AS_PATH).match(str(text))
+    if match is not None and not Path(f"{match['scheme']}:").is_dir():
         raise ConfigError(
             f"{option}: this is a URL ({match['scheme']}://), but a folder is needed. Recolor renames, locks and maps"
             " files, which object stores do not support. Give a folder on a disk or on a shared file system (NFS,"
             " Lustre, EFS), or copy the photographs to one. See docs/scale.md."
         )
+    path = expand_user(text)
+    # `Path` drops the `./` by which a path was told from a URL.
+    return path.absolute() if _URL_AS_PATH.match(str(path)) else path
 
 
-# `Path` turns `//` into `/`. A single letter would be a Windows drive.
-_URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]+):/")
+_URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]+)://")
+_SCHEMES = (
+    "s3a?|s3n|gs|gcs|az|abfss?|adl|wasbs?|oss|swift|hdfs|webhdfs|dbfs|hf|https?|s?ftp|ssh|scp|smb|nfs|file|memory"
+)
+_URL_AS_PATH = re.compile(rf"(?P<scheme>{_SCHEMES}):/", re.IGNORECASE)
 
 
-def open_workspace(path: Path) -> Workspace:
+def open_workspace(path: str | Path) -> Workspace:
     """Returns the workspace in a folder; makes the folder if it does not exist.
 
     Raises:
@@ -113,8 +127,7 @@ def open_workspace(path: Path) -> Workspace:
         InputError: The path is a file.
         StorageError: The folder cannot be made or written to.
     """
-    refuse_url(path, "--workspace")
-    root = expand_user(path).absolute()
+    root = local_path(path, "--workspace").absolute()
     if root.exists() and not root.is_dir():
         raise InputError(f"{root}: the workspace must be a folder, but this is a file.")
     workspace = Workspace(root)
@@ -125,15 +138,14 @@ def open_workspace(path: Path) -> Workspace:
     return workspace
 
 
-def existing_workspace(path: Path) -> Workspace:
+def existing_workspace(path: str | Path) -> Workspace:
     """Returns the workspace in an existing folder; writes nothing.
 
     Raises:
         ConfigError: The path is a URL.
         InputError: There is no such folder; the message names the nearest one.
     """
-    refuse_url(path, "--workspace")
-    root = expand_user(path).absolute()
+    root = local_path(path, "--workspace").absolute()
     if root.exists() and not root.is_dir():
         raise InputError(f"{root}: the workspace must be a folder, but this is a file.")
     if not root.is_dir():
@@ -179,7 +191,7 @@ def image_folder(workspace: Workspace, images: Path | None) -> Path:
 
 @contextmanager
 def locked(workspace: Workspace) -> Iterator[None]:
-    """Locks the workspace for this process, and deletes unfinished files that a killed run has left.
+    """Locks the workspace for this process, and deletes what a killed run left unfinished.
 
     The operating system releases the lock when the process ends for any reason. The process may acquire the lock
     again while it holds it (a flow inside a flow).

@@ -11,7 +11,7 @@ from recolor.cleaning.detect import ISSUES, detect_issue
 from recolor.cleaning.index import index_images
 from recolor.cleaning.measure import measure_part, merge_measurements, plan_measure
 from recolor.cleaning.select import parse_decisions, select, split_of
-from recolor.config.settings import Config, LowResolutionConfig, SelectConfig
+from recolor.config.settings import Config, CorruptConfig, LowResolutionConfig, SelectConfig
 from recolor.errors import ConfigError, InputError, MissingStageError
 from recolor.manifests.pandas import read_manifest
 
@@ -84,6 +84,18 @@ def test_decisions_win_over_the_detectors(workspace, images):
     assert "copy.jpg" in kept(workspace).index
     assert list(rejected(workspace).loc["00.jpg", "reasons"]) == ["rejected in decisions.csv, line 3"]
     assert "bad.jpg" in rejected(workspace).index
+
+
+def test_a_damaged_image_of_which_something_is_left_is_kept_by_a_decision_alone(workspace, images):
+    whole = (images / "00.jpg").read_bytes()
+    (images / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+    off = replace(SMALL, corrupt=CorruptConfig(enabled=False))
+    clean(workspace, images, off)
+    assert "cut.jpg" in rejected(workspace).index
+    decide(workspace, "cut.jpg,keep\nbad.jpg,keep\n")
+    select(workspace, off)
+    assert (kept(workspace).loc["cut.jpg", ["width_px", "height_px"]] == [220, 200]).all()
+    assert "bad.jpg" in rejected(workspace).index  # a web page has no pixels
 
 
 def test_copies_that_are_kept_by_decision_share_group_and_split(workspace, images):

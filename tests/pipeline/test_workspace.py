@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 
 from recolor.errors import ConfigError, InputError, StorageError, WorkspaceBusyError
-from recolor.pipeline.workspace import Workspace, locked, open_workspace, remember_images, remembered_images
+from recolor.pipeline.workspace import (
+    Workspace,
+    local_path,
+    locked,
+    open_workspace,
+    remember_images,
+    remembered_images,
+)
 
 HOLD = """
 import sys, time
@@ -86,7 +93,28 @@ def test_a_url_is_refused_before_any_folder_is_made_of_it(url, tmp_path, monkeyp
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigError, match=rf"--workspace: .*{url.split(':')[0]}://.*shared file system"):
         open_workspace(Path(url))
+    with pytest.raises(ConfigError, match="this is a URL"):
+        open_workspace(url)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("text", ["./Trip:/x", "Trip:/x", "./s3:/x", "a/s3://x", "c:/photos"])
+def test_a_path_with_a_colon_is_not_a_url(text, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert local_path(text, "images").absolute() == tmp_path / text
+    assert open_workspace(text).root == tmp_path / text
+
+
+def test_a_path_whose_first_folder_exists_is_not_a_url(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "s3:").mkdir()
+    assert local_path("s3://x", "images").absolute() == tmp_path / "s3:/x"
+    assert local_path(Path("s3:/x"), "images").absolute() == tmp_path / "s3:/x"
+
+
+def test_a_path_object_with_an_unknown_scheme_is_a_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert open_workspace(Path("./Trip:/x")).root == tmp_path / "Trip:/x"
 
 
 @pytest.mark.parametrize("option", ["--images", "--workspace"])

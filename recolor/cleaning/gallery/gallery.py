@@ -1,4 +1,7 @@
-"""Makes the gallery: reads the manifests, writes one HTML file. Images are opened only for thumbnails."""
+"""Makes the gallery: reads the manifests, writes one HTML file.
+
+Images are opened only for thumbnails.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from recolor.cleaning.gallery.cards import Section
 from recolor.cleaning.gallery.thumbnails import Thumbnail
+from recolor.manifests.names import decode_path
 from recolor.pages.html import inline_script, page_environment, printable
 
 
@@ -47,7 +48,7 @@ def render_gallery(
 
 def _link(images: Path | None, folder: Path, path: str) -> str:
     """Returns a relative link, which still works if page and images are moved together; empty without images."""
-    return quote(os.fsencode(os.path.relpath(images / path, folder))) if images else ""
+    return quote(os.fsencode(os.path.relpath(images / decode_path(path), folder))) if images else ""
 
 
 def _size(size_bytes: int) -> str:

@@ -1,4 +1,7 @@
-"""Sections of the gallery: per issue its outliers, worst first, then images just above the threshold."""
+"""Sections of the gallery, one per issue.
+
+Outliers come worst first, then images just above the threshold.
+"""
 
 from collections.abc import Mapping, Sequence
 
@@ -46,7 +49,10 @@ def make_sections(workspace: Workspace, config: Config, max_outliers: int) -> tu
 
 
 def worst_and_borderline(found: Sequence[Found], most: int) -> list[Found]:
-    """Returns at most `most` outliers, worst first; up to a quarter are those nearest to the threshold."""
+    """Returns at most `most` outliers, worst first.
+
+    Up to a quarter are those nearest to the threshold.
+    """
     ordered = sorted(found, key=lambda item: (item.score, item.path))
     if len(ordered) <= most:
         return ordered

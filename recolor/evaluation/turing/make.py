@@ -11,6 +11,7 @@ from recolor.colorize import Colorizer
 from recolor.config.settings import IndexConfig
 from recolor.errors import InputError
 from recolor.evaluation.turing.pairs import Pair, Photograph, Skipped, make_pairs
+from recolor.manifests.names import decode_path, encode_path
 from recolor.pages.html import data_uri, inline_script, page_environment, printable
 from recolor.pipeline.c_messages import no_c_messages
 from recolor.pipeline.storage import write_output
@@ -109,9 +110,10 @@ def photograph_comes_second(byte: int) -> bool:
 
 def _photographs(path: Path) -> Iterator[Photograph]:
     if path.is_dir():
-        yield from (Photograph(path / file.path, file.path) for file in scan_folder(path, IndexConfig()).found)
+        found = scan_folder(path, IndexConfig()).found
+        yield from (Photograph(path / decode_path(file.path), file.path) for file in found)
     elif path.exists():
-        yield Photograph(path, path.name)
+        yield Photograph(path, encode_path(path.name))
     else:
         raise InputError(f"{path}: there is no such file or folder.")
 
