@@ -1,4 +1,7 @@
-"""Artifacts and final states of runs in Prefect's UI: progress, tables of outcomes, pictures."""
+"""Artifacts and final states of runs in Prefect's UI.
+
+Artifacts are the progress of long stages, tables of outcomes, and pictures.
+"""
 
 import base64
 import contextvars
@@ -31,7 +34,10 @@ _PICTURE_BYTES = 400_000  # maximum: the server keeps the picture in its databas
 
 
 def final_state(outcome: Outcome) -> Outcome | State[Outcome]:
-    """Returns the final state of a task or flow: `Cached` if nothing had to be done, else the outcome itself."""
+    """Returns the final state of a task or flow: `Cached` if nothing had to be done.
+
+    Otherwise returns the outcome itself.
+    """
     if outcome.current:
         parts = f"all {outcome.reused} parts" if outcome.reused != 1 else "its one part"
         return Completed(name="Cached", message=f"{outcome.stage}: {parts} reused", data=outcome)
@@ -39,7 +45,10 @@ def final_state(outcome: Outcome) -> Outcome | State[Outcome]:
 
 
 def final_state_of_all(outcomes: list[Outcome]) -> list[Outcome] | State[list[Outcome]]:
-    """Returns the final state of a flow of several stages: `Cached` if no stage had anything to do."""
+    """Returns the final state of a flow of stages: `Cached` if none had anything to do.
+
+    Otherwise returns the outcomes themselves.
+    """
     if all(outcome.current for outcome in outcomes):
         reused = sum(outcome.reused for outcome in outcomes)
         return Completed(name="Cached", message=f"all {reused} parts of {len(outcomes)} stages reused", data=outcomes)
@@ -82,7 +91,9 @@ class Progress:
 
 @contextmanager
 def training_progress(stage: str, folder: Path) -> Iterator[None]:
-    """Shows the progress of a training while the context is open, whichever process of this machine trains.
+    """Shows the progress of a training while the context is open.
+
+    The training may run in any process of this machine.
 
     Args:
         stage: Name of the stage.
@@ -127,7 +138,10 @@ def show_outcomes(key: str, outcomes: Sequence[Outcome]) -> None:
 
 
 def show_picture(key: str, file: Path, description: str) -> None:
-    """Makes an image artifact that holds the picture itself: a browser opens no local file from a web page."""
+    """Makes an image artifact that holds the picture itself.
+
+    A browser does not open local files from a web page.
+    """
     with Image.open(file) as picture:
         data = _small_jpeg(picture.convert("RGB"))
     create_image_artifact(f"data:image/jpeg;base64,{base64.b64encode(data).decode()}", key, description)

@@ -1,4 +1,4 @@
-"""The flow `clean`: lists and measures the images, finds the outliers, selects the images to keep."""
+"""The flow `clean`: index, measurements, outliers, and the selection of images to keep."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -51,7 +51,10 @@ def select_kept(run: Run) -> Outcome | State[Outcome]:
 
 @run_flow("clean")
 def clean(run: Run) -> Outcome:
-    """Finds corrupt, duplicate, monochrome, skewed, blurry, small and extreme images; writes the manifests."""
+    """Finds corrupt, duplicate, monochrome, skewed, blurry, small and extreme images.
+
+    Writes the manifests.
+    """
     indexed = run_now(index, run)
     remember_images(run.workspace, run.images)
     plan = plan_measure(run.workspace, run.images, run.config)

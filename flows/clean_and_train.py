@@ -18,13 +18,14 @@ from flows.evaluate import evaluate
 from flows.forms import Settings
 from flows.parameters import named_flow, open_run, settings_of
 from flows.parts import run_now
+from flows.runners import check_server
 from flows.shard import shard
 from flows.train import train_generator, train_refiner
 from recolor.cli.options import Target, read_settings, stage_options
 from recolor.cli.running import describe, run_reporting_errors
 from recolor.config.presets import Preset
 from recolor.pipeline.cache import Outcome
-from recolor.stages import check_can_evaluate, check_can_train
+from recolor.stages import can_evaluate, check_can_train
 
 Stage = Literal["clean", "shard", "train-generator", "train-refiner", "evaluate"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
@@ -45,7 +46,9 @@ def clean_and_train(
     settings: Settings = Settings(),  # noqa: B008 - frozen, and the form's default in Prefect's UI
     stages: Annotated[list[Stage], MinLen(1)] = list(STAGES),  # noqa: B006 - as above; it is not changed
 ) -> list[Outcome] | State[list[Outcome]]:
-    """Cleans, shards, trains the generator and the refiner, and evaluates. Finished work is reused.
+    """Cleans, shards, trains the generator and the refiner, and evaluates.
+
+    Finished work is reused.
 
     Args:
         images: Folder of photographs. Default: the folder that was indexed last.
@@ -54,13 +57,15 @@ def clean_and_train(
         settings: Settings that differ from the preset's, such as {"blurry": {"threshold": 0.4}}.
         stages: Stages to run, always in the order of the pipeline. Their inputs must already exist.
     """
-    with open_run(images, workspace, preset, settings) as run:
+    with open_run(images, workspace, preset, settings, stages) as run:
         check_can_train(stages, run.config)
-        stage = (run.images, run.workspace.root, None, settings_of(run.config))
-        outcomes = []
+        stage = (run.given_images, run.workspace.root, None, settings_of(run.config))
+        outcomes, evaluated = [], True
         for name in sorted(set(stages), key=STAGES.index):
-            if name.startswith("train") and "evaluate" in stages:
-                check_can_evaluate(run.workspace, run.config)
+            if name == "train-generator" and "evaluate" in stages:
+                evaluated = can_evaluate(run.workspace, run.config)
+            if name == "evaluate" and not evaluated:
+                continue
             outcomes.append(run_now(FLOWS[name], *stage))
     show_outcomes("clean-and-train-parts", outcomes)
     return final_state_of_all(outcomes)
@@ -71,6 +76,7 @@ def clean_and_train(
 def program(target: Target) -> None:
     """Runs the flow in this process; if no server is set, Prefect starts a temporary one."""
     settings = settings_of(read_settings(target))
+    check_server()
     outcomes: Any = clean_and_train(target.images, target.workspace, None, settings)
     for outcome in outcomes:
         click.echo(describe(outcome))

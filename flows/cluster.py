@@ -1,8 +1,9 @@
-"""Runs parts on a Dask cluster, with prefect-dask's task runner. Imported on demand: it needs the extra `dask`.
+"""Runs parts on a Dask cluster, with prefect-dask's task runner.
 
-The cluster must already be running; it is given by its scheduler's address. Its workers read the photographs and write
-the parts themselves, on a shared file system mounted at the same paths everywhere. Only paths and settings travel
-through Dask. If a worker is lost, Dask gives its unfinished parts to other workers.
+Imported on demand: it needs the extra `dask`. The cluster must already be running; it is given by its scheduler's
+address. Its workers read the photographs and write the parts themselves, on a shared file system mounted at the same
+paths everywhere. Only paths and settings travel through Dask. If a worker is lost, Dask gives its unfinished parts to
+other workers.
 """
 
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The flow `evaluate`: compares both models with their controls; makes pictures and a report."""
+"""The flow `evaluate`: compares both models with their controls, and writes a report."""
 
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -24,12 +24,15 @@ def measure_models(run: Run) -> Outcome | State[Outcome]:
         if not pipeline.is_current("evaluate", run.workspace, run.config):
             held.enter_context(hold_devices(run.config.evaluate.device))
             on_progress = _progress()
-        return final_state(pipeline.evaluate(run.workspace, run.images, run.config, on_progress))
+        return final_state(pipeline.evaluate(run.workspace, run.given_images, run.config, on_progress))
 
 
 @run_flow("evaluate")
 def evaluate(run: Run) -> Outcome:
-    """Measures the models; writes metrics.parquet, the picture grid and report.html; needs `train-refiner`."""
+    """Measures the models.
+
+    Writes metrics.parquet, the picture grid and report.html; needs `train-refiner`.
+    """
     outcome = run_now(measure_models, run)
     _show_results(run)
     return outcome

@@ -1,4 +1,7 @@
-"""The type of the parameter `settings`: Prefect's forms show each field of `Config` with its range and description."""
+"""The type of the parameter `settings`.
+
+Prefect's forms show each field of `Config` with its range and description.
+"""
 
 from typing import TYPE_CHECKING
 

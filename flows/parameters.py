@@ -1,7 +1,7 @@
-"""The parameters that all flows share, as Prefect's forms show them, and the `Run` made from them."""
+"""The parameters that all flows share, and the `Run` that is made from them."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -20,8 +20,10 @@ from recolor.config.loading import load_config, overlay
 from recolor.config.presets import Preset
 from recolor.config.settings import Config, ExecutionConfig
 from recolor.errors import RecolorError, WorkspaceBusyError
+from recolor.paths import expand_user
 from recolor.pipeline.cache import Outcome, fingerprint
-from recolor.pipeline.workspace import Workspace, locked, open_workspace, refuse_url, remembered_images
+from recolor.pipeline.workspace import Workspace, image_folder, local_path, locked
+from recolor.stages import workspace_for
 
 T = TypeVar("T")
 
@@ -38,40 +40,61 @@ ARGUMENTS = """
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """The arguments of every task: folders and settings, never image data."""
+    """The arguments of every task: folders and settings, never image data.
+
+    Attributes:
+        workspace: The workspace.
+        given_images: The folder of photographs, absolute. None: the folder that was indexed last.
+        config: All settings.
+    """
 
     workspace: Workspace
-    images: Path
+    given_images: Path | None
     config: Config
+
+    @property
+    def images(self) -> Path:
+        """The folder of photographs, absolute.
+
+        Raises:
+            InputError: None was given, and no folder has been indexed in this workspace.
+        """
+        return image_folder(self.workspace, self.given_images).absolute()
 
 
 def settings_of(config: Config) -> Settings:
-    """Returns all settings as the parameter `settings`: they override the preset and the workspace's recolor.toml."""
+    """Returns all settings as the parameter `settings`.
+
+    They override the preset and the workspace's recolor.toml.
+    """
     return Settings(**asdict(config))
 
 
 @contextmanager
-def open_run(images: Path | None, workspace: Path, preset: Preset | None, settings: Settings) -> Iterator[Run]:
+def open_run(
+    images: Path | None, workspace: Path, preset: Preset | None, settings: Settings, stages: Collection[str]
+) -> Iterator[Run]:
     """Checks the settings, then locks the workspace while the flow runs; waits while another run has locked it.
 
     Raises:
         ConfigError: A setting is not allowed, or the Dask cluster is not usable; nothing was started.
+        InputError: There is no such workspace, and no stage makes it.
     """
-    refuse_url(workspace, "workspace")
-    if images is not None:
-        refuse_url(images, "images")
+    workspace = local_path(workspace, "workspace")
+    images = None if images is None else local_path(images, "images")
     config = _config(workspace, preset, settings)
-    place = open_workspace(workspace)
-    with _locked_when_free(place):
-        folder = _images(images, place)
-        check_runner(config.execution, place, folder)
-        yield Run(place, folder, config)
+    run = Run(workspace_for(stages, workspace), images and images.absolute(), config)
+    with _locked_when_free(run.workspace):
+        if config.execution.runner == "dask" and {"clean", "shard"} & set(stages):
+            check_runner(config.execution, run.workspace, run.images)
+        yield run
 
 
 def run_flow(name: str) -> Callable[[Callable[[Run], Outcome]], Flow[..., Outcome | State[Outcome]]]:
-    """Returns a decorator that makes a stage's flow from a function of a `Run`, with the shared parameters.
+    """Returns a decorator that makes a stage's flow from a function of a `Run`.
 
-    The flow ends in the state `Cached` if nothing had to be done. A table artifact counts the parts built and reused.
+    All flows have the same parameters. The flow ends in the state `Cached` if nothing had to be done. A table artifact
+    counts the parts built and reused.
     """
 
     def as_flow(work: Callable[[Run], Outcome]) -> Flow[..., Outcome | State[Outcome]]:
@@ -81,7 +104,7 @@ def run_flow(name: str) -> Callable[[Callable[[Run], Outcome]], Flow[..., Outcom
             preset: Preset | None = None,
             settings: Settings = Settings(),  # noqa: B008 - frozen, and the form's default in Prefect's UI
         ) -> Outcome | State[Outcome]:
-            with open_run(images, workspace, preset, settings) as run:
+            with open_run(images, workspace, preset, settings, [name]) as run:
                 outcome = work(run)
             show_outcomes(f"{name}-parts", [outcome])
             return final_state(outcome)
@@ -94,19 +117,24 @@ def run_flow(name: str) -> Callable[[Callable[[Run], Outcome]], Flow[..., Outcom
 
 
 def named_flow(name: str) -> Callable[[Callable[..., T]], Flow[..., T]]:
-    """Returns a decorator that makes a flow; the names of its runs hold the data set and the key of the settings."""
+    """Returns a decorator that makes a flow.
+
+    The names of its runs hold the data set and the key of the settings.
+    """
     return partial(flow, name=name, flow_run_name=_run_name, validate_parameters=True)
 
 
 def _run_name() -> str:
-    """Returns a flow run's name, such as `clean · photos · 3f9a12c4`: stage, data set, key of the settings.
+    """Returns a flow run's name, such as `clean · photos · 3f9a12c4`.
 
-    The settings of `execution` are not part of the key: they do not change a result.
+    Its parts are the stage, the data set and the key of the settings. The settings of `execution` are not part of the
+    key: they do not change a result.
     """
     given: dict[str, Any] = flow_run.parameters
     workspace = Path(given.get("workspace") or ".")
     try:
-        images = _images(Path(given["images"]) if given.get("images") else None, Workspace(workspace.absolute()))
+        place = Workspace(expand_user(workspace).absolute())
+        images = image_folder(place, Path(given["images"]) if given.get("images") else None)
         config = _config(workspace, given.get("preset"), Settings.model_validate(given.get("settings") or {}))
     except RecolorError:  # raised again, and reported, when the flow starts
         return f"{flow_run.flow_name} · {workspace.absolute().name}"
@@ -115,13 +143,9 @@ def _run_name() -> str:
 
 
 def _config(workspace: Path, preset: Preset | None, settings: Settings) -> Config:
-    own = Workspace(workspace.expanduser()).settings_file
-    base = load_config(preset, own if own.is_file() else None)
+    own = Workspace(expand_user(workspace)).settings_file
+    base = load_config(preset, own if own.exists() else None)
     return overlay(base, settings.model_dump(exclude_none=True))
-
-
-def _images(images: Path | None, workspace: Workspace) -> Path:
-    return images.expanduser().absolute() if images else remembered_images(workspace)
 
 
 @contextmanager

@@ -1,4 +1,7 @@
-"""Runs stages and their parts as Prefect tasks; if a part fails, the others still run to their end."""
+"""Runs stages and their parts as Prefect tasks.
+
+If a part fails, the others still run to their end.
+"""
 
 import errno
 from collections.abc import Callable, Sequence
@@ -23,7 +26,7 @@ _TRANSIENT = {errno.EAGAIN, errno.EBUSY, errno.EINTR, errno.EIO, errno.ESTALE, e
 
 
 def is_transient(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:
-    """Returns whether a task failed by a transient error of the storage; Prefect then retries it."""
+    """Returns whether a task failed by a transient error of the storage, and is retried."""
     del task, task_run
     error = state.result(raise_on_failure=False)
     while isinstance(error, BaseException):
@@ -43,7 +46,9 @@ TASK: dict[str, Any] = {
 
 
 def run_now(work: Task[..., Any] | Flow[..., Any], *arguments: object) -> Outcome:
-    """Calls a task or flow in this process and returns its outcome, whether it ended as Completed or as Cached.
+    """Calls a task or flow in this process and returns its outcome.
+
+    Its state may be Completed or Cached.
 
     Raises:
         Exception: The exception that the task or flow raised.
@@ -58,7 +63,7 @@ def _finished(result: object) -> Outcome:
 
 
 def submit_all(work: Task[..., Any], run: Run, arguments: Sequence[str]) -> list[Outcome]:
-    """Submits the task once for each argument, waits for all, and returns their outcomes in the same order."""
+    """Submits the task once for each argument, and returns all outcomes in this order."""
     futures: list[PrefectFuture[Any]] = [work.submit(run, argument) for argument in arguments]
     return _all_finished(futures, work.name)
 

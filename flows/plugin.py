@@ -36,7 +36,10 @@ _WATCH_EVERY_S = 0.2
 
 @register_hook
 def setup_environment(*, ctx: HookContext) -> SetupResult | None:
-    """Called by Prefect when it starts. The `prefect` command uses the server of `recolor up` if no other is set."""
+    """Called by Prefect when it starts.
+
+    The `prefect` command uses the server of `recolor up` if no other is set.
+    """
     if PARENT in os.environ:
         end_with_parent(int(os.environ[PARENT]))
     from prefect.client.orchestration import PrefectClient  # noqa: PLC0415 - not importable any earlier
@@ -50,7 +53,10 @@ def setup_environment(*, ctx: HookContext) -> SetupResult | None:
 
 
 def end_with_parent(first: int) -> None:
-    """Ends this process when its parent, or the process `first`, has ended for any reason, SIGKILL included."""
+    """Ends this process when its parent, or the process `first`, has ended.
+
+    The reason does not matter; it may be SIGKILL.
+    """
     parent = os.getppid()
 
     def watch() -> None:
@@ -70,7 +76,10 @@ def _exists(process: int) -> bool:
 
 
 def by_either_name(read: "ReadByName") -> "ReadByName":
-    """Wraps `read_deployment_by_name`: accepts DEPLOYMENT alone, and adds the dotted settings to its parameters."""
+    """Wraps `read_deployment_by_name`, so that it accepts DEPLOYMENT alone.
+
+    It also adds the dotted settings to the deployment's parameters.
+    """
 
     @wraps(read)
     async def read_either(client: "PrefectClient", name: str) -> "DeploymentResponse":
@@ -83,10 +92,11 @@ def by_either_name(read: "ReadByName") -> "ReadByName":
 
 
 def with_dotted_settings(create: "CreateRun") -> "CreateRun":
-    """Wraps `create_flow_run_from_deployment`: moves parameters such as `blurry.threshold` into `settings`.
+    """Wraps `create_flow_run_from_deployment`, so that it accepts dotted settings.
 
-    They change the `settings` given with the call or, if there are none, those of the deployment. The server checks the
-    result against the deployment's schema, and creates no run if a value is not allowed.
+    Parameters such as `blurry.threshold` are moved into the parameter `settings`. They change the `settings` given with
+    the call or, if there are none, those of the deployment. The server checks the result against the deployment's
+    schema, and creates no run if a value is not allowed.
     """
 
     @wraps(create)
@@ -104,7 +114,10 @@ def with_dotted_settings(create: "CreateRun") -> "CreateRun":
 
 
 def nested(settings: Mapping[str, Any], dotted: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the settings with dotted ones applied: `blurry.threshold` sets `settings["blurry"]["threshold"]`."""
+    """Returns the settings with dotted ones applied.
+
+    `blurry.threshold` sets `settings["blurry"]["threshold"]`.
+    """
     result = dict(settings)
     for name, value in dotted.items():
         first, dot, rest = name.partition(".")
@@ -113,7 +126,7 @@ def nested(settings: Mapping[str, Any], dotted: Mapping[str, Any]) -> dict[str, 
 
 
 def dotted_settings(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the schema of each setting by its dotted name, from a deployment's parameter schema."""
+    """Returns the schema of each setting, by dotted name, from a deployment's schema."""
     settings = schema.get("properties", {}).get(SETTINGS)
     return dict(_leaves(settings, schema.get("definitions", {}))) if settings else {}
 
@@ -127,7 +140,10 @@ def _leaves(schema: Mapping[str, Any], definitions: Mapping[str, Any], at: str =
 
 
 def _resolved(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Returns the definition that a schema refers to, directly or in `anyOf` or `allOf`; else the schema itself."""
+    """Returns the definition that a schema refers to, else the schema itself.
+
+    The reference may be in `anyOf` or `allOf`.
+    """
     for choice in (schema, *schema.get("anyOf", ()), *schema.get("allOf", ())):
         if "$ref" in choice:
             found: Mapping[str, Any] = definitions[choice["$ref"].rpartition("/")[2]]

@@ -1,4 +1,4 @@
-"""The task runner for the parts of a stage: threads of the flow's process, or workers of a Dask cluster."""
+"""The task runner for the parts of a stage: threads, or workers of a Dask cluster."""
 
 import importlib.util
 from collections.abc import Iterator
@@ -6,12 +6,32 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
+from prefect.client.orchestration import get_client
+from prefect.settings import get_current_settings
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from recolor.config.settings import ExecutionConfig
 from recolor.errors import ConfigError
 from recolor.pipeline.parallel import worker_count
 from recolor.pipeline.workspace import Workspace
+
+
+def check_server() -> None:
+    """Checks, before any work, that the Prefect server of PREFECT_API_URL answers. Without one there is no check.
+
+    Raises:
+        ConfigError: The server does not answer; the message says why.
+    """
+    url = get_current_settings().api.url
+    if not url:
+        return
+    error = get_client(sync_client=True).api_healthcheck()
+    if isinstance(error, httpx.TransportError):
+        raise ConfigError(
+            f"PREFECT_API_URL = {url}: no Prefect server answers there ({error}). Start it (`recolor up`, or `prefect"
+            " server start`), correct the address, or unset PREFECT_API_URL: a temporary server is then started."
+        )
 
 
 @contextmanager

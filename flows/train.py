@@ -1,4 +1,7 @@
-"""The flows `train-generator` and `train-refiner`: one long task each, which resumes from its last checkpoint."""
+"""The flows `train-generator` and `train-refiner`.
+
+Each is one long task, which resumes from its last checkpoint.
+"""
 
 from contextlib import ExitStack
 
@@ -17,18 +20,24 @@ from recolor.stages import DeviceStage
 
 @task(name="train generator", **TASK)
 def generator(run: Run) -> Outcome | State[Outcome]:
-    """Trains the generator, from its last checkpoint if there is one; waits until the device is free."""
+    """Trains the generator, from its last checkpoint if there is one.
+
+    Waits until the device is free.
+    """
     with ExitStack() as held:
         _prepare(held, run, "train-generator", run.config.generator.train)
-        return final_state(pipeline.train_generator(run.workspace, run.images, run.config))
+        return final_state(pipeline.train_generator(run.workspace, run.given_images, run.config))
 
 
 @task(name="train refiner", **TASK)
 def refiner(run: Run) -> Outcome | State[Outcome]:
-    """Trains the refiner, from its last checkpoint if there is one; waits until the device is free."""
+    """Trains the refiner, from its last checkpoint if there is one.
+
+    Waits until the device is free.
+    """
     with ExitStack() as held:
         _prepare(held, run, "train-refiner", run.config.refiner.train)
-        return final_state(pipeline.train_refiner(run.workspace, run.images, run.config))
+        return final_state(pipeline.train_refiner(run.workspace, run.given_images, run.config))
 
 
 @run_flow("train-generator")

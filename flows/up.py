@@ -1,7 +1,7 @@
-"""`recolor up`: Prefect's server, a worker and all deployments of this folder, on this machine, in one command.
+"""`recolor up`: Prefect's server, a worker and all deployments, in one command.
 
-All processes that it starts end with it, on Ctrl-C or for any other reason (see `flows.plugin`). A run that was under
-way is marked as crashed, at once or when `recolor up` is started again.
+Everything runs on this machine. All processes that it starts end with it, on Ctrl-C or for any other reason (see
+`flows.plugin`). A run that was under way is marked as crashed, at once or when `recolor up` is started again.
 """
 
 import os
@@ -17,7 +17,7 @@ from typing import Any
 
 import click
 import httpx
-from filelock import FileLock, Timeout
+from filelock import Timeout
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import DeploymentUpdate, GlobalConcurrencyLimitCreate
 from prefect.client.schemas.filters import (
@@ -38,6 +38,7 @@ from recolor.cli.options import images_option, preset_option, workspace_option
 from recolor.cli.running import run_reporting_errors
 from recolor.config.presets import Preset
 from recolor.errors import ConfigError, InputError, RecolorError
+from recolor.pipeline.workspace import process_lock
 
 PROJECT = Path(__file__).resolve().parents[1]
 _HOST = "127.0.0.1"
@@ -69,13 +70,13 @@ Ctrl-C ends server, worker and runs; finished work is kept.
 )
 def program(images: Path | None, workspace: Path, preset: Preset | None, port: int) -> None:
     """Starts server, worker and deployments, prints the address of the UI, and waits."""
-    if images is not None and not images.expanduser().is_dir():
+    if images is not None and not images.is_dir():
         raise InputError(f"{images}: no such folder.")
     if not (PROJECT / "prefect.yaml").is_file():
         raise ConfigError(f"{PROJECT}: no prefect.yaml here. `recolor up` needs the project's folder: pip install -e .")
     _check_port(port)
     places = {"images": images, "workspace": workspace}
-    defaults = {name: str(place.expanduser().absolute()) for name, place in places.items() if place is not None}
+    defaults = {name: str(place.absolute()) for name, place in places.items() if place is not None}
     for stop in (signal.SIGINT, signal.SIGTERM):  # SIGINT too: shells make their background jobs ignore it
         signal.signal(stop, signal.default_int_handler)
     with _only_instance(), temporary_settings({PREFECT_API_URL: _api(port)}), _services(port) as services:
@@ -87,7 +88,10 @@ def program(images: Path | None, workspace: Path, preset: Preset | None, port: i
 
 @contextmanager
 def _services(port: int) -> Iterator[Mapping[str, subprocess.Popen[bytes]]]:
-    """Runs a server and a worker while the context is open; then ends both, and the worker's runs."""
+    """Runs a server and a worker while the context is open.
+
+    Then ends both, and the worker's runs.
+    """
     services: dict[str, subprocess.Popen[bytes]] = {}
     arguments = ["server", "start", "--host", _HOST, "--port", str(port), "--log-level", "WARNING"]
     with _server_log().open("w") as log:
@@ -119,7 +123,10 @@ def _start(port: int, *arguments: str, **options: Any) -> subprocess.Popen[bytes
 
 
 def _deploy(client: SyncPrefectClient, port: int, defaults: Mapping[str, str]) -> None:
-    """Deploys all of prefect.yaml with these default parameters, and creates the limits that do not exist yet."""
+    """Deploys all of prefect.yaml with these default parameters.
+
+    Also creates the concurrency limits that do not exist yet.
+    """
     command = ["prefect", "--no-prompt", "deploy", "--all"]
     done = subprocess.run(  # noqa: S603 - as above
         command, cwd=PROJECT, env=_environment(port), check=False, capture_output=True, text=True
@@ -136,7 +143,10 @@ def _deploy(client: SyncPrefectClient, port: int, defaults: Mapping[str, str]) -
 
 
 def _mark_crashed() -> None:
-    """Sets unfinished runs of deployments to Crashed: their worker is gone, and they would show as running for ever."""
+    """Sets unfinished runs of deployments to Crashed.
+
+    Their worker is gone, and they would show as running for ever.
+    """
     under_way = FlowRunFilterState(
         type=FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.PENDING, StateType.CANCELLING])
     )
@@ -169,7 +179,7 @@ def _only_instance() -> Iterator[None]:
     Raises:
         InputError: Another `recolor up` uses it.
     """
-    lock = FileLock(_home() / "recolor-up.lock", timeout=0)
+    lock = process_lock(_home() / "recolor-up.lock")
     try:
         lock.acquire()
     except Timeout as error:
@@ -228,7 +238,10 @@ def _check_port(port: int) -> None:
 
 
 def _environment(port: int) -> dict[str, str]:
-    """Returns the environment of server, worker and runs: the server's address, no telemetry, the parent process."""
+    """Returns the environment of server, worker and runs.
+
+    It sets the server's address and the parent process, and switches telemetry off.
+    """
     ours = {
         "PREFECT_API_URL": _api(port),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",

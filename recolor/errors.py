@@ -18,6 +18,8 @@
 Each message says what was wrong, where, and what to do.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Literal, get_args
 
 DecodeReason = Literal[
@@ -27,16 +29,33 @@ DecodeReason = Literal[
     "bad_entropy_data",
     "no_end_marker",
     "too_many_pixels",
+    "too_many_bytes",
     "unsupported",
     "unreadable",
     "decoder_crashed",
     "too_slow",
 ]
+# Pixels are lost; a tolerant decoder may still show some.
+DAMAGE: tuple[DecodeReason, ...] = ("truncated", "bad_entropy_data", "no_end_marker")
+LIMITS: Mapping[str, str] = MappingProxyType(
+    {
+        "too_many_pixels": "measure.max_pixels",
+        "too_many_bytes": "measure.max_file_bytes",
+        "too_slow": "measure.max_decode_s",
+    }
+)  # the setting behind each reason that is a limit
 DECODE_REASONS: tuple[DecodeReason, ...] = get_args(DecodeReason)
 
 
 class RecolorError(Exception):
     """Base class of all exceptions that Recolor raises on purpose."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Makes every exception picklable, so that worker processes can raise it.
+
+        By default, an exception is rebuilt by calling its class with the message, which fails for other parameters.
+        """
+        return _rebuilt, (type(self), self.args), self.__dict__
 
 
 class ConfigError(RecolorError):
@@ -111,6 +130,7 @@ class ImageError(RecolorError):
         self.reason: DecodeReason = reason
         self.detail = detail
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Makes the exception picklable: by default it would be rebuilt from its message alone."""
-        return type(self), (self.reason, self.detail), self.__dict__
+
+def _rebuilt(error: type[RecolorError], arguments: tuple[object, ...]) -> RecolorError:
+    """Returns an exception without its attributes, which are restored from its `__dict__`."""
+    return error.__new__(error, *arguments)

@@ -1,9 +1,11 @@
-"""The pipeline as plain calls: the table of stages, and functions that run them without an orchestrator.
+"""The pipeline as plain calls, without an orchestrator, and the table of stages.
 
 `flows/` runs the same stage functions under Prefect.
 """
 
 import difflib
+import logging
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -18,18 +20,29 @@ from recolor.cleaning.detect import ISSUES, LONGEST_FIRST, count_outliers, detec
 from recolor.cleaning.index import index_images
 from recolor.cleaning.measure import MeasurePart, measure_part, measuring, merge_measurements, part_rows, plan_measure
 from recolor.cleaning.select import select
-from recolor.config.settings import Config
+from recolor.config.settings import SPLITS, Config
 from recolor.errors import ConfigError, InputError
 from recolor.pipeline.cache import Outcome, current_record, require_record
 from recolor.pipeline.parallel import run_parallel, worker_count
-from recolor.pipeline.workspace import Workspace, locked, open_workspace, remember_images, remembered_images
+from recolor.pipeline.workspace import (
+    Workspace,
+    existing_workspace,
+    image_folder,
+    local_path,
+    locked,
+    open_workspace,
+    remember_images,
+)
 from recolor.shards.writer import finish_shards, plan_shards, sharding, write_shards
+
+_log = logging.getLogger(__name__)
 
 DeviceStage = Literal["train-generator", "train-refiner", "evaluate"]
 
 
-def measure(workspace: Workspace, images: Path, config: Config) -> Outcome:
+def measure(workspace: Workspace, images: Path | None, config: Config) -> Outcome:
     """Measures the images that have no measurement yet; writes `manifests/measurements.parquet`."""
+    images = image_folder(workspace, images)
     plan = plan_measure(workspace, images, config)
     with measuring(plan, config) as how:
         outcomes = run_parallel(
@@ -60,7 +73,7 @@ def tally(workspace: Workspace, config: Config) -> Callable[[MeasurePart], str]:
     return text
 
 
-def detect(workspace: Workspace, images: Path, config: Config) -> Outcome:
+def detect(workspace: Workspace, images: Path | None, config: Config) -> Outcome:
     """Runs every detector, several at a time; writes a manifest for each issue."""
     del images  # judged by their measurements alone
     with ThreadPoolExecutor(worker_count(config.execution)) as pool:
@@ -76,9 +89,10 @@ def detect(workspace: Workspace, images: Path, config: Config) -> Outcome:
     )
 
 
-def shard(workspace: Workspace, images: Path, config: Config) -> Outcome:
+def shard(workspace: Workspace, images: Path | None, config: Config) -> Outcome:
     """Writes every shard that is missing, then `data/shards/index.parquet`."""
     plan = plan_shards(workspace, config)
+    images = image_folder(workspace, images) if plan.missing else Path()
     write_one = partial(write_shards, workspace, images, config=config)
     with sharding(plan, config) as execution:
         outcomes = run_parallel(write_one, plan.missing, execution, "shard", lambda part: part.images)
@@ -100,7 +114,7 @@ def combine_outcomes(stage: str, outcomes: list[Outcome], last: Outcome, reused:
     return Outcome(stage, built, reused, last.counts, round(sum(outcome.seconds_s for outcome in outcomes), 3))
 
 
-def train_generator(workspace: Workspace, images: Path, config: Config) -> Outcome:
+def train_generator(workspace: Workspace, images: Path | None, config: Config) -> Outcome:
     """Trains the generator on the shards."""
     from recolor.training import train_generator as train
 
@@ -108,7 +122,7 @@ def train_generator(workspace: Workspace, images: Path, config: Config) -> Outco
     return train(workspace, config)
 
 
-def train_refiner(workspace: Workspace, images: Path, config: Config) -> Outcome:
+def train_refiner(workspace: Workspace, images: Path | None, config: Config) -> Outcome:
     """Trains the refiner on the shards and the generator."""
     from recolor.training import train_refiner as train
 
@@ -117,7 +131,10 @@ def train_refiner(workspace: Workspace, images: Path, config: Config) -> Outcome
 
 
 def evaluate(
-    workspace: Workspace, images: Path, config: Config, on_progress: Callable[[int, int], None] | None = None
+    workspace: Workspace,
+    images: Path | None,
+    config: Config,
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> Outcome:
     """Compares both models with their controls; writes the report.
 
@@ -142,11 +159,11 @@ def is_current(stage: DeviceStage, workspace: Workspace, config: Config) -> bool
     return current_record(parts[stage](workspace, config)) is not None
 
 
-def _index(workspace: Workspace, images: Path, config: Config) -> Outcome:
-    return index_images(workspace, images, config)
+def _index(workspace: Workspace, images: Path | None, config: Config) -> Outcome:
+    return index_images(workspace, image_folder(workspace, images), config)
 
 
-def _select(workspace: Workspace, images: Path, config: Config) -> Outcome:
+def _select(workspace: Workspace, images: Path | None, config: Config) -> Outcome:
     del images  # selects rows of manifests
     return select(workspace, config)
 
@@ -157,11 +174,12 @@ class Stage:
 
     Attributes:
         name: Name of the stage, such as `measure`.
-        run: Runs the stage: takes a locked workspace, the folder of images and the settings.
+        run: Runs the stage: takes a locked workspace, the folder of images and the settings. Without a folder, stages
+            that read images use the one that was indexed last; the other stages need none.
     """
 
     name: str
-    run: Callable[[Workspace, Path, Config], Outcome]
+    run: Callable[[Workspace, Path | None, Config], Outcome]
 
 
 STAGES: Mapping[str, Stage] = MappingProxyType(
@@ -183,7 +201,9 @@ CLEANING = ("index", "measure", "detect", "select")
 
 
 def check_can_train(stages: Collection[str], config: Config) -> None:
-    """Checks, before hours of other work, that the stages have their device, packages and initial weights.
+    """Checks, before hours of other work, that training and evaluation can start.
+
+    They need their device, packages and initial weights.
 
     Raises:
         ConfigError: A device or a package that is asked for is not available.
@@ -208,19 +228,37 @@ def check_can_train(stages: Collection[str], config: Config) -> None:
             load_networks(config.evaluate, device)
 
 
-def check_can_evaluate(workspace: Workspace, config: Config) -> None:
-    """Checks, before the models are trained, that the split to evaluate them on is not empty.
+def can_evaluate(workspace: Workspace, config: Config) -> bool:
+    """Returns whether the split to evaluate the models on has images; if not, logs how many photographs it takes.
 
     Raises:
-        InputError: The split holds no image.
+        InputError: The train split has no images, so that nothing can be trained either.
         MissingStageError: The shards have not been built yet.
     """
-    split = config.evaluate.split
-    if not require_record(workspace.shards / "index.parquet", "shards build").counts[split]:
+    counts, split = require_record(workspace.shards / "index.parquet", "shards build").counts, config.evaluate.split
+    kept = sum(counts[name] for name in SPLITS)
+    if not counts["train"]:
         raise InputError(
-            f"{workspace.root}: none of the kept images is in the split {split!r}, so the models could not be"
-            f" evaluated. Raise select.{split}_fraction, change select.seed, or evaluate another split."
+            f"{workspace.root}: none of the {kept:,} kept images is in the train split, so nothing can be trained. Add"
+            " photographs, or lower select.val_fraction and select.test_fraction."
         )
+    if counts[split]:
+        return True
+    fraction = {"val": config.select.val_fraction, "test": config.select.test_fraction}[split]
+    _log.warning(
+        "%s: none of the %d kept images is in the split %r, so the models are trained but not evaluated. A split of"
+        " %g%% needs about %d photographs: add some, or raise select.%s_fraction.",
+        workspace.root,
+        kept,
+        split,
+        100 * fraction,
+        math.ceil(math.log(_EMPTY_SPLIT) / math.log1p(-fraction)),
+        split,
+    )
+    return False
+
+
+_EMPTY_SPLIT = 0.05  # probability that a split is empty, at the number of photographs that is advised
 
 
 def run_stages(
@@ -232,18 +270,20 @@ def run_stages(
 ) -> list[Outcome]:
     """Runs stages of the pipeline, as `recolor run` does, and returns what each did.
 
-    A stage whose result is up to date is not run again. A killed run continues where it stopped.
+    A stage whose result is up to date is not run again. A killed run continues where it stopped. After a training,
+    `evaluate` is left out, with a warning, if its split has no images.
 
     Args:
-        images: Folder of photographs. None: the folder that was indexed last.
-        workspace: Folder for manifests/ and data/; made if it does not exist.
+        images: Folder of photographs. None: the folder that was indexed last. Only `index`, `measure` and `shard` need
+            it.
+        workspace: Folder for manifests/ and data/; made if it does not exist and `index` is among the stages.
         config: Settings; by default `Config()`.
         stages: Names out of `STAGES`, in the order in which they run; by default all.
         on_outcome: Called after each stage with its outcome.
 
     Raises:
         ConfigError: A stage or a setting is not allowed; nothing was started.
-        InputError: The folder holds no images, or cannot be read.
+        InputError: The folder holds no images, or cannot be read, or there is no such workspace.
         WorkspaceBusyError: Another process is running in this workspace.
 
     Examples:
@@ -262,17 +302,26 @@ def run_stages(
     if config.execution.runner == "dask" and {"measure", "shard"} & set(names):
         raise ConfigError("execution.runner = 'dask': only the flows run on a cluster. Use `recolor run --prefect`.")
     check_can_train(names, config)
-    opened = open_workspace(Path(workspace))
+    opened = workspace_for(names, workspace)
+    folder = None if images is None else local_path(images, "images")
     outcomes = []
     with locked(opened):
-        folder = Path(images).expanduser() if images is not None else remembered_images(opened)
         for outcome in run_each(names, opened, folder, config):
             if outcome.stage == "index":
-                remember_images(opened, folder)
+                remember_images(opened, image_folder(opened, folder))
             outcomes.append(outcome)
             if on_outcome is not None:
                 on_outcome(outcome)
     return outcomes
+
+
+def workspace_for(stages: Collection[str], path: str | Path) -> Workspace:
+    """Returns the workspace in a folder; makes it only for stages that begin with a folder of photographs.
+
+    Raises:
+        InputError: There is no such workspace, and the stages need one.
+    """
+    return open_workspace(path) if {"index", "clean"} & set(stages) else existing_workspace(path)
 
 
 def check_stages(names: Iterable[str] | None) -> list[str]:
@@ -290,12 +339,18 @@ def check_stages(names: Iterable[str] | None) -> list[str]:
     return chosen
 
 
-def run_each(names: Iterable[str], workspace: Workspace, images: Path, config: Config) -> Iterator[Outcome]:
-    """Runs stages one after the other in a locked workspace, and yields the outcome of each as it ends."""
+def run_each(names: Iterable[str], workspace: Workspace, images: Path | None, config: Config) -> Iterator[Outcome]:
+    """Runs stages one after the other in a locked workspace, and yields the outcome of each as it ends.
+
+    After a training, `evaluate` is left out, with a warning, if there are no images to evaluate the models on.
+    """
     chosen = check_stages(names)
+    evaluated = True
     for name in chosen:
         if name == "train-generator" and "evaluate" in chosen:
-            check_can_evaluate(workspace, config)
+            evaluated = can_evaluate(workspace, config)
+        if name == "evaluate" and not evaluated:
+            continue
         started = time.monotonic()
         outcome = STAGES[name].run(workspace, images, config)
         yield replace(outcome, seconds_s=round(time.monotonic() - started, 3))  # parts ran at the same time

@@ -16,7 +16,7 @@ from recolor.demo import render_landscape
 from recolor.errors import ConfigError, InputError, MissingStageError, WeightsError
 from recolor.manifests.pandas import read_manifest
 from recolor.pipeline.workspace import Workspace, open_workspace
-from recolor.stages import CLEANING, STAGES, check_can_train, run_each
+from recolor.stages import CLEANING, STAGES, check_can_train, run_each, run_stages
 
 TRAINING = {
     "steps": 4,
@@ -202,13 +202,56 @@ def test_fewer_images_than_a_batch_still_train(tmp_path, workspace):
     assert (workspace.evaluation / "report.html").is_file()
 
 
-def test_an_empty_split_is_refused_before_the_training(tmp_path, workspace):
+def test_an_empty_split_is_said_before_the_training_and_costs_the_evaluation_alone(tmp_path, workspace, caplog):
     for seed in range(3):
         landscape(tmp_path / "images" / f"{seed}.jpg", seed)
-    words = ["skewed.enabled=false", "blurry.enabled=false", "select.test_fraction=0.0001"]
-    with pytest.raises(InputError, match=r"none of the kept images is in the split 'test'.*select.test_fraction"):
-        run(STAGES, workspace, tmp_path / "images", *words)
+    config = settings("skewed.enabled=false", "blurry.enabled=false", "select.test_fraction=0.0001")
+    outcomes = run_each(STAGES, workspace, tmp_path / "images", config)
+    done, warned = [], []
+    for outcome in outcomes:
+        done.append(outcome.stage)
+        warned.append(any("trained but not evaluated" in record.getMessage() for record in caplog.records))
+    assert done == [name for name in STAGES if name != "evaluate"]
+    assert warned[done.index("train-generator")]
+    assert not warned[done.index("shard")]
+    assert [record.getMessage() for record in caplog.records if "split 'test'" in record.getMessage()] == [
+        f"{workspace.root}: none of the 3 kept images is in the split 'test', so the models are trained but not"
+        " evaluated. A split of 0.01% needs about 29956 photographs: add some, or raise select.test_fraction."
+    ]
+    with pytest.raises(InputError, match="test"):
+        list(run_each(["evaluate"], workspace, None, config))
+
+
+def test_an_empty_train_split_is_refused_before_the_training(tmp_path, workspace):
+    landscape(tmp_path / "images" / "0.jpg", 0)
+    words = ["skewed.enabled=false", "blurry.enabled=false", "select.val_fraction=0.499", "select.test_fraction=0.499"]
+    config = settings(*words)
+    with pytest.raises(InputError, match=r"none of the 1 kept images is in the train split.*Add photographs"):
+        list(run_each(STAGES, workspace, tmp_path / "images", config))
     assert not (workspace.models / "generator").exists()
+
+
+def test_stages_that_read_no_photographs_need_none(after, demo_images):
+    workspace = after("evaluate")
+    words = ["blurry.threshold=0.45", "select.val_fraction=0.2"]
+    assert run(["detect", "select"], workspace, None, *words)["detect"].built == 1
+    for name in ("detect", "select", "shard", "train-generator", "train-refiner", "evaluate"):
+        assert run([name], workspace, None)[name].stage == name
+    with pytest.raises(InputError, match=r"no folder has been indexed here yet.*--images"):
+        run(["measure"], workspace, None)
+
+
+def test_a_workspace_of_manifests_alone_is_judged_and_one_of_shards_alone_is_trained(demo_images, tmp_path):
+    whole = open_workspace(tmp_path / "whole")
+    run([*CLEANING, "shard"], whole, demo_images)
+    judged, trained = tmp_path / "judged", tmp_path / "trained"
+    shutil.copytree(whole.manifests, judged / "manifests")
+    shutil.copytree(whole.shards, trained / "data" / "shards")
+    assert [done.stage for done in run_stages(None, judged, settings(), ["detect", "select"])] == ["detect", "select"]
+    stages = ["train-generator", "train-refiner", "evaluate"]
+    assert [done.built for done in run_stages(None, trained, settings(), stages)] == [1, 1, 1]
+    assert (trained / "data" / "evaluation" / "report.html").is_file()
+    assert not (judged / "data").exists()
 
 
 def test_models_of_other_shards_are_not_evaluated(after, demo_images):
@@ -230,13 +273,24 @@ def test_odd_names_go_through_to_the_shards(tmp_path, workspace):
     assert sorted(read_manifest(workspace.shards / "index.parquet")["path"]) == sorted(names)
 
 
-def test_a_name_that_is_not_utf8_gets_a_reason_and_stops_nothing(tmp_path, workspace):
+def test_names_that_are_not_utf8_are_read_and_sharded(tmp_path, workspace):
     for seed in range(4):
         landscape(tmp_path / "images" / f"{seed}.jpg", seed)
-    shutil.copy(tmp_path / "images" / "0.jpg", tmp_path / "images" / os.fsdecode(b"caf\xe9.jpg"))
-    run(CLEANING, workspace, tmp_path / "images", "skewed.enabled=false")
-    corrupt = read_manifest(workspace.manifest("corrupt")).set_index("path")
-    assert corrupt.index.tolist() == ["caf\\xe9.jpg"]
+    (tmp_path / "images/0.jpg").rename(tmp_path / "images" / os.fsdecode(b"caf\xe9.jpg"))
+    (tmp_path / "images/1.jpg").rename(tmp_path / "images" / "caf\\xe9.jpg")
+    run([*CLEANING, "shard"], workspace, tmp_path / "images", "skewed.enabled=false", "blurry.enabled=false")
+    assert len(read_manifest(workspace.manifest("corrupt"))) == 0
+    names = ["2.jpg", "3.jpg", "caf\\x5cxe9.jpg", "caf\\xe9.jpg"]
+    assert sorted(read_manifest(workspace.shards / "index.parquet")["path"]) == names
+
+
+def test_a_workspace_and_images_whose_folders_are_not_utf8_can_be_used(tmp_path):
+    odd = tmp_path / os.fsdecode(b"b\xe9d")
+    for seed in range(4):
+        landscape(odd / "images" / f"{seed}.jpg", seed)
+    workspace = open_workspace(odd / "space")
+    run([*CLEANING, "shard"], workspace, odd / "images", "skewed.enabled=false", "blurry.enabled=false")
+    assert read_manifest(workspace.shards / "index.parquet", ["path"], [("path", "!=", "1.jpg")])["path"].nunique() == 3
 
 
 def test_a_second_run_on_one_workspace_says_that_it_is_busy(demo_images, workspace):

@@ -14,6 +14,7 @@ from recolor.cleaning.index import scan_folder
 from recolor.config.settings import Config, ExecutionConfig, SelectConfig
 from recolor.demo import make_demo_images
 from recolor.images import decode, read_bytes
+from recolor.manifests.names import decode_path
 from recolor.pipeline.parallel import run_parallel
 from recolor.pipeline.workspace import open_workspace
 from recolor.stages import measure, run_each, shard
@@ -38,7 +39,7 @@ def seconds(work):
 @pytest.mark.parametrize("workers", [1, 2])
 def test_measure_and_shard_against_a_strict_full_decode(images, tmp_path, workers, capsys):
     config = Config(execution=ExecutionConfig(workers=workers), select=SelectConfig(val_fraction=0.1))
-    files = [images / file.path for file in scan_folder(images, config.index).found]
+    files = [images / decode_path(file.path) for file in scan_folder(images, config.index).found]
     workspace = open_workspace(tmp_path / "workspace")
     next(run_each(["index"], workspace, images, config))
 

@@ -1,1 +1,4 @@
-"""Cleans a folder of photographs: index, measure, detect, select; then gallery, thresholds and export."""
+"""Cleans a folder of photographs: index, measure, detect, select.
+
+Then gallery, thresholds and export.
+"""

@@ -1,7 +1,7 @@
-"""Fills a folder with links to the kept images, or with copies. The photographs themselves do not change.
+"""Fills a folder with links to the kept images, or with copies.
 
-The folder holds a ledger, `.recolor-export/written.json`, of what earlier exports wrote there. Only files of the ledger
-are replaced or removed, and only while they are as they were written.
+The photographs themselves do not change. The folder holds a ledger, `.recolor-export/written.json`, of what earlier
+exports wrote there. Only files of the ledger are replaced or removed, and only while they are as they were written.
 """
 
 import hashlib
@@ -18,12 +18,13 @@ from tqdm import tqdm
 
 from recolor.errors import InputError, MissingStageError
 from recolor.manifests.io import read_table
+from recolor.manifests.names import decode_path
 from recolor.manifests.schemas import CLEAN, MEASUREMENTS
+from recolor.paths import expand_user
 from recolor.pipeline.cache import require_record
-from recolor.pipeline.storage import storage_errors, write_atomically
-from recolor.pipeline.workspace import Workspace
+from recolor.pipeline.storage import is_disk_error, storage_errors, write_atomically
+from recolor.pipeline.workspace import EXPORT_FOLDER, Workspace
 
-OWN_FOLDER = ".recolor-export"
 FORMAT = 1
 _BLOCK_BYTES = 1 << 20
 
@@ -40,7 +41,7 @@ class Problem:
 
 @dataclass(slots=True)
 class ExportResult:
-    """What happened to each file. Paths are relative to the export folder.
+    """What happened to each file. Paths are relative to the export folder and written as in manifests.
 
     Attributes:
         written: Linked or copied by this call.
@@ -89,7 +90,7 @@ class _Written:
 
 @dataclass(frozen=True, slots=True)
 class _Export:
-    """One call of `export_clean`: its arguments, the ledger of earlier exports, and the result so far."""
+    """One call of `export_clean`: arguments, ledger of earlier exports, result so far."""
 
     images: Path
     out: Path
@@ -119,7 +120,7 @@ def export_clean(workspace: Workspace, images: Path, out: Path, mode: Mode, *, b
         MissingStageError: `clean.parquet` does not exist, or was made from other measurements.
         StorageError: The disk is full or not writable. Files that were finished remain.
     """
-    images, out = (Path(os.path.abspath(path.expanduser())) for path in (images, out))  # noqa: PTH100 - removes `..`
+    images, out = (Path(os.path.abspath(expand_user(path))) for path in (images, out))  # noqa: PTH100 - removes `..`
     kept = _read_kept(workspace, images, by_split=by_split)
     _check_place(workspace, images, out, kept.values())
     export = _Export(images, out, mode, _read_ledger(out, images), ExportResult())
@@ -145,13 +146,16 @@ def _read_kept(workspace: Workspace, images: Path, *, by_split: bool) -> dict[st
     facts = {path: (size, mtime) for path, size, mtime in zip(*(column.to_pylist() for column in columns))}
     rows = read_table(CLEAN, clean)
     return {
-        f"{split}/{path}" if by_split else path: _Kept(images / path, *facts[path], sha256)
+        f"{split}/{path}" if by_split else path: _Kept(images / decode_path(path), *facts[path], sha256)
         for path, sha256, split in zip(*(rows[name].to_pylist() for name in ("path", "sha256", "split")))
     }
 
 
 def _check_place(workspace: Workspace, images: Path, out: Path, kept: Iterable[_Kept]) -> None:
-    """Raises an `InputError` if the export would mix with photographs or with the workspace's own files."""
+    """Raises an `InputError` if the export would mix with other files.
+
+    These are the photographs and the workspace's own files.
+    """
     if out.exists() and not out.is_dir():
         raise InputError(f"{out}: the export must be a folder, but this is a file. Give another path.")
     place = _real(out)
@@ -168,17 +172,18 @@ def _remove_stale(export: _Export, kept: Mapping[str, _Kept]) -> None:
     """Removes what earlier exports wrote and is no longer kept."""
     for path in [path for path in export.ledger if path not in kept]:
         written = export.ledger.pop(path)
-        if not os.path.lexists(export.out / path):
+        target = _target(export.out, path)
+        if not os.path.lexists(target):
             continue
         if _is_as_written(export.out, path, written) and (written.mode == "link" or _source_exists(written)):
-            (export.out / path).unlink()
+            target.unlink()
             export.result.removed.append(path)
         else:
             export.result.left.append(path)
 
 
 def _missing(export: _Export, kept: Mapping[str, _Kept]) -> dict[str, _Kept]:
-    """Returns the images to write: those that are not there, and those that an export wrote in another version."""
+    """Returns the images to write: missing ones, and those exported in another version."""
     missing = {}
     for path, image in kept.items():
         written, why = export.ledger.get(path), _why_changed(image)
@@ -189,7 +194,7 @@ def _missing(export: _Export, kept: Mapping[str, _Kept]) -> dict[str, _Kept]:
             export.result.current.append(path)
         elif own or _is_free(export.out, path):
             missing[path] = image
-        elif _is_right(export.out / path, image, export.mode):
+        elif _is_right(_target(export.out, path), image, export.mode):
             export.result.current.append(path)
         else:
             export.result.problems.append(Problem(path, "another file is in its place; move that file away"))
@@ -197,14 +202,17 @@ def _missing(export: _Export, kept: Mapping[str, _Kept]) -> dict[str, _Kept]:
 
 
 def _write(export: _Export, missing: Mapping[str, _Kept], staging: Path) -> None:
-    """Writes the missing files. The ledger lists them first, so that a run after a kill recognises them as its own."""
+    """Writes the missing files.
+
+    The ledger lists them first, so that a run after a kill recognises them as its own.
+    """
     for path in missing:
         if export.ledger.pop(path, None) is not None:
-            (export.out / path).unlink(missing_ok=True)
+            _target(export.out, path).unlink(missing_ok=True)
     planned = {path: _as_written(image, export.mode) for path, image in missing.items()}
     _write_ledger(export.out, export.images, export.ledger | planned)
     for path, image in tqdm(missing.items(), desc="export", unit=" images", disable=None, delay=1):
-        staged, target = staging / "file", export.out / path
+        staged, target = staging / "file", _target(export.out, path)
         why = _make(image, export.mode, staged) or _publish(staged, target)
         if why is None:
             export.ledger[path] = _as_written(image, export.mode, target)
@@ -228,8 +236,9 @@ def _why_changed(image: _Kept) -> str | None:
 
 def _is_free(out: Path, path: str) -> bool:
     """Whether a file can be created: nothing exists at the path, and its parents are folders of `out` or missing."""
-    folders = [out / folder for folder in PurePosixPath(path).parents]
-    return not os.path.lexists(out / path) and all(
+    target = _target(out, path)
+    folders = target.parents[: len(PurePosixPath(path).parents)]
+    return not os.path.lexists(target) and all(
         _is_inside(out, folder) if folder.is_dir() else not os.path.lexists(folder) for folder in folders
     )
 
@@ -277,10 +286,18 @@ def _copy(image: _Kept, staged: Path) -> str | None:
 
 def _publish(staged: Path, target: Path) -> str | None:
     """Renames a finished file to its place, if nothing is there; returns why that failed, or None."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if os.path.lexists(target):
-        return "another image has the same name on this disk, which does not distinguish upper and lower case"
-    staged.replace(target)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if os.path.lexists(target):
+            return (
+                "another image has the same name on this disk, which does not distinguish upper and lower case, or"
+                " composed and decomposed letters"
+            )
+        staged.replace(target)
+    except OSError as error:
+        if is_disk_error(error):
+            raise
+        return f"this disk cannot hold a file of that name ({error.strerror})"
     return None
 
 
@@ -290,7 +307,7 @@ def _read_ledger(out: Path, images: Path) -> dict[str, _Written]:
     Raises:
         InputError: They exported other photographs, or the ledger cannot be read.
     """
-    file = out / OWN_FOLDER / "written.json"
+    file = out / EXPORT_FOLDER / "written.json"
     try:
         data = json.loads(file.read_text(encoding="ascii"))
         written = {path: _Written(**entry) for path, entry in data["written"].items()}
@@ -309,12 +326,12 @@ def _read_ledger(out: Path, images: Path) -> dict[str, _Written]:
 def _write_ledger(out: Path, images: Path, ledger: Mapping[str, _Written]) -> None:
     written = {path: asdict(entry) for path, entry in ledger.items()}
     data = {"format": FORMAT, "images": str(images), "written": written}
-    write_atomically(out / OWN_FOLDER / "written.json", json.dumps(data).encode("ascii"))
+    write_atomically(out / EXPORT_FOLDER / "written.json", json.dumps(data).encode("ascii"))
 
 
 def _empty_staging(out: Path) -> Path:
     """Returns an empty folder on the disk of the export, where files are made before they are renamed."""
-    staging = out / OWN_FOLDER / "staging"
+    staging = out / EXPORT_FOLDER / "staging"
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir(parents=True)
     return staging
@@ -327,7 +344,10 @@ def _as_written(image: _Kept, mode: Mode, target: Path | None = None) -> _Writte
 
 
 def _is_of(written: _Written, image: _Kept, mode: Mode) -> bool:
-    """Whether a ledger entry is of this image as measured. A link is, whatever the bytes of its photograph."""
+    """Whether a ledger entry is of this image as measured.
+
+    A link is, whatever the bytes of its photograph.
+    """
     if (written.mode, written.source) != (mode, str(image.source)):
         return False
     return mode == "link" or (written.size_bytes, written.source_mtime_ns) == (image.size_bytes, image.mtime_ns)
@@ -335,7 +355,7 @@ def _is_of(written: _Written, image: _Kept, mode: Mode) -> bool:
 
 def _is_as_written(out: Path, path: str, written: _Written) -> bool:
     """Whether a file is unchanged since an export wrote it, and really lies in the export folder."""
-    target = out / path
+    target = _target(out, path)
     try:
         status = target.lstat()
         if not _is_inside(out, target.parent):
@@ -357,13 +377,21 @@ def _source_exists(written: _Written) -> bool:
     return (status.st_size, status.st_mtime_ns) == (written.size_bytes, written.source_mtime_ns)
 
 
+def _target(out: Path, path: str) -> Path:
+    """Returns the file in the export folder for a path as manifests hold it."""
+    return out / decode_path(path)
+
+
 def _link_target(path: Path) -> str:
     """Returns the target of a symbolic link, character by character."""
     return os.readlink(path)  # noqa: PTH115 - Path.readlink normalises it
 
 
 def _real(path: Path) -> Path:
-    """Returns the path with every link followed. Unlike `Path.resolve`, it accepts a loop of links."""
+    """Returns the path with every link followed.
+
+    Unlike `Path.resolve`, it accepts a loop of links.
+    """
     return Path(os.path.realpath(path))
 
 

@@ -1,9 +1,13 @@
-"""The stage `select`: combines outliers and decisions into the list of kept images. It deletes nothing."""
+"""The stage `select`: combines outliers and decisions into the list of kept images.
+
+It deletes nothing.
+"""
 
 import csv
 import hashlib
 import io
 import logging
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -14,15 +18,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recolor.cleaning.index import and_more
 from recolor.config.settings import SPLITS, Config, SelectConfig, Split
-from recolor.errors import ConfigError, InputError, MissingStageError
+from recolor.errors import LIMITS, ConfigError, InputError, MissingStageError
 from recolor.manifests.io import ROW_GROUP_ROWS, find_rows, manifest_writer, read_table, write_manifest
 from recolor.manifests.schemas import CLEAN, ISSUE_SCHEMAS, MEASUREMENTS, OUTLIERS
 from recolor.pipeline.cache import Counts, Outcome, Part, require_record, run_part
 from recolor.pipeline.workspace import Workspace
 
-SELECT_VERSION = 2
+SELECT_VERSION = 3
 GROUP_DIGITS = 16
+DECISION = "decision"  # the issue of an image that `decisions.csv` rejects
 _SPLITS_ASCENDING = ("val", "test", "train")  # the order of their ranges in 0..1
 
 _log = logging.getLogger(__name__)
@@ -37,32 +43,34 @@ class Decision:
 
 
 @dataclass(slots=True)
-class _Verdict:
-    """The issues of a rejected image, with one reason each, and the lowest score."""
+class Verdict:
+    """The issues of a rejected image, with one reason for each, and the lowest score."""
 
     issues: list[str] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
     score: float = 1.0
 
     def add(self, issue: str, reason: str, score: float) -> None:
+        """Adds an issue that rejects the image."""
         self.issues.append(issue)
         self.reasons.append(reason)
         self.score = min(self.score, score)
 
 
 def select(workspace: Workspace, config: Config) -> Outcome:
-    """Writes `clean.parquet` (kept images with their split) and `outliers.parquet` (rejected images with reasons).
+    """Writes the kept images, `clean.parquet`, and the rejected ones, `outliers.parquet`.
 
-    Decisions in `manifests/decisions.csv` override the detectors, except that images that cannot be decoded are never
-    kept. If all copies of a picture are rejected, the best copy that is rejected only as a duplicate is kept after all:
-    the one with the most pixels, then the first path. So a blurry enlargement does not cost its sharp original.
+    Kept images have their split, rejected ones the reasons. Decisions in `manifests/decisions.csv` override the
+    detectors; an image of which no part can be decoded is never kept. If all copies of a picture are rejected, the
+    best copy that is rejected only as a duplicate is kept after all: the one with the most pixels, then the first path.
+    So a blurry enlargement does not cost its sharp original.
 
     Raises:
         MissingStageError: A detector's manifest does not exist, or was made from other measurements.
         ConfigError: `decisions.csv` is malformed; the message names the line.
         InputError: All images are rejected; the message counts them by issue.
     """
-    decisions_file = workspace.manifests / "decisions.csv"
+    decisions_file = _decisions_file(workspace)
     decisions_text = read_decisions(decisions_file)
     decisions = parse_decisions(decisions_text, decisions_file)
     sources = {name: workspace.manifest(name) for name in ("measurements", *ISSUE_SCHEMAS)}
@@ -72,10 +80,25 @@ def select(workspace: Workspace, config: Config) -> Outcome:
     return run_part(part, lambda staging: _select(sources, decisions, config.select, staging))
 
 
+def stored_decisions(workspace: Workspace) -> dict[str, Decision]:
+    """Returns the decisions of a workspace's `decisions.csv`; none if the file does not exist.
+
+    Raises:
+        ConfigError: The file is malformed; the message names the line.
+    """
+    file = _decisions_file(workspace)
+    return parse_decisions(read_decisions(file), file)
+
+
+def _decisions_file(workspace: Workspace) -> Path:
+    return workspace.manifests / "decisions.csv"
+
+
 def parse_decisions(text: str, file: Path) -> dict[str, Decision]:
     """Parses `decisions.csv`; if a path has several lines, the last one counts.
 
-    The header is `path,decision`; each further line is a path and `keep` or `reject`.
+    The header is `path,decision`; each further line is a path and `keep` or `reject`. The cells may also be separated
+    by semicolons or tabs, as some spreadsheet programs write them; the first line decides.
 
     Args:
         text: The content of the file.
@@ -84,7 +107,7 @@ def parse_decisions(text: str, file: Path) -> dict[str, Decision]:
     Raises:
         ConfigError: A line is malformed; the message names it.
     """
-    rows = csv.reader(io.StringIO(text, newline=""), strict=True)
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text), strict=True)
     decisions: dict[str, Decision] = {}
     try:
         for row in rows:
@@ -99,6 +122,15 @@ def parse_decisions(text: str, file: Path) -> dict[str, Decision]:
     except csv.Error as error:
         raise ConfigError(f"{file}, line {rows.line_num}: not valid CSV ({error}). Correct the line.") from error
     return decisions
+
+
+def _delimiter(text: str) -> str:
+    """Returns what separates the cells of the first line; a comma if no line can tell."""
+    first = _FIRST_LINE.match(text)
+    return first["delimiter"] if first else ","
+
+
+_FIRST_LINE = re.compile(r"""\s*[^\r\n]*?(?P<delimiter>[,;\t])[ ]*"?(decision|keep|reject)"?[ ]*(?=[\r\n]|$)""")
 
 
 def split_of(group: str, config: SelectConfig) -> Split:
@@ -124,7 +156,7 @@ def _splits(groups: pa.ChunkedArray, config: SelectConfig) -> pa.Array:
 
 
 def detected_contents(sources: Mapping[str, Path]) -> dict[str, str]:
-    """Returns the content hash of each manifest, after checking that all are of the same measurements.
+    """Returns the content hash of each manifest; all must be of the same measurements.
 
     An image that a detector has not seen would be kept, so every detector must have seen these measurements.
 
@@ -164,8 +196,8 @@ def _select(
     columns = ["path", "reason", *CLEAN.arrow.names[1:4]]
     images = read_table(MEASUREMENTS, sources["measurements"], columns)
     issues = {name: read_table(schema, sources[name]) for name, schema in ISSUE_SCHEMAS.items()}
-    verdicts = _judge(issues, decisions, images)
-    _replace_rejected(verdicts, issues["duplicate"], images)
+    verdicts = judge(issues, decisions, images)
+    _warn_of_ignored(decisions, images)
     rejected = _among(images, verdicts)
     if pc.all(rejected).as_py():
         raise InputError(_nothing_kept(len(images), verdicts))
@@ -177,7 +209,10 @@ def _select(
 def _write_clean(
     images: pa.Table, rejected: pa.ChunkedArray, duplicates: pa.Table, config: SelectConfig, target: Path
 ) -> dict[str, int]:
-    """Writes the kept images in stretches, while the next ones are prepared; returns the images per split."""
+    """Writes the kept images in stretches, while the next ones are prepared.
+
+    Returns the images per split.
+    """
     copy = find_rows(images["path"], duplicates)
     marked = images.append_column("rejected", rejected).append_column("copy", copy)
     stretches = [marked.slice(start, ROW_GROUP_ROWS) for start in range(0, len(marked), ROW_GROUP_ROWS)]
@@ -194,33 +229,51 @@ def _among(images: pa.Table, paths: Iterable[str]) -> pa.ChunkedArray:
     return pc.is_in(images["path"], value_set=pa.array(list(paths), pa.string()))
 
 
-def _judge(issues: Mapping[str, pa.Table], decisions: Mapping[str, Decision], images: pa.Table) -> dict[str, _Verdict]:
-    """Returns the images that the detectors reject, corrected by the decisions."""
-    verdicts: dict[str, _Verdict] = {}
+def judge(issues: Mapping[str, pa.Table], decisions: Mapping[str, Decision], images: pa.Table) -> dict[str, Verdict]:
+    """Returns the verdict of each rejected image, by path; images without a verdict are kept.
+
+    Args:
+        issues: The table of each issue.
+        decisions: The decisions of `decisions.csv`, by path.
+        images: Path, reason and size of every image, out of `measurements`.
+    """
+    verdicts: dict[str, Verdict] = {}
     for name, table in issues.items():
         for path, reason, score in zip(*(table[column].to_pylist() for column in ("path", "reason", "score"))):
-            verdicts.setdefault(path, _Verdict()).add(name, reason, score)
+            verdicts.setdefault(path, Verdict()).add(name, reason, score)
     known = set(images["path"].filter(_among(images, decisions)).to_pylist())
-    undecodable = _undecodable(images)
+    refused = _refused(images)
+    undecodable = _refused(images.filter(pc.is_null(images["width_px"])))
     for path, decision in decisions.items():
-        if path not in known:
-            _log.warning("decisions.csv, line %d: %r is not among the images; line ignored.", decision.line, path)
-        elif not decision.keep:
-            verdicts.setdefault(path, _Verdict()).add(
-                "decision", f"rejected in decisions.csv, line {decision.line}", 0.0
-            )
-        elif path in undecodable:
-            _log.warning("decisions.csv, line %d: %r cannot be decoded, so it cannot be kept.", decision.line, path)
-        else:
+        if path in known and not decision.keep:
+            verdicts.setdefault(path, Verdict()).add(DECISION, f"rejected in decisions.csv, line {decision.line}", 0.0)
+        elif path in known and path not in undecodable:
             verdicts.pop(path, None)
-    # Images that cannot be decoded are never kept, even if `corrupt` is switched off.
-    for path, reason in undecodable.items():
-        if path not in verdicts:
-            verdicts[path] = _Verdict(["corrupt"], [reason], 0.0)
+    # Images that cannot be decoded are kept by a decision only, even if `corrupt` is switched off.
+    for path, reason in refused.items():
+        is_kept = path in decisions and decisions[path].keep and path not in undecodable
+        if path not in verdicts and not is_kept:
+            verdicts[path] = Verdict(["too_large" if reason in LIMITS else "corrupt"], [reason], 0.0)
+    _replace_rejected(verdicts, issues["duplicate"], images)
     return verdicts
 
 
-def _replace_rejected(verdicts: dict[str, _Verdict], duplicates: pa.Table, images: pa.Table) -> None:
+def _warn_of_ignored(decisions: Mapping[str, Decision], images: pa.Table) -> None:
+    """Logs which decisions have no effect, in one line for each cause."""
+    known = set(images["path"].filter(_among(images, decisions)).to_pylist())
+    undecodable = _refused(images.filter(pc.is_null(images["width_px"])))
+    unknown = [path for path in decisions if path not in known]
+    undecoded = [path for path, decision in decisions.items() if decision.keep and path in undecodable]
+    for paths, why in (
+        (unknown, "is not among the images; line ignored."),
+        (undecoded, "cannot be decoded, so it cannot be kept."),
+    ):
+        if paths:
+            line = decisions[paths[0]].line
+            _log.warning("decisions.csv, line %d: %r %s%s", line, paths[0], why, and_more(paths))
+
+
+def _replace_rejected(verdicts: dict[str, Verdict], duplicates: pa.Table, images: pa.Table) -> None:
     """Keeps one copy of each picture whose copies are all rejected, if one is rejected only as a duplicate."""
     images = images.filter(pc.is_in(images["path"], value_set=duplicates["path"].combine_chunks()))
     pixels = dict(zip(images["path"].to_pylist(), pc.multiply(images["width_px"], images["height_px"]).to_pylist()))
@@ -233,7 +286,7 @@ def _replace_rejected(verdicts: dict[str, _Verdict], duplicates: pa.Table, image
             del verdicts[min(spare, key=lambda path: (-pixels[path], path))]
 
 
-def _undecodable(images: pa.Table) -> dict[str, str]:
+def _refused(images: pa.Table) -> dict[str, str]:
     images = images.filter(pc.is_valid(images["reason"]))
     return dict(zip(images["path"].to_pylist(), images["reason"].to_pylist()))
 
@@ -250,7 +303,7 @@ def _clean_table(marked: pa.Table, duplicates: pa.Table, config: SelectConfig) -
     return pa.table([columns[name] if name in columns else kept[name] for name in CLEAN.arrow.names], CLEAN.arrow.names)
 
 
-def _outlier_table(verdicts: Mapping[str, _Verdict]) -> pa.Table:
+def _outlier_table(verdicts: Mapping[str, Verdict]) -> pa.Table:
     rows = sorted(verdicts.items(), key=lambda item: item[0].encode("utf-8", "surrogateescape"))
     columns = [
         [path for path, _ in rows],
@@ -262,11 +315,11 @@ def _outlier_table(verdicts: Mapping[str, _Verdict]) -> pa.Table:
     return pa.table(arrays, schema=OUTLIERS.arrow)
 
 
-def _nothing_kept(images: int, verdicts: Mapping[str, _Verdict]) -> str:
+def _nothing_kept(images: int, verdicts: Mapping[str, Verdict]) -> str:
     counts = Counter(issue for verdict in verdicts.values() for issue in verdict.issues)
     listed = ", ".join(f"{issue} {count}" for issue, count in counts.most_common())
     return (
-        f"all {images} images are rejected ({listed}). Look at manifests/<issue>.parquet, then change a"
-        f" threshold (such as low_resolution.min_side_px=64), switch a detector off (blurry.enabled=false), or list"
-        f" images to keep in manifests/decisions.csv."
+        f"all {images} images are rejected ({listed}). Look at them with `recolor gallery`, and decide there which to"
+        f" keep. Or change a threshold (such as low_resolution.min_side_px=64), or switch a detector off"
+        f" (blurry.enabled=false)."
     )

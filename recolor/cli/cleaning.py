@@ -4,9 +4,10 @@ from pathlib import Path
 
 import click
 
-from recolor.cli.options import Target, option, read_settings, stage_options, suggest_option
+from recolor.cli.options import Target, UserPath, option, read_settings, stage_options, suggest_option
 from recolor.cli.running import run_stages
-from recolor.pipeline.workspace import open_workspace, remembered_images
+from recolor.errors import InputError
+from recolor.pipeline.workspace import Workspace, existing_workspace, remembered_images
 
 
 @click.command()
@@ -58,7 +59,7 @@ def select(target: Target) -> None:
 @option(
     "--out",
     metavar="FILE",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=UserPath(dir_okay=False),
     help="HTML file to write.",
     show_default="WORKSPACE/manifests/gallery.html",
 )
@@ -73,15 +74,28 @@ def gallery(target: Target, out: Path | None, most: int) -> None:
     config = read_settings(target)
     from recolor.cleaning.gallery import make_gallery
 
-    workspace = open_workspace(target.workspace)
-    images = target.images.expanduser() if target.images else remembered_images(workspace)
+    workspace = existing_workspace(target.workspace)
+    images = target.images or _remembered(workspace)
     made = make_gallery(workspace, images, config, out=out, max_outliers=most)
     click.echo(f"{made.images:,} images, {made.without_picture:,} of them cannot be decoded")
     click.echo(f"{made.path} ({made.size_bytes / 1e6:.1f} MB)")
+
+
+def _remembered(workspace: Workspace) -> Path | None:
+    """Returns the folder that was indexed last; None, with a hint, if it is not known or not there."""
+    try:
+        images = remembered_images(workspace)
+    except InputError:
+        images = None
+    if images is not None and images.is_dir():
+        return images
+    missing = "the folder of photographs is not known" if images is None else f"{images}: there is no such folder"
+    click.echo(f"{missing}, so the page has no pictures. Give the folder with --images.", err=True)
+    return None
 
 
 def _suggest_thresholds(target: Target) -> None:
     """Prints how many images each threshold rejects, and better thresholds if any."""
     from recolor.cleaning.thresholds import suggest, suggestion_text
 
-    click.echo("\n" + suggestion_text(suggest(open_workspace(target.workspace), read_settings(target))))
+    click.echo("\n" + suggestion_text(suggest(existing_workspace(target.workspace), read_settings(target))))

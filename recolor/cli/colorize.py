@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from recolor.cli.options import model_option, option
-from recolor.config.settings import ColorizeDevice
-from recolor.errors import InputError
+from recolor.cli.options import UserPath, model_option, option
+from recolor.config.settings import LARGEST_PIXELS, ColorizeDevice, MeasureConfig
+from recolor.errors import DAMAGE, ImageError, InputError, RecolorError
+from recolor.manifests.names import shown
 
 if TYPE_CHECKING:
     from recolor.colorize import Colorizer, ColorizeResult
 
 
 @click.command()
-@click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.argument("out", type=click.Path(path_type=Path))
+@click.argument("inputs", nargs=-1, required=True, type=UserPath())
+@click.argument("out", type=UserPath())
 @model_option
 @option(
     "--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", help="Device that runs the models."
@@ -34,6 +35,13 @@ if TYPE_CHECKING:
 @option("--overwrite", is_flag=True, help="Colour again what is already in OUT.")
 @option("--compare", is_flag=True, help="Also write NAME.compare.jpg: before and after, side by side.")
 @option("--quality", type=click.IntRange(1, 100), default=95, help="Quality of JPEG and WebP files.")
+@option("--lenient", is_flag=True, help="Also colour what is left of damaged JPEG, PNG and BMP files.")
+@option(
+    "--max-pixels",
+    type=click.IntRange(1, LARGEST_PIXELS),
+    default=MeasureConfig().max_pixels,
+    help="Maximum number of pixels of a photograph; larger ones are not decoded.",
+)
 @option("--smoothing", type=float, default=0.8, help="Temporal smoothing of a video's colour, 0 (off) to below 1.")
 @option(
     "--format",
@@ -53,6 +61,7 @@ def colorize(
     batch: int | None,
     file_format: str | None,
     smoothing: float,
+    max_pixels: int,
     **options: Any,
 ) -> None:
     """Colour photographs, or a video, at full size.
@@ -79,7 +88,10 @@ def colorize(
         )
         return
     wanted: Any = file_format and file_format.upper()
-    result = colorize_paths(inputs, out, colorizer, look=look, batch_images=batch, file_format=wanted, **options)
+    limits = MeasureConfig(max_pixels=max_pixels)
+    result = colorize_paths(
+        inputs, out, colorizer, look=look, batch_images=batch, file_format=wanted, limits=limits, **options
+    )
     _report_colorized(result, out)
     if result.failed:
         sys.exit(1)
@@ -95,7 +107,7 @@ def _colorize_video(inputs: tuple[Path, ...], out: Path, colorizer: "Colorizer",
     from recolor.colorize.video import colorize_video
 
     result = colorize_video(inputs[0], out, colorizer, **options)
-    name = click.format_filename(out)
+    name = shown(out)
     if result is None:
         click.echo(f"there already: {name}")
         return
@@ -124,10 +136,27 @@ def _report_colorized(result: "ColorizeResult", out: Path) -> None:
     """Prints counts and file names; on standard error if standard output contains the picture."""
     to_stderr = str(out) == "-"
     counts = f"{len(result.done):,} coloured, {len(result.skipped):,} there already, {len(result.failed):,} failed"
-    click.echo(f"{counts}: {click.format_filename(out)}", err=to_stderr)
+    click.echo(f"{counts}: {shown(out)}", err=to_stderr)
     if result.had_colour:
         click.echo(f"{len(result.had_colour):,} had colour: only their lightness was used", err=to_stderr)
     for path in result.first_frames:
-        click.echo(f"{click.format_filename(path)}: only its first frame, or page, was coloured", err=to_stderr)
+        click.echo(f"{shown(path)}: only its first frame, or page, was coloured", err=to_stderr)
+    for path, target in result.renamed:
+        click.echo(
+            f"{shown(path)}: written as {shown(target)}, because its usual name is taken or too long", err=to_stderr
+        )
+    if result.passed_over:
+        click.echo(result.passed_over, err=to_stderr)
+    for note in result.notes:
+        click.echo(f"{shown(note.path)}: coloured, but {note.note}", err=True)
     for failure in result.failed:
-        click.echo(f"{click.format_filename(failure.path)}: {failure.error}", err=True)
+        click.echo(f"{shown(failure.path)}: {failure.error}{_remedy(failure.error)}", err=True)
+
+
+def _remedy(error: RecolorError) -> str:
+    """Returns the option with which the file can be coloured, or nothing."""
+    if not isinstance(error, ImageError):
+        return ""
+    if error.reason in DAMAGE:
+        return ". Colour what is left of it with --lenient."
+    return ". Colour it with --max-pixels." if error.reason == "too_many_pixels" else ""

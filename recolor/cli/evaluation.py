@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from recolor.cli.groups import VerbGroup
-from recolor.cli.options import Target, model_option, option, read_settings, stage_options
+from recolor.cli.options import Target, UserPath, model_option, option, read_settings, stage_options
 from recolor.cli.running import run_stages
 from recolor.config.settings import SPLITS
-from recolor.pipeline.workspace import Workspace, open_workspace
+from recolor.pipeline.workspace import existing_workspace
 
 if TYPE_CHECKING:
     from recolor.evaluation import Evaluated
@@ -24,24 +24,22 @@ _split_option = option(
 _max_images_option = option(
     "--max-images", type=click.IntRange(min=1), help="Maximum number of images.", show_default="1000"
 )
-_lpips_option = option(
-    "--lpips-weights", metavar="FILE", type=click.Path(path_type=Path), help="Weights of AlexNet; adds LPIPS."
-)
+_lpips_option = option("--lpips-weights", metavar="FILE", type=UserPath(), help="Weights of AlexNet; adds LPIPS.")
 _inception_option = option(
-    "--inception-weights", metavar="FILE", type=click.Path(path_type=Path), help="Weights of Inception; adds FID, KID."
+    "--inception-weights", metavar="FILE", type=UserPath(), help="Weights of Inception; adds FID, KID."
 )
 _control_option = option(
     "--control",
     "controls",
     metavar="DIR",
-    type=click.Path(path_type=Path),
+    type=UserPath(),
     multiple=True,
     help="Folder of a model to compare with. Can be given several times.",
 )
 _out_option = option(
     "--out",
     metavar="DIR",
-    type=click.Path(path_type=Path),
+    type=UserPath(),
     required=True,
     help="Folder for the tables and the report.",
 )
@@ -70,13 +68,13 @@ def evaluate(context: click.Context, /, target: Target, **settings: str | int | 
 
 
 @evaluate.command("photos")
-@click.argument("photos", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("photos", metavar="DIR", type=UserPath())
 @_out_option
 @option(
     "--model",
     "models",
     metavar="DIR",
-    type=click.Path(path_type=Path),
+    type=UserPath(),
     multiple=True,
     help="Folder of a model to measure. Can be given several times.",
     show_default="the models that come with Recolor",
@@ -106,12 +104,11 @@ def evaluate_photos(
     config = read_settings(_with_settings(target, settings))
     from recolor.evaluation import evaluate_photos as measure_on_photos
 
-    photos, out = photos.expanduser(), out.expanduser()
     _print_evaluated(measure_on_photos(photos, out, config, models=models, controls=controls, size_px=size_px))
 
 
 @evaluate.command("models")
-@click.argument("models", metavar="[DIR]...", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("models", metavar="[DIR]...", nargs=-1, type=UserPath())
 @_out_option
 @_control_option
 @_split_option
@@ -131,8 +128,8 @@ def evaluate_models(
     config = read_settings(_with_settings(target, settings))
     from recolor.evaluation import evaluate_split
 
-    workspace = Workspace(target.workspace.expanduser().absolute())
-    _print_evaluated(evaluate_split(workspace, out.expanduser(), config, models=models, controls=controls))
+    workspace = existing_workspace(target.workspace)
+    _print_evaluated(evaluate_split(workspace, out, config, models=models, controls=controls))
 
 
 @evaluate.command("suggest")
@@ -147,11 +144,11 @@ def evaluate_suggest(target: Target, **settings: Any) -> None:
     target = _with_settings(target, settings)
     from recolor.evaluation import calibration_text, suggest_calibration
 
-    click.echo(calibration_text(suggest_calibration(open_workspace(target.workspace), read_settings(target))))
+    click.echo(calibration_text(suggest_calibration(existing_workspace(target.workspace), read_settings(target))))
 
 
 @click.command()
-@click.argument("photographs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("photographs", nargs=-1, required=True, type=UserPath())
 @model_option
 @option("--pairs", type=click.IntRange(1, 500), default=20, help="Number of pairs.")
 @option("--size-px", type=click.IntRange(64, 2048), default=384, help="Long side of the pictures.")
@@ -159,7 +156,7 @@ def evaluate_suggest(target: Target, **settings: Any) -> None:
 @option(
     "--out",
     metavar="FILE",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=UserPath(dir_okay=False),
     default=Path("turing.html"),
     help="HTML file to write.",
 )
@@ -189,7 +186,7 @@ def _print_metrics(target: Target) -> None:
     """Prints the table of a workspace's evaluation and the path of its report."""
     from recolor.evaluation import stored_text
 
-    folder = open_workspace(target.workspace).evaluation
+    folder = existing_workspace(target.workspace).evaluation
     click.echo(f"\n{stored_text(folder)}\n\n{folder / 'report.html'}")
 
 

@@ -7,9 +7,9 @@ from typing import Literal
 import click
 
 from recolor.cli.groups import VerbGroup
-from recolor.cli.options import images_option, model_option, option, workspace_option
+from recolor.cli.options import UserPath, images_option, model_option, option, workspace_option
 from recolor.pipeline.storage import storage_errors
-from recolor.pipeline.workspace import locked, open_workspace, remembered_images
+from recolor.pipeline.workspace import existing_workspace, image_folder, locked
 
 
 @click.group(cls=VerbGroup)
@@ -23,7 +23,7 @@ def export() -> None:
 @option("--link", "mode", flag_value="link", default=None, help="Make symbolic links to the photographs.")
 @option("--copy", "mode", flag_value="copy", help="Copy the photographs.")
 @option("--by-split", is_flag=True, help="Put the images under train/, val/ and test/.")
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("folder", metavar="DIR", type=UserPath())
 def export_images(
     images: Path | None, workspace: Path, mode: Literal["link", "copy"] | None, by_split: bool, folder: Path
 ) -> None:
@@ -39,9 +39,9 @@ def export_images(
         raise click.UsageError("Give --link or --copy.")
     from recolor.cleaning.export import export_clean
 
-    opened = open_workspace(workspace)
+    opened = existing_workspace(workspace)
     with locked(opened):
-        source = images.expanduser() if images else remembered_images(opened)
+        source = image_folder(opened, images)
         result = export_clean(opened, source, folder, mode, by_split=by_split)
     counts = f"{len(result.written):,} written, {len(result.current):,} there already, {len(result.removed):,} removed"
     click.echo(f"{counts}, {len(result.problems):,} not exported: {folder}")
@@ -58,7 +58,7 @@ def export_images(
 @export.command("models")
 @workspace_option
 @option("--float16", is_flag=True, help="Store weights in 16 bits, in half the bytes. Loading makes them float32.")
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("folder", metavar="DIR", type=UserPath())
 def export_models(workspace: Path, float16: bool, folder: Path) -> None:
     """Copy the trained models without their checkpoints.
 
@@ -66,8 +66,7 @@ def export_models(workspace: Path, float16: bool, folder: Path) -> None:
     """
     from recolor.models.files import copy_model
 
-    opened = open_workspace(workspace)
-    folder = folder.expanduser()
+    opened = existing_workspace(workspace)
     with locked(opened), storage_errors(folder):
         for name in ("generator", "refiner"):
             (folder / name).mkdir(parents=True, exist_ok=True)
@@ -77,7 +76,7 @@ def export_models(workspace: Path, float16: bool, folder: Path) -> None:
 
 @export.command("onnx")
 @model_option
-@click.argument("out", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("out", metavar="DIR", type=UserPath())
 def export_onnx(model: Path | None, out: Path) -> None:
     """Write both models as ONNX, for programs without torch.
 

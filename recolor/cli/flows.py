@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ import click
 from recolor.cli.extras import require_packages
 from recolor.cli.options import (
     Target,
+    UserPath,
     images_option,
     option,
     preset_option,
@@ -27,7 +29,8 @@ from recolor.cli.options import (
 )
 from recolor.cli.running import run_stages
 from recolor.config.settings import Runner
-from recolor.errors import ConfigError
+from recolor.errors import ConfigError, StorageError
+from recolor.paths import expand_user
 from recolor.pipeline.storage import write_atomically
 from recolor.pipeline.workspace import locked, open_workspace
 
@@ -61,7 +64,7 @@ def run(target: Target, prefect: bool, runner: str | None, dask_address: str | N
 
 
 @click.command()
-@option("--folder", metavar="DIR", type=click.Path(path_type=Path), default=Path("data/demo"), help="Folder to write.")
+@option("--folder", metavar="DIR", type=UserPath(), default=Path("data/demo"), help="Folder to write.")
 @option("--prefect/--no-prefect", default=True, help="Run as a Prefect flow, or in this process.")
 def demo(folder: Path, prefect: bool) -> None:
     """Run everything on a small data set with known defects.
@@ -94,6 +97,7 @@ def up(images: Path | None, workspace: Path, preset: str | None, port: int) -> N
     that `prefect deployment run clean-and-train` needs no parameters.
     """
     _check_flows()
+    _check_prefect_home()
     arguments = ["--workspace", str(workspace), "--port", str(port)]
     for name, value in (("--images", images), ("--preset", preset)):
         arguments += [name, str(value)] if value is not None else []
@@ -105,6 +109,8 @@ def _run_flow(target: Target) -> None:
     """Runs the flow in a subprocess, since this package does not import Prefect."""
     read_settings(target)
     _check_flows()
+    if "PREFECT_API_URL" not in os.environ:  # a temporary server, with its database there
+        _check_prefect_home()
     arguments = ["--workspace", str(target.workspace)]
     for name, value in (("--images", target.images), ("--preset", target.preset), ("--config", target.file)):
         arguments += [name, str(value)] if value is not None else []
@@ -124,6 +130,25 @@ def _check_flows() -> None:
     if importlib.util.find_spec("flows") is None:
         raise ConfigError("the package `flows` is not installed. Run this command in Recolor's folder.")
     require_packages("Prefect flows", "prefect", "fastapi")
+
+
+def _check_prefect_home() -> None:
+    """Checks that Prefect's folder can be written to, without importing Prefect, which would wait for minutes.
+
+    Raises:
+        StorageError: The folder cannot be made or written to.
+    """
+    home = expand_user(os.environ.get("PREFECT_HOME", "~/.prefect"))
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=home):
+            pass
+    except OSError as error:
+        raise StorageError(
+            f"{home}: Prefect keeps its database here, but the folder cannot be written to ({error.strerror}). Set"
+            " PREFECT_HOME to a folder that can, or run without Prefect: `recolor run` without --prefect, `recolor demo"
+            " --no-prefect`."
+        ) from error
 
 
 # Prefect sends no telemetry, and its temporary server has enough time to start on a slow machine.

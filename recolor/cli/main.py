@@ -3,7 +3,10 @@
 Verbs import heavy packages only when they run, so that `--help` is fast.
 """
 
+import codecs
 import logging
+import sys
+from io import TextIOWrapper
 
 import click
 
@@ -11,6 +14,7 @@ from recolor import __version__
 from recolor.cli import cleaning, colorize, evaluation, export, flows, settings, shards, training
 from recolor.cli.groups import VerbGroup
 from recolor.cli.running import run_reporting_errors
+from recolor.manifests.names import ESCAPE_BYTES
 
 
 @click.group(
@@ -53,8 +57,18 @@ cli.add_section("Models", colorize.colorize, export.export, training.bench)
 cli.add_section("Other", settings.settings, flows.demo, flows.up, schemas)
 
 
+def _is_ascii(stream: TextIOWrapper) -> bool:
+    return codecs.lookup(stream.encoding).name == "ascii"
+
+
 def main() -> None:
-    """The console script `recolor`."""
+    """The console script `recolor`.
+
+    File names can hold bytes that are not text; they are printed as escapes. With an ASCII locale, output is UTF-8.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(encoding="utf-8" if _is_ascii(stream) else None, errors=ESCAPE_BYTES)
     run_reporting_errors(cli)
 
 

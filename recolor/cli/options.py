@@ -1,6 +1,7 @@
 """Options that several verbs have: photographs, workspace, settings and model."""
 
 import functools
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,8 @@ import click
 from recolor.config.loading import load_config
 from recolor.config.presets import PRESETS, Preset
 from recolor.config.settings import Config
-from recolor.pipeline.workspace import Workspace, refuse_url
+from recolor.paths import expand_user
+from recolor.pipeline.workspace import Workspace, local_path
 
 
 class _Option(click.Option):
@@ -24,33 +26,49 @@ class _Option(click.Option):
         return extra
 
 
+class UserPath(click.Path):
+    """A path of which a leading `~` is the home folder: the shell leaves it in `--model=~/x` and in quotes."""
+
+    def __init__(self, *, dir_okay: bool = True) -> None:
+        super().__init__(dir_okay=dir_okay, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Returns the path, after the checks of `click.Path`."""
+        return super().convert(expand_user(value), param, ctx)
+
+
 def option(*declarations: str, **attributes: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Returns `click.option`, except that `show_default="..."` describes the default in words."""
     return click.option(*declarations, cls=_Option, **attributes)
 
 
-def _folder(context: click.Context, parameter: click.Parameter, path: Path | None) -> Path | None:
-    """Rejects a URL before any work is done."""
-    del context
-    if path is not None:
-        refuse_url(path, parameter.opts[0])
-    return path
+class _Folder(click.Path):
+    """The type of a folder; a URL is refused before any work is done."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(
+        self, value: str | os.PathLike[str], param: click.Parameter | None, ctx: click.Context | None
+    ) -> str | bytes | os.PathLike[str]:
+        """Returns the folder."""
+        del ctx
+        text = value if isinstance(value, Path) else os.fspath(value)
+        return local_path(text, param.opts[0] if param else "the folder")
 
 
 images_option = option(
     "--images",
     metavar="DIR",
-    type=click.Path(path_type=Path),
-    callback=_folder,
+    type=_Folder(),
     help="Folder of photographs.",
     show_default="the folder of the last run",
 )
 workspace_option = option(
     "--workspace",
     metavar="DIR",
-    type=click.Path(path_type=Path),
+    type=_Folder(),
     default=Path(),
-    callback=_folder,
     help="Folder in which manifests/ and data/ are written.",
 )
 preset_option = option(
@@ -63,7 +81,7 @@ file_option = option(
     "--config",
     "file",
     metavar="FILE",
-    type=click.Path(path_type=Path),
+    type=UserPath(),
     help="TOML file of settings.",
     show_default="WORKSPACE/recolor.toml",
 )
@@ -80,7 +98,7 @@ suggest_option = option(
 model_option = option(
     "--model",
     metavar="DIR",
-    type=click.Path(path_type=Path),
+    type=UserPath(),
     help="Folder of a generator and a refiner.",
     show_default="the models that come with Recolor",
 )
@@ -119,5 +137,5 @@ def stage_options(command: Callable[..., None]) -> Callable[..., None]:
 
 def read_settings(target: Target) -> Config:
     """Reads the settings from the given file, or else from the workspace's recolor.toml."""
-    own = Workspace(target.workspace.expanduser()).settings_file
-    return load_config(target.preset, target.file or (own if own.is_file() else None), target.overrides)
+    own = Workspace(target.workspace).settings_file
+    return load_config(target.preset, target.file or (own if own.exists() else None), target.overrides)

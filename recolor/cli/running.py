@@ -29,10 +29,11 @@ def run_stages(names: Sequence[str] | None, target: Target) -> None:
 def describe(outcome: Outcome) -> str:
     """Returns one line about a stage's outcome, such as `measure   images 660, ... 660 built`."""
     counts = ", ".join(f"{name} {count:,}" for name, count in outcome.counts.items())
+    note = f"; {outcome.note}" if outcome.note else ""
     if outcome.current:
-        return f"{outcome.stage:<16} cached   {counts}"
+        return f"{outcome.stage:<16} cached   {counts}{note}"
     parts = f"{outcome.built} built, {outcome.reused} reused" if outcome.reused else f"{outcome.built} built"
-    return f"{outcome.stage:<16} {outcome.seconds_s:6.1f} s  {counts}  ({parts})"
+    return f"{outcome.stage:<16} {outcome.seconds_s:6.1f} s  {counts}  ({parts}){note}"
 
 
 def run_reporting_errors(command: click.Command) -> None:

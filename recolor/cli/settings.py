@@ -9,7 +9,7 @@ from recolor.cli.options import option, workspace_option
 from recolor.config.presets import PRESETS, Preset
 from recolor.config.reference import Group, Setting, find_settings, settings_reference, toml_value
 from recolor.errors import ConfigError
-from recolor.pipeline.storage import storage_errors, write_atomically
+from recolor.pipeline.storage import write_output
 from recolor.pipeline.workspace import Workspace
 
 
@@ -80,10 +80,8 @@ def _write_toml(workspace: Path, preset: Preset) -> Path:
     """
     from recolor.config.template import commented_toml
 
-    file = Workspace(workspace.expanduser()).settings_file
+    file = Workspace(workspace).settings_file
     if file.exists():
         raise ConfigError(f"{file}: the file exists and is not overwritten. Rename it, or give another --workspace.")
-    with storage_errors(file):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(file, commented_toml(preset).encode())
+    write_output(file, commented_toml(preset).encode())
     return file

@@ -6,11 +6,11 @@ from pathlib import Path
 import click
 
 from recolor.cli.groups import VerbGroup
-from recolor.cli.options import Target, option, read_settings, stage_options, workspace_option
+from recolor.cli.options import Target, UserPath, option, read_settings, stage_options, workspace_option
 from recolor.cli.running import run_stages
 from recolor.config.settings import SPLITS
-from recolor.pipeline.storage import storage_errors, write_atomically
-from recolor.pipeline.workspace import locked, open_workspace
+from recolor.pipeline.storage import write_output
+from recolor.pipeline.workspace import existing_workspace, locked
 
 
 @click.group(cls=VerbGroup)
@@ -31,7 +31,7 @@ def verify(workspace: Path) -> None:
     """Read every byte of the shards and name damaged files."""
     from recolor.shards.writer import verify_shards
 
-    verify_shards(open_workspace(workspace))
+    verify_shards(existing_workspace(workspace))
     click.echo("all shards are intact")
 
 
@@ -42,7 +42,7 @@ def repair(target: Target) -> None:
     read_settings(target)  # raises for an invalid setting before anything is deleted
     from recolor.shards.writer import drop_damaged
 
-    workspace = open_workspace(target.workspace)
+    workspace = existing_workspace(target.workspace)
     with locked(workspace):
         dropped = drop_damaged(workspace)
     for name in dropped:
@@ -62,7 +62,7 @@ def repair(target: Target) -> None:
 @option(
     "--out",
     metavar="FILE",
-    type=click.Path(path_type=Path),
+    type=UserPath(dir_okay=False),
     help="PNG file to write.",
     show_default="WORKSPACE/data/shards.png",
 )
@@ -73,10 +73,9 @@ def show(workspace: Path, images: int, split: str | None, out: Path | None) -> N
     """
     from recolor.shards.contact_sheet import contact_sheet
 
-    opened = open_workspace(workspace)
+    opened = existing_workspace(workspace)
     target = out or opened.shards.with_suffix(".png")
     buffer = io.BytesIO()
     contact_sheet(opened, images, split).save(buffer, "PNG")
-    with storage_errors(target):
-        write_atomically(target, buffer.getvalue())
+    write_output(target, buffer.getvalue())
     click.echo(target)

@@ -7,10 +7,10 @@ from typing import Any
 import click
 
 from recolor.cli.groups import VerbGroup
-from recolor.cli.options import Target, option, read_settings, stage_options
+from recolor.cli.options import Target, UserPath, option, read_settings, stage_options
 from recolor.cli.running import run_stages
-from recolor.pipeline.storage import storage_errors, write_atomically
-from recolor.pipeline.workspace import Workspace
+from recolor.pipeline.storage import write_output
+from recolor.pipeline.workspace import existing_workspace
 
 
 @click.group(cls=VerbGroup)
@@ -71,7 +71,7 @@ def bench() -> None:
 )
 @option("--steps", type=click.IntRange(min=1), help="Steps measured.", show_default="5; on CUDA 50")
 @option("--trace", is_flag=True, help="Also list the operations that take the most time.")
-@option("--out", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False), help="JSON file for the figures.")
+@option("--out", metavar="FILE", type=UserPath(dir_okay=False), help="JSON file for the figures.")
 def bench_train(target: Target, out: Path | None, **options: Any) -> None:
     """Compare training speed with the limits of the device.
 
@@ -86,8 +86,7 @@ def bench_train(target: Target, out: Path | None, **options: Any) -> None:
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # silences torch's profiler, which logs its own starts and stops
     from recolor.bench import Options, bench_training, report_json, report_text
 
-    report = bench_training(Workspace(target.workspace.expanduser().absolute()), config, Options(**options))
+    report = bench_training(existing_workspace(target.workspace), config, Options(**options))
     if out is not None:
-        with storage_errors(out):
-            write_atomically(out, report_json(report))
+        write_output(out, report_json(report))
     click.echo(report_text(report))

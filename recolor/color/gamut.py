@@ -21,6 +21,7 @@ from recolor.color.lab import (
     TOE_SLOPE,
     TOE_T,
 )
+from recolor.color.srgb import linear_to_srgb, srgb_to_linear
 from recolor.pipeline.parallel import on_all_cores
 
 Float32Array = NDArray[np.float32]
@@ -91,7 +92,7 @@ def join16(L: Float32Array, ab: Float32Array) -> RGB16:
     rgb = np.empty((*L.shape, 3), np.uint16)
 
     def convert(rows: slice) -> None:
-        values = _gamma(_linear_in_gamut(L[rows].ravel(), ab[rows].reshape(-1, 2))) * np.float32(65535)
+        values = linear_to_srgb(_linear_in_gamut(L[rows].ravel(), ab[rows].reshape(-1, 2))) * np.float32(65535)
         rgb[rows] = np.rint(values).reshape(rgb[rows].shape)
 
     _over_blocks(convert, L.shape)
@@ -111,7 +112,7 @@ def grey_of(L: Float32Array) -> Float32Array:
 
 def lightness_of_grey(grey: Float32Array) -> Float32Array:
     """The inverse of `grey_of`."""
-    return _lightness(_light(grey))
+    return _lightness(srgb_to_linear(grey))
 
 
 def _over_blocks(convert: Callable[[slice], None], shape: tuple[int, ...]) -> None:
@@ -124,7 +125,7 @@ def _over_blocks(convert: Callable[[slice], None], shape: tuple[int, ...]) -> No
 def _round_8(L: Float32Array, ab: Float32Array) -> RGB:
     """uint8 [n, 3] of L [n] and ab [n, 2]."""
     wanted = np.rint(_grey(L) * np.float32(255)).astype(np.uint8)
-    values = _gamma(_linear_in_gamut(L, ab)) * np.float32(255)
+    values = linear_to_srgb(_linear_in_gamut(L, ab)) * np.float32(255)
     rgb: RGB = np.rint(values).astype(np.uint8)
     wrong = np.flatnonzero(~_has_grey(rgb, wanted))
     rgb[wrong] = _round_to_grey(values[wrong], wanted[wrong])
@@ -209,7 +210,7 @@ def _cube(f: Float32Array) -> Float32Array:
 
 
 def _grey(L: Float32Array) -> Float32Array:
-    return _gamma(_cube((L + np.float32(16)) / np.float32(116)))
+    return linear_to_srgb(_cube((L + np.float32(16)) / np.float32(116)))
 
 
 def _lightness(luminance: Float32Array) -> Float32Array:
@@ -221,26 +222,15 @@ def _lightness(luminance: Float32Array) -> Float32Array:
     return np.float32(116) * root - np.float32(16)
 
 
-def _gamma(linear: Float32Array) -> Float32Array:
-    """Linear light 0..1 to sRGB 0..1 (IEC 61966-2-1)."""
-    curve = np.float32(1.055) * np.power(np.maximum(linear, 0), np.float32(1 / 2.4)) - np.float32(0.055)
-    return np.where(linear > np.float32(0.0031308), curve, np.float32(12.92) * linear)
-
-
-def _light(value: NDArray[Real]) -> NDArray[Real]:
-    """Linear light of sRGB values 0..1 (IEC 61966-2-1)."""
-    return np.where(value > 0.04045, ((np.maximum(value, 0) + 0.055) / 1.055) ** 2.4, value / 12.92)
-
-
 def _luminance_table(values: int) -> Float32Array:
     """[3, values]: what each value of R, G and B adds to the luminance."""
-    light = _light(np.arange(values) / (values - 1))
+    light = srgb_to_linear(np.arange(values) / (values - 1))
     return np.asarray(RELATIVE_XYZ_FROM_RGB[1][:, None] * light, np.float32)
 
 
 def _grey_border(code: NDArray[Any]) -> NDArray[np.float64]:
     """Luminance of the grey of so many 255ths."""
-    return np.asarray(RELATIVE_XYZ_FROM_RGB[1].sum() * _light(code / 255))
+    return np.asarray(RELATIVE_XYZ_FROM_RGB[1].sum() * srgb_to_linear(code / 255))
 
 
 _LIGHT_8, _LIGHT_16 = _luminance_table(256), _luminance_table(65536)

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from recolor.color.srgb import linear_to_srgb, srgb_to_linear
+
 # Intermediate arrays of a block stay in the cache and in the allocator's hands; those of a whole image would come
 # from the system and go back to it each time, at twice the cost of the arithmetic.
 _BLOCK_PIXELS = 8192
@@ -76,7 +78,7 @@ def lab_to_rgb(lab: npt.NDArray[np.floating[Any]]) -> Uint8Array:
     fz = np.maximum(fy - b / np.float32(200), np.float32(0))  # as skimage does: no light of less than nothing
     linear = _mix(_F32_RGB_FROM_XYZ, _cube(np.stack((fy + a / np.float32(500), fy, fz))))
     rgb = np.empty(lab.shape, np.uint8)
-    rgb[...] = np.moveaxis(np.rint(_gamma(linear) * np.float32(255)), 0, -1)
+    rgb[...] = np.moveaxis(np.rint(linear_to_srgb(np.clip(linear, 0.0, 1.0)) * np.float32(255)), 0, -1)
     return rgb
 
 
@@ -108,9 +110,7 @@ def decode_lab(codes: Uint8Array) -> Float32Array:
 
 def _linear_table() -> Float32Array:
     """Linear light of each of the 256 sRGB values (IEC 61966-2-1)."""
-    value = np.arange(256, dtype=np.float64) / 255
-    linear = np.where(value > 0.04045, ((value + 0.055) / 1.055) ** 2.4, value / 12.92)
-    return linear.astype(np.float32)
+    return srgb_to_linear(np.arange(256, dtype=np.float64) / 255).astype(np.float32)
 
 
 def _mix(matrix: Float32Array, channels: Float32Array) -> Float32Array:
@@ -127,13 +127,6 @@ def _cube_root(t: Float32Array) -> Float32Array:
 def _cube(f: Float32Array) -> Float32Array:
     """The inverse of CIE's f(t)."""
     return np.where(f > np.float32(TOE_F), f * f * f, (f - np.float32(TOE_OFFSET)) / np.float32(TOE_SLOPE))
-
-
-def _gamma(linear: Float32Array) -> Float32Array:
-    """Linear light to sRGB 0..1 (IEC 61966-2-1)."""
-    linear = np.clip(linear, 0.0, 1.0)
-    curve = np.float32(1.055) * np.power(linear, np.float32(1 / 2.4)) - np.float32(0.055)
-    return np.where(linear > np.float32(0.0031308), curve, np.float32(12.92) * linear)
 
 
 LINEAR_LIGHT = _linear_table()

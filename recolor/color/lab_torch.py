@@ -30,7 +30,7 @@ def rgb_to_lab(rgb: Tensor) -> Tensor:
         float32 [N, 3, H, W]: L 0..100, a and b in Lab units; within 1e-3 ΔE76 of `skimage.color.rgb2lab` in float64.
         Gradients are finite everywhere, at black too.
     """
-    return _lab_from_f(_cube_root(_mix(_linear(rgb.float()), RELATIVE_XYZ_FROM_RGB.tolist())))
+    return _lab_from_f(_cube_root(_mix(srgb_to_linear(rgb.float()), RELATIVE_XYZ_FROM_RGB.tolist())))
 
 
 def lab_to_rgb(lab: Tensor) -> Tensor:
@@ -44,7 +44,7 @@ def lab_to_rgb(lab: Tensor) -> Tensor:
     """
     fx, fy, fz = _f_from_lab(lab.float()).unbind(1)
     f = torch.stack((fx, fy, fz.clamp(min=0.0)), 1)  # as skimage does: no light of less than nothing
-    return _gamma(_mix(_cube(f), RGB_FROM_RELATIVE_XYZ.tolist()))
+    return linear_to_srgb(_mix(_cube(f), RGB_FROM_RELATIVE_XYZ.tolist()).clamp(0.0, 1.0))
 
 
 def decode_lab(codes: Tensor) -> Tensor:
@@ -113,13 +113,12 @@ def _cube(f: Tensor) -> Tensor:
     return torch.where(f > TOE_F, f * f * f, (f - TOE_OFFSET) / TOE_SLOPE)
 
 
-def _linear(value: Tensor) -> Tensor:
-    """Values of sRGB, 0..1, to linear light (IEC 61966-2-1)."""
+def srgb_to_linear(value: Tensor) -> Tensor:
+    """Returns linear light 0..1 of sRGB values 0..1 (IEC 61966-2-1)."""
     return torch.where(value > 0.04045, ((value.clamp(min=0.04045) + 0.055) / 1.055).pow(2.4), value / 12.92)
 
 
-def _gamma(linear: Tensor) -> Tensor:
-    """Linear light to sRGB 0..1, clipped (IEC 61966-2-1)."""
-    linear = linear.clamp(0.0, 1.0)
+def linear_to_srgb(linear: Tensor) -> Tensor:
+    """Returns sRGB values 0..1 of linear light 0..1 (IEC 61966-2-1)."""
     curve = 1.055 * linear.clamp(min=0.0031308).pow(1 / 2.4) - 0.055
     return torch.where(linear > 0.0031308, curve, 12.92 * linear)

@@ -21,6 +21,7 @@ from recolor.images.pillow import PILLOW_ERRORS
 from recolor.models.device import resolve_device
 from recolor.models.files import CONFIG_FILE, LoadedGenerator, LoadedRefiner, load_generator, load_refiner
 from recolor.models.pretrained import models_folder
+from recolor.paths import expand_user
 from recolor.pipeline.parallel import on_all_cores
 
 Float32Array = NDArray[np.float32]
@@ -95,6 +96,7 @@ class Colorizer:
             WeightsError: A file is damaged or has a format unknown to this version.
             ConfigError: CUDA or MPS was requested and is not available.
         """
+        models = expand_user(models)
         for name in ("generator", "refiner"):
             if not (models / name / CONFIG_FILE).is_file():
                 raise MissingStageError(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 _ORIENTATION_TAG = 0x0112
 _THUMBNAIL_START_TAG, _THUMBNAIL_BYTES_TAG = 0x0201, 0x0202  # JPEGInterchangeFormat and its length (Exif 3.0, 4.6.5)
 _ENTRY_BYTES = 12
-_SHORT = 3
+_INTEGERS = {3: "H", 4: "I"}  # SHORT, and LONG as some editors write it
 _MAX_ENTRIES = 1000
 
 
@@ -33,14 +33,6 @@ def upright_exif(block: bytes) -> bytes:
     return bytes(edited)
 
 
-def upright_tiff(data: bytes) -> bytes:
-    """Returns the TIFF file with the orientation of its first page set to 1."""
-    edited = bytearray(data)
-    with suppress(struct.error):
-        _set_upright(edited)
-    return bytes(edited)
-
-
 @dataclass(frozen=True, slots=True)
 class _Directory:
     """A tag directory: byte order for `struct`, position of the first entry, number of entries."""
@@ -57,8 +49,8 @@ class _Directory:
 
 def _set_upright(block: bytearray) -> None:
     for position, tag, kind in _entries(block, directory := _first(block)):
-        if tag == _ORIENTATION_TAG and kind == _SHORT:
-            struct.pack_into(directory.order + "H", block, position + 8, 1)
+        if tag == _ORIENTATION_TAG and kind in _INTEGERS:
+            struct.pack_into(directory.order + _INTEGERS[kind], block, position + 8, 1)
 
 
 def _drop_thumbnail(block: bytearray) -> None:

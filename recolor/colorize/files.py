@@ -20,11 +20,12 @@ from recolor.colorize.encode import FORMATS_16_BIT, Format, encode
 from recolor.colorize.metadata import Metadata
 from recolor.colorize.outputs import check_writable, is_done, remove_stray, write_output
 from recolor.colorize.photo import Photo, read_photo
-from recolor.colorize.plan import FORMATS, STANDARD, Job, make_plan
+from recolor.colorize.plan import FORMATS, STANDARD, Job, Plan, make_plan
 from recolor.config.settings import ExecutionConfig, MeasureConfig
 from recolor.errors import ConfigError, ImageError, InputError, RecolorError, StorageError
 from recolor.images import read_bytes
 from recolor.models.device import torch_threads
+from recolor.pipeline.c_messages import no_c_messages
 from recolor.pipeline.parallel import in_threads, worker_count
 from recolor.pipeline.storage import storage_errors
 
@@ -45,6 +46,14 @@ class Failure:
     error: RecolorError
 
 
+@dataclass(frozen=True, slots=True)
+class FileNote:
+    """A file that was coloured although it is not in order, and what is wrong with it."""
+
+    path: Path
+    note: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ColorizeResult:
     """The outcome of a run; each tuple is in the order of the input files.
@@ -55,6 +64,10 @@ class ColorizeResult:
         failed: Files that were not coloured.
         had_colour: Photographs that showed colour; only their lightness was used.
         first_frames: Animations and files of several pages; only their first frame was coloured.
+        notes: Coloured photographs whose file is not in order or, with `lenient`, damaged.
+        renamed: Photograph and output, where the output is not called as usual: another output has that name, or the
+            name would be too long.
+        passed_over: Numbers of files that are not images, and of names that are skipped; empty if none.
     """
 
     done: tuple[Path, ...] = ()
@@ -62,6 +75,9 @@ class ColorizeResult:
     failed: tuple[Failure, ...] = ()
     had_colour: tuple[Path, ...] = ()
     first_frames: tuple[Path, ...] = ()
+    notes: tuple[FileNote, ...] = ()
+    renamed: tuple[tuple[Path, Path], ...] = ()
+    passed_over: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +89,7 @@ class _Settings:
     quality: int
     compare: bool
     overwrite: bool
+    lenient: bool
     limits: MeasureConfig
 
 
@@ -101,6 +118,7 @@ class _Outcome:
     error: RecolorError | None = None
     had_colour: bool = False
     frames: int = 1
+    notes: tuple[str, ...] = ()
 
 
 def colorize_paths(
@@ -114,6 +132,7 @@ def colorize_paths(
     file_format: Format | None = None,
     quality: int = 95,
     batch_images: int | None = None,
+    lenient: bool = False,
     limits: MeasureConfig | None = None,
 ) -> ColorizeResult:
     """Colours photographs, all photographs in folders, and those that match patterns.
@@ -134,11 +153,12 @@ def colorize_paths(
         file_format: Format on standard output; None for the format of the photograph.
         quality: Quality of JPEG and WebP, 1..100.
         batch_images: Photographs coloured together; None for 16 on CUDA and 1 elsewhere.
+        lenient: Whether to colour what is left of damaged JPEG, PNG and BMP files; otherwise they are reported.
         limits: Size limits; a larger file is not read.
 
     Raises:
-        InputError: An input is missing, a folder has no image, two inputs have the same output, or an output would
-            overwrite an input. Nothing was written.
+        InputError: An input is missing, a folder has no image, two inputs have the same path below `out`, or an output
+            would overwrite an input. Nothing was written.
         ConfigError: A setting is out of range. Nothing was written.
         StorageError: The disk is full or not writable. Finished outputs are kept.
     """
@@ -156,26 +176,30 @@ def colorize_paths(
         quality=quality,
         compare=compare,
         overwrite=overwrite,
+        lenient=lenient,
         limits=limits or MeasureConfig(),
     )
     batch = batch_images or (_BATCH_ON_CUDA if colorizer.device.type == "cuda" else 1)
     unreadable = [Failure(folder, InputError("this folder cannot be read.")) for folder in plan.unreadable_folders]
     outcomes = list(_colour_all(waiting, colorizer, settings, batch))
-    return _summary(plan.jobs, waiting, outcomes, unreadable)
+    return _summary(plan, waiting, outcomes, unreadable)
 
 
 def _summary(
-    jobs: Sequence[Job], waiting: Sequence[Job], outcomes: Sequence[_Outcome], unreadable: Sequence[Failure]
+    plan: Plan, waiting: Sequence[Job], outcomes: Sequence[_Outcome], unreadable: Sequence[Failure]
 ) -> ColorizeResult:
     good = [outcome for outcome in outcomes if outcome.error is None]
     new = set(waiting)
     failures = [Failure(outcome.job.source, outcome.error) for outcome in outcomes if outcome.error is not None]
     return ColorizeResult(
         done=tuple(outcome.job.target for outcome in good),
-        skipped=tuple(job.target for job in jobs if job not in new),
+        skipped=tuple(job.target for job in plan.jobs if job not in new),
         failed=(*failures, *unreadable),
         had_colour=tuple(outcome.job.source for outcome in good if outcome.had_colour),
         first_frames=tuple(outcome.job.source for outcome in good if outcome.frames > 1),
+        notes=tuple(FileNote(outcome.job.source, note) for outcome in good for note in outcome.notes),
+        renamed=tuple((job.source, job.target) for job in plan.renamed),
+        passed_over=str(plan.passed_over),
     )
 
 
@@ -186,7 +210,7 @@ def _colour_all(jobs: Sequence[Job], colorizer: Colorizer, settings: _Settings, 
     """
     cores = worker_count(ExecutionConfig())
     workers = max(1, min(cores, _MAX_WORKERS, len(jobs)))
-    with torch_threads(max(1, cores // workers)), ThreadPoolExecutor(workers) as pool:
+    with torch_threads(max(1, cores // workers)), no_c_messages(), ThreadPoolExecutor(workers) as pool:
         try:
             outcomes = (_one_by_one if batch == 1 else _in_batches)(pool, jobs, colorizer, settings, batch)
             yield from tqdm(outcomes, desc="colorize", total=len(jobs), unit=" images", disable=None, delay=1)
@@ -218,17 +242,21 @@ def _in_batches(
 def _read(job: Job, settings: _Settings) -> _Read:
     try:
         data = _standard_input(settings.limits) if job.source == STANDARD else read_bytes(job.source, settings.limits)
-        return _Read(job, read_photo(data, settings.limits, keep_original=settings.compare))
+        return _Read(job, _photo(data, settings))
     except ImageError as error:
         return _Read(job, error)
     except MemoryError:
         return _Read(job, ImageError("unreadable", "there is not enough memory to read it"))
 
 
+def _photo(data: bytes, settings: _Settings) -> Photo:
+    return read_photo(data, settings.limits, keep_original=settings.compare, lenient=settings.lenient)
+
+
 def _standard_input(limits: MeasureConfig) -> bytes:
     data = sys.stdin.buffer.read(limits.max_file_bytes + 1)
     if len(data) > limits.max_file_bytes:
-        raise ImageError("too_many_pixels", f"more than {limits.max_file_bytes} bytes")
+        raise ImageError("too_many_bytes", f"more than {limits.max_file_bytes} bytes")
     return data
 
 
@@ -273,7 +301,7 @@ def _write(one: _Coloured | _Outcome, settings: _Settings) -> _Outcome:
             with storage_errors(one.job.target):
                 raise
         return _Outcome(one.job, StorageError(f"{one.job.target} cannot be written: {error.strerror or error}"))
-    return _Outcome(one.job, None, one.photo.had_colour, one.photo.frames)
+    return _Outcome(one.job, None, one.photo.had_colour, one.photo.frames, one.photo.notes)
 
 
 def _write_outputs(one: _Coloured, settings: _Settings) -> None:

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from PIL import ExifTags, Image
 
 from recolor.colorize.exif import upright_exif
-from recolor.colorize.profiles import profile_of_result
 from recolor.images import Decoded
-from recolor.images.decoded import TRANSPOSED
-from recolor.images.jpeg import read_header
+from recolor.images.icc import profile_of_result
+from recolor.images.jpeg_header import read_header
+from recolor.images.orientation import TRANSPOSED
 from recolor.images.pillow import PILLOW_ERRORS, one_line, pillow_warnings_as_errors
 from recolor.images.png import SIGNATURE as PNG_SIGNATURE
 
@@ -63,6 +63,7 @@ class Metadata:
 @pillow_warnings_as_errors()
 def read_metadata(data: bytes, decoded: Decoded) -> Metadata:
     """Reads the metadata of a decoded file; broken parts are dropped, with a log message."""
+    data = decoded.tidy or data
     turned = decoded.orientation in TRANSPOSED
     if decoded.format == "JPEG":
         return _read_jpeg(data, turned)

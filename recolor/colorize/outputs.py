@@ -1,17 +1,14 @@
 """Output files: checks, atomic writing, and removal of a killed run's temporary files."""
 
 import os
-import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from recolor.colorize.plan import STANDARD, Job
 from recolor.errors import StorageError
-from recolor.pipeline.storage import storage_errors, write_atomically
-
-_TEMPORARY = re.compile(r"\.(?P<name>.+)\.(?P<pid>\d+)\.tmp", re.DOTALL)  # names that `write_atomically` uses
+from recolor.pipeline.storage import storage_errors, temporary_files, temporary_path, write_atomically
 
 
 def write_output(target: Path, data: bytes) -> None:
@@ -47,15 +44,12 @@ def check_writable(jobs: Sequence[Job]) -> None:
 
 def remove_stray(jobs: Sequence[Job]) -> None:
     """Removes the temporary files that a killed run left beside the outputs of these jobs."""
-    names = {path for job in jobs if job.target != STANDARD for path in job.outputs}
-    for folder in {path.parent for path in names}:
-        if not folder.is_dir():
-            continue
-        for path in list(folder.iterdir()):
-            found = _TEMPORARY.fullmatch(path.name)
-            if found and folder / found["name"] in names and not is_running(int(found["pid"])):
-                with suppress(OSError):
-                    path.unlink()
+    outputs: dict[Path, list[Path]] = {}
+    for path in (path for job in jobs if job.target != STANDARD for path in job.outputs):
+        outputs.setdefault(path.parent, []).append(path)
+    for folder, paths in outputs.items():
+        if folder.is_dir():
+            _remove_left(folder, paths)
 
 
 def is_running(pid: int) -> bool:
@@ -77,17 +71,17 @@ def temporary_beside(target: Path) -> Iterator[Path]:
     """
     with storage_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-        _remove_left(target)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp{target.suffix}")
+        _remove_left(target.parent, [target])
+    temporary = temporary_path(target, target.suffix)
     try:
         yield temporary
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def _remove_left(target: Path) -> None:
-    pattern = re.compile(rf"\.{re.escape(target.name)}\.(\d+)\.tmp{re.escape(target.suffix)}", re.DOTALL)
-    for path in list(target.parent.iterdir()):
-        if (found := pattern.fullmatch(path.name)) and not is_running(int(found[1])):
-            with suppress(OSError):
-                path.unlink()
+def _remove_left(folder: Path, outputs: Iterable[Path]) -> None:
+    """Removes the temporary files of these outputs that ended processes left in a folder."""
+    with suppress(OSError):  # a folder may be writable but not readable
+        for path, pid in list(temporary_files(folder, outputs)):
+            if not is_running(pid):
+                path.unlink(missing_ok=True)

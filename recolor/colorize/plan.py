@@ -1,21 +1,30 @@
 """Plans the output path of every photograph and checks the plan before anything is written."""
 
+import errno
 import glob
+import mimetypes
 import os
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 
-from recolor.cleaning.index import scan_folder
+from recolor.cleaning.index import PassedOver, SkipPatterns, is_output_folder, scan_folder
 from recolor.colorize.encode import Format
 from recolor.config.settings import IndexConfig
 from recolor.errors import InputError
+from recolor.manifests.names import decode_path, encode_path
+from recolor.paths import expand_user
+from recolor.pipeline.storage import fitting_name, keeps_apart, storage_errors
 
 STANDARD = Path("-")  # standard input, or standard output
 FORMATS: Mapping[str, Format] = {
     ".jpg": "JPEG",
     ".jpeg": "JPEG",
+    ".jpe": "JPEG",
+    ".jfif": "JPEG",
     ".png": "PNG",
     ".webp": "WEBP",
     ".tif": "TIFF",
@@ -24,7 +33,10 @@ FORMATS: Mapping[str, Format] = {
 }
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm")
 _WILDCARD = re.compile(r"[*?[]")
-_READ_ONLY_SUFFIXES = (".gif", ".avif", ".heic", ".jp2", ".jxl", ".pdf")
+_READ_ONLY_SUFFIXES = (
+    *(".gif", ".mpo", ".avif", ".heic", ".heif", ".hif", ".jp2", ".jxl", ".pdf"),
+    *(".dng", ".cr2", ".cr3", ".nef", ".arw", ".psd", ".svg", ".xmp"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,22 +55,36 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The photographs in the order of the inputs, and the folders that could not be read."""
+    """What is to be coloured.
+
+    Attributes:
+        jobs: The photographs in the order of the inputs.
+        unreadable_folders: Folders that could not be read.
+        renamed: Jobs whose target has another name than their photograph's, because another output has that name or
+            because it would be too long.
+        passed_over: Numbers of files in folders and patterns that are not taken.
+    """
 
     jobs: tuple[Job, ...]
-    unreadable_folders: tuple[Path, ...]
+    unreadable_folders: tuple[Path, ...] = ()
+    renamed: tuple[Job, ...] = ()
+    passed_over: PassedOver = field(default_factory=PassedOver)
 
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """Photographs with their paths below the output folder, and folders that cannot be read."""
+    """Photographs with their paths below the output folder, folders that cannot be read, and what is not taken."""
 
     photographs: tuple[tuple[Path, Path], ...]
     unreadable_folders: tuple[Path, ...] = ()
+    passed_over: PassedOver = field(default_factory=PassedOver)
 
 
 def make_plan(inputs: Sequence[Path], out: Path, *, compare: bool = False) -> Plan:
     """Returns the output path of every photograph.
+
+    No two photographs get the same output: of two whose outputs would have the same name, or names that the file system
+    of `out` takes for the same, one is numbered, as in `a~2.jpg`.
 
     Args:
         inputs: Files, folders, and patterns such as `old/**/*.jpg`; or only `-` for standard input.
@@ -66,8 +92,9 @@ def make_plan(inputs: Sequence[Path], out: Path, *, compare: bool = False) -> Pl
         compare: Whether comparisons are made too.
 
     Raises:
-        InputError: An input is missing, a folder or pattern has no image, two inputs have the same output, or an output
-            would overwrite an input. Nothing was written.
+        InputError: An input is missing, a folder or pattern has no image, two inputs have the same path below `out`,
+            or an output would overwrite an input. Nothing was written.
+        StorageError: `out` cannot be written to.
     """
     if not inputs:
         raise InputError("nothing to colour: give photographs or folders of them.")
@@ -78,15 +105,89 @@ def make_plan(inputs: Sequence[Path], out: Path, *, compare: bool = False) -> Pl
     found = [_find(path, out) for path in inputs]
     sources: dict[Path, Path] = {}
     for source, relative in [photograph for some in found for photograph in some.photographs]:
-        target = out / _target_name(relative)
-        if _real(sources.setdefault(target, source)) != _real(source):
+        first = sources.setdefault(relative, source)
+        if first is not source and _real(first) != _real(source):
             raise InputError(
-                f"{source} and {sources[target]} would both become {target}. Give the folder that contains both, or"
-                " colour them one by one."
+                f"{source} and {first} would both become {out / _target_name(relative)}. Give the folder that contains"
+                " both, or colour them one by one."
             )
-    jobs = tuple(_job(source, target, compare) for target, source in sources.items())
+    jobs, renamed = _jobs(sources, out, compare)
     _check(jobs, out)
-    return Plan(jobs, tuple(folder for some in found for folder in some.unreadable_folders))
+    passed_over = PassedOver()
+    for some in found:
+        passed_over.add(some.passed_over)
+    unreadable = tuple(folder for some in found for folder in some.unreadable_folders)
+    return Plan(jobs, unreadable, renamed, passed_over)
+
+
+def _jobs(sources: Mapping[Path, Path], out: Path, compare: bool) -> tuple[tuple[Job, ...], tuple[Job, ...]]:
+    """Returns a job for each photograph, and those whose target is not called as usual.
+
+    Args:
+        sources: Photographs by their paths below the output folder.
+        out: The output folder.
+        compare: Whether comparisons are made too.
+    """
+    usual = {relative: _target_name(relative) for relative in sources}
+    names = _Names(out)
+    # In an order that does not depend on the order of the inputs; photographs that keep their name come first.
+    order = sorted(sources, key=lambda relative: (usual[relative] != relative, os.fsencode(relative)))
+    targets = {relative: names.take(usual[relative]) for relative in order}
+    comparisons = {relative: names.take(_comparison(targets[relative])) for relative in order if compare}
+    jobs = {
+        relative: Job(source, out / targets[relative], out / comparisons[relative] if compare else None)
+        for relative, source in sources.items()
+    }
+    return tuple(jobs.values()), tuple(job for relative, job in jobs.items() if targets[relative] != usual[relative])
+
+
+class _Names:
+    """Gives output paths, relative to the output folder, that the file system keeps apart."""
+
+    def __init__(self, out: Path) -> None:
+        self._out = out
+        self._given: dict[str, list[Path]] = {}
+        self._keeps_ascii_apart: bool | None = None
+
+    def take(self, path: Path) -> Path:
+        """Returns the path, shortened if its name is too long, and numbered if another path has its name."""
+        free = next(name for name in _candidates(path) if self._is_free(name))
+        self._given.setdefault(_folded(free), []).append(free)
+        return free
+
+    def _is_free(self, path: Path) -> bool:
+        alike = self._given.get(_folded(path), ())
+        return all(path != other and self._keeps_apart(path, other) for other in alike)
+
+    def _keeps_apart(self, path: Path, other: Path) -> bool:
+        if not (str(path).isascii() and str(other).isascii()):
+            return self._try(path, other)
+        if self._keeps_ascii_apart is None:  # the same for all such names, and there may be thousands of pairs
+            self._keeps_ascii_apart = self._try(path, other)
+        return self._keeps_ascii_apart
+
+    def _try(self, path: Path, other: Path) -> bool:
+        with storage_errors(self._out):
+            try:
+                return keeps_apart(self._out, path, other)
+            except OSError as error:
+                if error.errno in (errno.EILSEQ, errno.EINVAL, errno.ENAMETOOLONG):
+                    return True  # a name that cannot be written fails on its own later
+                raise
+
+
+def _candidates(path: Path) -> Iterator[Path]:
+    """Yields a path, then the path with numbers, `a~2.jpg`, `a~3.jpg`, ...; names that are too long are shortened."""
+    suffix = _COMPARISON if path.name.endswith(_COMPARISON) else path.suffix
+    stem = path.name.removesuffix(suffix)
+    yield path.with_name(fitting_name(stem, suffix))
+    for number in count(2):
+        yield path.with_name(fitting_name(f"{stem}~{number}", suffix))
+
+
+def _folded(path: Path) -> str:
+    """Returns the same text for all paths that some file system may take for the same."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", encode_path(path)).casefold())
 
 
 def is_video(path: Path) -> bool:
@@ -95,9 +196,20 @@ def is_video(path: Path) -> bool:
 
 
 def _is_one_file(inputs: Sequence[Path], out: Path) -> bool:
-    if out.suffix.lower() in _READ_ONLY_SUFFIXES and not out.is_dir():
-        raise InputError(f"{out}: this format cannot be written. Give a name that ends in {', '.join(FORMATS)}.")
-    return len(inputs) == 1 and not inputs[0].is_dir() and not _is_pattern(inputs[0]) and _is_file_name(out)
+    """Returns whether a single photograph is to become a file.
+
+    Raises:
+        InputError: `out` is called like a file that cannot be written.
+    """
+    one = len(inputs) == 1 and not inputs[0].is_dir() and not _is_pattern(inputs[0])
+    suffix = out.suffix.lower()
+    is_other_file = suffix in _READ_ONLY_SUFFIXES or (one and mimetypes.guess_type(f"x{suffix}")[0] is not None)
+    if is_other_file and suffix not in FORMATS and not out.is_dir():
+        raise InputError(
+            f"{out}: this format cannot be written. Give a name that ends in {', '.join(FORMATS)}, or the name of a"
+            " folder."
+        )
+    return one and _is_file_name(out)
 
 
 def _is_file_name(out: Path) -> bool:
@@ -114,22 +226,24 @@ def _plan_one(inputs: Sequence[Path], out: Path, compare: bool) -> Plan:
     if out == STANDARD:
         if compare:
             raise InputError("no comparison can be written to standard output. Give a file as OUT.")
-        return Plan((Job(source, out),), ())
+        return Plan((Job(source, out),))
     if not _is_file_name(out):
         raise InputError(f"{out}: a photograph from standard input has no name. Give a file such as out.png, or `-`.")
-    job = _job(source, out, compare)
+    job = Job(source, out, _Names(out.parent).take(_comparison(out)) if compare else None)
     _check((job,), out.parent)
-    return Plan((job,), ())
+    return Plan((job,))
 
 
-def _job(source: Path, target: Path, compare: bool) -> Job:
-    """Returns a job, with the path of the comparison if one is made.
+_COMPARISON = ".compare.jpg"
+
+
+def _comparison(target: Path) -> Path:
+    """Returns the path of a target's comparison.
 
     The comparison of `a.jpg` is `a.compare.jpg`, that of `a.png` is `a.png.compare.jpg`. Only `.jpg` is dropped from
     the name, so that `a.jpg`, `a.JPG` and `a.png` in one folder have different comparisons.
     """
-    stem = target.stem if target.suffix == ".jpg" else target.name
-    return Job(source, target, target.with_name(f"{stem}.compare.jpg") if compare else None)
+    return target.with_name((target.stem if target.suffix == ".jpg" else target.name) + _COMPARISON)
 
 
 def _find(path: Path, out: Path) -> _Found:
@@ -147,11 +261,18 @@ def _in_folder(folder: Path, base: Path, out: Path) -> _Found:
     """Returns the image files in a folder, with their paths relative to `base`."""
     scan = scan_folder(folder, IndexConfig(), skip=(out,) if _real(out) != _real(folder) else ())
     if not scan.found and not scan.unreadable_folders:
-        raise InputError(f"{folder}: this folder contains no image files.")
-    photographs = (folder / file.path for file in scan.found)
+        raise InputError(f"{folder}: this folder contains no image files{_instead(scan.passed_over)}.")
+    photographs = (folder / decode_path(file.path) for file in scan.found)
     return _Found(
-        tuple((path, path.relative_to(base)) for path in photographs), tuple(map(Path, scan.unreadable_folders))
+        tuple((path, path.relative_to(base)) for path in photographs),
+        tuple(map(Path, scan.unreadable_folders)),
+        scan.passed_over,
     )
+
+
+def _instead(passed_over: PassedOver) -> str:
+    text = str(passed_over)
+    return f" ({text})" if text else ""
 
 
 def _is_pattern(path: Path) -> bool:
@@ -163,30 +284,62 @@ def _of_pattern(pattern: Path, out: Path) -> _Found:
 
     Paths are relative to the folder before the first wildcard.
     """
-    pattern = pattern.expanduser()  # patterns are quoted, so the shell does not expand `~`
+    pattern = expand_user(pattern)  # patterns are quoted, so the shell does not expand `~`
     parts = pattern.parts
     first = next(number for number, part in enumerate(parts) if _WILDCARD.search(part))
     base = Path(*parts[:first])
     matches = [Path(match) for match in sorted(glob.glob(str(pattern), recursive=True))]  # noqa: PTH207 - takes whole paths
     kept = [path for path in matches if _real(out) == _real(base) or not _real(path).is_relative_to(_real(out))]
-    photographs = dict.fromkeys(path for path in _files_of(kept, out))
+    passed_over = PassedOver()
+    photographs = dict.fromkeys(_files_of(_not_skipped(kept, base, passed_over), out, passed_over))
     if not photographs:
-        raise InputError(f"{pattern}: no image file matches.")
-    return _Found(tuple((path, path.relative_to(base)) for path in photographs))
+        raise InputError(f"{pattern}: no image file matches{_instead(passed_over)}.")
+    return _Found(tuple((path, path.relative_to(base)) for path in photographs), passed_over=passed_over)
 
 
-def _files_of(matches: Sequence[Path], out: Path) -> Iterator[Path]:
-    """Yields matching images and the images in matching folders.
+def _not_skipped(matches: Sequence[Path], base: Path, passed_over: PassedOver) -> list[Path]:
+    """Returns the matches that are not skipped in a folder either: system files and the outputs of workspaces."""
+    patterns = SkipPatterns(IndexConfig().skip)
+    named = set(matches)
+    skipped: set[Path] = set()
+
+    def is_skipped(path: Path) -> bool:
+        """Returns whether a path, or a folder around it below `base`, is skipped; counts it the first time."""
+        if path == base:
+            return False
+        if path in skipped or is_skipped(path.parent):
+            return True
+        pattern = patterns.pattern(path.parent.name, path.name)
+        if pattern is None and not is_output_folder(path):
+            return False
+        skipped.add(path)
+        if not any(parent in named for parent in path.parents):  # or else it is counted with that folder
+            if pattern is not None:
+                passed_over.skipped[pattern] += 1
+            else:
+                passed_over.outputs[f"{path.name}/"] += 1
+        return True
+
+    return [path for path in matches if not is_skipped(path)]
+
+
+def _files_of(matches: Sequence[Path], out: Path, passed_over: PassedOver) -> Iterator[Path]:
+    """Yields matching images and the images in matching folders; counts what it does not take.
 
     A folder inside a matching one is not scanned again.
     """
     named = set(matches)
     for path in matches:
+        is_inside = any(parent in named for parent in path.parents)
         if not path.is_dir():
             if path.name.lower().endswith(IndexConfig().suffixes):
                 yield path
-        elif not any(parent in named for parent in path.parents):
-            yield from (path / file.path for file in scan_folder(path, IndexConfig(), skip=(out,)).found)
+            elif not is_inside:  # or else it is counted with its folder
+                passed_over.count_file(path.name)
+        elif not is_inside:
+            scan = scan_folder(path, IndexConfig(), skip=(out,))
+            passed_over.add(scan.passed_over)
+            yield from (path / decode_path(file.path) for file in scan.found)
 
 
 def _real(path: Path) -> Path:
@@ -209,10 +362,7 @@ def _check(jobs: Sequence[Job], out: Path) -> None:
         InputError: One cannot or must not be written; see `make_plan`.
     """
     originals = {_real(job.source) for job in jobs}
-    targets = {job.target for job in jobs}
     for job in jobs:
-        if job.comparison in targets:
-            raise InputError(f"{job.comparison}: both a photograph and a comparison would have this name.")
         for path in job.outputs:
             _check_target(path, out, originals)
 

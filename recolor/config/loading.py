@@ -1,4 +1,4 @@
-"""Loads settings from a preset, a TOML file and assignments such as `blurry.threshold=0.4`, and checks them."""
+"""Loads and checks settings from a preset, a TOML file and KEY=VALUE words."""
 
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -9,12 +9,13 @@ from typing import Any, TypeVar
 from recolor.config.presets import PRESETS, Preset, preset
 from recolor.config.settings import Config
 from recolor.errors import ConfigError
+from recolor.paths import expand_user
 
 T = TypeVar("T")
 
 
 def load_config(name: Preset | None = None, file: Path | None = None, words: Sequence[str] = ()) -> Config:
-    """Returns the settings of a preset, overridden by those of the file, overridden by those of `words`.
+    """Returns the settings of a preset, overridden by the file, overridden by `words`.
 
     Args:
         name: The preset to start from. Default: the file's `preset`, else `default`.
@@ -36,12 +37,14 @@ def load_config(name: Preset | None = None, file: Path | None = None, words: Seq
 
 
 def read_changes(file: Path | None, words: Sequence[str] = ()) -> dict[str, Any]:
-    """Returns the settings of a file, overridden by `words`, as nested dictionaries that are not checked.
+    """Returns the settings of a file, overridden by `words`, as nested dictionaries.
+
+    They are not checked.
 
     Raises:
         ConfigError: The file cannot be read, or a word does not have the form KEY=VALUE.
     """
-    changes = _read_toml(file) if file is not None else {}
+    changes = _read_toml(expand_user(file)) if file is not None else {}
     for word in words:
         _merge(changes, _parse_word(word))
     return changes
@@ -63,7 +66,9 @@ def _preset(name: Preset | None, of_file: Any) -> Config:
 
 
 def overlay(base: T, changes: Mapping[str, Any]) -> T:
-    """Returns a config dataclass with settings replaced by nested `changes`, each checked against its annotation.
+    """Returns a config dataclass with settings replaced by nested `changes`.
+
+    Each value is checked against its annotation.
 
     Raises:
         ConfigError: Keys are unknown or values are not allowed; the message has one line for each.
@@ -85,12 +90,22 @@ def check(config: Config) -> None:
 
 
 def _read_toml(file: Path) -> dict[str, Any]:
+    """Returns the content of a TOML file; a byte order mark, as Windows editors write it, is skipped."""
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
+        return tomllib.loads(file.read_bytes().decode("utf-8-sig"))
+    except IsADirectoryError as error:
+        raise ConfigError(
+            f"{file}: this is a folder. Give a TOML file of settings, such as {file / 'recolor.toml'}."
+        ) from error
     except OSError as error:
         raise ConfigError(f"{file}: the settings file cannot be read ({error.strerror}).") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file}: not a TOML file ({error}).") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"{file}: byte {error.start + 1} is not UTF-8 text ({error.object[error.start]:#04x}). Save the file as"
+            " UTF-8."
+        ) from error
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise ConfigError(f"{file}: not a TOML file ({error}). Correct it there.") from error
 
 
 def _parse_word(word: str) -> dict[str, Any]:
@@ -105,6 +120,7 @@ def _parse_word(word: str) -> dict[str, Any]:
 
 def _parse_value(text: str) -> Any:
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        parsed = tomllib.loads(f"value = {text}")
+    except (tomllib.TOMLDecodeError, RecursionError):
         return text.strip()
+    return parsed["value"] if len(parsed) == 1 else text.strip()  # a second line would be a second setting

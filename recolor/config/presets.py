@@ -1,4 +1,7 @@
-"""Presets: `default` for a GPU and a large data set, `quick` for a first look on a CPU, `demo` for a few minutes."""
+"""The presets `default`, `quick` and `demo`.
+
+`default` is for a GPU and a large data set, `quick` for a first look on a CPU, `demo` for a few minutes.
+"""
 
 from dataclasses import replace
 from typing import Literal, get_args
@@ -26,10 +29,10 @@ def preset(name: Preset) -> Config:
 
 
 def _quick() -> Config:
-    """Returns settings that train for about ten minutes on two cores, to try every stage on one's own photographs.
+    """Returns settings that train for about ten minutes on two cores.
 
-    The squares have 128 px and are not cropped: a small model learns more from a whole scene at low resolution than
-    from a quarter of it.
+    They serve to try every stage on one's own photographs. The squares have 128 px and are not cropped: a small model
+    learns more from a whole scene at low resolution than from a quarter of it.
     """
     train = TrainConfig(
         steps=2400,
@@ -56,7 +59,10 @@ def _quick() -> Config:
 
 
 def _demo() -> Config:
-    """Returns settings for a few hundred rendered landscapes, with a training of minutes on two cores."""
+    """Returns settings for a few hundred rendered landscapes.
+
+    Training takes minutes on two cores.
+    """
     quick = _quick()
     train = replace(quick.generator.train, steps=400, warmup_steps=20, ema_decay=0.97, checkpoint_steps=25)
     return replace(

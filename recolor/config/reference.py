@@ -1,4 +1,7 @@
-"""The reference of all settings, read from the dataclasses: name, allowed values, default, meaning, what it redoes."""
+"""The reference of all settings, read from the dataclasses.
+
+It has the name, allowed values, default and meaning of each, and the command that it redoes.
+"""
 
 import difflib
 import json
@@ -20,6 +23,7 @@ _COMMANDS = {
     "index": "index",
     "measure": "measure",
     "corrupt": "detect corrupt",
+    "too_large": "detect too_large",
     "duplicate": "detect duplicate",
     "monochrome": "detect monochrome",
     "skewed": "detect skewed",
@@ -90,7 +94,7 @@ class Group:
 
 
 def settings_reference(name: Preset = "default") -> tuple[Group, ...]:
-    """Returns all settings by group, in the order of their declaration, with the defaults of a preset."""
+    """Returns all settings by group, in order of declaration, with a preset's defaults."""
     config = preset(name)
     return tuple(group for item in fields(config) for group in _groups(getattr(config, item.name), item.name))
 
@@ -122,7 +126,7 @@ def settings_markdown() -> str:
 
 
 def allowed_text(hint: Any) -> str:
-    """Returns the values that an annotation allows, in words, such as `a number from 0.0 up to 1.0`."""
+    """Returns the allowed values of an annotation, such as `a number from 0.0 up to 1.0`."""
     base, *limits = get_args(hint) if get_origin(hint) is Annotated else (hint,)
     if get_origin(base) is Literal:
         return ", ".join(repr(choice) for choice in get_args(base))

@@ -15,6 +15,7 @@ from recolor.errors import ConfigError
 Fraction = Annotated[float, Ge(0.0), Le(1.0)]
 Threshold = Annotated[float, Ge(0.0), Le(1.0)]
 Positive = Annotated[int, Ge(1)]
+LARGEST_PIXELS = 178_956_970  # Pillow refuses more, whatever is set here
 Seed = Annotated[int, Ge(0), Lt(2**63)]
 DeviceName = Literal["auto", "cpu", "cuda"]
 ColorizeDevice = Literal["auto", "cpu", "cuda", "mps"]
@@ -23,15 +24,31 @@ Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
 
+IMAGE_SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif"),
+    *(".avif", ".heic", ".heif", ".hif"),
+)
+SYSTEM_NAMES = (
+    *("@eaDir", "#recycle", "@Recycle", "$RECYCLE.BIN", ".Trash*", ".thumbnails"),
+    *("lost+found", "System Volume Information", "* Previews.lrdata", "*.photoslibrary/resources"),
+    *("Thumbs.db", "._*", ".DS_Store"),
+)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class IndexConfig:
     """Which files are images.
 
     Attributes:
         suffixes: File name endings of images, in lower case and with their dot. Other files are counted but not read.
+        skip: Glob patterns (`*`, `?`, `[abc]`) of names of folders and files that are skipped and counted, whatever
+            their case: previews, recycle bins and other files of operating systems and photo programs. A pattern with
+            a slash, such as `*.photoslibrary/resources`, matches the name of the folder around too. With an empty list
+            nothing is skipped but hidden files and the files of Recolor's workspaces.
     """
 
-    suffixes: tuple[str, ...] = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif")
+    suffixes: tuple[str, ...] = IMAGE_SUFFIXES
+    skip: tuple[str, ...] = SYSTEM_NAMES
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,14 +56,15 @@ class MeasureConfig:
     """What is measured, and the limits that protect the machine from hostile files.
 
     Attributes:
-        max_pixels: Maximum number of pixels. A larger image gets the reason `too_many_pixels` and is not decoded.
-        max_file_bytes: Maximum file size, in bytes. A larger file gets the reason `too_many_pixels` and is not read.
+        max_pixels: Maximum number of decoded pixels. A larger image gets the reason `too_many_pixels` and is not
+            decoded. A JPEG that is not progressive is decoded at a smaller scale, which counts.
+        max_file_bytes: Maximum file size, in bytes. A larger file gets the reason `too_many_bytes` and is not read.
         max_decode_s: Maximum decoding time, in seconds, where worker processes decode. A slower image gets the reason
             `too_slow`.
         measure_px: Short side, in pixels, to which the decoder may scale an image down.
     """
 
-    max_pixels: Annotated[int, Ge(1), Le(178_956_970)] = 100_000_000  # Pillow refuses more, whatever is set here
+    max_pixels: Annotated[int, Ge(1), Le(LARGEST_PIXELS)] = 100_000_000
     max_file_bytes: Positive = 512 * 1024 * 1024
     max_decode_s: Annotated[float, Gt(0.0)] = 120.0
     measure_px: Annotated[int, Ge(64), Le(4096)] = 288
@@ -59,10 +77,24 @@ class CorruptConfig:
     Attributes:
         enabled: Run this detector. If false, its manifest has no rows.
         max_grey_tail: Maximum share of the picture that may be flat mid-grey, measured from an edge inwards.
+        reject_untidy: Also list files that are not in order although no pixel is lost, such as a JPEG without an end
+            marker.
     """
 
     enabled: bool = True
-    max_grey_tail: Annotated[float, Gt(0.0), Le(1.0)] = 0.05
+    max_grey_tail: Annotated[float, Gt(0.0), Le(1.0)] = 0.01
+    reject_untidy: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TooLargeConfig:
+    """Images beyond a limit of `measure`: pixels, bytes or decoding time.
+
+    Attributes:
+        enabled: Run this detector. If false, its manifest has no rows; the images are not kept all the same.
+    """
+
+    enabled: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -399,6 +431,7 @@ class Config:
     index: IndexConfig = field(default_factory=IndexConfig)
     measure: MeasureConfig = field(default_factory=MeasureConfig)
     corrupt: CorruptConfig = field(default_factory=CorruptConfig)
+    too_large: TooLargeConfig = field(default_factory=TooLargeConfig)
     duplicate: DuplicateConfig = field(default_factory=DuplicateConfig)
     monochrome: MonochromeConfig = field(default_factory=MonochromeConfig)
     skewed: SkewedConfig = field(default_factory=SkewedConfig)
@@ -413,7 +446,10 @@ class Config:
     execution: ExecutionConfig = field(default_factory=ExecutionConfig)
 
     def __post_init__(self) -> None:
-        """Raises an error for settings that contradict each other, which the ranges of single fields cannot show."""
+        """Raises an error for settings that contradict each other.
+
+        The ranges of single fields cannot exclude these.
+        """
         _check_together(self)
 
 

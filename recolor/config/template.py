@@ -10,7 +10,10 @@ _WIDTH_CHARS = 100
 
 
 def commented_toml(name: Preset) -> str:
-    """Returns a `recolor.toml` that selects a preset and lists every setting, commented out, with its meaning."""
+    """Returns a `recolor.toml` for a preset, with every setting commented out.
+
+    Each setting has its meaning as a comment.
+    """
     lines = [
         "# Settings of this workspace. Every command of Recolor reads them from here.",
         "# To change a setting, remove the # before its name. `recolor settings NAME` describes it.",

@@ -1,4 +1,4 @@
-"""Checks settings with pydantic models made from the dataclasses of `recolor.config.settings`.
+"""Checks settings with pydantic models of the dataclasses in `recolor.config.settings`.
 
 The dataclasses are the only declaration. The models have the same fields and limits, but every field is optional: a
 setting that is not given keeps the preset's value. Importing pydantic takes a quarter of a second, so this module is
@@ -8,10 +8,10 @@ imported only when there are settings to check.
 import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import is_dataclass, replace
-from functools import cache
-from typing import Annotated, Any, TypeVar, get_origin, get_type_hints
+from functools import cache, partial
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError, create_model
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, ValidationError, create_model
 
 from recolor.config.reference import allowed_text, docstring
 from recolor.errors import ConfigError
@@ -37,13 +37,28 @@ def changes_model(config: type, *, nullable: bool = False) -> type[BaseModel]:
             accepted: Any = changes_model(hint, nullable=nullable)  # type: ignore[arg-type]  # a class, no instance
             description = accepted.__doc__
         else:
-            # TOML and JSON have lists, not tuples.
-            accepted = Annotated[hint, Strict(False)] if get_origin(hint) is tuple else hint
+            accepted = _accepted(hint)
             description = meanings.get(name)
         fields[name] = (accepted | None if nullable else accepted, Field(None, description=description))
     name = config.__name__.removesuffix("Config") + "Settings"
     made: type[BaseModel] = create_model(name, __config__=_MODEL_CONFIG, __doc__=meaning, **fields)
     return made
+
+
+def _accepted(hint: Any) -> Any:
+    """Returns the type of a field for a setting's annotation."""
+    if get_origin(hint) is tuple:
+        return Annotated[hint, Strict(False)]  # TOML and JSON have lists, not tuples
+    if get_origin(hint) is Literal:
+        return Annotated[hint, BeforeValidator(partial(_check_type, {type(value) for value in get_args(hint)}))]
+    return hint
+
+
+def _check_type(types: set[type], value: object) -> object:
+    """Refuses 2.0 and true where 2 and 1 are allowed: they are equal, so `Literal` accepts them, even when strict."""
+    if type(value) not in types:
+        raise ValueError("of another type")
+    return value
 
 
 def checked_overlay(base: T, changes: Mapping[str, Any]) -> T:

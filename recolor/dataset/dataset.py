@@ -16,6 +16,7 @@ from recolor.config.settings import Split
 from recolor.dataset.augment import to_lab
 from recolor.dataset.sampler import Int64Array
 from recolor.errors import ConfigError, DamagedError, InputError
+from recolor.paths import expand_user
 from recolor.pipeline.cache import Record, is_unchanged, read_record, record_path, require_record
 from recolor.pipeline.workspace import Workspace
 from recolor.shards.format import Codes, index_path, read_index, read_shard, shard_images
@@ -78,7 +79,7 @@ class ShardDataset(Dataset[LabImage]):
     records: Mapping[Path, Record]
 
     def __init__(self, path: str | PathLike[str], split: Split = "train") -> None:
-        self.folder, self.split = Path(path).expanduser().absolute(), split
+        self.folder, self.split = expand_user(path).absolute(), split
         if split not in get_args(Split):
             raise ConfigError(f"split = {split!r}: not allowed. Allowed: 'train', 'val', 'test'.")
         workspace = _workspace(self.folder)

@@ -9,7 +9,7 @@ from recolor.config.settings import ExecutionConfig
 from recolor.demo.plan import Planned, plan_images
 from recolor.demo.truth import format_truth, read_truth
 from recolor.errors import InputError
-from recolor.images.memory import one_opencv_thread
+from recolor.images.opencv import one_opencv_thread
 from recolor.pipeline.parallel import run_parallel
 from recolor.pipeline.storage import storage_errors, write_atomically
 

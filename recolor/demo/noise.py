@@ -7,6 +7,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from recolor.color.srgb import srgb_to_linear
+
 Array = NDArray[np.float32]
 
 FRACTAL_PX = 512
@@ -121,8 +123,7 @@ def mixed(first: Array, second: Array, share: Array) -> Array:
 
 
 def linear(*hex_codes: int) -> Array:
-    """Converts sRGB colours such as 0x3f7ec8 to linear light, float32 [3] or [n,3]; IEC 61966-2-1."""
+    """Converts sRGB colours such as 0x3f7ec8 to linear light, float32 [3] or [n, 3]."""
     codes = np.array(hex_codes, np.int64)[:, None] >> np.array([16, 8, 0]) & 255
-    srgb = codes / 255.0
-    light = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4).astype(np.float32)
+    light = srgb_to_linear(codes / 255.0).astype(np.float32)
     return np.asarray(light[0] if len(hex_codes) == 1 else light, np.float32)

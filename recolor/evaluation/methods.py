@@ -10,6 +10,7 @@ import torch
 from recolor.errors import ConfigError, MissingStageError
 from recolor.models.files import CONFIG_FILE, LoadedGenerator, LoadedRefiner, load_generator, load_refiner
 from recolor.models.pretrained import models_folder
+from recolor.paths import expand_user
 
 Name = Literal["grey", "mean_ab", "generator", "refined", "saturated", "oracle", "oracle_refined"]
 Kind = Literal["model", "control"]
@@ -83,7 +84,7 @@ def load_models(models: Sequence[Path], controls: Sequence[Path], device: torch.
         MissingStageError: A folder has no generator.
         WeightsError: A file is damaged, or its format is unknown to this version.
     """
-    folders = [folder.expanduser().absolute() for folder in (*models, *controls)]
+    folders = [expand_user(folder).absolute() for folder in (*models, *controls)]
     twice = next((folder for folder in folders if folders.count(folder) > 1), None)
     if twice is not None:
         raise ConfigError(f"{twice}: this model is given twice. Give each model and each --control once.")

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from recolor.config.settings import EvaluateConfig
 from recolor.errors import ConfigError, WeightsError
+from recolor.paths import expand_user
 
 RGB = NDArray[np.uint8]
 Float32Array = NDArray[np.float32]
@@ -46,10 +47,8 @@ def load_networks(config: EvaluateConfig, device: torch.device) -> Networks:
         ConfigError: A package is not installed.
         WeightsError: A file is missing or is not the state dict of the network; the message names its source.
     """
-    lpips = _load_lpips(Path(config.lpips_weights).expanduser()).to(device) if config.lpips_weights else None
-    inception = (
-        _load_inception(Path(config.inception_weights).expanduser()).to(device) if config.inception_weights else None
-    )
+    lpips = _load_lpips(expand_user(config.lpips_weights)).to(device) if config.lpips_weights else None
+    inception = _load_inception(expand_user(config.inception_weights)).to(device) if config.inception_weights else None
     return Networks(lpips, inception, device)
 
 

@@ -21,8 +21,10 @@ from recolor.evaluation.measure import Sample, Source
 from recolor.evaluation.methods import SATURATED, Method, Model
 from recolor.evaluation.split import spaced_rows
 from recolor.images import decode, read_bytes
+from recolor.manifests.names import decode_path
 from recolor.models.files import LoadedRefiner
 from recolor.models.refiner import Refiner
+from recolor.pipeline.c_messages import no_c_messages
 
 RGB = NDArray[np.uint8]
 Float32Array = NDArray[np.float32]
@@ -116,6 +118,7 @@ def photo_source(photos: Photos, models: Sequence[Model]) -> Source:
     return Source(photos.paths, partial(_samples, photos, painters))
 
 
+@no_c_messages()
 def read_photo(folder: Path, path: str, size_px: int, limits: MeasureConfig) -> RGB:
     """Reads a photograph, uint8 sRGB [H, W, 3].
 
@@ -124,7 +127,7 @@ def read_photo(folder: Path, path: str, size_px: int, limits: MeasureConfig) -> 
     Raises:
         ImageError: It cannot be read, or a side is shorter than 11 pixels, the width of the SSIM window.
     """
-    rgb = decode(read_bytes(folder / path, limits), limits, size_px).rgb
+    rgb = decode(read_bytes(folder / decode_path(path), limits), limits, size_px, lenient=True).rgb
     height_px, width_px = rgb.shape[:2]
     scale = min(1.0, size_px / min(height_px, width_px))
     size = max(1, round(width_px * scale)), max(1, round(height_px * scale))

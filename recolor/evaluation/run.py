@@ -17,6 +17,7 @@ from recolor.evaluation.report import photographs
 from recolor.evaluation.split import split_source
 from recolor.models.device import resolve_device
 from recolor.models.files import MODEL_FILE, model_content
+from recolor.paths import expand_user
 from recolor.pipeline.cache import (
     Outcome,
     Part,
@@ -28,7 +29,7 @@ from recolor.pipeline.cache import (
     sha256_file,
 )
 from recolor.pipeline.parallel import worker_count
-from recolor.pipeline.workspace import Workspace, locked, open_workspace
+from recolor.pipeline.workspace import Workspace, existing_workspace, locked
 from recolor.shards.format import index_path
 
 STAGE = "evaluate"
@@ -60,7 +61,7 @@ def evaluate(workspace: Workspace | Path | str, config: Config, tell: ProgressCa
         >>> metrics = read_manifest("project/data/evaluation/metrics.parquet")
     """
     if not isinstance(workspace, Workspace):
-        with locked(opened := open_workspace(Path(workspace))):
+        with locked(opened := existing_workspace(workspace)):
             return evaluate(opened, config, tell)
     return run_part(evaluation_part(workspace, config), partial(_build, workspace, config, tell))
 
@@ -116,7 +117,7 @@ def _inputs(workspace: Workspace, config: EvaluateConfig) -> Mapping[str, str]:
     refiner = _model_record(workspace, "refiner", {"shards": shards, "generator": model_content(generator)})
     inputs = {"shards": shards, "generator": generator.content, "refiner": refiner.content}
     for name in ("lpips_weights", "inception_weights"):
-        file = Path(getattr(config, name)).expanduser()
+        file = expand_user(getattr(config, name))
         if file.is_file():  # a missing file raises an error when it is loaded
             inputs[name] = sha256_file(file)
     cleaned = read_record(record_path(workspace.manifest("clean")))  # this record covers the outliers too

@@ -7,12 +7,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recolor.errors import ImageError
-from recolor.images.bmp_runs import check_runs
 from recolor.images.decoded import Decoded, check_size
+from recolor.images.pillow import open_picture, read_picture
+from recolor.images.zero_tail import check_rows
 
 SIGNATURE = b"BM"
 _UNCOMPRESSED = 0
+_DEPTHS = (1, 4, 8, 16, 24, 32)
 _RLE = {1: 8, 2: 4}  # bits of a pixel
+_END_OF_ROW, _MOVE = 0, 2  # commands of run lengths; 3 and more: that many pixels follow as they are
+_END_OF_PICTURE = b"\0\1"
 _BITFIELDS = (3, 6)  # without and with a mask for alpha, which comes last
 _HEADER_BYTES = 54
 _BLOCK_ROWS = 64
@@ -44,6 +48,17 @@ class _Header:
         return (self.width_px * self.bits + 31) // 32 * 4
 
 
+def decode(data: bytes, max_pixels: int) -> Decoded:
+    """Decodes a BMP; see `recolor.images.decode`.
+
+    Raises:
+        ImageError: With a typed reason.
+    """
+    check(data, max_pixels)
+    decoded = decode_bitfields(data)
+    return decoded if decoded is not None else read_picture(open_picture(data, "BMP"), max_pixels)
+
+
 def check(data: bytes, max_pixels: int) -> None:
     """Refuses a BMP whose header, palette and pixels cannot belong together. OS/2's short headers are left to Pillow.
 
@@ -64,8 +79,11 @@ def check(data: bytes, max_pixels: int) -> None:
         raise ImageError("bad_entropy_data", f"{densities[1]} pixels per metre one way, {densities[0]} the other")
     if header.compression in _RLE:
         _check_runs(data, header)
-    elif header.compression == _UNCOMPRESSED and header.bits in (1, 4, 8):
-        _check_indices(data, header)
+    elif header.compression == _UNCOMPRESSED:
+        if header.bits in (1, 4, 8):
+            _check_indices(data, header)
+        if header.bits in _DEPTHS:
+            check_rows(_rows(data, header).data.cast("B"), header.row_bytes)
 
 
 def _check_runs(data: bytes, header: _Header) -> None:
@@ -118,7 +136,7 @@ def decode_bitfields(data: bytes) -> Decoded | None:
         rows = slice(top, top + _BLOCK_ROWS)
         rgb[rows] = np.stack([_channel(pixels[rows], mask) for mask in masks], axis=2)
     return Decoded(
-        rgb=np.ascontiguousarray(rgb if header.height_px < 0 else rgb[::-1]),
+        pixels=np.ascontiguousarray(rgb if header.height_px < 0 else rgb[::-1]),
         width_px=width,
         height_px=height,
         format="BMP",
@@ -147,3 +165,45 @@ def _channel(pixels: NDArray[np.uint32], mask: int) -> NDArray[np.uint8]:
     shift = (mask & -mask).bit_length() - 1
     values = (pixels.astype(np.uint32) & np.uint32(mask)) >> np.uint32(shift)
     return np.asarray((values * (255.0 / (mask >> shift))).round().astype(np.uint8))
+
+
+def check_runs(data: bytes, start: int, width_px: int, height_px: int, *, bits: int) -> None:
+    """Follows run lengths from pixel to pixel: pairs of a count and a value; the count 0 makes the value a command.
+
+    Pillow cuts what leaves a row, and stops where it likes.
+
+    Args:
+        data: The file.
+        start: Where the runs start.
+        width_px: Pixels of a row.
+        height_px: Number of rows.
+        bits: 8 or 4, of a pixel.
+
+    Raises:
+        ImageError: `bad_entropy_data` if a run leaves its row or the picture, `truncated` if rows are missing,
+            `no_end_marker` if only the end of the picture is not marked.
+    """
+    position, x, y = start, 0, 0
+    while len(command := data[position : position + 2]) == 2 and command != _END_OF_PICTURE:
+        position, x, y = _follow(data, position, x, y, bits)
+        if x > width_px or y * width_px + x > height_px * width_px:
+            raise ImageError("bad_entropy_data", f"a run goes to column {x} of row {y}: {width_px}x{height_px} pixels")
+    if position > len(data) or y * width_px + x < height_px * width_px:
+        raise ImageError("truncated", f"the runs end at column {x} of row {y}: {width_px}x{height_px} pixels")
+    if command != _END_OF_PICTURE:
+        raise ImageError("no_end_marker", "run lengths without an end of the picture")
+
+
+def _follow(data: bytes, position: int, x: int, y: int, bits: int) -> tuple[int, int, int]:
+    """Where the next command stands, and the pixel that it starts at."""
+    count, value = data[position], data[position + 1]
+    position += 2
+    if count:
+        return position, x + count, y
+    if value == _END_OF_ROW:
+        return position, 0, y + 1
+    if value == _MOVE:
+        right, up = data[position : position + 2].ljust(2, b"\0")
+        return position + 2, x + right, y + up
+    pixel_bytes = (value * bits + 7) // 8
+    return position + pixel_bytes + pixel_bytes % 2, x + value, y  # an even number of bytes, padded

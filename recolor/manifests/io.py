@@ -1,5 +1,6 @@
 """Reads and writes manifests, Parquet files that match their schema, as Arrow tables."""
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -38,7 +39,10 @@ def manifest_writer(schema: Schema, path: Path) -> Iterator[Callable[[pa.Table],
     """
     # A dictionary of mostly distinct values costs time, and Parquet abandons it in the middle of each row group.
     named = [column.name for column in schema.columns if column.type == pa.string() and not column.is_unique]
-    with pq.ParquetWriter(path, schema.arrow, compression="zstd", use_dictionary=named, write_statistics=True) as file:
+    with (
+        pa.OSFile(os.fsencode(path), "wb") as sink,  # bytes: pyarrow refuses a path that is not UTF-8
+        pq.ParquetWriter(sink, schema.arrow, compression="zstd", use_dictionary=named, write_statistics=True) as file,
+    ):
         yield lambda table: file.write_table(_conform(schema, table), row_group_size=ROW_GROUP_ROWS)
 
 
@@ -70,13 +74,16 @@ def read_in_groups(schema: Schema, path: Path, columns: Sequence[str]) -> Iterat
 
 
 def find_rows(paths: pa.ChunkedArray, table: pa.Table) -> pa.ChunkedArray:
-    """Returns, for each path, the row of a table with that path: int32 [paths], null if there is none.
+    """Returns, for each path, the row of a table with that path.
 
     `table.take(find_rows(paths, table))` aligns a table with other rows; missing rows are null.
 
     Args:
         paths: Strings.
         table: Any table with a column `path`.
+
+    Returns:
+        int32 [paths], null if there is none.
     """
     return pc.index_in(paths, value_set=table["path"].combine_chunks())
 
@@ -86,10 +93,15 @@ def _opened(schema: Schema, path: Path) -> Iterator[pq.ParquetFile]:
     if not path.is_file():
         raise MissingStageError(f"{path}: does not exist yet. Run `recolor {schema.stage}` first.")
     try:
-        with pq.ParquetFile(path) as file:
+        with open_parquet(path) as source, pq.ParquetFile(source) as file:
             yield file
     except (pa.ArrowInvalid, OSError) as error:
         raise SchemaError(f"{path}: not a readable Parquet file ({error}). Delete it and run again.") from error
+
+
+def open_parquet(path: Path) -> pa.NativeFile:
+    """Opens a file for reading; pyarrow itself refuses a path that is not UTF-8."""
+    return pa.OSFile(os.fsencode(path), "rb")
 
 
 def schema_markdown() -> str:

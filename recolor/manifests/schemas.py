@@ -62,7 +62,7 @@ PATH = Column(
     pa.string(),
     "-",
     "-",
-    "Path relative to the image folder, with forward slashes.",
+    "Path relative to the image folder, with forward slashes; bytes that are not UTF-8 as `\\xNN`.",
     is_path=True,
     is_unique=True,
 )
@@ -89,10 +89,10 @@ def _number(name: str, unit: str, range_: str, meaning: str) -> Column:
 
 _SIZE_PX = (
     Column(
-        "width_px", pa.int32(), "px", "≥ 1", "Width of the upright image. Null if the image cannot be decoded.", True
+        "width_px", pa.int32(), "px", "≥ 1", "Width of the upright image. Null if no part of it can be decoded.", True
     ),
     Column(
-        "height_px", pa.int32(), "px", "≥ 1", "Height of the upright image. Null if the image cannot be decoded.", True
+        "height_px", pa.int32(), "px", "≥ 1", "Height of the upright image. Null if no part of it can be decoded.", True
     ),
 )
 ANGLES = (0, 45, 90, 135)  # degrees from horizontal, anticlockwise: directions in which detail is measured
@@ -130,6 +130,12 @@ SHARPNESS = tuple(
     )
 )
 COLOUR_LAYOUT = 90  # numbers
+GREY_TAIL = _number(
+    "grey_tail",
+    "-",
+    "0..1",
+    "Share of the image, from an edge inwards, that is uniform mid-grey behind a sharp border.",
+)
 COLOUR = (
     _number("L_mean", "Lab", "0..100", "Mean lightness."),
     _number("contrast", "Lab", "0..50", "Standard deviation of L."),
@@ -146,7 +152,6 @@ COLOUR = (
     _number(
         "hue_entropy", "-", "0..1", "Entropy of the hues, weighted by chroma. 0 is a single hue, 1 is all hues equally."
     ),
-    _number("grey_tail", "-", "0..1", "Share of the image, from an edge inwards, that is uniform mid-grey."),
     _number("ab_residual", "Lab", "≥ 0", "RMS residual of a and b after fitting a curve over L. 0 is monochrome."),
     _number("ab_residual_p90", "Lab", "≥ 0", "90th percentile of the same residual."),
     _number("ab_residual_median", "Lab", "≥ 0", "Median over 24 segments of L of the RMS residual in a segment."),
@@ -166,9 +171,17 @@ MEASUREMENTS = Schema(
         MTIME,
         Column("reason", pa.string(), "-", "a decode reason", "Why the image cannot be decoded. Null if it can.", True),
         Column("detail", pa.string(), "-", "-", "Message of the decoder.", True),
+        Column(
+            "notes",
+            pa.string(),
+            "-",
+            "-",
+            "What is not in order in the file although no pixel is lost. Null if it is in order.",
+            True,
+        ),
         SHA256,
         *_SIZE_PX,
-        Column("format", pa.string(), "-", "-", "JPEG, PNG, WEBP, TIFF, BMP or GIF.", True),
+        Column("format", pa.string(), "-", "-", "JPEG, PNG, WEBP, TIFF, BMP, GIF, AVIF or HEIF.", True),
         Column("mode", pa.string(), "-", "-", "Pixel mode of the file, as Pillow names it.", True),
         Column(
             "frames",
@@ -200,6 +213,7 @@ MEASUREMENTS = Schema(
             True,
         ),
         Column("phash_256_windows", pa.binary(288), "-", "9 x 256 bits", "The same with `hash_size=16`.", True),
+        GREY_TAIL,
         *SHARPNESS,
         *COLOUR,
         Column(
@@ -246,10 +260,21 @@ CORRUPT = _issue(
         "decode_reason",
         pa.string(),
         "-",
-        "a decode reason or `grey_tail`",
-        "`reason` of `measurements.parquet`, or `grey_tail`.",
+        "a decode reason, `grey_tail` or `untidy`",
+        "`reason` of `measurements.parquet`, `grey_tail`, or `untidy` if `corrupt.reject_untidy` is set.",
     ),
-    *(column for column in COLOUR if column.name == "grey_tail"),
+    GREY_TAIL,
+)
+TOO_LARGE = _issue(
+    "too_large",
+    "an image beyond a limit of `measure`, which was not decoded",
+    Column(
+        "limit",
+        pa.string(),
+        "-",
+        "measure.max_pixels, measure.max_file_bytes, measure.max_decode_s",
+        "Setting that allows larger images.",
+    ),
 )
 DUPLICATE = _issue(
     "duplicate",
@@ -332,7 +357,8 @@ EXTREME_ASPECT = _issue(
     *_SIZE_PX,
 )
 ISSUE_SCHEMAS = {
-    schema.name: schema for schema in (CORRUPT, DUPLICATE, MONOCHROME, SKEWED, BLURRY, LOW_RESOLUTION, EXTREME_ASPECT)
+    schema.name: schema
+    for schema in (CORRUPT, TOO_LARGE, DUPLICATE, MONOCHROME, SKEWED, BLURRY, LOW_RESOLUTION, EXTREME_ASPECT)
 }
 
 OUTLIERS = Schema(

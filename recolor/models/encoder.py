@@ -5,6 +5,7 @@ from collections import OrderedDict
 import torch
 from torch import Tensor, nn
 
+from recolor.color.lab_torch import linear_to_srgb
 from recolor.models.blocks import Bottleneck
 
 BLOCKS = (3, 4, 23)  # ResNet101's layer1, layer2, layer3 (He et al. 2015, table 1)
@@ -61,8 +62,7 @@ def grey_from_lightness(L: Tensor) -> Tensor:
     """
     f = (L + 16) / 116
     luminance = torch.where(f > 6 / 29, f**3, 3 * (6 / 29) ** 2 * (f - 4 / 29))
-    bright = 1.055 * luminance.clamp(min=0.0031308) ** (1 / 2.4) - 0.055
-    return torch.where(luminance > 0.0031308, bright, 12.92 * luminance)
+    return linear_to_srgb(luminance)
 
 
 def _layer(index: int) -> nn.Sequential:

@@ -19,6 +19,7 @@ from recolor.models.ab_bins import ab_bin_centres
 from recolor.models.generator import Generator
 from recolor.models.pretrained import models_folder
 from recolor.models.refiner import Refiner
+from recolor.paths import expand_user
 from recolor.pipeline.cache import Record, fingerprint, sha256_file
 from recolor.pipeline.storage import write_atomically
 
@@ -164,7 +165,7 @@ def start_folder(start_from: str, kind: str) -> Path:
         start_from: `pretrained`, or a folder that contains the model in a subfolder named after its kind.
         kind: `generator` or `refiner`.
     """
-    return (models_folder() if start_from == PRETRAINED else Path(start_from).expanduser()) / kind
+    return (models_folder() if start_from == PRETRAINED else expand_user(start_from)) / kind
 
 
 def start_identity(start_from: str, kind: str) -> str:

@@ -6,21 +6,23 @@ import pickle
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
-from torch.hub import load_state_dict_from_url
 
 from recolor.errors import WeightsError
 from recolor.models.encoder import Encoder
+from recolor.paths import expand_user
 from recolor.pipeline.cache import sha256_file
+
+if TYPE_CHECKING:
+    from torchvision.models import ResNet101_Weights
 
 IMAGENET = "imagenet"
 NONE = "none"
-# The URL of torchvision's ResNet101_Weights.IMAGENET1K_V2, as importing torchvision takes seconds.
-_HUB_URL = "https://download.pytorch.org/models/resnet101-cd907fc2.pth"
 _HUB_TIMEOUT_S = 10
 _OTHER_CHOICES = (
     "Or give encoder_weights another value: the PATH of a ResNet101 state dict (.pth or .safetensors), or `none` to"
@@ -117,7 +119,7 @@ def _adapted(name: str, tensor: Tensor) -> Tensor:
 
 
 def _existing(weights: str) -> Path:
-    path = Path(weights).expanduser()
+    path = expand_user(weights)
     if not path.is_file():
         raise WeightsError(
             f"encoder_weights = {weights!r}: there is no such file. Allowed: `imagenet` (from torchvision's hub), the"
@@ -155,10 +157,17 @@ def _check_names(state: Mapping[str, Tensor], encoder: Encoder, weights: str) ->
         )
 
 
+def _hub_weights() -> "ResNet101_Weights":
+    """Returns torchvision's name for the weights. Imported here, as it takes seconds that no other run should pay."""
+    from torchvision.models import ResNet101_Weights  # noqa: PLC0415  as the docstring says
+
+    return ResNet101_Weights.IMAGENET1K_V2
+
+
 def _download() -> Mapping[str, Tensor]:
     _check_hub_hash()
     try:
-        state: Mapping[str, Tensor] = load_state_dict_from_url(_HUB_URL, check_hash=True, weights_only=True)
+        state: Mapping[str, Tensor] = _hub_weights().get_state_dict(progress=True, check_hash=True, weights_only=True)
     except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
         raise _hub_error(error) from error
     return state
@@ -168,9 +177,9 @@ def _check_hub() -> None:
     if _cached_hub_file().is_file():
         _check_hub_hash()
         return
-    request = urllib.request.Request(_HUB_URL, method="HEAD")
+    request = urllib.request.Request(_hub_weights().url, method="HEAD")  # noqa: S310  (torchvision's https address)
     try:
-        with urllib.request.urlopen(request, timeout=_HUB_TIMEOUT_S):  # noqa: S310  (an https address)
+        with urllib.request.urlopen(request, timeout=_HUB_TIMEOUT_S):  # noqa: S310  (as above)
             pass
     except OSError as error:
         raise _hub_error(error) from error
@@ -192,12 +201,12 @@ def _cached_hub_file() -> Path:
 
 
 def _hub_file() -> str:
-    return _HUB_URL.rpartition("/")[2]
+    return str(_hub_weights().url).rpartition("/")[2]
 
 
 def _hub_error(error: Exception) -> WeightsError:
     return WeightsError(
-        f"encoder_weights = 'imagenet': {_HUB_URL} cannot be downloaded ({_one_line(error)}). Connect to the"
+        f"encoder_weights = 'imagenet': {_hub_weights().url} cannot be downloaded ({_one_line(error)}). Connect to the"
         f" network, or put the file into {torch.hub.get_dir()}/checkpoints. {_OTHER_CHOICES}"
     )
 

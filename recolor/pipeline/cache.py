@@ -32,7 +32,10 @@ Build = Callable[[Path], Counts]
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """One file of a part: path relative to the workspace (posix), SHA-256, size, modification time."""
+    """One file of a part: relative path (posix), SHA-256, size, modification time.
+
+    The path is relative to the workspace.
+    """
 
     path: str
     sha256: str
@@ -64,7 +67,10 @@ class Record:
 
     @property
     def content(self) -> str:
-        """Fingerprint of the outputs' content. Later stages use it as the fingerprint of their input."""
+        """Fingerprint of the outputs' content.
+
+        Later stages use it as the fingerprint of their input.
+        """
         return fingerprint([output.sha256 for output in self.outputs])
 
 
@@ -104,13 +110,23 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The outcome of a stage: number of parts built and reused, counts, seconds of work."""
+    """The outcome of a stage.
+
+    Attributes:
+        stage: Name of the stage.
+        built: Number of parts that were built.
+        reused: Number of parts that were done already.
+        counts: Numbers for the user, such as `images`.
+        seconds_s: Seconds of work.
+        note: What else the user should know, in a few words; empty if nothing.
+    """
 
     stage: str
     built: int
     reused: int
     counts: Counts
     seconds_s: float
+    note: str = ""
 
     @property
     def current(self) -> bool:
@@ -132,7 +148,7 @@ def fingerprint(value: object) -> str:
 
 
 def stage_key(stage: str, version: int, settings: object, inputs: Mapping[str, str]) -> str:
-    """Returns the key of a part, from its stage and version, its settings and the fingerprints of its inputs."""
+    """Returns the key of a part, from stage, version, settings and input fingerprints."""
     return fingerprint({"stage": stage, "version": version, "settings": settings, "inputs": inputs})
 
 
@@ -171,7 +187,10 @@ def run_part(part: Part, build: Build) -> Outcome:
 
 
 def current_record(part: Part) -> Record | None:
-    """Returns the part's record if the part is done: its key matches and every output is as it was written."""
+    """Returns the part's record if the part is done, else None.
+
+    A part is done if its key matches and every output is as it was written.
+    """
     record = read_record(part.record_path)
     if record is None or record.key != part.key or not outputs_present(part.workspace, record):
         return None
@@ -207,7 +226,10 @@ def record_path(output: Path) -> Path:
 
 
 def read_record(path: Path) -> Record | None:
-    """Returns the record stored in a file; None if the file is missing or malformed, so the part is not done."""
+    """Returns the record stored in a file; None if the file is missing or malformed.
+
+    Without a record the part counts as not done.
+    """
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
         outputs = tuple(Output(**output) for output in data.pop("outputs"))
@@ -219,7 +241,9 @@ def read_record(path: Path) -> Record | None:
 
 
 def require_record(output: Path, stage: str) -> Record:
-    """Returns the record of an earlier stage's output, after checking that all outputs of the record are unchanged.
+    """Returns the record of an earlier stage's output, after checking all its outputs.
+
+    Every output of the record must be unchanged since it was written.
 
     Raises:
         MissingStageError: An output is missing or has changed; the message names the stage to run.
@@ -237,7 +261,7 @@ def require_record(output: Path, stage: str) -> Record:
 
 
 def is_unchanged(record: Record, output: Path) -> bool:
-    """Returns whether a record read earlier is still beside its first output, and all its outputs are unchanged."""
+    """Returns whether a record read earlier still exists, and its outputs are unchanged."""
     root = _root(record, output)
     if read_record(record_path(output)) != record:
         return False

@@ -1,4 +1,7 @@
-"""Parallel work on one machine, in threads: decoders, numpy, OpenCV and torch release Python's lock."""
+"""Parallel work on one machine, in threads.
+
+Decoders, numpy, OpenCV and torch release the GIL.
+"""
 
 import os
 from collections import deque
@@ -21,7 +24,10 @@ T = TypeVar("T")
 
 
 def worker_count(config: ExecutionConfig) -> int:
-    """Returns the number of parts to run at once: as configured, or the number of cores of this process."""
+    """Returns the number of parts to run at once.
+
+    By default this is the number of cores of this process.
+    """
     if config.workers:
         return config.workers
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -56,7 +62,9 @@ def run_parallel(
     *,
     progress_text: Callable[[P], str] | None = None,
 ) -> list[R]:
-    """Runs `function` on every part, with a progress bar in images; a failing part stops no other.
+    """Runs `function` on every part, with a progress bar in images.
+
+    A failing part stops no other.
 
     Args:
         function: Does one part.
@@ -90,7 +98,9 @@ def run_parallel(
 
 
 def raise_together(failures: Sequence[BaseException], parts: int, label: str) -> None:
-    """Raises the failures of parts as one error, once all parts have ended; returns if there are none.
+    """Raises the failures of parts as one error, once all parts have ended.
+
+    Returns if there are none.
 
     Raises:
         RecolorError: All failures are expected errors: an error of the first one's class that lists each.
@@ -114,7 +124,10 @@ def on_all_cores(function: Callable[[T], R], items: Sequence[T]) -> list[R]:
 
 
 def in_threads(pool: ThreadPoolExecutor, function: Callable[[T], R], items: Iterable[T], ahead: int) -> Iterator[R]:
-    """Maps in threads and in order, starting at most `ahead` items before their results are requested."""
+    """Maps a function in threads, and yields the results in order.
+
+    At most `ahead` items are started before their results are requested.
+    """
     waiting: deque[Future[R]] = deque()
     for item in items:
         waiting.append(pool.submit(function, item))

@@ -1,7 +1,8 @@
-"""Runs torchrun on one machine, with a file store instead of a TCP port, and ends it with its parent process.
+"""Runs torchrun on one machine, with a file store instead of a TCP port.
 
-By default, torchrun's store listens on every network address of the machine, and torchrun prints its own traceback
-when a process fails. Here the store is a file, and the exit codes are written to a file for the parent process.
+It ends with its parent process. By default, torchrun's store listens on every network address of the machine, and
+torchrun prints its own traceback when a process fails. Here the store is a file, and the exit codes are written to a
+file for the parent process.
 """
 
 import json
@@ -22,10 +23,10 @@ _WATCH_EVERY_S = 0.1
 
 
 def end_with_parent() -> None:
-    """Ends this process when its parent has ended for any reason; a thread checks ten times a second.
+    """Ends this process when its parent has ended for any reason.
 
-    The parent's id is read from the variable `PARENT`, because the parent may have ended already. The variable is then
-    set to this process's id, for the processes that it starts.
+    A thread checks ten times a second. The parent's id is read from the variable `PARENT`, because the parent may have
+    ended already. The variable is then set to this process's id, for the processes that it starts.
     """
     parent = int(os.environ[PARENT])
     os.environ[PARENT] = str(os.getpid())

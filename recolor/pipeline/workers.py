@@ -1,9 +1,9 @@
-"""Function calls in worker processes, which do not share the GIL; a decoder that crashes does not end the run.
+"""Function calls in worker processes, which do not share the GIL.
 
-A worker process runs this module. It receives a call from its connection, sends back the result or the exception, and
-ends when the other end of the connection is closed, for whatever reason the parent ended. Unlike a worker of
-multiprocessing, it does not import the parent's main program (Prefect's takes seconds), and if it dies, only its own
-call fails.
+A decoder that crashes does not end the run. A worker process runs this module. It receives a call from its connection,
+sends back the result or the exception, and ends when the other end of the connection is closed, for whatever reason the
+parent ended. Unlike a worker of multiprocessing, it does not import the parent's main program (Prefect's takes
+seconds), and if it dies, only its own call fails.
 """
 
 import os
@@ -52,7 +52,9 @@ _open: list[_Idle] = []  # the last one is used; there are several if runs overl
 
 @contextmanager
 def worker_processes(count: int) -> Iterator[None]:
-    """Starts worker processes, which serve the calls of `in_process` from any thread while the context is open.
+    """Starts worker processes for `in_process` while the context is open.
+
+    They serve the calls of all threads.
 
     Args:
         count: Number of processes. With 0, `in_process` calls functions in this process.
@@ -73,7 +75,9 @@ def worker_processes(count: int) -> Iterator[None]:
 
 
 def in_process(function: Callable[P, R], *arguments: P.args, **named: P.kwargs) -> R:
-    """Calls a function in a worker process, or in this process if there are no workers, and returns its result.
+    """Calls a function in a worker process and returns its result.
+
+    Without worker processes the function is called in this process.
 
     Args:
         function: A picklable function, that is, one of a module.
@@ -100,10 +104,10 @@ def in_process(function: Callable[P, R], *arguments: P.args, **named: P.kwargs) 
 
 @contextmanager
 def time_limit(limit_s: float) -> Iterator[None]:
-    """Kills this worker process if the context takes too long; the caller then gets a `ProcessDiedError`.
+    """Kills this worker process if the context takes too long.
 
-    The system sends the signal, so it also ends a decoder that never returns to Python. Outside a worker process there
-    is no limit.
+    The caller then gets a `ProcessDiedError`. The system sends the signal, so it also ends a decoder that never returns
+    to Python. Outside a worker process there is no limit.
 
     Args:
         limit_s: Seconds, above 0.
@@ -125,7 +129,10 @@ def _is_worker() -> bool:
 
 @contextmanager
 def _worker_of(idle: _Idle) -> Iterator[_Worker]:
-    """Yields an idle worker. After an exception it is replaced: a late answer would be taken for the next call's."""
+    """Yields an idle worker.
+
+    After an exception it is replaced: a late answer would be taken for the next call's.
+    """
     worker = idle.get()
     try:
         yield worker

@@ -1,22 +1,30 @@
 """The workspace, the folder of one project, and its lock, which keeps two runs apart."""
 
+import errno
+import fcntl
 import os
 import re
 import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
 from recolor.errors import ConfigError, InputError, StorageError, WorkspaceBusyError
+from recolor.paths import expand_user, nearest_folder
 from recolor.pipeline.storage import storage_errors, write_atomically
 
-# Temporary names of records and checkpoints while they are written (see `storage.write_atomically`).
+INTERNAL_FOLDER = ".recolor"  # marks a folder as a workspace
+OUTPUT_FOLDERS = ("data", "manifests")  # of a workspace; never searched for images
+EXPORT_FOLDER = ".recolor-export"  # marks a folder that `recolor export clean` filled
+
+# Temporary names of records and checkpoints while they are written (see `storage.temporary_path`).
 _FOLDERS = (".recolor", "manifests", "manifests/parts", "data", "data/*", "data/models/*")
-_TEMPORARY = (".recolor.toml.*.tmp", *(f"{folder}/.*.tmp" for folder in _FOLDERS))
+_TEMPORARY = (".recolor-*.tmp", ".recolor.toml.*.tmp", *(f"{folder}/.*.tmp" for folder in _FOLDERS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +65,7 @@ class Workspace:
     @property
     def internal(self) -> Path:
         """The lock and the staging folders; of no interest to users."""
-        return self.root / ".recolor"
+        return self.root / INTERNAL_FOLDER
 
     @property
     def staging(self) -> Path:
@@ -66,7 +74,7 @@ class Workspace:
 
     @property
     def own_folders(self) -> tuple[Path, ...]:
-        """Folders of outputs. They are never searched for images, even if the workspace lies in the image folder."""
+        """Folders of outputs. They are never searched for images and nothing is exported into them."""
         return self.manifests, self.shards, self.models, self.evaluation, self.internal
 
     @property
@@ -79,29 +87,39 @@ class Workspace:
         return self.manifests / f"{name}.parquet"
 
 
-def refuse_url(path: Path, option: str) -> None:
-    """Raises an error if a path is a URL, before a folder named `s3:` is made.
+def local_path(text: str | Path, option: str) -> Path:
+    """Returns the path of a folder, unless the text is a URL: no folder named `s3:` is made.
+
+    `s3://bucket/photos` is a URL. `./s3:/photos`, and any path whose first folder exists, is a path. A `Path` no longer
+    holds the difference between `//` and `/`, nor a leading `./`; it is a URL if its first part is a common scheme.
 
     Args:
-        path: Path of the photographs or of the workspace.
+        text: Path of the photographs or of the workspace.
         option: Name of the option or parameter, for the message.
 
     Raises:
-        ConfigError: The path is the URL of an object store or a server.
+        ConfigError: The text is the URL of an object store or a server.
     """
-    if match := _URL.match(str(path)):
+    match = (_URL if isinstance(text, str) else _URL_AS_PATH).match(str(text))
+    if match is not None and not Path(f"{match['scheme']}:").is_dir():
         raise ConfigError(
             f"{option}: this is a URL ({match['scheme']}://), but a folder is needed. Recolor renames, locks and maps"
             " files, which object stores do not support. Give a folder on a disk or on a shared file system (NFS,"
             " Lustre, EFS), or copy the photographs to one. See docs/scale.md."
         )
+    path = expand_user(text)
+    # `Path` drops the `./` by which a path was told from a URL.
+    return path.absolute() if _URL_AS_PATH.match(str(path)) else path
 
 
-# `Path` turns `//` into `/`. A single letter would be a Windows drive.
-_URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]+):/")
+_URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]+)://")
+_SCHEMES = (
+    "s3a?|s3n|gs|gcs|az|abfss?|adl|wasbs?|oss|swift|hdfs|webhdfs|dbfs|hf|https?|s?ftp|ssh|scp|smb|nfs|file|memory"
+)
+_URL_AS_PATH = re.compile(rf"(?P<scheme>{_SCHEMES}):/", re.IGNORECASE)
 
 
-def open_workspace(path: Path) -> Workspace:
+def open_workspace(path: str | Path) -> Workspace:
     """Returns the workspace in a folder; makes the folder if it does not exist.
 
     Raises:
@@ -109,8 +127,7 @@ def open_workspace(path: Path) -> Workspace:
         InputError: The path is a file.
         StorageError: The folder cannot be made or written to.
     """
-    refuse_url(path, "--workspace")
-    root = path.expanduser().absolute()
+    root = local_path(path, "--workspace").absolute()
     if root.exists() and not root.is_dir():
         raise InputError(f"{root}: the workspace must be a folder, but this is a file.")
     workspace = Workspace(root)
@@ -119,6 +136,26 @@ def open_workspace(path: Path) -> Workspace:
     except OSError as error:
         raise StorageError(f"{root}: the workspace cannot be created here ({error.strerror}).") from error
     return workspace
+
+
+def existing_workspace(path: str | Path) -> Workspace:
+    """Returns the workspace in an existing folder; writes nothing.
+
+    Raises:
+        ConfigError: The path is a URL.
+        InputError: There is no such folder; the message names the nearest one.
+    """
+    root = local_path(path, "--workspace").absolute()
+    if root.exists() and not root.is_dir():
+        raise InputError(f"{root}: the workspace must be a folder, but this is a file.")
+    if not root.is_dir():
+        near = nearest_folder(root)
+        hint = f" The nearest folder is {near}." if near else ""
+        raise InputError(
+            f"{root}: there is no such workspace.{hint} Correct --workspace, or make a new workspace from a folder of"
+            f" photographs: `recolor index --images FOLDER --workspace {root}`."
+        )
+    return Workspace(root)
 
 
 def remember_images(workspace: Workspace, images: Path) -> None:
@@ -143,25 +180,38 @@ def remembered_images(workspace: Workspace) -> Path:
         ) from error
 
 
+def image_folder(workspace: Workspace, images: Path | None) -> Path:
+    """Returns the folder of photographs that was given, or else the one that was indexed last.
+
+    Raises:
+        InputError: None was given, and no folder has been indexed in this workspace.
+    """
+    return remembered_images(workspace) if images is None else expand_user(images)
+
+
 @contextmanager
 def locked(workspace: Workspace) -> Iterator[None]:
-    """Locks the workspace for this process, and deletes unfinished files that a killed run has left.
+    """Locks the workspace for this process, and deletes what a killed run left unfinished.
 
     The operating system releases the lock when the process ends for any reason. The process may acquire the lock
     again while it holds it (a flow inside a flow).
 
     Raises:
         WorkspaceBusyError: Another process holds the lock; the message names it.
+        StorageError: The workspace cannot be written to.
     """
-    lock = FileLock(workspace.internal / "lock", timeout=0, is_singleton=True, thread_local=False)
     holder = workspace.internal / "holder"
+    with storage_errors(workspace.internal):
+        workspace.staging.mkdir(parents=True, exist_ok=True)
+        lock = process_lock(workspace.internal / "lock")
     try:
         with storage_errors(workspace.internal):
             lock.acquire()
     except Timeout as error:
+        left = "" if isinstance(lock, FileLock) else f" If that run was killed, delete {lock.lock_file}."
         raise WorkspaceBusyError(
             f"{workspace.root}: another run is using this workspace ({_read(holder)}). Wait for it to end, or give"
-            f" another --workspace."
+            f" another --workspace.{left}"
         ) from error
     try:
         if lock.lock_counter == 1:
@@ -171,6 +221,38 @@ def locked(workspace: Workspace) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def process_lock(path: Path) -> BaseFileLock:
+    """Returns a lock that one process at a time can hold; acquiring it raises `Timeout` if another holds it.
+
+    On a file system without locks, the lock is a file `NAME.soft` that exists while the lock is held. The file of a
+    killed process is replaced by the next one on the same machine if the file system can exchange two names.
+
+    Args:
+        path: Path of the lock file, in an existing folder.
+
+    Raises:
+        OSError: No file can be created in the folder.
+    """
+    kind, name = (FileLock, path.name) if _has_locks(path.parent) else (SoftFileLock, f"{path.name}.soft")
+    return kind(path.with_name(name), timeout=0, is_singleton=True, thread_local=False)
+
+
+# NFS without its lock service, Lustre mounted without `flock`, some FUSE, 9p and SMB mounts.
+_NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
+
+
+def _has_locks(folder: Path) -> bool:
+    """Returns whether files in a folder can be locked, by locking a nameless file that nothing else can have locked."""
+    with tempfile.TemporaryFile(dir=folder) as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno in _NO_LOCKS:
+                return False
+            raise
+    return True
 
 
 def sweep(workspace: Workspace) -> None:

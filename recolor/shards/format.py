@@ -1,8 +1,9 @@
-"""The format of Lab shards, kept images as tensors in plain `.npy` files: reading and verifying them.
+"""The format of Lab shards: kept images as tensors in plain `.npy` files.
 
-A shard is one array [N, 3, S, S] of uint8 codes (the code book of `recolor.color.lab`) or float16 Lab, C-contiguous and
-little-endian. `index.parquet` gives the shard and row of each image. A record beside each file has its SHA-256.
-`data/README.md` describes the format. `recolor.shards.writer` writes it; reading needs no image decoder.
+This module reads and verifies them. A shard is one array [N, 3, S, S] of uint8 codes (the code book of
+`recolor.color.lab`) or float16 Lab, C-contiguous and little-endian. `index.parquet` gives the shard and row of each
+image. A record beside each file has its SHA-256. `data/README.md` describes the format. `recolor.shards.writer` writes
+it; reading needs no image decoder.
 """
 
 import logging
@@ -21,7 +22,7 @@ from recolor.pipeline.cache import RECORD_SUFFIX, Record, read_record, record_pa
 from recolor.pipeline.workspace import Workspace
 
 STAGE = "shard"
-VERSION = 2  # of format and content: raised when the same images would give other bytes
+VERSION = 3  # of format and content: raised when the same images would give other bytes
 
 _log = logging.getLogger(__name__)
 
@@ -78,7 +79,7 @@ def verify_shards(workspace: Workspace) -> None:
 
 
 def drop_damaged(workspace: Workspace) -> tuple[str, ...]:
-    """Reads every byte of the shards and of the index, and deletes the files that do not match their records.
+    """Reads every byte of shards and index; deletes files that do not match their records.
 
     The stage then rebuilds only these. Without this, a byte that flipped on the disk would go unnoticed: the stage
     itself checks only sizes and modification times.

@@ -1,4 +1,7 @@
-"""Writes images as rows of a shard: decodes each, checks that it is unchanged, resizes and converts it."""
+"""Writes images as rows of a shard.
+
+Each image is checked to be unchanged, decoded, resized and converted.
+"""
 
 import hashlib
 import os
@@ -16,6 +19,8 @@ from recolor.color.lab_codes import rgb_to_codes
 from recolor.config.settings import Config, ShardConfig
 from recolor.errors import ImageError, InputError
 from recolor.images import NO_MEMORY, decode, one_opencv_thread, opencv_memory_errors, read_bytes
+from recolor.manifests.names import decode_path
+from recolor.pipeline.c_messages import no_c_messages
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +28,7 @@ class MeasuredFile:
     """A kept file as it was measured.
 
     Attributes:
-        path: Path relative to the image folder.
+        path: Path relative to the image folder, as manifests hold it.
         sha256: SHA-256 of its bytes.
         size_bytes: Size; None if there is no measurement of this content.
         mtime_ns: Modification time; None if there is no measurement of this content.
@@ -52,7 +57,7 @@ def write_rows(path: Path, offset: int, images: Path, files: list[MeasuredFile],
         InputError: An image has changed since it was measured; the message names it.
         MemoryError: There is not enough memory to decode an image.
     """
-    with one_opencv_thread(), opencv_memory_errors(), path.open("r+b", buffering=0) as shard:
+    with one_opencv_thread(), no_c_messages(), opencv_memory_errors(), path.open("r+b", buffering=0) as shard:
         for file in files:
             square = to_square(_decode_unchanged(images, file, config), config.shard.size_px)
             data = _stored(square, config.shard).data.cast("B")
@@ -89,10 +94,14 @@ def _stored(square: npt.NDArray[np.uint8], config: ShardConfig) -> npt.NDArray[A
 
 
 def _decode_unchanged(images: Path, file: MeasuredFile, config: Config) -> npt.NDArray[np.uint8]:
-    path = images / file.path
+    path = images / decode_path(file.path)
     try:
         data = read_bytes(path, config.measure)
-        decoded = decode(data, config.measure, config.shard.size_px) if _is_unchanged(path, file, data) else None
+        decoded = (
+            decode(data, config.measure, config.shard.size_px, lenient=True)
+            if _is_unchanged(path, file, data)
+            else None
+        )
     except ImageError as error:
         if error.detail == NO_MEMORY:
             raise MemoryError(str(error)) from error
@@ -105,7 +114,10 @@ def _decode_unchanged(images: Path, file: MeasuredFile, config: Config) -> npt.N
 
 
 def _is_unchanged(path: Path, file: MeasuredFile, data: bytes) -> bool:
-    """Returns whether a file is the one measured: by size and modification time, else (a copy) by its SHA-256."""
+    """Returns whether a file is the one that was measured.
+
+    Size and modification time are compared; if they differ (a copy), the SHA-256 is.
+    """
     with suppress(OSError):  # deleted meanwhile: the bytes that were read decide
         status = path.stat()
         if (status.st_size, status.st_mtime_ns) == (file.size_bytes, file.mtime_ns) and len(data) == file.size_bytes:

@@ -1,4 +1,4 @@
-"""Writes Lab shards: assigns each image to a shard, and writes only the shards that are missing.
+"""Assigns each kept image to a Lab shard, and writes the shards that are missing.
 
 The first bits of an image's SHA-256 select its bucket, and each bucket is one shard. The number of buckets is the
 smallest power of two at which a bucket has at most `max_shard_images` images on average. The shard of an image thus
@@ -99,7 +99,7 @@ class ShardPlan:
 
 @dataclass(frozen=True, slots=True)
 class _Contents:
-    """The part of a shard's key that is not its images: the settings, and how images are resized."""
+    """The part of a shard's key besides its images: settings and method of resizing."""
 
     config: ShardConfig
     resizing: str = "DCT scaling, centre square, INTER_AREA down, INTER_CUBIC up"
@@ -107,7 +107,10 @@ class _Contents:
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """The kept images, sorted by SHA-256, then path; bucket b has the rows `edges[b]` to `edges[b + 1]`."""
+    """The kept images, sorted by SHA-256, then path, and the limits of the buckets.
+
+    Bucket b has the rows `edges[b]` to `edges[b + 1]`.
+    """
 
     images: pa.Table
     edges: NDArray[np.int64]
@@ -145,7 +148,9 @@ def _part_of(shards: list[_Shard], buckets: int) -> ShardPart:
 
 @contextmanager
 def sharding(plan: ShardPlan, config: Config) -> Iterator[ExecutionConfig]:
-    """Starts worker processes for decoding while the context is open, if there are enough images.
+    """Starts worker processes for decoding while the context is open.
+
+    With few images, none are started.
 
     Args:
         plan: The shards to write.
@@ -159,9 +164,10 @@ def sharding(plan: ShardPlan, config: Config) -> Iterator[ExecutionConfig]:
 
 
 def write_shards(workspace: Workspace, images: Path, part: ShardPart, config: Config) -> Outcome:
-    """Decodes the images of each shard and writes it, a few images at a time: memory does not grow with the shard.
+    """Decodes the images of each shard of a part, and writes the shards.
 
-    Each shard is finished by itself; one that fails does not stop the others.
+    A few images are written at a time, so memory does not grow with the shard. Each shard is finished by itself; one
+    that fails does not stop the others.
 
     Args:
         workspace: Workspace with `manifests/clean.parquet`.
@@ -215,7 +221,10 @@ def finish_shards(workspace: Workspace, config: Config) -> Outcome:
 
 
 def bucket_count(images: int, max_shard_images: int) -> int:
-    """Returns the smallest power of two at which a bucket has at most `max_shard_images` images on average."""
+    """Returns the number of buckets, a power of two.
+
+    It is the smallest at which a bucket has at most `max_shard_images` images on average.
+    """
     buckets = 1
     while images > buckets * max_shard_images:
         buckets *= 2
@@ -223,7 +232,7 @@ def bucket_count(images: int, max_shard_images: int) -> int:
 
 
 def _kept_images(workspace: Workspace, config: Config) -> _Kept:
-    """Returns the kept images in their buckets, with size and modification time of the measured files."""
+    """Returns the kept images in their buckets, with size and time of the measured files."""
     clean = workspace.manifest("clean")
     measurements = workspace.manifest("measurements")
     measured = read_record(record_path(measurements))
@@ -236,9 +245,10 @@ def _kept_images(workspace: Workspace, config: Config) -> _Kept:
 def _joined(
     clean: Path, _clean_content: str, measurements: Path, measured_content: str | None, max_shard_images: int
 ) -> _Kept:
-    """Joins the kept images with their measurements. The result depends only on the files' contents, hence the cache.
+    """Joins the kept images with their measurements.
 
-    The columns `size_bytes` and `mtime_ns` are null for an image without a measurement of the same content.
+    The result depends only on the files' contents, hence the cache. The columns `size_bytes` and `mtime_ns` are null
+    for an image without a measurement of the same content.
     """
     kept = read_table(CLEAN, clean, ["path", "sha256", "split", "width_px", "height_px"])
     if kept.num_rows == 0:
@@ -255,9 +265,12 @@ def _joined(
 
 
 def _edges(sha256: pa.ChunkedArray, buckets: int) -> NDArray[np.int64]:
-    """Returns the first row of each bucket and the end of the last, for sorted hashes: int64 [buckets + 1].
+    """Returns the first row of each bucket and the end of the last, for sorted hashes.
 
     The first bits of a hash are the number of its bucket.
+
+    Returns:
+        int64 [buckets + 1].
     """
     digits = "".join(pc.utf8_slice_codeunits(sha256, 0, 8).to_pylist())
     numbers = np.frombuffer(bytes.fromhex(digits), ">u4").astype(np.uint64) * np.uint64(buckets) >> np.uint64(32)
@@ -283,7 +296,10 @@ def _stage_part(workspace: Workspace, shard: _Shard, config: ShardConfig) -> Par
 
 
 def _build_shard(path: Path, rows: pa.Table, images: Path, config: Config) -> dict[str, int]:
-    """Writes the header, then the rows with `pwrite`: on a full disk it raises an error, a memory map would crash."""
+    """Writes the header of a shard, then its rows with `pwrite`.
+
+    On a full disk `pwrite` raises an error; a memory map would crash.
+    """
     dtype = np.dtype("<f2" if config.shard.dtype == "float16" else "|u1")
     shape = (rows.num_rows, 3, config.shard.size_px, config.shard.size_px)
     header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}

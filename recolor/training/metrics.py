@@ -1,6 +1,5 @@
 """Metrics of a training: best validation, table, file during training, and loss curve."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from matplotlib.figure import Figure
 
 from recolor.manifests.io import write_manifest
 from recolor.manifests.schemas import TRAINING_METRICS
+from recolor.pipeline.storage import temporary_path
 
 METRICS_SO_FAR = "metrics_so_far.parquet"
 _GROWTH = 0.01  # see `write_metrics_so_far`
@@ -69,7 +69,7 @@ def write_metrics_so_far(folder: Path, metrics: Sequence[Metric], written_rows: 
     """
     if len(metrics) <= written_rows * (1 + _GROWTH):
         return written_rows
-    temporary = folder / f".{METRICS_SO_FAR}.{os.getpid()}.tmp"  # not flushed to disk: a checkpoint has the metrics too
+    temporary = temporary_path(folder / METRICS_SO_FAR)  # not flushed to disk: a checkpoint has the metrics too
     write_manifest(TRAINING_METRICS, metrics_table(metrics), temporary)
     temporary.replace(folder / METRICS_SO_FAR)
     return len(metrics)

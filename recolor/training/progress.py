@@ -1,7 +1,6 @@
 """Progress of a training: progress bar, status file, metrics so far, and TensorBoard curves."""
 
 import json
-import os
 import time
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 from tqdm import tqdm
 
 from recolor.errors import TrainingError
+from recolor.pipeline.storage import temporary_path
 from recolor.training.distributed import is_main_process
 from recolor.training.metrics import Metric, write_metrics_so_far
 from recolor.training.step import State, Training
@@ -42,7 +42,7 @@ class TrainingStatus:
 
 def write_status(folder: Path, status: TrainingStatus) -> None:
     """Atomically replaces the status file in a model's folder. It is not flushed to disk."""
-    temporary = folder / f".{STATUS_FILE}.{os.getpid()}.tmp"
+    temporary = temporary_path(folder / STATUS_FILE)
     temporary.write_text(json.dumps(asdict(status)))
     temporary.replace(folder / STATUS_FILE)
 

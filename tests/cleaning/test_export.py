@@ -385,3 +385,19 @@ def test_the_list_is_plain_json(workspace, images, tmp_path):
     data = json.loads((tmp_path / "out" / ".recolor-export" / "written.json").read_bytes())
     assert set(data["written"]) == set(NAMES)
     assert data["images"] == str(images)
+
+
+@pytest.mark.parametrize("mode", ["link", "copy"])
+def test_names_that_are_not_utf8_are_exported_under_their_own_bytes(tmp_path, workspace, mode):
+    images, name = tmp_path / "odd", os.fsdecode(b"caf\xe9.jpg")
+    images.mkdir()
+    (images / name).write_bytes(b"a photograph")
+    rows = [{"path": "caf\\xe9.jpg", "size_bytes": 12, "mtime_ns": (images / name).stat().st_mtime_ns}]
+    publish(workspace, MEASUREMENTS, "measure", rows, {})
+    sha256 = hashlib.sha256(b"a photograph").hexdigest()
+    clean = [{"path": "caf\\xe9.jpg", "sha256": sha256, "width_px": 8, "height_px": 8, "group": "0", "split": "train"}]
+    measured = require_record(workspace.manifest("measurements"), "measure").content
+    publish(workspace, CLEAN, "select", clean, {"measurements": measured})
+    assert export_clean(workspace, images, tmp_path / "out", mode).written == ["caf\\xe9.jpg"]
+    assert (tmp_path / "out" / name).read_bytes() == b"a photograph"
+    assert export_clean(workspace, images, tmp_path / "out", mode).current == ["caf\\xe9.jpg"]

@@ -11,6 +11,7 @@ from urllib.parse import unquote
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 from skimage import data as photographs
 
@@ -21,12 +22,14 @@ from recolor.cleaning.gallery.sections import make_sections, worst_and_borderlin
 from recolor.cleaning.index import index_images
 from recolor.cleaning.measure import measure_part, merge_measurements, plan_measure
 from recolor.cleaning.select import parse_decisions, select
+from recolor.cli.main import cli
 from recolor.config.settings import BlurryConfig, Config, DuplicateConfig, LowResolutionConfig, SkewedConfig
 from recolor.errors import ConfigError, InputError, MissingStageError
 from recolor.manifests.io import read_table
 from recolor.manifests.pandas import read_manifest
 from recolor.manifests.schemas import MEASUREMENTS
 from recolor.pages.html import printable
+from recolor.pipeline.workspace import remember_images
 
 SMALL = replace(Config(), low_resolution=LowResolutionConfig(min_side_px=64))
 HOSTILE = (
@@ -264,6 +267,97 @@ def test_a_malformed_decision_is_refused(cleaned, images):
     (cleaned.manifests / "decisions.csv").write_text("00.jpg,perhaps\n")
     with pytest.raises(ConfigError, match=r"decisions.csv, line 1"):
         make_gallery(cleaned, images, SMALL)
+
+
+@pytest.fixture
+def rejected(workspace, tmp_path):
+    """A workspace in which every image is rejected, so that there is no selection."""
+    folder = tmp_path / "small"
+    for number in range(3):
+        save(photographs.coffee()[number * 60 : number * 60 + 50, :60], folder / f"{number}.png")
+    save(photographs.camera()[:50, :60], folder / "grey.png")
+    with pytest.raises(InputError, match=r"all 4 images are rejected \(low_resolution 4, .*`recolor gallery`"):
+        clean(workspace, folder)
+    return workspace, folder
+
+
+def test_when_every_image_is_rejected_the_page_shows_them_as_rejected(rejected):
+    workspace, folder = rejected
+    assert not workspace.manifest("clean").exists()
+    shown = section(workspace, "low_resolution")
+    assert {card.path for card in shown.outliers} == {"0.png", "1.png", "2.png", "grey.png"}
+    assert all(card.rejected and card.decoded for card in shown.cards)
+    grey = next(card for card in shown.outliers if card.path == "grey.png")
+    assert "monochrome" in grey.others
+    assert make_gallery(workspace, folder, SMALL).images == 4
+
+
+def test_when_every_image_is_rejected_a_decision_on_the_page_is_obeyed(rejected, browser, tmp_path):
+    workspace, folder = rejected
+    browser.open(make_gallery(workspace, folder, SMALL).path)
+    click(browser, "low_resolution", "1.png", "keep")
+    assert browser.run("[made.textContent, unsaved]") == ["1 decision", True]
+    saved = tmp_path / "downloads" / "decisions.csv"
+    browser.download("document.getElementById('save')", saved)
+    assert saved.read_text() == "path,decision\n1.png,keep\n"
+    shutil.copy(saved, workspace.manifests / "decisions.csv")
+    select(workspace, SMALL)
+    assert read_manifest(workspace.manifest("clean"))["path"].tolist() == ["1.png"]
+    assert browser.complaints() == []
+
+
+def test_images_that_only_decisions_reject_can_be_taken_back_on_the_page(workspace, tmp_path, browser):
+    folder = tmp_path / "pair"
+    save(photographs.astronaut(), folder / "a.png")
+    save(photographs.rocket(), folder / "b.png")
+    lenient = replace(SMALL, skewed=SkewedConfig(enabled=False), blurry=BlurryConfig(enabled=False))
+    clean(workspace, folder, lenient)
+    (workspace.manifests / "decisions.csv").write_text("path,decision\na.png,reject\nb.png,reject\n")
+    with pytest.raises(InputError, match=r"all 2 images are rejected \(decision 2\)"):
+        select(workspace, lenient)
+    cards = section(workspace, "decision", lenient).outliers
+    assert [(card.path, card.reason) for card in cards] == [
+        ("a.png", "rejected in decisions.csv, line 2"),
+        ("b.png", "rejected in decisions.csv, line 3"),
+    ]
+    assert section(workspace, "decision", lenient, most=1).left_out == 1
+    browser.open(make_gallery(workspace, folder, lenient).path)
+    click(browser, "decision", "b.png", "keep")
+    assert browser.run("decisionsCsv()") == "path,decision\na.png,reject\nb.png,keep\n"
+
+
+def test_the_page_shows_what_would_be_selected_now_and_not_an_older_selection(rejected):
+    workspace, _ = rejected
+    decisions = workspace.manifests / "decisions.csv"
+    decisions.write_text("1.png,keep\n")
+    select(workspace, SMALL)
+    decisions.unlink()
+    assert {card.path for card in section(workspace, "low_resolution").cards if not card.rejected} == set()
+
+
+def test_without_the_photographs_the_page_has_no_pictures_but_every_decision(cleaned, images, browser):
+    shutil.rmtree(images)
+    made = make_gallery(cleaned, None, SMALL)
+    page = Page(made.path.read_text())
+    assert made.images == made.without_picture
+    assert page.all("img") == []
+    assert [link for link in page.all("a") if "picture" in link.get("class", "") and "href" in link] == []
+    assert "the folder of photographs was not found" in "".join(page.text)
+    browser.open(made.path)
+    click(browser, "monochrome", "grey.png", "keep")
+    assert browser.run("[...decisions]") == [["grey.png", "keep"]]
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_the_verb_needs_no_photographs(cleaned, images, known):
+    if known:
+        remember_images(cleaned, images)
+    shutil.rmtree(images)
+    answer = CliRunner().invoke(cli, ["gallery", "--workspace", str(cleaned.root)], catch_exceptions=False)
+    assert answer.exit_code == 0
+    missing = f"{images}: there is no such folder" if known else "the folder of photographs is not known"
+    assert answer.stderr == f"{missing}, so the page has no pictures. Give the folder with --images.\n"
+    assert (cleaned.manifests / "gallery.html").is_file()
 
 
 def test_before_the_cleaning_there_is_no_gallery(workspace, images):

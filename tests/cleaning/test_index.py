@@ -8,6 +8,7 @@ from recolor.cleaning.index import index_images, scan_folder
 from recolor.config.settings import Config, IndexConfig
 from recolor.errors import InputError
 from recolor.manifests.pandas import read_manifest
+from recolor.pipeline.workspace import open_workspace
 
 
 def touch(path, data=b"x"):
@@ -35,17 +36,73 @@ def test_names_with_spaces_unicode_and_newlines_are_kept(tmp_path):
     assert paths(tmp_path) == sorted(names)
 
 
-def test_a_name_that_is_not_utf8_is_listed_with_its_bytes_spelt_out(tmp_path):
-    touch(tmp_path / os.fsdecode(b"caf\xe9.jpg"))
-    assert paths(tmp_path) == ["caf\\xe9.jpg"]
-
-
-def test_two_names_that_are_spelt_alike_are_one_path_and_the_valid_name_wins(tmp_path, caplog):
+def test_names_that_are_not_utf8_and_names_that_look_like_them_are_listed_apart(tmp_path):
     touch(tmp_path / os.fsdecode(b"caf\xe9.jpg"), b"not this")
     touch(tmp_path / "caf\\xe9.jpg", b"12345")
     found = scan_folder(tmp_path, IndexConfig()).found
-    assert [(file.path, file.size_bytes) for file in found] == [("caf\\xe9.jpg", 5)]
-    assert "caf\\xe9.jpg" in caplog.text
+    assert [(file.path, file.size_bytes) for file in found] == [("caf\\x5cxe9.jpg", 5), ("caf\\xe9.jpg", 8)]
+
+
+@pytest.mark.parametrize("suffix", [".jfif", ".jpe", ".mpo", ".avif", ".heic", ".heif", ".hif", ".JFIF"])
+def test_photographs_of_phones_and_browsers_are_images(tmp_path, suffix):
+    touch(tmp_path / f"a{suffix}")
+    assert paths(tmp_path) == [f"a{suffix}"]
+
+
+SYSTEM = [
+    *("@eaDir/a.jpg/SYNOPHOTO_THUMB_XL.jpg", "#recycle/a.jpg", "2019/$Recycle.Bin/S-1/a.jpg", "@Recycle/a.jpg"),
+    *(".thumbnails/a.jpg", ".Trash-1000/files/a.jpg", "lost+found/a.jpg", "System Volume Information/a.jpg"),
+    *("Lightroom Catalog Previews.lrdata/a.jpg", "Mine.photoslibrary/resources/derivatives/a.jpg"),
+    *("Thumbs.db", "._a.jpg", ".DS_Store"),
+]
+
+
+@pytest.mark.parametrize("name", SYSTEM)
+def test_system_folders_and_files_are_skipped_and_counted(tmp_path, name):
+    touch(tmp_path / "a.jpg")
+    touch(tmp_path / name)
+    scan = scan_folder(tmp_path, IndexConfig())
+    assert [file.path for file in scan.found] == ["a.jpg"]
+    assert scan.passed_over.skipped.total() == 1
+    assert scan.other_files == 0
+
+
+def test_the_originals_of_a_photo_library_are_images(tmp_path):
+    touch(tmp_path / "Mine.photoslibrary/originals/a.jpg")
+    assert paths(tmp_path) == ["Mine.photoslibrary/originals/a.jpg"]
+
+
+def test_with_no_patterns_everything_but_hidden_names_is_taken(tmp_path):
+    for name in SYSTEM:
+        touch(tmp_path / name)
+    found = scan_folder(tmp_path, replace(IndexConfig(), skip=())).found
+    hidden = (".thumbnails", ".Trash-1000", "._a.jpg", ".DS_Store", "Thumbs.db")
+    assert [file.path for file in found] == sorted(name for name in SYSTEM if not name.startswith(hidden))
+
+
+def test_other_patterns_can_be_asked_for(tmp_path):
+    for name in ("a.jpg", "a_small.jpg", "old/b.jpg", "new/old.jpg", "new/Prévias/c.jpg"):
+        touch(tmp_path / name)
+    config = replace(IndexConfig(), skip=("*_small.*", "old", "new/prévias"))
+    assert [file.path for file in scan_folder(tmp_path, config).found] == ["a.jpg", "new/old.jpg"]
+
+
+def test_what_is_passed_over_is_counted_by_suffix(tmp_path, workspace):
+    for name in ("a.jpg", "b.MOV", "c.mov", "d.xmp", "noext", "trailing.", "No. 3 of the series"):
+        touch(tmp_path / "images" / name)
+    touch(tmp_path / "images/@eaDir/a.jpg")
+    text = "passed over: 3 without suffix, 2 .mov, 1 .xmp; skipped: 1 @eaDir"
+    assert index_images(workspace, tmp_path / "images", Config()).note == text
+    touch(tmp_path / "images/e.mov")
+    again = index_images(workspace, tmp_path / "images", Config())
+    assert (again.built, again.counts["other_files"]) == (0, 7)
+    assert again.note == text.replace("3 without suffix, 2 .mov", "3 .mov, 3 without suffix")
+
+
+def test_many_kinds_of_files_are_summed_up(tmp_path):
+    for number in range(13):
+        touch(tmp_path / f"a.s{number:02}")
+    assert str(scan_folder(tmp_path, IndexConfig()).passed_over).endswith("1 .s09, 3 with other names")
 
 
 def test_a_new_link_does_not_rename_the_images_of_a_folder(tmp_path):
@@ -77,9 +134,40 @@ def test_pipes_and_sockets_are_not_images(tmp_path):
 
 def test_the_workspace_among_the_images_is_passed_over(tmp_path, workspace):
     touch(tmp_path / "a.jpg")
-    touch(workspace.evaluation / "pictures.png")
+    for name in ("evaluation/pictures.png", "shards.png", "mine/b.jpg"):
+        touch(workspace.root / "data" / name)
+    touch(workspace.manifests / "c.jpg")
     outcome = index_images(workspace, tmp_path, Config())
     assert outcome.counts == {"images": 1, "other_files": 0}
+    assert outcome.note == "outputs of Recolor: 1 data/, 1 manifests/"
+
+
+def test_a_folder_of_images_that_is_a_workspace_has_other_workspaces_in_it(tmp_path):
+    here = open_workspace(tmp_path)
+    for workspace in (here, open_workspace(tmp_path / "deep/down/second")):
+        touch(workspace.root / "data/shards.png")
+        touch(workspace.manifests / "x.png")
+        touch(workspace.root / "photos/a.jpg")
+    touch(tmp_path / "trip/data/b.jpg")  # no workspace
+    touch(tmp_path / "elsewhere/copies/.recolor-export/written.json")
+    touch(tmp_path / "elsewhere/copies/a.jpg")
+    (tmp_path / "link").symlink_to(tmp_path / "deep/down/second/data")
+    assert paths(tmp_path) == ["deep/down/second/photos/a.jpg", "photos/a.jpg", "trip/data/b.jpg"]
+
+
+def test_an_export_or_a_folder_in_data_can_be_the_folder_of_images(tmp_path, workspace):
+    touch(tmp_path / "export/.recolor-export/written.json")
+    touch(tmp_path / "export/a.jpg")
+    touch(workspace.root / "data/photos/b.jpg")
+    assert paths(tmp_path / "export") == ["a.jpg"]
+    assert paths(workspace.root / "data/photos", workspace.own_folders) == ["b.jpg"]
+
+
+def test_other_names_to_skip_are_another_key(tmp_path, workspace):
+    touch(tmp_path / "images/a.jpg")
+    index_images(workspace, tmp_path / "images", Config())
+    other = replace(Config(), index=replace(IndexConfig(), skip=()))
+    assert index_images(workspace, tmp_path / "images", other).built == 1
 
 
 @pytest.mark.parametrize(
@@ -133,3 +221,22 @@ def test_other_suffixes_can_be_asked_for(tmp_path):
     touch(tmp_path / "b.jp2")
     config = replace(IndexConfig(), suffixes=(".jp2",))
     assert [file.path for file in scan_folder(tmp_path, config).found] == ["b.jp2"]
+
+
+def test_many_folders_that_cannot_be_read_are_one_warning(tmp_path, workspace, monkeypatch, caplog):
+    for name in ("a", "b", "c", "good"):
+        (tmp_path / "images" / name).mkdir(parents=True)
+        (tmp_path / "images" / name / "x.jpg").touch()
+    scandir = os.scandir
+
+    def refuse(folder):
+        if str(folder)[-2:] in ("/a", "/b", "/c"):
+            raise PermissionError(13, "Permission denied")
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    index_images(workspace, tmp_path / "images", Config())
+    (record,) = caplog.records
+    assert record.getMessage().endswith(
+        ": this folder cannot be read; its images are skipped. The same holds for 2 more."
+    )

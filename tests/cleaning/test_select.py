@@ -12,7 +12,7 @@ from recolor.cleaning.detect import ISSUES, detect_issue
 from recolor.cleaning.index import index_images
 from recolor.cleaning.measure import measure_part, merge_measurements, plan_measure
 from recolor.cleaning.select import _splits, parse_decisions, select, split_of
-from recolor.config.settings import Config, LowResolutionConfig, SelectConfig
+from recolor.config.settings import Config, CorruptConfig, LowResolutionConfig, SelectConfig
 from recolor.errors import ConfigError, InputError, MissingStageError
 from recolor.manifests.pandas import read_manifest
 
@@ -85,6 +85,18 @@ def test_decisions_win_over_the_detectors(workspace, images):
     assert "copy.jpg" in kept(workspace).index
     assert list(rejected(workspace).loc["00.jpg", "reasons"]) == ["rejected in decisions.csv, line 3"]
     assert "bad.jpg" in rejected(workspace).index
+
+
+def test_a_damaged_image_of_which_something_is_left_is_kept_by_a_decision_alone(workspace, images):
+    whole = (images / "00.jpg").read_bytes()
+    (images / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+    off = replace(SMALL, corrupt=CorruptConfig(enabled=False))
+    clean(workspace, images, off)
+    assert "cut.jpg" in rejected(workspace).index
+    decide(workspace, "cut.jpg,keep\nbad.jpg,keep\n")
+    select(workspace, off)
+    assert (kept(workspace).loc["cut.jpg", ["width_px", "height_px"]] == [220, 200]).all()
+    assert "bad.jpg" in rejected(workspace).index  # a web page has no pixels
 
 
 def test_copies_that_are_kept_by_decision_share_group_and_split(workspace, images):
@@ -216,3 +228,39 @@ def test_images_that_no_detector_has_seen_are_not_selected(workspace, images):
 def test_a_missing_stage_is_named(workspace):
     with pytest.raises(MissingStageError, match="recolor measure"):
         select(workspace, SMALL)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "path;decision\na.jpg;keep\nb;c.jpg;reject\n".replace("b;c", '"b;c"').replace('"b;c".jpg', '"b;c.jpg"'),
+        'a.jpg;keep\r\n"b;c.jpg";reject\r\n',
+        "path\tdecision\na.jpg\tkeep\nb;c.jpg\treject\n",
+        '"path";"decision"\n"a.jpg";"keep"\n"b;c.jpg";"reject"\n',
+        "\n\npath,decision\na.jpg,keep\nb;c.jpg,reject\n",
+        "b;c.jpg,reject\na.jpg,keep",
+    ],
+)
+def test_cells_may_be_separated_by_commas_semicolons_or_tabs(text, tmp_path):
+    decisions = parse_decisions(text, tmp_path / "decisions.csv")
+    assert {path: decision.keep for path, decision in decisions.items()} == {"a.jpg": True, "b;c.jpg": False}
+
+
+def test_2000_decisions_about_unknown_images_are_one_warning(workspace, images, caplog):
+    clean(workspace, images)
+    decide(workspace, "path,decision\n" + "".join(f"gone {number}.jpg,keep\n" for number in range(2000)))
+    select(workspace, SMALL)
+    assert [record.getMessage() for record in caplog.records] == [
+        "decisions.csv, line 2: 'gone 0.jpg' is not among the images; line ignored. The same holds for 1,999 more."
+    ]
+
+
+def test_keeping_images_that_cannot_be_decoded_is_one_warning(workspace, images, caplog):
+    (images / "worse.jpg").write_bytes(b"")
+    clean(workspace, images)
+    decide(workspace, "bad.jpg,keep\nworse.jpg,keep\nbad.jpg,keep\n")
+    select(workspace, SMALL)
+    assert [record.getMessage() for record in caplog.records] == [
+        "decisions.csv, line 3: 'bad.jpg' cannot be decoded, so it cannot be kept. The same holds for 1 more."
+    ]
+    assert {"bad.jpg", "worse.jpg"} <= set(rejected(workspace).index)

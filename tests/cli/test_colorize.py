@@ -180,3 +180,29 @@ def test_videos_and_photographs_do_not_mix(models, tmp_path):
         result = invoke(models, *paths)
         assert isinstance(result.exception, InputError)
         assert "video" in str(result.exception)
+
+
+def test_a_file_name_with_a_suffix_of_jpegs_is_a_file_and_other_files_are_named(models, tmp_path):
+    (tmp_path / "a.jpg").write_bytes(encoded("JPEG"))
+    assert invoke(models, tmp_path / "a.jpg", tmp_path / "z.jfif").exit_code == 0
+    assert opened((tmp_path / "z.jfif").read_bytes()).format == "JPEG"
+    for name in ("clip.mov", "a.gif.png", "a.gif"):
+        (tmp_path / name).write_bytes(encoded("PNG"))
+    result = invoke(models, tmp_path, tmp_path / "out")
+    assert result.stdout.splitlines()[0] == f"4 coloured, 0 there already, 0 failed: {tmp_path / 'out'}"
+    assert "passed over: 1 .mov" in result.stdout.splitlines()
+    assert f"{tmp_path / 'a.gif'}: written as {tmp_path / 'out/a.gif~2.png'}, because" in result.stdout
+
+
+def test_names_are_coloured_and_shown_escaped_with_an_ascii_locale(models, tmp_path):
+    photos = tmp_path / os.fsdecode(b"caf\xe9")
+    photos.mkdir()
+    for name in ("日本.jpg", os.fsdecode(b"\xff.jpg")):
+        (photos / name).write_bytes(encoded("JPEG"))
+    (photos / os.fsdecode(b"bad\xff.png")).write_bytes(b"no picture")
+    environment = os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    command = [sys.executable, "-m", "recolor", *words(models, os.fsencode(photos), tmp_path / "out")]
+    process = subprocess.run(command, capture_output=True, check=False, env=environment)
+    assert process.stdout.splitlines()[0] == b"2 coloured, 0 there already, 1 failed: " + bytes(tmp_path / "out")
+    assert process.stderr.startswith(bytes(tmp_path) + b"/caf\\xe9/bad\\xff.png: not_an_image")
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"日本.jpg", os.fsdecode(b"\xff.jpg")}

@@ -2,15 +2,18 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 import torch
 from cli.program import recolor
+from click.testing import CliRunner
 from PIL import Image
 
 from recolor.cli.main import cli
 from recolor.cli.reference import walk
 from recolor.config.settings import GeneratorModelConfig, RefinerModelConfig
 from recolor.demo import render_landscape
+from recolor.errors import ConfigError, InputError, MissingStageError, StorageError
 from recolor.models.files import bins_json, load_generator, save_model
 from recolor.models.generator import Generator
 from recolor.models.refiner import Refiner
@@ -81,11 +84,28 @@ def test_a_missing_folder_is_one_line_without_a_trace(tmp_path):
     )
 
 
+def test_the_outcome_of_index_counts_what_is_passed_over(tmp_path):
+    for name in ("a.jpg", "b.mov", "@eaDir/a.jpg"):
+        (tmp_path / "images" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "images" / name).touch()
+    arguments = ["index", "--images", str(tmp_path / "images"), "--workspace", str(tmp_path / "space")]
+    assert recolor(*arguments).stdout.endswith("(1 built); passed over: 1 .mov; skipped: 1 @eaDir\n")
+    assert recolor(*arguments).stdout.endswith("other_files 1; passed over: 1 .mov; skipped: 1 @eaDir\n")
+
+
+def test_a_folder_with_a_colon_can_be_given(tmp_path):
+    (tmp_path / "Trip:/x").mkdir(parents=True)
+    (tmp_path / "Trip:/x/a.jpg").touch()
+    process = recolor("index", "--images", "./Trip:/x", "--workspace", "./New:/x", cwd=tmp_path)
+    assert process.returncode == 0, process.stderr
+    assert (tmp_path / "New:/x/manifests/index.parquet").is_file()
+
+
 @pytest.mark.parametrize(
     ("verb", "needs"),
     [("measure", "--images"), ("shards build", "--images"), ("select", "--images"), ("evaluate", "--images")],
 )
-def test_a_stage_before_its_inputs_says_what_to_run(tmp_path, verb, needs):
+def test_a_stage_in_a_folder_that_is_no_workspace_says_how_to_make_one(tmp_path, verb, needs):
     process = recolor(*verb.split(), "--workspace", str(tmp_path / "w"))
     assert process.returncode == 1
     assert needs in process.stderr
@@ -104,6 +124,7 @@ def test_a_stage_before_its_inputs_says_what_to_run(tmp_path, verb, needs):
     ],
 )
 def test_a_stage_names_the_stage_that_it_needs(tmp_path, verb, needs):
+    (tmp_path / "w").mkdir()
     process = recolor(*verb, "--images", str(tmp_path), "--workspace", str(tmp_path / "w"))
     assert process.returncode == 1, process.stderr
     assert f"Run `{needs}" in process.stderr
@@ -162,3 +183,79 @@ def test_a_cluster_is_refused_where_no_flow_runs(tmp_path):
     assert done.returncode == 2
     assert "recolor run --prefect" in done.stderr
     assert not (tmp_path / "space").exists()
+
+
+READING = [
+    "gallery",
+    "shards verify",
+    "shards show",
+    "shards repair",
+    "export models x",
+    "detect",
+    "evaluate models --out x",
+]
+
+
+@pytest.mark.parametrize("verb", READING)
+def test_a_mistyped_workspace_is_answered_with_the_nearest_and_makes_no_folder(tmp_path, verb, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos-2024").mkdir()
+    answer = CliRunner().invoke(cli, [*verb.split(), "--workspace", "photos-2042"])
+    assert str(answer.exception) == (
+        f"{tmp_path}/photos-2042: there is no such workspace. The nearest folder is {tmp_path}/photos-2024. Correct"
+        " --workspace, or make a new workspace from a folder of photographs: `recolor index --images FOLDER --workspace"
+        f" {tmp_path}/photos-2042`."
+    )
+    assert isinstance(answer.exception, InputError)
+    assert [path.name for path in tmp_path.iterdir()] == ["photos-2024"]
+
+
+@pytest.mark.parametrize("verb", ["gallery", "shards verify", "shards show"])
+def test_a_verb_that_only_reads_writes_nothing_into_a_folder_that_is_no_workspace(tmp_path, verb):
+    answer = CliRunner().invoke(cli, [*verb.split(), "--workspace", str(tmp_path)])
+    assert isinstance(answer.exception, MissingStageError)
+    assert list(tmp_path.iterdir()) == []
+
+
+PATH_OPTIONS = [
+    (context.command_path, parameter)
+    for context in walk(cli)
+    for parameter in context.command.params
+    if isinstance(parameter.type, click.Path)
+]
+
+
+@pytest.mark.parametrize(("name", "parameter"), PATH_OPTIONS, ids=lambda value: getattr(value, "name", value))
+def test_every_path_option_reads_a_leading_tilde_as_the_home_folder(name, parameter, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/ansel")
+    convert = parameter.type.convert
+    assert convert("~/x y", parameter, None) == Path("/home/ansel/x y")
+    assert convert("~backup.jpg", parameter, None) == Path("~backup.jpg")
+    assert convert("-", parameter, None) == Path("-")
+
+
+def test_a_model_folder_with_a_tilde_is_looked_for_in_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    answer = CliRunner().invoke(cli, ["colorize", "--model=~/x", "a.jpg", "out"])
+    assert str(answer.exception).startswith(f"{tmp_path}/x/generator: contains no trained generator.")
+
+
+@pytest.mark.skipif(not Path("/proc/sys").is_dir(), reason="needs a folder that even root cannot write to")
+@pytest.mark.parametrize("variable", ["HOME", "PREFECT_HOME"])
+@pytest.mark.parametrize("verb", ["run --prefect", "up"])
+def test_a_home_that_prefect_cannot_write_to_is_refused_before_prefect_starts(verb, variable, tmp_path, monkeypatch):
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    monkeypatch.setenv(variable, "/proc/sys/home")
+    home = "/proc/sys/home/.prefect" if variable == "HOME" else "/proc/sys/home"
+    answer = CliRunner().invoke(cli, [*verb.split(), "--workspace", str(tmp_path / "space")])
+    assert isinstance(answer.exception, StorageError)
+    assert str(answer.exception).startswith(f"{home}: Prefect keeps its database here")
+    assert "Set PREFECT_HOME" in str(answer.exception)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_called_recolor_toml_is_refused_and_not_passed_over(tmp_path):
+    (tmp_path / "recolor.toml").mkdir()
+    answer = CliRunner().invoke(cli, ["detect", "--workspace", str(tmp_path)])
+    assert isinstance(answer.exception, ConfigError)
+    assert str(answer.exception).startswith(f"{tmp_path}/recolor.toml: this is a folder. Give a TOML file")

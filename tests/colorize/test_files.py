@@ -1,6 +1,5 @@
 import errno
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -11,10 +10,10 @@ import pytest
 from PIL import Image
 from skimage import data
 
-from recolor.colorize import Look, colorize_paths, files, outputs
+from recolor.colorize import Look, colorize_paths, files, outputs, plan
 from recolor.config.settings import MeasureConfig
 from recolor.errors import ConfigError, InputError, StorageError
-from recolor.pipeline.storage import write_atomically
+from recolor.pipeline.storage import temporary_path, write_atomically
 
 GREY = data.camera()[::8, ::8]
 
@@ -113,6 +112,24 @@ def test_a_bad_file_is_reported_and_the_others_are_done(colorizer, photos, tmp_p
 def test_too_many_pixels_are_refused_by_the_limits(colorizer, photos, tmp_path):
     result = colorize_paths([photos / "one.jpg"], tmp_path / "out", colorizer, limits=MeasureConfig(max_pixels=4000))
     assert [failure.error.reason for failure in result.failed] == ["too_many_pixels"]
+
+
+def test_what_is_left_of_a_damaged_photograph_is_coloured_if_that_is_asked_for(colorizer, photos, tmp_path):
+    whole = (photos / "one.jpg").read_bytes()
+    (tmp_path / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+    result = colorize_paths([tmp_path / "cut.jpg"], tmp_path / "out", colorizer)
+    assert [failure.error.reason for failure in result.failed] == ["truncated"]
+    result = colorize_paths([tmp_path / "cut.jpg"], tmp_path / "out", colorizer, lenient=True)
+    with Image.open(result.done[0]) as coloured, Image.open(photos / "one.jpg") as source:
+        assert coloured.size == source.size
+    assert [note.path for note in result.notes] == [tmp_path / "cut.jpg"]
+    assert result.notes[0].note.startswith("damaged: truncated")
+
+
+def test_an_untidy_photograph_is_coloured_with_a_note(colorizer, photos, tmp_path):
+    (tmp_path / "open.jpg").write_bytes((photos / "one.jpg").read_bytes()[:-2])
+    result = colorize_paths([tmp_path / "open.jpg"], tmp_path / "out", colorizer)
+    assert [(note.path.name, note.note) for note in result.notes] == [("open.jpg", "no end marker")]
 
 
 def test_a_size_that_the_format_cannot_hold_is_reported(colorizer, tmp_path):
@@ -350,13 +367,41 @@ def test_temporary_files_of_killed_runs_are_removed_and_others_stay(colorizer, p
     (out := tmp_path / "out").mkdir()
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
-    stray = [out / f".one.jpg.{ended.pid}.tmp", out / f".one.compare.jpg.{ended.pid}.tmp"]
-    others = [out / f".one.jpg.{os.getppid()}.tmp", out / f".other.jpg.{ended.pid}.tmp", out / ".one.jpg.tmp"]
+    own = f".{os.getpid()}.tmp"
+    one, comparison, other = (temporary_path(out / name).name for name in ("one.jpg", "one.compare.jpg", "other.jpg"))
+    stray = [out / name.replace(own, f".{ended.pid}.tmp") for name in (one, comparison)]
+    others = [
+        out / one.replace(own, f".{os.getppid()}.tmp"),
+        out / other.replace(own, f".{ended.pid}.tmp"),
+        out / ".recolor-0.tmp",
+    ]
     for path in stray + others:
         path.write_bytes(b"half")
     colorize_paths([photos / "one.jpg"], out, colorizer, compare=True)
     assert [path for path in stray if path.exists()] == []
     assert [path for path in others if not path.exists()] == []
+
+
+def test_names_of_255_bytes_and_names_that_are_not_utf8_are_coloured(colorizer, photos, tmp_path):
+    names = ["x" * 251 + ".jpg", os.fsdecode(b"caf\xe9.jpg"), "風" * 83 + ".png"]
+    for name in names:
+        (photos / name).write_bytes((photos / "one.jpg").read_bytes())
+    (photos / ("g" * 251 + ".gif")).write_bytes((photos / "one.jpg").read_bytes())
+    result = colorize_paths([photos], tmp_path / "out", colorizer, compare=True)
+    assert result.failed == ()
+    assert {tmp_path / "out" / name for name in names} <= set(result.done)
+    assert [source.name for source, _ in result.renamed] == ["g" * 251 + ".gif"]
+
+
+def test_two_photographs_never_become_one_file(colorizer, photos, tmp_path, monkeypatch):
+    monkeypatch.setattr(plan, "keeps_apart", lambda *_: False)
+    (photos / "ONE.jpg").write_bytes((photos / "one.jpg").read_bytes())
+    (photos / "clip.mov").touch()
+    result = colorize_paths([photos], tmp_path / "out", colorizer)
+    assert result.renamed == ((photos / "one.jpg", tmp_path / "out/one~2.jpg"),)
+    assert (tmp_path / "out/one~2.jpg").is_file()
+    assert "1 .mov" in result.passed_over
+    assert colorize_paths([photos], tmp_path / "out", colorizer).done == ()
 
 
 PROGRAM = """
@@ -404,5 +449,5 @@ def test_a_stopped_run_leaves_whole_files_and_a_rerun_does_the_rest(models, colo
     result = colorize_paths([folder], out, colorizer)
     assert len(result.done) + len(result.skipped) == 10
     assert {path.name for path in result.skipped} == {path.name for path in there if path.name < "10"}
-    strays = [path.name for path in out.iterdir() if re.match(r"\.0\d\.png\..*tmp", path.name)]
+    strays = [path.name for path in out.iterdir() if path.name.endswith(".tmp")]
     assert strays == []

@@ -1,8 +1,10 @@
 import os
+import unicodedata
 from pathlib import Path
 
 import pytest
 
+from recolor.colorize import plan as plan_module
 from recolor.colorize.plan import STANDARD, is_video, make_plan
 from recolor.errors import InputError
 
@@ -75,7 +77,7 @@ def test_a_name_that_is_not_utf_8_can_be_given(old):
     assert make_plan([old / name], Path("out")).jobs[0].target == Path("out") / name
 
 
-@pytest.mark.parametrize("name", ["new.png", "sub/new.JPG", "new.tiff", "new.webp"])
+@pytest.mark.parametrize("name", ["new.png", "sub/new.JPG", "new.tiff", "new.webp", "new.jfif", "new.JPE"])
 def test_one_file_may_become_a_file(old, name):
     assert planned(["old/one.jpg"], name) == {"old/one.jpg": name}
 
@@ -86,7 +88,12 @@ def test_a_folder_that_is_called_like_a_file_is_a_folder(old):
     assert planned(["old"], "other.jpg")["old/one.jpg"] == "other.jpg/one.jpg"
 
 
-@pytest.mark.parametrize("out", ["new.gif", "new.avif", "new.HEIC"])
+@pytest.mark.parametrize("out", ["new.2024", "v1.2", "J. Smith"])
+def test_a_name_with_a_dot_that_is_no_file_type_is_a_folder(old, out):
+    assert planned(["old/one.jpg"], out) == {"old/one.jpg": f"{out}/one.jpg"}
+
+
+@pytest.mark.parametrize("out", ["new.gif", "new.avif", "new.HEIC", "new.mpo", "new.hif", "new.txt", "new.mp3"])
 def test_a_file_of_a_format_that_is_not_written_is_refused(old, out):
     with pytest.raises(InputError, match="cannot be written"):
         planned(["old/one.jpg"], out)
@@ -134,12 +141,85 @@ def test_scans_of_one_name_in_several_formats_have_comparisons_of_their_own(old)
     assert len({path for job in jobs for path in job.outputs}) == 2 * len(jobs) == 12
 
 
-def test_a_photograph_and_a_comparison_of_one_name_are_refused(old):
+def test_a_comparison_called_like_a_photograph_gets_a_number(old):
     (old / "one.compare.jpg").touch()
-    with pytest.raises(InputError, match="comparison"):
-        make_plan([old], Path("out"), compare=True)
+    jobs = make_plan([old], Path("out"), compare=True).jobs
+    outputs = {job.source.name: [path.name for path in job.outputs] for job in jobs}
+    assert outputs["one.compare.jpg"] == ["one.compare.compare.jpg", "one.compare.jpg"]
+    assert outputs["one.jpg"] == ["one~2.compare.jpg", "one.jpg"]
+
+
+def test_a_comparison_on_standard_output_is_refused(old):
     with pytest.raises(InputError, match="comparison"):
         make_plan([old / "one.jpg"], Path("-"), compare=True)
+
+
+def test_a_gif_beside_its_png_is_numbered_and_stops_nothing(old):
+    for name in ("a.gif", "a.gif.png", "a.gif~2.png"):
+        (old / name).touch()
+    plan = make_plan([old], Path("out"))
+    targets = {job.source.name: job.target.name for job in plan.jobs}
+    assert targets["a.gif.png"] == "a.gif.png"
+    assert targets["a.gif~2.png"] == "a.gif~2.png"
+    assert targets["a.gif"] == "a.gif~3.png"
+    assert [job.source.name for job in plan.renamed] == ["a.gif"]
+
+
+def test_names_that_this_disk_keeps_apart_are_kept(old):
+    for name in ("ONE.jpg", "caf\u00e9.jpg", "cafe\u0301.jpg"):
+        (old / name).touch()
+    plan = make_plan([old], Path("out"))
+    assert {job.target.name for job in plan.jobs} >= {"one.jpg", "ONE.jpg", "caf\u00e9.jpg", "cafe\u0301.jpg"}
+    assert plan.renamed == ()
+
+
+def test_names_that_the_disk_takes_for_the_same_are_numbered(old, monkeypatch):
+    monkeypatch.setattr(plan_module, "keeps_apart", lambda *_: False)
+    for name in ("ONE.jpg", "One.JPG", "SUB/two.png", "caf\u00e9.jpg", "cafe\u0301.jpg"):
+        (old / name).parent.mkdir(exist_ok=True)
+        (old / name).touch()
+    plan = make_plan([old], Path("out"), compare=True)
+    outputs = [path.as_posix() for job in plan.jobs for path in job.outputs]
+    folded = {unicodedata.normalize("NFC", path).casefold() for path in outputs}
+    assert len(folded) == len(outputs) == 2 * 8
+    assert {job.source.name: job.target.name for job in plan.renamed} == {
+        "One.JPG": "One~2.JPG",
+        "one.jpg": "one~3.jpg",
+        "two.png": "two~2.png",
+        "caf\u00e9.jpg": "caf\u00e9~2.jpg",
+    }
+    backwards = make_plan([old / name for name in ("one.jpg", "One.JPG", "ONE.jpg")], Path("out"))
+    assert [job.target.name for job in backwards.jobs] == ["one~3.jpg", "One~2.JPG", "ONE.jpg"]
+
+
+@pytest.mark.parametrize("name", ["x" * 251 + ".gif", "風" * 83 + ".avif", "y" * 251 + ".jpg"])
+def test_output_names_have_at_most_255_bytes(old, name):
+    (old / name).touch()
+    (job,) = make_plan([old / name], Path("out"), compare=True).jobs
+    assert [len(path.name.encode()) <= 255 for path in job.outputs] == [True, True]
+    assert job.target.suffix == (".jpg" if name.endswith(".jpg") else ".png")
+
+
+@pytest.mark.parametrize("inputs", [["old"], ["old/**/*"], ["old/*"]])
+def test_system_folders_and_outputs_of_workspaces_are_passed_over(old, inputs):
+    for name in ("sub/@eaDir/one.jpg/X.jpg", "sub/.recolor/lock", "sub/data/shards.png", "a.mov", "noext"):
+        (old / name).parent.mkdir(parents=True, exist_ok=True)
+        (old / name).touch()
+    plan = make_plan([Path(path) for path in inputs], Path("out"))
+    assert {job.target.as_posix() for job in plan.jobs} == {"out/one.jpg", "out/sub/two.png", "out/sub/deep/three.tif"}
+    text = "passed over: 1 .mov, 1 .txt, 1 without suffix; skipped: 1 @eaDir; outputs of Recolor: 1 data/"
+    assert str(plan.passed_over) == text
+
+
+def test_a_pattern_in_a_system_folder_is_meant(old):
+    (old / "#recycle").mkdir()
+    (old / "#recycle/a.jpg").touch()
+    assert planned(["old/#recycle/*.jpg"]) == {"old/#recycle/a.jpg": "out/a.jpg"}
+
+
+def test_a_file_that_is_given_is_tried_whatever_its_suffix(old):
+    (old / "scan.xyz").touch()
+    assert planned(["old/scan.xyz"]) == {"old/scan.xyz": "out/scan.xyz.png"}
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from recolor.colorize import Look
 from recolor.colorize.clip import look_through
 from recolor.colorize.video import colorize_video
 from recolor.errors import ConfigError, InputError, StorageError
+from recolor.pipeline.storage import temporary_path
 
 WIDTH, HEIGHT, FRAMES = 96, 64, 6
 _CODEC = {".avi": "MJPG", ".mkv": "FFV1", ".mp4": "mp4v", ".mov": "mp4v", ".webm": "VP80"}
@@ -272,7 +273,9 @@ def test_killed_in_the_middle_it_leaves_nothing_that_looks_finished_and_a_rerun_
     finally:
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
-    assert _names(out) == [f".new.avi.{process.pid}.tmp.avi"]
+    assert _names(out) == [
+        temporary_path(out / "new.avi", ".avi").name.replace(f".{os.getpid()}.tmp", f".{process.pid}.tmp")
+    ]
     _write(source, _pictures(2))
     assert colorize_video(source, out / "new.avi", colorizer).frames == 2
     assert _names(out) == ["new.avi"]

@@ -1,6 +1,9 @@
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import fields, is_dataclass, replace
+from datetime import date
+from operator import attrgetter
 
 import pytest
 from hypothesis import given
@@ -13,7 +16,7 @@ from recolor.errors import ConfigError
 from recolor.pipeline.cache import fingerprint
 
 # What the workspaces of earlier versions are keyed by.
-KEYS = {"default": "b388d6878139d455", "quick": "4f90ee1676c22fff", "demo": "2b3733d7c22a1704"}
+KEYS = {"default": "49834a13fc4ffdac", "quick": "3d8cc2c34a1fc810", "demo": "da87932bc39fd206"}
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -60,6 +63,10 @@ def test_an_explicit_preset_wins_over_the_files(tmp_path):
         ("generator.train.seed=99999999999999999999999", ["generator.train.seed"]),
         ("index.suffixes=[]", ["index.suffixes = []", "at least one"]),
         ("index.suffixes=['.JPG']", ["'.JPG'", "lower case"]),
+        ("generator.model.scale=2.0", ["generator.model.scale = 2.0: not allowed. Allowed: 1, 2, 4."]),
+        ("generator.model.scale=true", ["generator.model.scale = True: not allowed. Allowed: 1, 2, 4."]),
+        ("blurry.threshold=0.4\nenabled=false", ["blurry.threshold = '0.4\\nenabled=false'"]),
+        ("blurry.threshold=" + "[" * 5000, ["blurry.threshold = '[["]),
         ("select=3", ["a table of settings", "val_fraction"]),
         ("blurry.threshold", ["KEY=VALUE"]),
     ],
@@ -81,6 +88,53 @@ def test_a_wrong_preset_a_missing_file_and_a_file_that_is_not_toml_are_refused(t
     file.write_text('preset = "huge"')
     with pytest.raises(ConfigError, match=r"'huge'.*default, quick, demo"):
         load_config(file=file)
+
+
+def test_a_settings_file_with_a_byte_order_mark_is_read(tmp_path):
+    file = tmp_path / "recolor.toml"
+    file.write_bytes(b'\xef\xbb\xbfpreset = "quick"\n[blurry]\nthreshold = 0.3\n')
+    assert load_config(file=file) == replace(preset("quick"), blurry=BlurryConfig(threshold=0.3))
+
+
+def test_a_settings_file_that_is_not_utf_8_is_refused_with_the_first_wrong_byte(tmp_path):
+    file = tmp_path / "recolor.toml"
+    file.write_bytes('# à\nstart_from = "é"'.encode() + b"\n# caf\xe9")
+    with pytest.raises(ConfigError) as caught:
+        load_config(file=file)
+    assert str(caught.value) == f"{file}: byte 29 is not UTF-8 text (0xe9). Save the file as UTF-8."
+
+
+def test_a_folder_as_settings_file_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match=rf"{tmp_path}: this is a folder\. Give a TOML file.*recolor\.toml\."):
+        load_config(file=tmp_path)
+
+
+def test_a_settings_file_that_is_nested_too_deeply_is_refused(tmp_path):
+    file = tmp_path / "recolor.toml"
+    file.write_text("x = " + "[" * 5000)
+    with pytest.raises(ConfigError, match="not a TOML file"):
+        load_config(file=file)
+
+
+def leaves(config, *names):
+    for item in fields(config):
+        value = getattr(config, item.name)
+        yield from leaves(value, *names, item.name) if is_dataclass(value) else [((*names, item.name), value)]
+
+
+@pytest.mark.parametrize("value", [True, 1, 1.0, 2.0, "1", None, [1], {"x": 1}, b"x", date(2026, 1, 1)])
+def test_every_setting_has_the_type_of_its_default_or_is_refused(value):
+    accepted = 0
+    for names, default in leaves(Config()):
+        changes, config = value, None
+        for name in reversed(names):
+            changes = {name: changes}
+        with suppress(ConfigError):
+            config = overlay(Config(), changes)
+        if config is not None:
+            accepted += 1
+            assert type(attrgetter(".".join(names))(config)) is type(default), names
+    assert bool(accepted) == (type(value) in (bool, int, float, str))
 
 
 def test_a_config_built_in_python_is_checked_too():

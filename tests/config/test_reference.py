@@ -22,6 +22,7 @@ SETTINGS = {setting.name: setting for group in settings_reference() for setting 
 OTHER = {
     "execution.runner": "threads",
     "index.suffixes": (".png",),
+    "index.skip": ("lost+found",),
     "generator.train.crop_px": 64,
     "refiner.train.crop_px": 64,
     "generator.train.devices": 2,

@@ -139,8 +139,15 @@ def test_weights_that_cannot_be_had_stop_the_pipeline_before_it_starts(images, r
 
 
 def test_a_stage_alone_says_which_stage_it_needs(images, root, tiny):
+    root.mkdir()
     with pytest.raises(MissingStageError, match="recolor"):
         shard(images, root, None, Settings(**tiny))
+
+
+def test_a_stage_alone_makes_no_workspace(images, root, tiny):
+    with pytest.raises(InputError, match=f"{root}: there is no such workspace"):
+        shard(images, root, None, Settings(**tiny))
+    assert not root.exists()
 
 
 def test_errors_of_the_stages_reach_the_caller_as_they_are(tmp_path, root):

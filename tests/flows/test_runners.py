@@ -4,9 +4,10 @@ import importlib
 import socket
 
 import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.parameters import Settings
-from flows.runners import check_runner
+from flows.runners import check_runner, check_server
 from recolor.config.loading import overlay
 from recolor.config.settings import Config, ExecutionConfig
 from recolor.errors import ConfigError
@@ -98,3 +99,20 @@ def test_the_form_offers_the_runners_and_no_stage_is_keyed_by_them():
     for name in Config.__dataclass_fields__:
         same = fingerprint(getattr(here, name)) == fingerprint(getattr(there, name))
         assert same == (name != "execution"), name
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [("http://127.0.0.1:9/api", "Connection refused"), ("nonsense", "missing an 'http://' or 'https://' protocol")],
+)
+def test_a_server_that_does_not_answer_is_one_sentence_that_says_what_to_do(url, why):
+    with temporary_settings({PREFECT_API_URL: url}), pytest.raises(ConfigError) as caught:
+        check_server()
+    assert str(caught.value).startswith(f"PREFECT_API_URL = {url}: no Prefect server answers there (")
+    assert why in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_without_a_server_that_is_set_there_is_no_check():
+    with temporary_settings(restore_defaults={PREFECT_API_URL}):
+        check_server()

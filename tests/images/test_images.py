@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import GifImagePlugin, Image, ImageCms, ImageOps, TiffImagePlugin
+from PIL import GifImagePlugin, Image, ImageCms, ImageOps, PngImagePlugin, TiffImagePlugin
 from skimage import data as photographs
 
 from recolor.config.settings import MeasureConfig
 from recolor.errors import DECODE_REASONS, ImageError
-from recolor.images import decode, png_pixels, raster, read_bytes
+from recolor.images import decode, png_pixels, read_bytes
 from recolor.images import jpeg as jpeg_files
-from recolor.images.decoded import upright
-from recolor.images.exif import read_orientation
+from recolor.images import pillow as pillow_files
+from recolor.images.orientation import read_orientation, upright
 
 LIMITS = MeasureConfig()
 ORIENTATIONS = Path(__file__).parents[2] / "../shared/data/exif_orientation/files"
@@ -75,7 +75,6 @@ def test_scaling_leaves_the_full_size_in_the_facts():
         (lambda data: data[: len(data) // 2], "truncated"),
         (lambda data: data[: len(data) * 98 // 100], "truncated"),
         (lambda data: data[:100], "truncated"),
-        (lambda data: data[:-2], "no_end_marker"),
         (lambda data: data[: len(data) // 2] + bytes(len(data) // 2), "truncated"),
         (lambda data: data[: len(data) // 2] + b"\xff\xc4" + data[len(data) // 2 :], "bad_entropy_data"),
     ],
@@ -104,7 +103,18 @@ def test_a_jpeg_of_too_many_pixels_is_refused_by_its_header():
     data = bytearray(jpeg())
     at = data.index(b"\xff\xc0")
     data[at + 5 : at + 9] = struct.pack(">HH", 60000, 60000)
-    assert reason_of(bytes(data)) == "too_many_pixels"
+    with pytest.raises(ImageError, match=r"too_many_pixels.*measure\.max_pixels"):
+        decode(bytes(data), LIMITS)
+
+
+def test_a_sequential_jpeg_of_too_many_pixels_is_decoded_at_a_scale_that_the_limit_allows():
+    limits = MeasureConfig(max_pixels=150 * 226)
+    decoded = decode(jpeg(), limits, 150)
+    assert (decoded.rgb.shape, decoded.width_px, decoded.height_px) == ((150, 226, 3), 451, 300)
+    assert reason_of(jpeg(progressive=True), limits) == "too_many_pixels"  # it holds all coefficients in memory
+    for least in (151, None):
+        with pytest.raises(ImageError, match="too_many_pixels"):
+            decode(jpeg(), limits, least)
 
 
 def test_a_png_of_too_many_pixels_is_refused_by_its_header():
@@ -140,8 +150,9 @@ def test_fill_bytes_may_stand_before_any_marker(before):
 def test_a_zero_byte_is_no_marker():
     data = jpeg()
     at = data.index(b"\xff\xdb")
-    with pytest.raises(ImageError, match="no marker at byte"):
-        decode(data[:at] + b"\xff\0\0\4ab" + data[at:], LIMITS)
+    decoded = decode(data[:at] + b"\xff\0\0\4ab" + data[at:], LIMITS)
+    assert (decoded.rgb == decode(data, LIMITS).rgb).all()
+    assert decoded.notes == ("6 stray bytes between segments",)
 
 
 def test_a_small_frame_in_a_place_that_libjpeg_skips_hides_no_large_one():
@@ -152,7 +163,8 @@ def test_a_small_frame_in_a_place_that_libjpeg_skips_hides_no_large_one():
     data = jpeg()
     data = data[:2] + first + b"\xff\xfe" + struct.pack(">H", 2 + len(second)) + second + data[2:]
     assert decode(data, LIMITS).width_px == 451
-    assert reason_of(data, MeasureConfig(max_pixels=100_000)) == "too_many_pixels"
+    with pytest.raises(ImageError, match="too_many_pixels"):
+        decode(data, MeasureConfig(max_pixels=100_000))
 
 
 def test_a_subsampling_that_simplejpeg_has_no_name_for_is_decoded():
@@ -190,7 +202,7 @@ def test_an_image_that_memory_does_not_hold_is_unreadable_for_now(kind, monkeypa
         raise MemoryError
 
     monkeypatch.setattr(jpeg_files.simplejpeg, "decode_jpeg", fail)
-    monkeypatch.setattr(raster, "_to_rgb", fail)
+    monkeypatch.setattr(pillow_files, "to_srgb", fail)
     assert reason_of(encoded(photograph(), kind)) == "unreadable"
 
 
@@ -198,8 +210,9 @@ def test_an_assertion_of_pillow_is_a_verdict(monkeypatch):
     def fail(*_, **__):
         raise AssertionError
 
-    monkeypatch.setattr(raster, "_to_rgb", fail)
-    assert reason_of(encoded(photograph(), "PNG")) == "bad_entropy_data"
+    data = encoded(photograph(), "PNG")
+    monkeypatch.setattr(PngImagePlugin.PngImageFile, "load", fail)
+    assert reason_of(data) == "bad_entropy_data"
 
 
 def test_a_cmyk_jpeg_is_decoded_strictly_and_looks_the_same():
@@ -376,7 +389,6 @@ def test_png_damage_that_pillow_passes_over_is_found():
     flipped = bytearray(data)
     flipped[end - 6] ^= 1  # in the last IDAT: its CRC is wrong
     assert reason_of(bytes(flipped)) == "bad_entropy_data"
-    assert reason_of(data[:end]) == "no_end_marker"
     assert reason_of(data[: end - 20]) == "truncated"
     assert reason_of(data[:end] + png_chunk(b"gAMA", b"\0\0\1\0") + data[end:]) == "bad_entropy_data"  # after IDAT
     assert decode(data[:end] + png_chunk(b"tEXt", b"a\0b") + data[end:], LIMITS).format == "PNG"
@@ -462,5 +474,5 @@ def test_a_file_that_is_too_large_is_not_read(tmp_path):
     file.write_bytes(b"x" * 1001)
     with pytest.raises(ImageError) as error:
         read_bytes(file, MeasureConfig(max_file_bytes=1000))
-    assert error.value.reason == "too_many_pixels"
+    assert error.value.reason == "too_many_bytes"
     assert read_bytes(file, MeasureConfig(max_file_bytes=1001)) == b"x" * 1001

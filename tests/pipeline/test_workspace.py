@@ -1,3 +1,4 @@
+import errno
 import os
 import subprocess
 import sys
@@ -6,7 +7,14 @@ from pathlib import Path
 import pytest
 
 from recolor.errors import ConfigError, InputError, StorageError, WorkspaceBusyError
-from recolor.pipeline.workspace import Workspace, locked, open_workspace, remember_images, remembered_images
+from recolor.pipeline.workspace import (
+    Workspace,
+    local_path,
+    locked,
+    open_workspace,
+    remember_images,
+    remembered_images,
+)
 
 HOLD = """
 import sys, time
@@ -85,7 +93,28 @@ def test_a_url_is_refused_before_any_folder_is_made_of_it(url, tmp_path, monkeyp
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigError, match=rf"--workspace: .*{url.split(':')[0]}://.*shared file system"):
         open_workspace(Path(url))
+    with pytest.raises(ConfigError, match="this is a URL"):
+        open_workspace(url)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("text", ["./Trip:/x", "Trip:/x", "./s3:/x", "a/s3://x", "c:/photos"])
+def test_a_path_with_a_colon_is_not_a_url(text, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert local_path(text, "images").absolute() == tmp_path / text
+    assert open_workspace(text).root == tmp_path / text
+
+
+def test_a_path_whose_first_folder_exists_is_not_a_url(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "s3:").mkdir()
+    assert local_path("s3://x", "images").absolute() == tmp_path / "s3:/x"
+    assert local_path(Path("s3:/x"), "images").absolute() == tmp_path / "s3:/x"
+
+
+def test_a_path_object_with_an_unknown_scheme_is_a_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert open_workspace(Path("./Trip:/x")).root == tmp_path / "Trip:/x"
 
 
 @pytest.mark.parametrize("option", ["--images", "--workspace"])
@@ -106,3 +135,42 @@ def test_every_verb_refuses_a_url_as_a_setting_that_is_not_allowed(option, tmp_p
 
 def test_names_with_a_colon_that_are_no_urls_are_folders(tmp_path):
     assert open_workspace(tmp_path / "12:30" / "c:").root == tmp_path / "12:30" / "c:"
+
+
+def without_locks(monkeypatch, code):
+    def refuse(file, operation):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+
+
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_has_a_lock_that_is_a_file(workspace, monkeypatch, code):
+    without_locks(monkeypatch, code)
+    lock = workspace.internal / "lock.soft"
+    with locked(workspace):
+        assert lock.is_file()
+        with locked(workspace):
+            assert lock.is_file()
+        assert lock.is_file()
+    assert not lock.exists()
+
+
+def test_a_lock_file_of_a_live_process_refuses_the_workspace_and_is_named(workspace, monkeypatch):
+    without_locks(monkeypatch, errno.ENOLCK)
+    lock = workspace.internal / "lock.soft"
+    lock.write_text(f"{os.getppid()}\nanother-machine\n")
+    with pytest.raises(WorkspaceBusyError, match=f"If that run was killed, delete {lock}"), locked(workspace):
+        pass
+
+
+def test_the_probe_for_locks_leaves_no_file(workspace):
+    with locked(workspace):
+        pass
+    assert sorted(path.name for path in workspace.internal.iterdir()) == ["holder", "lock", "staging"]
+
+
+def test_an_error_of_the_lock_that_is_no_lack_of_locks_is_said(workspace, monkeypatch):
+    without_locks(monkeypatch, errno.EIO)
+    with pytest.raises(StorageError, match="failed to read or write"), locked(workspace):
+        pass

@@ -127,8 +127,8 @@ writings, replaced = 0, Path.replace
 
 def replace_or_die(self, target):
     global writings
-    writings += self.suffix == ".tmp" and ".pt." in self.name
-    if writings != writing or ".pt." not in self.name:
+    writings += target.suffix == ".pt"
+    if writings != writing or target.suffix != ".pt":
         return replaced(self, target)
     if at == "half written":
         os.truncate(self, self.stat().st_size // 2)

@@ -1,4 +1,7 @@
-"""The stage `detect`: finds outliers from the measurements. It opens no image, so a new threshold takes seconds."""
+"""The stage `detect`: finds outliers from the measurements.
+
+It opens no image, so a new threshold takes seconds.
+"""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -15,6 +18,7 @@ from recolor.cleaning.detect.duplicate import DUPLICATE_DETECTOR
 from recolor.cleaning.detect.geometry import EXTREME_ASPECT_DETECTOR, LOW_RESOLUTION_DETECTOR
 from recolor.cleaning.detect.monochrome import MONOCHROME_DETECTOR
 from recolor.cleaning.detect.skewed import SKEWED_DETECTOR
+from recolor.cleaning.detect.too_large import TOO_LARGE_DETECTOR
 from recolor.config.settings import Config
 from recolor.errors import ConfigError
 from recolor.manifests.io import read_in_groups, write_manifest
@@ -22,13 +26,14 @@ from recolor.manifests.schemas import MEASUREMENTS
 from recolor.pipeline.cache import Outcome, Part, require_record, run_part
 from recolor.pipeline.workspace import Workspace
 
-DETECT_VERSION = 7
+DETECT_VERSION = 8
 
 DETECTORS: Mapping[str, Detector[Any]] = MappingProxyType(
     {
         detector.name: detector
         for detector in (
             CORRUPT_DETECTOR,
+            TOO_LARGE_DETECTOR,
             DUPLICATE_DETECTOR,
             MONOCHROME_DETECTOR,
             SKEWED_DETECTOR,
@@ -61,7 +66,7 @@ def detect_issue(workspace: Workspace, name: str, config: Config) -> Outcome:
 
 
 def count_outliers(measurements: pa.Table, config: Config) -> Counter[str]:
-    """Returns the number of outliers among some of the images, for the progress text of `measure`.
+    """Returns the number of outliers among some images, for the progress of `measure`.
 
     Args:
         measurements: A table of `schemas.MEASUREMENTS`.

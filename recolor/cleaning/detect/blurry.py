@@ -1,4 +1,4 @@
-"""The detector of blurry images: out of focus, blurred by motion, or enlarged from a smaller image.
+"""The detector of blurry images: out of focus, motion blur, or enlarged.
 
 Three kinds of measurement are combined, because each fails for other images.
 
@@ -33,7 +33,9 @@ _NOISE = 1.0  # grey², about the energy of rounding to bytes: keeps the ratios 
 
 
 def octave_ratios(measurements: pa.Table) -> Floats:
-    """Returns log2 of the energy of each octave over the next coarser one's: about 0 if sharp, -2.5 if blurred.
+    """Returns log2 of the energy of each octave over that of the next coarser one.
+
+    About 0 if sharp, about -2.5 if blurred.
 
     Returns:
         float64 [rows, 3 octaves, 4 directions]; NaN for images that were not decoded.
@@ -42,18 +44,30 @@ def octave_ratios(measurements: pa.Table) -> Floats:
 
 
 def anisotropy(measurements: pa.Table) -> Floats:
-    """Returns log2 of the largest energy of a direction over the smallest, ≥ 0: float64 [rows, 4 octaves]."""
+    """Returns log2 of the largest energy of a direction over the smallest, ≥ 0.
+
+    Returns:
+        float64 [rows, 4 octaves].
+    """
     return np.asarray(np.ptp(_energies(measurements), axis=1).T)
 
 
 def block_detail(measurements: pa.Table) -> Floats:
-    """Returns the energy of the sharpest blocks, log2 of grey²: float64 [rows, 2 octaves]; NaN if not decoded."""
+    """Returns the energy of the sharpest blocks, log2 of grey².
+
+    Returns:
+        float64 [rows, 2 octaves]; NaN if not decoded.
+    """
     blocks = [column(measurements, name) for name in _BLOCK_DETAIL]
     return np.log2(np.stack(blocks, axis=1) + _NOISE)
 
 
 def score_blurry(measurements: pa.Table) -> Floats:
-    """Returns the scores of fine detail, 0 for none: float64 [rows]; 1 for images that were not decoded."""
+    """Returns the scores of fine detail, 0 for none.
+
+    Returns:
+        float64 [rows]; 1 for images that were not decoded.
+    """
     energies = _energies(measurements)
     ratios = _ratios(energies)
     return logistic(
@@ -90,12 +104,19 @@ def _energies(measurements: pa.Table) -> Floats:
 
 
 def _ratios(energies: Floats) -> Floats:
-    """Returns log2 of each octave's energy over the next coarser one's: float64 [3 octaves, 4 directions, rows]."""
+    """Returns log2 of each octave's energy over the next coarser one's.
+
+    Returns:
+        float64 [3 octaves, 4 directions, rows].
+    """
     return energies[:-1] - energies[1:]
 
 
 def _weighted(values: Floats, weights: Floats) -> Floats:
-    """Returns the weighted sum over octaves of [octaves, rows]. Not by BLAS: its threads cost more than they gain."""
+    """Returns the weighted sum over octaves of [octaves, rows].
+
+    Not by BLAS: its threads cost more than they gain.
+    """
     total: Floats = sum((weight * value for weight, value in zip(weights[1:], values[1:])), weights[0] * values[0])
     return total
 

@@ -1,33 +1,42 @@
-"""The detector of corrupt images: those that cannot be decoded, and those saved again after an incomplete decode."""
+"""The detector of corrupt images.
+
+These cannot be decoded, or were saved again after an incomplete decode.
+"""
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from recolor.cleaning.detect.detector import Detector
 from recolor.cleaning.detect.outlier_table import THRESHOLD, column, outlier_table, score_below
 from recolor.color.arrays import Floats
 from recolor.config.settings import CorruptConfig
+from recolor.errors import LIMITS
 from recolor.manifests.schemas import CORRUPT
 
-COLUMNS = ("path", "reason", "detail", "grey_tail")  # of the measurements
+COLUMNS = ("path", "reason", "detail", "notes", "grey_tail")  # of the measurements
 
 
 def score_corrupt(measurements: pa.Table, config: CorruptConfig) -> Floats:
-    """Returns scores: 0 for images that were not decoded, else by the grey at an edge, 0.5 at `max_grey_tail`.
+    """Scores 0 what could not be decoded, and the others by the grey at an edge: 0.5 at `max_grey_tail`.
 
     Returns:
         float64 [rows].
     """
-    refused = measurements["reason"].is_valid().to_numpy()
-    return np.where(refused, 0.0, score_below(column(measurements, "grey_tail"), config.max_grey_tail))
+    reason, notes = measurements["reason"], measurements["notes"]
+    beyond_limit = pc.is_in(reason, value_set=pa.array(list(LIMITS), pa.string()))
+    refused = pc.and_not(pc.is_valid(reason), beyond_limit).to_numpy()
+    untidy = notes.is_valid().to_numpy() & config.reject_untidy
+    grey = score_below(column(measurements, "grey_tail"), config.max_grey_tail)
+    return np.where(refused | untidy, 0.0, np.where(beyond_limit.to_numpy(), 1.0, grey))
 
 
 def detect_corrupt(measurements: pa.Table, config: CorruptConfig) -> pa.Table:
-    """Returns the images that were not decoded, which no other detector judges, and those that end in flat mid-grey.
+    """Lists the images with a decode reason, which no other detector judges, and those that end in flat mid-grey.
 
     Args:
         measurements: A table of `schemas.MEASUREMENTS`.
-        config: The largest share of grey that is allowed.
+        config: How much grey is allowed, and whether files must be in order.
 
     Returns:
         A table of `schemas.CORRUPT`.
@@ -35,10 +44,11 @@ def detect_corrupt(measurements: pa.Table, config: CorruptConfig) -> pa.Table:
     score = score_corrupt(measurements, config)
     rows = np.flatnonzero(score < THRESHOLD)
     taken = measurements.take(pa.array(rows, pa.int64()))
-    reasons = [reason or "grey_tail" for reason in taken["reason"].to_pylist()]
+    untidy = taken["notes"] if config.reject_untidy else pa.nulls(len(taken), pa.string())
+    kinds = pc.coalesce(taken["reason"], pc.if_else(pc.is_valid(untidy), "untidy", "grey_tail"))
     details = [
-        detail or f"{share:.0%} of it is flat mid-grey: it was saved after a decode that broke off"
-        for detail, share in zip(taken["detail"].to_pylist(), taken["grey_tail"].to_pylist())
+        detail or notes or f"{share:.0%} of it is flat mid-grey: it was saved after a decode that broke off"
+        for detail, notes, share in zip(taken["detail"].to_pylist(), untidy.to_pylist(), taken["grey_tail"].to_pylist())
     ]
     return outlier_table(
         CORRUPT,
@@ -46,8 +56,8 @@ def detect_corrupt(measurements: pa.Table, config: CorruptConfig) -> pa.Table:
         rows=rows,
         score=score[rows],
         threshold=THRESHOLD,
-        reasons=[f"{reason}: {detail}" for reason, detail in zip(reasons, details)],
-        numbers={"decode_reason": pa.array(reasons, pa.string())},
+        reasons=[f"{kind}: {detail}" for kind, detail in zip(kinds.to_pylist(), details)],
+        numbers={"decode_reason": kinds.combine_chunks() if isinstance(kinds, pa.ChunkedArray) else kinds},
     )
 
 

@@ -1,7 +1,7 @@
-"""The detector of duplicates: equal bytes, near-identical images under any flip or rotation, and crops.
+"""The detector of duplicates: equal bytes, flips and rotations, crops.
 
-64-bit hashes give the candidates; 256-bit hashes and mean colours confirm them. See
-`recolor.cleaning.detect.duplicate_groups`.
+Copies need not be equal: scaled or recompressed images are found too. 64-bit hashes give the candidates; 256-bit hashes
+and mean colours confirm them. See `recolor.cleaning.detect.duplicate_groups`.
 """
 
 import binascii
@@ -76,7 +76,10 @@ def columns(config: DuplicateConfig) -> tuple[str, ...]:
 
 
 def _find_copies(measurements: pa.Table, config: DuplicateConfig) -> Copies:
-    """Groups images by equal bytes, then equal hashes, then near hashes; each step keeps the best of each group."""
+    """Groups images by equal bytes, then equal hashes, then near hashes.
+
+    Each step keeps the best of each group.
+    """
     same = np.arange(len(measurements))
     ranked = _rank(measurements)
     units = _collapse(same, ranked, _digests(measurements, ranked))
@@ -126,7 +129,10 @@ def _characters(strings: pa.Array) -> memoryview:
 
 
 def _collapse(same: Indices, rows: Indices, keys: NDArray[Any]) -> Indices:
-    """Points rows with equal keys [rows, words] to the first of them, in `same`; returns these first rows in order."""
+    """Points rows with equal keys [rows, words] to the first of them, in `same`.
+
+    Returns these first rows in order.
+    """
     words = np.sort(keys[:, 0])  # the first word alone tells most rows apart
     repeated = pa.array(words[1:][words[1:] == words[:-1]])
     alike = pc.is_in(pa.array(keys[:, 0]), value_set=repeated).to_numpy(zero_copy_only=False)
@@ -142,7 +148,11 @@ def _collapse(same: Indices, rows: Indices, keys: NDArray[Any]) -> Indices:
 
 
 def _hashes(measurements: pa.Table, rows: Indices, name: str, words: int) -> Hashes:
-    """Returns the stored hashes of these rows: uint64 [rows, hashes per image, words]; 0 hashes without the column."""
+    """Returns the stored hashes of these rows.
+
+    Returns:
+        uint64 [rows, hashes per image, words]; 0 hashes without the column.
+    """
     if name not in measurements.column_names:
         return np.empty((len(rows), 0, words), np.uint64)
     stored = measurements[name].combine_chunks().take(pa.array(rows, pa.int64()))

@@ -88,7 +88,7 @@ class _Pairs:
 
 
 def group_copies(pictures: Pictures) -> Copies:
-    """Groups pictures: each picture, best first, takes its copies that no better picture has taken."""
+    """Groups pictures: each, best first, takes its copies that no better one has taken."""
     rows = np.arange(len(pictures.hashes_64))
     copies = Copies(rows.copy(), *np.zeros((3, len(rows)), np.int64))
     _group(rows, pictures, copies)
@@ -134,7 +134,10 @@ def _pairs_among(rows: Indices, pictures: Pictures) -> _Pairs | None:
 
 
 def _candidates_among(rows: Indices, pictures: Pictures) -> Iterator[tuple[Indices, Indices, Indices]]:
-    """Yields candidates among these rows: indices of two pictures, and the symmetry under which they are near."""
+    """Yields candidates among these rows: two pictures, and the symmetry of the second.
+
+    Under this symmetry the second picture is near the first.
+    """
     config = pictures.config
     rows, lightness = _by_lightness(rows, pictures)
     plain, turned = pictures.hashes_64[rows, 0], pictures.hashes_64[rows, 1:]
@@ -149,14 +152,20 @@ def _candidates_among(rows: Indices, pictures: Pictures) -> Iterator[tuple[Indic
 
 
 def _by_lightness(rows: Indices, pictures: Pictures) -> tuple[Indices, Floats]:
-    """Returns rows from dark to light and their lightness: pictures of different lightness need no comparison."""
+    """Returns rows from dark to light, and their lightness.
+
+    Pictures of different lightness need no comparison.
+    """
     lightness = pictures.lightness[rows]
     order = np.argsort(lightness, kind="stable")
     return rows[order], lightness[order]
 
 
 def _slices(lightness: Floats, others: Floats) -> Iterator[tuple[slice, slice]]:
-    """Yields slices of pictures, each with the slice of others of similar lightness; both arrays ascend."""
+    """Yields slices of pictures, and slices of others that are similarly light.
+
+    Both arrays ascend.
+    """
     most = _MAX_LIGHTNESS + 1e-6
     edges = [len(lightness) * part // _SLICES for part in range(_SLICES + 1)]
     for start, end in pairwise(edges):
@@ -166,7 +175,10 @@ def _slices(lightness: Floats, others: Floats) -> Iterator[tuple[slice, slice]]:
 
 
 def _candidates_between(kept: Indices, rest: Indices, pictures: Pictures) -> Iterator[tuple[Indices, Indices, Indices]]:
-    """Yields candidates of a kept picture and one of `rest`, all of which are worse; see `_candidates_among`."""
+    """Yields candidates of a kept picture and one of `rest`, all of which are worse.
+
+    See `_candidates_among`.
+    """
     config = pictures.config
     kept, of_kept = _by_lightness(kept, pictures)
     rest, lightness = _by_lightness(rest, pictures)
@@ -179,7 +191,10 @@ def _candidates_between(kept: Indices, rest: Indices, pictures: Pictures) -> Ite
 
 
 def _confirm(best: Indices, other: Indices, symmetry: Indices, pictures: Pictures) -> _Pairs:
-    """Returns the candidates that are copies: near in 256 bits too, alike in colour, and nearest in this symmetry."""
+    """Returns the candidates that are copies.
+
+    They are near in 256 bits too, alike in colour, and nearest in this symmetry.
+    """
     hashes = pictures.hashes_256
     near = np.flatnonzero(best < other)
     distance_256 = _hamming_distances(hashes[best[near], 0], hashes[other[near], symmetry[near]])
@@ -228,7 +243,10 @@ def _crops(kept: Indices, others: Indices, pictures: Pictures) -> _Pairs:
 
 
 def _confirm_crops(best: Indices, window: Indices, other: Indices, pictures: Pictures) -> _Pairs:
-    """Returns the candidates that are crops: worse, near the window in 256 bits too, and alike in colour."""
+    """Returns the candidates that are crops.
+
+    They are worse, near the window in 256 bits too, and alike in colour.
+    """
     distance_256 = _hamming_distances(pictures.windows_256[best, window], pictures.hashes_256[other, 0])
     near = (best < other) & (distance_256 <= pictures.config.max_hamming_distance_256_crop)
     near &= _similar_colours(pictures.colours[best], pictures.colours[other])

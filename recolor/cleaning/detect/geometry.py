@@ -13,12 +13,16 @@ COLUMNS = ("path", "width_px", "height_px")  # of the measurements
 
 
 def score_low_resolution(measurements: pa.Table, config: LowResolutionConfig) -> Floats:
-    """Returns the scores of the short side, 0.5 at `min_side_px`: float64 [rows]; 1 if not decoded."""
+    """Returns the scores of the short side, 0.5 at `min_side_px`.
+
+    Returns:
+        float64 [rows]; 1 if not decoded.
+    """
     return score_above(np.fmin(column(measurements, "width_px"), column(measurements, "height_px")), config.min_side_px)
 
 
 def detect_low_resolution(measurements: pa.Table, config: LowResolutionConfig) -> pa.Table:
-    """Returns the images whose short side is below `min_side_px`, a table of `schemas.LOW_RESOLUTION`."""
+    """Returns images whose short side is too short, a table of `schemas.LOW_RESOLUTION`."""
     score = score_low_resolution(measurements, config)
     rows = np.flatnonzero(score < THRESHOLD)
     sides = np.fmin(column(measurements, "width_px"), column(measurements, "height_px"))[rows]
@@ -29,14 +33,18 @@ def detect_low_resolution(measurements: pa.Table, config: LowResolutionConfig) -
 
 
 def score_extreme_aspect(measurements: pa.Table, config: ExtremeAspectConfig) -> Floats:
-    """Returns the scores of width over height, 0.5 at either limit: float64 [rows]; 1 if not decoded."""
+    """Returns the scores of width over height, 0.5 at either limit.
+
+    Returns:
+        float64 [rows]; 1 if not decoded.
+    """
     aspect = _aspect(measurements)
     narrow, wide = score_above(aspect, config.min_aspect), score_below(aspect, config.max_aspect)
     return np.minimum(narrow, wide)
 
 
 def detect_extreme_aspect(measurements: pa.Table, config: ExtremeAspectConfig) -> pa.Table:
-    """Returns the images outside of `min_aspect` to `max_aspect`, a table of `schemas.EXTREME_ASPECT`."""
+    """Returns images that are too narrow or wide, a table of `schemas.EXTREME_ASPECT`."""
     score = score_extreme_aspect(measurements, config)
     rows = np.flatnonzero(score < THRESHOLD)
     aspects = _aspect(measurements)[rows]

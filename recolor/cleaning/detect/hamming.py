@@ -40,7 +40,10 @@ _FEW = 8  # once fewer than 1 in 8 hashes have neighbours left to compare, these
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """How hashes are cut into blocks: block i starts at bit `edges[i]`; a near pair agrees in `matching` blocks."""
+    """How hashes are cut into blocks: block i starts at bit `edges[i]`.
+
+    A near pair agrees in `matching` blocks.
+    """
 
     edges: tuple[int, ...]
     matching: int
@@ -114,9 +117,10 @@ def pairs_within(queries: Hashes, hashes: Hashes, distance: int) -> Iterator[Pai
 
 
 def _run_searches(searches: Sequence[Callable[[], Iterator[Pairs]]], hashes: int) -> Iterator[Pairs]:
-    """Yields the pairs of all searches, in order; with many hashes, several searches run in parallel.
+    """Yields the pairs of all searches, in order.
 
-    Each search computes only a bounded number of pairs in advance, so the caller can stop early at little cost.
+    With many hashes, several searches run in parallel. Each search computes only a bounded number of pairs in advance,
+    so the caller can stop early at little cost.
     """
     threads = worker_count(ExecutionConfig()) if hashes >= _WORTH_THREADS else 1
     if threads == 1:
@@ -148,7 +152,11 @@ def _run_ahead(search: Callable[[], Iterator[Pairs]]) -> tuple[list[Pairs], Iter
 
 
 def _key_starts(keys: Hashes) -> Indices:
-    """Returns the first place of each key among the sorted keys, and the end of the last: int64 [largest key + 2]."""
+    """Returns the first place of each key among the sorted keys, and the end of the last.
+
+    Returns:
+        int64 [largest key + 2].
+    """
     starts: Indices = np.concatenate([np.zeros(1, np.int64), np.cumsum(np.bincount(keys.view(np.int64)))])
     return starts
 
@@ -168,13 +176,19 @@ def _in_batches(pairs: Iterator[Pairs]) -> Iterator[Pairs]:
 
 
 def _plan(count: int, distance: int, key_bits: int, choice_cost: float) -> _Plan:
-    """Returns the plan that is cheapest for random hashes: more choices of blocks leave fewer pairs to compare."""
+    """Returns the plan that is cheapest for random hashes.
+
+    More choices of blocks leave fewer pairs to compare.
+    """
     plans = (_cut(distance + matching, matching, key_bits) for matching in range(1, 5))
     return min(plans, key=lambda plan: _cost(count, plan, choice_cost))
 
 
 def _cut(blocks: int, matching: int, key_bits: int) -> _Plan:
-    """Cuts the bits into blocks of nearly equal length, so that the matching blocks together fit into a key."""
+    """Cuts the bits into blocks of nearly equal length.
+
+    The matching blocks together fit into a key.
+    """
     bits = min(_HASH_BITS, blocks * (key_bits // matching))
     return _Plan(tuple(bits * block // blocks for block in range(blocks + 1)), matching)
 
@@ -218,7 +232,10 @@ def _concatenated(blocks: list[NDArray[np.uint32]], chosen: tuple[int, ...], pla
 
 
 def _found_first_by(chosen: tuple[int, ...], plan: _Plan, difference: Hashes) -> Indices:
-    """Returns the pairs whose first matching blocks are the chosen ones: only that choice reports the pair."""
+    """Returns the pairs whose first matching blocks are the chosen ones.
+
+    Only that choice reports the pair.
+    """
     own = np.arange(len(difference))
     for block in range(chosen[-1] + 1):
         start, end = plan.edges[block : block + 2]
@@ -229,10 +246,10 @@ def _found_first_by(chosen: tuple[int, ...], plan: _Plan, difference: Hashes) ->
 
 
 def _near_neighbours(hashes: Hashes, words: Hashes, max_difference: int, distance: int) -> Iterator[Pairs]:
-    """Yields the places of near hashes whose words, ascending, differ by at most `max_difference`, and some others.
+    """Yields the places of near hashes whose words differ by at most `max_difference`.
 
-    All hashes are compared with the next one, then with the second next, and so on, until few have a word in range;
-    these are then compared one by one.
+    The words ascend. Some other near pairs are found too. All hashes are compared with the next one, then with the
+    second next, and so on, until few have a word in range; these are then compared one by one.
     """
     last = words + np.uint64(max_difference)
     offset, step = 1, 1 + int(_mean_neighbours(words, last))
@@ -248,13 +265,13 @@ def _near_neighbours(hashes: Hashes, words: Hashes, max_difference: int, distanc
 
 
 def _mean_neighbours(words: Hashes, last: Hashes) -> float:
-    """Returns the mean number of later words that are at most the word's `last`, estimated from a sample."""
+    """Returns the mean number of later words up to the word's `last`, from a sample."""
     some = np.arange(0, len(words), 1 + len(words) // _SAMPLE)
     return float(np.mean(np.searchsorted(words, last[some], "right") - some - 1)) if len(some) else 0.0
 
 
 def _near_at_offsets(hashes: Hashes, start: int, offsets: range, distance: int) -> Iterator[Pairs]:
-    """Yields the places of near hashes at these offsets from each other, for the tile that starts at `start`."""
+    """Yields the places of near hashes at these offsets, for a tile that starts at `start`."""
     difference = np.empty(_TILE, np.uint64)
     bits = np.empty(_TILE, np.uint8)
     for offset in offsets:
@@ -268,7 +285,10 @@ def _near_at_offsets(hashes: Hashes, start: int, offsets: range, distance: int) 
 
 
 def _near_places(queries: Hashes, hashes: Hashes, first: Indices, end: Indices, distance: int) -> Iterator[Pairs]:
-    """Yields queries and the places of near hashes, of those in `first[query]` to before `end[query]`."""
+    """Yields queries and the places of near hashes.
+
+    Those from `first[query]` to before `end[query]` are compared.
+    """
     count = np.maximum(end - first, 0)
     until = np.cumsum(count)
     after = end - until  # added to the number of a comparison, it gives a place

@@ -1,4 +1,4 @@
-"""Functions that all detectors share: columns as arrays, scores of numbers, the table of outliers."""
+"""Functions that all detectors share: columns, scores and the table of outliers."""
 
 from collections.abc import Mapping, Sequence
 
@@ -19,20 +19,29 @@ def column(measurements: pa.Table, name: str) -> Floats:
 
 
 def score_above(values: Floats, limit: float) -> Floats:
-    """Returns scores of numbers that should be large: 0 at 0, 0.5 at the limit, towards 1; NaN (not judged) gives 1."""
+    """Returns scores of numbers that should be large: 0 at 0, 0.5 at the limit, to 1.
+
+    NaN (not judged) gives 1.
+    """
     with np.errstate(invalid="ignore", divide="ignore"):
         score = values / (values + limit)
     return np.where(np.isnan(values), 1.0, score)
 
 
 def score_below(values: Floats, limit: float) -> Floats:
-    """Returns scores of numbers that should be small: 1 at 0, 0.5 at the limit, towards 0; NaN (not judged) gives 1."""
+    """Returns scores of numbers that should be small: 1 at 0, 0.5 at the limit, to 0.
+
+    NaN (not judged) gives 1.
+    """
     score = limit / (np.maximum(values, 0.0) + limit)
     return np.where(np.isnan(values), 1.0, score)
 
 
 def logistic(evidence: Floats) -> Floats:
-    """Returns the logistic function of log-odds that an image is fine: 0.5 at 0; NaN (not judged) gives 1."""
+    """Returns the logistic function of log-odds that an image is fine, 0.5 at 0.
+
+    NaN (not judged) gives 1.
+    """
     return np.where(np.isnan(evidence), 1.0, 1.0 / (1.0 + np.exp(-np.clip(evidence, -700, 700))))
 
 

@@ -1,4 +1,4 @@
-"""The detector of unusual colours: casts, swapped channels, a single hue, filters, wrong white balance.
+"""The detector of unusual colours: casts, swapped channels, filters, white balance.
 
 The score is the lower of two. A small network scores the layout of the colours: it was trained on where in photographs,
 and at which lightness, each colour occurs. A robust Mahalanobis distance compares the colour statistics of an image
@@ -42,7 +42,11 @@ Network = Mapping[str, NDArray[np.float32]]
 
 
 def score_skewed(measurements: pa.Table) -> Floats:
-    """Returns how usual the colours are, the lower of the two scores: float64 [rows]; 1 if not decoded."""
+    """Returns how usual the colours are, the lower of the two scores.
+
+    Returns:
+        float64 [rows]; 1 if not decoded.
+    """
     return _lower_score(score_layout(measurements), colour_distance(measurements))
 
 
@@ -84,7 +88,11 @@ def _lower_score(layouts: Floats, distances: Floats) -> Floats:
 
 
 def score_layout(measurements: pa.Table) -> Floats:
-    """Returns the network's scores of the colour layouts, 0 for skewed: float64 [rows]; 1 if not decoded."""
+    """Returns the network's scores of the colour layouts, 0 for skewed.
+
+    Returns:
+        float64 [rows]; 1 if not decoded.
+    """
     if "layout_score" in measurements.column_names:
         return column(measurements, "layout_score")
     layouts = measurements["colour_layout"].combine_chunks()
@@ -116,7 +124,10 @@ def network_evidence(layouts: NDArray[np.float32], network: Network) -> Floats:
 
 
 def prepare_layout(layouts: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Returns layouts as inputs of the network: logarithms of variances and hues, means of empty cells near zero."""
+    """Returns layouts as inputs of the network.
+
+    Variances and hues become logarithms, and the means of empty cells near zero.
+    """
     prepared = layouts.astype(np.float32)  # a copy
     share, means, variances, covariances, hues = np.split(prepared, [9, 27, 45, 54], axis=1)  # views
     means *= np.tile(np.minimum(np.float32(1), share / np.float32(0.05)), (1, 2))
@@ -133,7 +144,7 @@ def _network() -> Network:
 
 
 def colour_distance(measurements: pa.Table) -> Floats:
-    """Returns the robust Mahalanobis distance of the colour statistics, in median distances of the data set.
+    """Returns the robust Mahalanobis distance of the colours, in the set's median distances.
 
     Centre and scale are median and median absolute deviation. The correlations are those of the clipped z-scores, so
     that outliers hardly affect them. They are shrunk towards zero (Ledoit and Wolf 2004), so that the matrix can be
@@ -155,7 +166,11 @@ def colour_distance(measurements: pa.Table) -> Floats:
 
 
 def _shrunk_correlations(z: Floats) -> Floats:
-    """Returns the correlations of the clipped z-scores, shrunk towards zero: float64 [columns, columns]."""
+    """Returns the correlations of the clipped z-scores, shrunk towards zero.
+
+    Returns:
+        float64 [columns, columns].
+    """
     total, products = np.zeros(z.shape[1]), np.zeros((z.shape[1], z.shape[1]))
     for some in _tiles(z):
         clipped = np.clip(some, -_CLIP_DISTANCE, _CLIP_DISTANCE)
@@ -171,7 +186,11 @@ def _tiles(rows: Floats) -> Iterator[Floats]:
 
 
 def _features(measurements: pa.Table) -> Floats:
-    """Returns mean colours by height, log spreads, correlation of a and b, hue entropy: float64 [rows, 12]."""
+    """Returns mean colours by height, log spreads, correlation of a and b, hue entropy.
+
+    Returns:
+        float64 [rows, 12].
+    """
     columns = len(_MEANS) + len(_SPREADS) + 2
     features = np.empty((columns, len(measurements))).T  # contiguous columns: most is computed column by column
     for at, name in enumerate(_MEANS):

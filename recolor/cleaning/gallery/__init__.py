@@ -1,4 +1,4 @@
-"""An HTML page for reviewing outliers: pictures, scores, reasons, and decisions for the next run."""
+"""An HTML page for reviewing outliers, and for deciding about them."""
 
 from recolor.cleaning.gallery.gallery import Gallery, make_gallery
 

@@ -8,7 +8,7 @@ from recolor.cleaning.gallery.near import Found
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Size of an image, and its issues in the last selection; `issues` is empty if the image was kept."""
+    """Size of an image, and the issues for which it is rejected; `issues` is empty if the image is kept."""
 
     width_px: int | None
     height_px: int | None
@@ -27,8 +27,9 @@ class Card:
 
     Attributes:
         path: Path in the image folder.
-        facts: Size and last selection of the image.
-        score: 0..1; None for the best copy, which the others are compared with.
+        facts: Size of the image, and the issues for which it is rejected.
+        score: 0..1; None for the best copy, which the others are compared with, and for an image that only
+            `decisions.csv` rejects.
         reason: Reason of the issue, in a sentence.
         others: Other issues that list the image.
     """
@@ -46,7 +47,7 @@ class Card:
 
     @property
     def rejected(self) -> bool:
-        """Whether the last selection rejected the image."""
+        """Whether `select` rejects the image."""
         return bool(self.facts.issues)
 
 

@@ -1,4 +1,7 @@
-"""Makes the gallery: reads the manifests, writes one HTML file. Images are opened only for thumbnails."""
+"""Makes the gallery: reads the manifests, writes one HTML file.
+
+Images are opened only for thumbnails.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,11 +12,12 @@ from recolor.cleaning.gallery.cards import Section
 from recolor.cleaning.gallery.page import render_gallery
 from recolor.cleaning.gallery.sections import make_sections
 from recolor.cleaning.gallery.thumbnails import Thumbnail, make_thumbnail
-from recolor.cleaning.select import parse_decisions, read_decisions
+from recolor.cleaning.select import stored_decisions
 from recolor.config.settings import Config
 from recolor.errors import InputError
+from recolor.paths import expand_user
 from recolor.pipeline.parallel import run_parallel
-from recolor.pipeline.storage import storage_errors, write_atomically
+from recolor.pipeline.storage import write_output
 from recolor.pipeline.workspace import Workspace
 
 MAX_OUTLIERS = 5000
@@ -37,13 +41,18 @@ class Gallery:
 
 
 def make_gallery(
-    workspace: Workspace, images: Path, config: Config, *, out: Path | None = None, max_outliers: int = MAX_OUTLIERS
+    workspace: Workspace,
+    images: Path | None,
+    config: Config,
+    *,
+    out: Path | None = None,
+    max_outliers: int = MAX_OUTLIERS,
 ) -> Gallery:
     """Writes a self-contained HTML file that shows the outliers of each issue.
 
     Args:
-        workspace: A workspace whose images are measured, detected and selected.
-        images: The folder that was cleaned.
+        workspace: A workspace whose images are measured, and judged by the detectors. They need not be selected.
+        images: The folder that was cleaned. None: the page has no pictures.
         config: Settings of the detectors, which decide what is near a threshold, and limits of decoding.
         out: Path of the page; by default `manifests/gallery.html` in the workspace.
         max_outliers: Maximum number of outliers per issue: the worst, and those nearest to the threshold.
@@ -54,24 +63,23 @@ def make_gallery(
         ConfigError: `decisions.csv` is malformed; the message names the line.
         StorageError: The page cannot be written.
     """
-    if not images.is_dir():
+    if images is not None and not images.is_dir():
         raise InputError(f"{images}: there is no such folder. Give the folder of photographs with --images.")
-    page = (out or workspace.manifests / "gallery.html").expanduser().absolute()
-    decisions_file = workspace.manifests / "decisions.csv"
-    decisions = parse_decisions(read_decisions(decisions_file), decisions_file)
+    page = expand_user(out or workspace.manifests / "gallery.html").absolute()
+    decisions = stored_decisions(workspace)
     sections = make_sections(workspace, config, max_outliers)
     thumbnails = _thumbnails(images, sections, config)
     kept = {path: decision.keep for path, decision in decisions.items()}
-    data = render_gallery(sections, thumbnails, kept, images.absolute(), page.parent).encode()
-    with storage_errors(page):
-        page.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(page, data)
+    data = render_gallery(sections, thumbnails, kept, images and images.absolute(), page.parent).encode()
+    write_output(page, data)
     without = sum(thumbnail.uri is None for thumbnail in thumbnails.values())
     return Gallery(page, len(thumbnails), without, len(data))
 
 
-def _thumbnails(images: Path, sections: Sequence[Section], config: Config) -> dict[str, Thumbnail]:
+def _thumbnails(images: Path | None, sections: Sequence[Section], config: Config) -> dict[str, Thumbnail]:
     """Returns a thumbnail of every image on the page, each made once."""
     paths = list(dict.fromkeys(card.path for section in sections for card in section.cards))
+    if images is None:
+        return dict.fromkeys(paths, Thumbnail(None, "the folder of photographs was not found"))
     make = partial(make_thumbnail, images, limits=config.measure)
     return dict(zip(paths, run_parallel(make, paths, config.execution, "gallery", lambda _: 1), strict=True))

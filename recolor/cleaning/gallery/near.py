@@ -25,7 +25,10 @@ _MARGIN_BITS = 16  # of 256, added to the limit of copies
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """An image, with its score and reason; for a duplicate, `kept_path` is the copy that is kept."""
+    """An image, with its score and reason.
+
+    For a duplicate, `kept_path` is the copy that is kept.
+    """
 
     path: str
     score: float
@@ -78,7 +81,7 @@ def _by_score(found: Found) -> tuple[float, str]:
 
 
 def _nearly_copies(measurements: pa.Table, settings: DuplicateConfig) -> list[Found]:
-    """Returns pairs whose 256-bit distance is just above the limit, with a score above the threshold."""
+    """Returns pairs just above the limit of 256 bits, with a score above the threshold."""
     limit = settings.max_hamming_distance_256
     looser = replace(settings, crops=False, max_hamming_distance_256=min(128, limit + _MARGIN_BITS))
     table = detect_duplicate(measurements, looser)

@@ -2,11 +2,13 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
 from recolor.cleaning.gallery.cards import Section
 from recolor.cleaning.gallery.thumbnails import Thumbnail
+from recolor.manifests.names import decode_path
 from recolor.pages.html import inline_script, page_environment, printable
 
 
@@ -14,7 +16,7 @@ def render_gallery(
     sections: Sequence[Section],
     thumbnails: Mapping[str, Thumbnail],
     decisions: Mapping[str, bool],
-    images: Path,
+    images: Path | None,
     folder: Path,
 ) -> str:
     """Renders the page.
@@ -23,12 +25,13 @@ def render_gallery(
         sections: The sections of the page.
         thumbnails: Thumbnail of every image on the page, by path.
         decisions: Earlier decisions by path; True is keep.
-        images: Absolute path of the image folder; thumbnails link to the originals.
+        images: Absolute path of the image folder; thumbnails link to the originals. None: there are no links.
         folder: Absolute path of the folder of the page.
     """
     script = inline_script("gallery.js")
     environment = page_environment()
-    environment.filters.update(printable=printable, link=lambda path: _link(images / path, folder), size=_size)
+    link = partial(_link, images, folder)
+    environment.filters.update(printable=printable, link=link, size=_size)
     numbers = {path: number for number, path in enumerate(thumbnails)}
     return environment.get_template("gallery.html").render(
         sections=sections,
@@ -43,9 +46,9 @@ def render_gallery(
     )
 
 
-def _link(image: Path, folder: Path) -> str:
-    """Returns a relative link, which still works if page and images are moved together."""
-    return quote(os.fsencode(os.path.relpath(image, folder)))
+def _link(images: Path | None, folder: Path, path: str) -> str:
+    """Returns a relative link, which still works if page and images are moved together; empty without images."""
+    return quote(os.fsencode(os.path.relpath(images / decode_path(path), folder))) if images else ""
 
 
 def _size(size_bytes: int) -> str:

@@ -10,7 +10,9 @@ from recolor.color.arrays import RGB
 from recolor.config.settings import MeasureConfig
 from recolor.errors import ImageError
 from recolor.images import decode, read_bytes
+from recolor.manifests.names import decode_path
 from recolor.pages.html import data_uri
+from recolor.pipeline.c_messages import no_c_messages
 
 THUMBNAIL_PX = 192  # long side
 _QUALITY = 72
@@ -24,23 +26,29 @@ class Thumbnail:
     problem: str = ""
 
 
+@no_c_messages()
 def make_thumbnail(images: Path, path: str, limits: MeasureConfig) -> Thumbnail:
-    """Returns a thumbnail of an image; an image that cannot be decoded gives its reason, not an error.
+    """Returns a thumbnail of an image.
+
+    An image that cannot be decoded gives its reason, not an error.
 
     Args:
         images: The image folder.
-        path: The image's path in it.
+        path: The image's path in it, as manifests hold it.
         limits: Maximum size of a file and an image.
     """
     try:
-        rgb = decode(read_bytes(images / path, limits), limits, THUMBNAIL_PX).rgb
+        rgb = decode(read_bytes(images / decode_path(path), limits), limits, THUMBNAIL_PX, lenient=True).rgb
     except ImageError as error:
         return Thumbnail(None, str(error))
     return Thumbnail(data_uri("image/jpeg", _jpeg(_shrunk(rgb))))
 
 
 def _shrunk(rgb: RGB) -> RGB:
-    """Returns the image area-averaged to a long side of `THUMBNAIL_PX`; smaller images are not changed."""
+    """Returns the image area-averaged to a long side of `THUMBNAIL_PX`.
+
+    Smaller images are not changed.
+    """
     height_px, width_px = rgb.shape[:2]
     scale = THUMBNAIL_PX / max(width_px, height_px)
     if scale >= 1:

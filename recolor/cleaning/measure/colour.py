@@ -21,7 +21,6 @@ _LIGHTS = len(_LIGHTNESS_EDGES) + 1
 _LAYOUT_HUES = 12
 _STRETCHES = 24  # segments of lightness with equal numbers of pixels
 _STEPS_OF_L = 600  # per unit of lightness; finer than the distance of any two 8-bit greys
-_GREY_TOLERANCE = 4  # grey levels; saving again as JPEG blurs the edge of the grey area
 
 Planes = NDArray[np.float32]
 
@@ -53,7 +52,6 @@ def measure_colours(squares: RGB) -> dict[str, list[float] | list[bytes]]:
         "chroma_p95": percentile(chroma, 95),
         "cast": _cast(a, b, a_mean, b_mean),
         "hue_entropy": _hue_entropy(hues.sum(axis=1)),
-        "grey_tail": _grey_tail(squares),
         **_ab_residual(L, a, b),
         **_band_means(cells),
     }
@@ -142,19 +140,6 @@ def _ab_residual(L: Planes, a: Planes, b: Planes) -> dict[str, Floats]:
         "ab_residual_p90": np.sqrt(percentile(square, 90), dtype=np.float64),
         "ab_residual_median": np.sqrt(np.median(of_stretches, axis=1)),
     }
-
-
-def _grey_tail(squares: RGB) -> Floats:
-    """Returns the share of each picture, from an edge inwards, that is mid-grey.
-
-    Decoders fill missing data with mid-grey. ITU-T T.81, A.3.1: samples are shifted by 128, so a block without
-    coefficients has the grey level 128.
-    """
-    low, high = (128 - _GREY_TOLERANCE,) * 3, (128 + _GREY_TOLERANCE,) * 3
-    grey = np.asarray(cv2.inRange(squares.reshape(-1, squares.shape[2], 3), low, high)).reshape(squares.shape[:3])
-    rows, columns = grey.min(axis=2) > 0, grey.min(axis=1) > 0
-    lines = np.stack([rows, rows[:, ::-1], columns, columns[:, ::-1]])
-    return np.asarray(np.logical_and.accumulate(lines, axis=2).mean(axis=2).max(axis=0))
 
 
 def _layout(cells: Floats, hues: Floats) -> Planes:

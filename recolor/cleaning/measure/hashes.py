@@ -1,4 +1,4 @@
-"""Perceptual hashes of an image and of its seven flips and rotations, from one discrete cosine transform.
+"""Perceptual hashes of an image and of its flips and rotations, from one DCT.
 
 The hash is imagehash's pHash: each low frequency of the DCT-II is compared with their median. Mirroring an image
 changes the sign of its odd coefficients, and transposing it transposes them. The hashes of the flips and rotations
@@ -68,10 +68,10 @@ def hash_squares(squares: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray
 
 
 def hash_windows(squares: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Returns the hashes of nine windows of grey squares, which crops of the images are compared with.
+    """Returns the hashes of nine windows of grey squares.
 
-    A window has 92% of each side, at one of three positions along it. Cropping, area resampling and the cosine
-    transform are linear, so one matrix product does all three.
+    Other images, which may be crops, are compared with them. A window has 92% of each side, at one of three positions
+    along it. Cropping, area resampling and the cosine transform are linear, so one matrix product does all three.
 
     Args:
         squares: uint8 [N, 64, 64].
@@ -95,7 +95,11 @@ def _bits_over_median(rows: NDArray[np.float64]) -> NDArray[np.uint8]:
 
 
 def _window_hashes(squares: NDArray[np.float64], side: int) -> NDArray[np.uint8]:
-    """Returns which low frequencies are above the median of their window: uint8 [N, 9, side² / 8]."""
+    """Returns which low frequencies are above the median of their window.
+
+    Returns:
+        uint8 [N, 9, side² / 8].
+    """
     operator = _window_operator(side)
     low = (operator @ squares @ operator.T).reshape(-1, WINDOWS, side, WINDOWS, side)
     return _bits_over_median(low.swapaxes(2, 3).reshape(-1, WINDOWS**2, side * side))
@@ -103,7 +107,11 @@ def _window_hashes(squares: NDArray[np.float64], side: int) -> NDArray[np.uint8]
 
 @cache
 def _window_operator(side: int) -> NDArray[np.float64]:
-    """Returns the matrix of area resampling and DCT of each window along an axis: float64 [3 side, 64]."""
+    """Returns the matrix of area resampling and DCT of each window along an axis.
+
+    Returns:
+        float64 [3 side, 64].
+    """
     size, pixel = 4 * side, np.arange(HASH_PX)
     operators = []
     for start in np.linspace(0.0, HASH_PX * (1 - WINDOW_SHARE), WINDOWS):
@@ -116,14 +124,22 @@ def _window_operator(side: int) -> NDArray[np.float64]:
 
 @cache
 def _low_frequencies(size: int, side: int) -> NDArray[np.float64]:
-    """Returns the first `side` rows of the DCT-II, unnormalised as in scipy.fftpack: float64 [side, size]."""
+    """Returns the first `side` rows of the DCT-II, unnormalised as in scipy.fftpack.
+
+    Returns:
+        float64 [side, size].
+    """
     k, n = np.arange(side)[:, None], np.arange(size)[None, :]
     return 2 * np.cos(np.pi * k * (2 * n + 1) / (2 * size))
 
 
 @cache
 def _signs(side: int) -> NDArray[np.float64]:
-    """Returns the sign of each coefficient under each symmetry's mirroring: float64 [8, side, side] of ±1."""
+    """Returns the sign of each coefficient under each symmetry's mirroring.
+
+    Returns:
+        float64 [8, side, side] of ±1.
+    """
     odd = (-1.0) ** np.arange(side)
     ones = np.ones(side)
     rows = [np.outer(odd if vertical else ones, odd if horizontal else ones) for _, horizontal, vertical in _STEPS]

@@ -9,7 +9,9 @@ from recolor.cleaning.measure.rows import IndexedFile, Row, measure_files
 from recolor.config.settings import MeasureConfig
 from recolor.errors import ProcessDiedError
 from recolor.images import NO_MEMORY, one_opencv_thread, opencv_memory_errors
+from recolor.manifests.names import decode_path
 from recolor.manifests.schemas import INDEX, MEASUREMENTS
+from recolor.pipeline.c_messages import no_c_messages
 from recolor.pipeline.workers import in_process
 
 _NUMBERS = pa.schema([field for field in MEASUREMENTS.arrow if field.name not in INDEX.arrow.names])
@@ -66,8 +68,8 @@ def _not_measured(error: ProcessDiedError | MemoryError, config: MeasureConfig) 
 
 def _measure(images: Path, identities: pa.Table, config: MeasureConfig) -> pa.Table:
     paths, sizes = (identities[name].to_pylist() for name in ("path", "size_bytes"))
-    files = [IndexedFile(images / path, size_bytes) for path, size_bytes in zip(paths, sizes, strict=True)]
-    with one_opencv_thread(), opencv_memory_errors():
+    files = [IndexedFile(images / decode_path(path), size_bytes) for path, size_bytes in zip(paths, sizes, strict=True)]
+    with one_opencv_thread(), no_c_messages(), opencv_memory_errors():
         return _table(list(measure_files(files, config)))
 
 

@@ -1,4 +1,4 @@
-"""The stage `measure`: finds the images without a measurement, measures them in parts, merges the parts.
+"""The stage `measure`: plans parts, measures them, and merges the finished parts.
 
 A part is a Parquet file in `manifests/parts`, named by its key. An image is identified by its path, size and
 modification time, and its measurement is reused from whichever part holds it. `measurements.parquet` therefore depends
@@ -22,6 +22,7 @@ from recolor.cleaning.measure.isolation import measure_apart
 from recolor.config.settings import Config, ExecutionConfig, MeasureConfig
 from recolor.errors import InputError, MissingStageError, SchemaError
 from recolor.manifests.io import ROW_GROUP_ROWS, find_rows, manifest_writer, read_table, write_manifest
+from recolor.manifests.names import decode_path
 from recolor.manifests.schemas import INDEX, MEASUREMENTS
 from recolor.pipeline.cache import (
     Outcome,
@@ -39,7 +40,7 @@ from recolor.pipeline.storage import storage_errors
 from recolor.pipeline.workspace import Workspace
 
 STAGE = "measure"
-MEASURE_VERSION = 7
+MEASURE_VERSION = 8
 PROCESSES_FROM_IMAGES = 1  # always: a file may crash its decoder, or never return from it
 _MIN_PART_IMAGES = 16
 _PARTS_PER_WORKER = 8  # so that all workers finish at about the same time
@@ -73,7 +74,10 @@ class MeasurePlan:
 
 @dataclass(frozen=True, slots=True)
 class _Finished:
-    """A finished part: its file, content fingerprint and modification time, and its rows' identities and reasons."""
+    """A finished part: file, content fingerprint, modification time and rows.
+
+    A row holds the identity of an image, and its reason.
+    """
 
     path: Path
     content: str
@@ -83,7 +87,10 @@ class _Finished:
 
 @dataclass(frozen=True, slots=True)
 class _Needed:
-    """The rows of a finished part that the index needs: int64 row numbers in the part and in the index."""
+    """The rows of a finished part that the index needs.
+
+    `rows` are row numbers in the part, `index_rows` in the index.
+    """
 
     part: _Finished
     rows: NDArray[np.int64]
@@ -91,7 +98,7 @@ class _Needed:
 
 
 def plan_measure(workspace: Workspace, images: Path, config: Config) -> MeasurePlan:
-    """Returns the images of the index that have no measurement with these settings, divided into parts.
+    """Returns the images without a measurement with these settings, divided into parts.
 
     An image that could not be read is measured again as soon as it can be opened: a change of permissions or a repaired
     disk changes neither its size nor its modification time.
@@ -117,14 +124,16 @@ def plan_measure(workspace: Workspace, images: Path, config: Config) -> MeasureP
 
 
 def _part_images(missing: int, execution: ExecutionConfig) -> int:
-    """Returns the number of images in a part: as configured, or fewer or more as `plan_measure` says."""
+    """Returns the number of images in a part; see `plan_measure`."""
     enough = max(_MIN_PART_IMAGES, math.ceil(missing / (_PARTS_PER_WORKER * worker_count(execution))))
     return max(min(execution.part_images, enough), math.ceil(missing / MAX_PARTS))
 
 
 @contextmanager
 def measuring(plan: MeasurePlan, config: Config) -> Iterator[Config]:
-    """Starts worker processes for measuring while the context is open, if there is anything to measure.
+    """Starts worker processes for measuring while the context is open.
+
+    If there is nothing to measure, none are started.
 
     Args:
         plan: The parts to measure.
@@ -141,7 +150,9 @@ def measuring(plan: MeasurePlan, config: Config) -> Iterator[Config]:
 
 
 def measure_part(workspace: Workspace, images: Path, part: MeasurePart, config: Config) -> Outcome:
-    """Measures the images of a part, whether or not they were measured before. Each is read and decoded once.
+    """Measures the images of a part, whether or not they were measured before.
+
+    Each is read and decoded once.
 
     Args:
         workspace: Workspace with `index.parquet`; the part is written to it.
@@ -178,10 +189,10 @@ def part_rows(workspace: Workspace, part: MeasurePart, config: Config) -> pa.Tab
 
 
 def merge_measurements(workspace: Workspace, config: Config) -> Outcome:
-    """Writes `manifests/measurements.parquet`: one row for each image of the index, in the same order.
+    """Writes `manifests/measurements.parquet`, one row for each image of the index.
 
-    Damaged parts, and parts of these settings without a needed row, are deleted afterwards. Parts of other settings are
-    kept, so that returning to those settings measures nothing again.
+    The rows are in the order of the index. Damaged parts, and parts of these settings without a needed row, are deleted
+    afterwards. Parts of other settings are kept, so that returning to those settings measures nothing again.
 
     Raises:
         MissingStageError: The index does not exist, or images have no measurement.
@@ -235,10 +246,14 @@ def _finished_parts(workspace: Workspace, config: MeasureConfig) -> Iterator[_Fi
 
 
 def _readable_again(images: Path, found: _Needed) -> NDArray[np.bool_]:
-    """Returns which rows have the reason `unreadable` although their file can now be opened: bool [rows]."""
+    """Returns which rows have the reason `unreadable` although their file can now be opened.
+
+    Returns:
+        bool [rows].
+    """
     rows = found.part.rows.take(pa.array(found.rows))
     pairs = zip(rows["path"].to_pylist(), rows["reason"].to_pylist(), strict=True)
-    return np.array([reason == "unreadable" and _opens(images / path) for path, reason in pairs])
+    return np.array([reason == "unreadable" and _opens(images / decode_path(path)) for path, reason in pairs])
 
 
 def _opens(file: Path) -> bool:
@@ -250,9 +265,10 @@ def _opens(file: Path) -> bool:
 
 
 def _needed_rows(index: pa.Table, finished: list[_Finished]) -> list[_Needed]:
-    """Returns the needed rows of each part that has any; each row of the index is in at most one part.
+    """Returns the needed rows of each part that has any.
 
-    An image in several parts is taken from the newest part that could read it, or else from the newest.
+    Each row of the index is in at most one part. An image in several parts is taken from the newest part that could
+    read it, or else from the newest.
     """
     if not finished:
         return []
@@ -274,7 +290,11 @@ def _needed_rows(index: pa.Table, finished: list[_Finished]) -> list[_Needed]:
 
 
 def _find(index: pa.Table, stored: pa.Table) -> NDArray[np.int64]:
-    """Returns, for each stored row, the row of the index with the same identity, or -1: int64 [stored rows]."""
+    """Returns, for each stored row, the row of the index with the same identity, or -1.
+
+    Returns:
+        int64 [stored rows].
+    """
     at = find_rows(stored["path"], index).to_numpy(zero_copy_only=False)
     at = np.where(np.isnan(at), -1, at).astype(np.int64)
     same = at >= 0
@@ -295,7 +315,10 @@ def _merge(needed: list[_Needed], images: int, target: Path) -> dict[str, int]:
 
 
 def _rows_from(needed: list[_Needed], start: int, end: int) -> pa.Table:
-    """Returns the measurements of the index's rows `start` to `end`, a table of `schemas.MEASUREMENTS`."""
+    """Returns the measurements of the index's rows `start` to `end`.
+
+    The result is a table of `schemas.MEASUREMENTS`.
+    """
     tables, places = [], []
     for found in needed:
         within = (start <= found.index_rows) & (found.index_rows < end)

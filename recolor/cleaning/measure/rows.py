@@ -13,12 +13,14 @@ import cv2
 import numpy as np
 
 from recolor.cleaning.measure.colour import COLOUR_PX, measure_colours
+from recolor.cleaning.measure.grey_tail import measure_grey_tail
 from recolor.cleaning.measure.hashes import HASH_PX, hash_squares, hash_windows
 from recolor.cleaning.measure.sharpness import halve, measure_sharpness, octaves, square_copy
 from recolor.color.arrays import RGB, Grey
 from recolor.config.settings import MeasureConfig
-from recolor.errors import ImageError
+from recolor.errors import DAMAGE, ImageError
 from recolor.images import Decoded, decode, read_bytes
+from recolor.images.lenient import decode_damaged
 from recolor.pipeline.workers import time_limit
 
 TOGETHER = 16  # images per batch; some measurements process a batch at once
@@ -72,7 +74,32 @@ def _decode(file: IndexedFile, config: MeasureConfig) -> tuple[Row, _Copies | No
                 numbers, copies = _measure_decoded(decode(data, config, config.measure_px), config)
             return row | numbers, copies
         except ImageError as error:
-            return row | {"reason": error.reason, "detail": error.detail}, None
+            refused = {"reason": error.reason, "detail": error.detail}
+            return row | refused | (_measure_damaged(data, error, config) if error.reason in DAMAGE else {}), None
+
+
+def _measure_damaged(data: bytes, refused: ImageError, config: MeasureConfig) -> Row:
+    """Returns size and format of what is left of a damaged image; nothing if no pixels can be had.
+
+    An image with a reason and a size can be kept by a person. Its colours are not compared with those of whole images.
+    """
+    try:
+        with time_limit(config.max_decode_s):
+            return _describe(decode_damaged(data, config.max_pixels, refused))
+    except (ImageError, MemoryError):
+        return {}
+
+
+def _describe(decoded: Decoded) -> Row:
+    return {
+        "width_px": decoded.width_px,
+        "height_px": decoded.height_px,
+        "format": decoded.format,
+        "mode": decoded.mode,
+        "frames": decoded.frames,
+        "orientation": decoded.orientation,
+        "icc": decoded.icc,
+    }
 
 
 def _name_file(
@@ -94,13 +121,9 @@ def _measure_decoded(decoded: Decoded, config: MeasureConfig) -> tuple[Row, _Cop
     pictures = octaves(_bounded(decoded.rgb, config.measure_px))
     greys = [np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), np.uint8) for picture in pictures]
     numbers = {
-        "width_px": decoded.width_px,
-        "height_px": decoded.height_px,
-        "format": decoded.format,
-        "mode": decoded.mode,
-        "frames": decoded.frames,
-        "orientation": decoded.orientation,
-        "icc": decoded.icc,
+        **_describe(decoded),
+        "notes": "; ".join(decoded.notes) or None,
+        "grey_tail": measure_grey_tail(pictures[0]),
         **measure_sharpness(greys),
     }
     return numbers, _Copies(square_copy(greys, HASH_PX), square_copy(pictures, COLOUR_PX))

@@ -47,7 +47,11 @@ def suggest_threshold(scores: Floats) -> float | None:
 
 
 def _probabilities(x: Floats) -> Floats:
-    """Returns the probability that each of some ascending log-odds is an outlier: float64 [images], falling."""
+    """Returns the probability that each of some ascending log-odds is an outlier.
+
+    Returns:
+        float64 [images], falling.
+    """
     weight = max(PRIOR_SHARE * len(x), 1.0)
     outlier = 1 / (1 + np.exp(x))  # the detector's own guess
     for _ in range(_ITERATIONS):

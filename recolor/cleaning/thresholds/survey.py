@@ -1,4 +1,7 @@
-"""Counts the images that each limit of the detectors rejects, at its current and at other values."""
+"""Counts the images that each limit of the detectors rejects.
+
+Each limit is tried at its current and at other values.
+"""
 
 from dataclasses import dataclass
 from typing import Literal

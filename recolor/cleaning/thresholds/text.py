@@ -19,7 +19,7 @@ _TICKS: Mapping[Axis, Sequence[float]] = MappingProxyType(
 
 
 def suggestion_text(suggestions: Sequence[Suggestion]) -> str:
-    """Returns a histogram and a table for each setting, then the options that apply the suggestions."""
+    """Returns a histogram and a table per setting, and the options to apply suggestions."""
     parts = [_text_of(suggestion) for suggestion in suggestions]
     words = " ".join(f"--set {one.setting}={one.suggested:g}" for one in suggestions if one.suggested is not None)
     return "\n\n".join([*parts, f"To use the suggested values: {words}"] if words else parts)
@@ -39,7 +39,10 @@ def _text_of(suggestion: Suggestion) -> str:
 
 
 def _bars(histogram: Histogram) -> list[str]:
-    """Returns three lines of bars; heights are square roots of the counts, so that small counts are visible."""
+    """Returns three lines of bars.
+
+    Heights are square roots of the counts, so that small counts are visible.
+    """
     heights = np.sqrt(histogram.counts)
     levels = np.ceil(heights / max(heights.max(), 1.0) * 8 * _ROWS).astype(int)
     return [

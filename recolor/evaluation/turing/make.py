@@ -11,8 +11,10 @@ from recolor.colorize import Colorizer
 from recolor.config.settings import IndexConfig
 from recolor.errors import InputError
 from recolor.evaluation.turing.pairs import Pair, Photograph, Skipped, make_pairs
+from recolor.manifests.names import decode_path, encode_path
 from recolor.pages.html import data_uri, inline_script, page_environment, printable
-from recolor.pipeline.storage import storage_errors, write_atomically
+from recolor.pipeline.c_messages import no_c_messages
+from recolor.pipeline.storage import write_output
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +59,14 @@ def make_turing(
         raise InputError(_too_few(f"{len(photographs)} photographs were found", len(photographs), pairs))
     random = np.random.default_rng(seed)
     drawn = (photographs[number] for number in random.permutation(len(photographs)))
-    made, skipped = make_pairs(drawn, colorizer, pairs, size_px)
+    with no_c_messages():
+        made, skipped = make_pairs(drawn, colorizer, pairs, size_px)
     if len(made) < pairs:
         first = f"{skipped[0].name!r}: {skipped[0].why}"
         usable = f"{len(made)} of {len(photographs)} photographs can be used (skipped: {first})"
         raise InputError(_too_few(usable, len(made), pairs))
     data = render_turing(made, random).encode()
-    with storage_errors(out):
-        out.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(out, data)
+    write_output(out, data)
     return Turing(out, len(made), skipped, len(data))
 
 
@@ -109,9 +110,10 @@ def photograph_comes_second(byte: int) -> bool:
 
 def _photographs(path: Path) -> Iterator[Photograph]:
     if path.is_dir():
-        yield from (Photograph(path / file.path, file.path) for file in scan_folder(path, IndexConfig()).found)
+        found = scan_folder(path, IndexConfig()).found
+        yield from (Photograph(path / decode_path(file.path), file.path) for file in found)
     elif path.exists():
-        yield Photograph(path, path.name)
+        yield Photograph(path, encode_path(path.name))
     else:
         raise InputError(f"{path}: there is no such file or folder.")
 

@@ -13,14 +13,14 @@ from recolor.manifests.schemas import MEASUREMENTS
 def measured(tmp_path):
     """Writes pictures (path -> uint8 [H, W, 3], or bytes of a file) and returns their table, sorted by path."""
 
-    def measure(pictures):
+    def measure(pictures, config=None):
         rows, files = [], []
         for path, picture in sorted(pictures.items()):
             data = picture if isinstance(picture, bytes) else _jpeg(picture)
             (tmp_path / path).write_bytes(data)
             rows.append({"path": path, "size_bytes": len(data), "mtime_ns": 0})
             files.append(IndexedFile(tmp_path / path, len(data)))
-        numbers = measure_files(files, MeasureConfig())
+        numbers = measure_files(files, config or MeasureConfig())
         rows = [row | measured for row, measured in zip(rows, numbers, strict=True)]
         return pa.Table.from_pylist(rows, schema=MEASUREMENTS.arrow)
 

@@ -2,7 +2,8 @@ import pytest
 from skimage import data as photographs
 
 from recolor.cleaning.detect.corrupt import detect_corrupt
-from recolor.config.settings import CorruptConfig
+from recolor.cleaning.detect.too_large import detect_too_large
+from recolor.config.settings import CorruptConfig, MeasureConfig, TooLargeConfig
 
 
 def test_every_image_with_a_decode_reason_is_listed_with_it(measured, jpeg):
@@ -15,9 +16,24 @@ def test_every_image_with_a_decode_reason_is_listed_with_it(measured, jpeg):
         "cut.jpg": "truncated",
         "empty.jpg": "empty",
         "page.jpg": "not_an_image",
-        "tail.jpg": "no_end_marker",
     }
     assert all(row["score"] == 0 and row["reason"].startswith(row["decode_reason"]) for row in rows)
+
+
+def test_a_file_that_is_not_in_order_is_listed_if_that_is_asked_for(measured, jpeg):
+    table = measured({"good.jpg": jpeg(photographs.coffee()), "tail.jpg": jpeg(photographs.coffee())[:-2]})
+    assert len(detect_corrupt(table, CorruptConfig())) == 0
+    (row,) = detect_corrupt(table, CorruptConfig(reject_untidy=True)).to_pylist()
+    assert (row["path"], row["decode_reason"], row["reason"]) == ("tail.jpg", "untidy", "untidy: no end marker")
+
+
+def test_an_image_beyond_a_limit_is_too_large_and_not_corrupt(measured, jpeg):
+    table = measured({"a.jpg": jpeg(photographs.coffee())}, MeasureConfig(max_pixels=1000))
+    assert len(detect_corrupt(table, CorruptConfig())) == 0
+    (row,) = detect_too_large(table, TooLargeConfig()).to_pylist()
+    assert (row["path"], row["score"], row["limit"]) == ("a.jpg", 0, "measure.max_pixels")
+    assert "600x400 pixels" in row["reason"]
+    assert "measure.max_pixels" in row["reason"]
 
 
 def half_grey(picture, side):

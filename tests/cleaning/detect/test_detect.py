@@ -96,7 +96,7 @@ def test_scores_are_between_0_and_1_and_under_their_threshold(measured_workspace
 
 
 def test_unknown_issues_and_missing_measurements_are_refused(workspace):
-    with pytest.raises(ConfigError, match="Allowed: corrupt, duplicate"):
+    with pytest.raises(ConfigError, match="Allowed: corrupt, too_large, duplicate"):
         detect_issue(workspace, "blury", Config())
     with pytest.raises(MissingStageError, match="recolor measure"):
         detect_issue(workspace, "blurry", Config())
@@ -123,6 +123,9 @@ def many_measured(workspace, measured_workspace):
         if pa.types.is_floating(field.type):
             noise = pa.array(rng.lognormal(0, 0.3, len(table)))
             table = table.set_column(at, field, pc.multiply(table[field.name], noise))
+    reasons = [None if number % 50 else "too_slow" for number in range(len(table))]
+    reasons = pa.array([some or reason for some, reason in zip(reasons, table["reason"].to_pylist(), strict=True)])
+    table = table.set_column(table.schema.get_field_index("reason"), "reason", reasons)
     return table.set_column(0, "path", pa.array([f"{number:04}.jpg" for number in range(len(table))])).combine_chunks()
 
 

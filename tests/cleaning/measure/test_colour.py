@@ -67,15 +67,6 @@ def test_a_cast_is_how_far_the_greyest_colours_are_from_grey():
     assert measure_colour(tinted)["cast"] > 30
 
 
-def test_the_grey_tail_is_the_share_of_the_picture_that_is_mid_grey_from_an_edge_on():
-    rgb = photographs.coffee()[:384, :384].copy()
-    assert measure_colour(rgb)["grey_tail"] == 0
-    rgb[96:] = 128
-    assert measure_colour(rgb)["grey_tail"] == pytest.approx(0.75)
-    assert measure_colour(rgb.transpose(1, 0, 2)[:, ::-1].copy())["grey_tail"] == pytest.approx(0.75)
-    assert measure_colour(np.roll(rgb, 48, axis=0))["grey_tail"] == pytest.approx(0.625)  # from the nearer edge on
-
-
 def test_one_hue_has_no_entropy_and_all_hues_have_much():
     one = np.zeros((20, 20, 3), np.uint8)
     one[..., 0] = np.arange(20) * 10

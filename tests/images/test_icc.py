@@ -12,8 +12,8 @@ from skimage.color import rgb2lab
 from recolor.color.gamut import join
 from recolor.colorize.encode import encode
 from recolor.colorize.photo import read_photo
-from recolor.colorize.profiles import srgb_profile, to_srgb16
 from recolor.config.settings import MeasureConfig
+from recolor.images.icc import srgb_profile, to_srgb
 
 LIMITS = MeasureConfig()
 GREY = data.camera()[100:160, 200:290]  # 60 x 90
@@ -178,11 +178,11 @@ def test_curves_of_every_kind_are_what_little_cms_makes_of_them(curve):
     profile = grey_profile_of_curve(curve)
     ramp = np.repeat(np.arange(256, dtype=np.uint8)[None], 8, axis=0)
     expected = np.asarray(by_little_cms(ramp, profile, ImageCms.Flags.NOOPTIMIZE)).astype(float)
-    converted = to_srgb16(ramp[..., None].astype(np.uint16) * 257, profile) / 257
+    converted = to_srgb(ramp[..., None].astype(np.uint16) * 257, profile) / 257
     assert np.abs(converted - expected).max() < 0.75  # half of it is Little CMS's rounding
 
 
-def test_a_profile_that_is_a_table_is_applied_with_eight_bits():
+def test_a_profile_that_is_a_table_is_applied():
     """A profile with a 16-bit lookup table instead of curves: Lab of greys, L from 100 to 0."""
     lut = b"mft2\0\0\0\0" + bytes([1, 3, 2, 0]) + struct.pack(">9i", *(65536 if n % 4 == 0 else 0 for n in range(9)))
     lut += struct.pack(">HH", 2, 2) + struct.pack(">2H", 0, 65535)
@@ -203,4 +203,4 @@ def test_a_profile_that_is_a_table_is_applied_with_eight_bits():
 def test_a_profile_that_is_cut_off_leaves_the_pixels_as_they_are(cut):
     pixels = np.arange(5400, dtype=np.uint16).reshape(60, 90, 1)
     broken = grey_profile(1.0)[:cut]
-    assert np.array_equal(to_srgb16(pixels, broken), np.repeat(pixels, 3, axis=2))
+    assert np.array_equal(to_srgb(pixels, broken), np.repeat(pixels, 3, axis=2))

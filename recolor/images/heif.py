@@ -1,0 +1,68 @@
+"""AVIF and HEIC, which share a container (ISO/IEC 14496-12 and 23008-12). HEIC needs the extra `heif`."""
+
+import io
+
+from PIL import Image
+
+from recolor.errors import ImageError
+from recolor.images.decoded import Decoded
+from recolor.images.pillow import PILLOW_ERRORS, one_line, open_picture, read_picture, reason_of
+from recolor.images.zero_tail import check_compressed
+
+_AVIF_BRANDS = (b"avif", b"avis")
+_BOX_BYTES = 8  # the size, which 0 says is up to the end of the file, and the name
+_HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+
+
+def is_heif(data: bytes) -> bool:
+    """Whether a file is an AVIF or HEIC by its `ftyp` box."""
+    return data[4:8] == b"ftyp" and bool(_brands(data) & {*_AVIF_BRANDS, *_HEIC_BRANDS})
+
+
+def decode(data: bytes, max_pixels: int) -> Decoded:
+    """Decodes the primary image; see `recolor.images.decode`.
+
+    Raises:
+        ImageError: With a typed reason; `unsupported` for HEIC if pillow-heif is not installed.
+    """
+    _check_boxes(data)
+    is_avif = not _brands(data).isdisjoint(_AVIF_BRANDS)
+    decoded = read_picture(open_picture(data, "AVIF") if is_avif else _open_heic(data), max_pixels)
+    check_compressed(data, decoded.width_px * decoded.height_px)
+    return decoded
+
+
+def _brands(data: bytes) -> set[bytes]:
+    """Returns the major brand and the compatible ones."""
+    size = min(int.from_bytes(data[:4]), 256)
+    return {data[8:12], *(data[at : at + 4] for at in range(16, size, 4))}
+
+
+def _open_heic(data: bytes) -> Image.Image:
+    try:
+        from pillow_heif import HeifImageFile  # noqa: PLC0415  an extra: 6 MB that only owners of HEIC files need
+    except ImportError as error:
+        raise ImageError("unsupported", "HEIC needs pillow-heif: pip install 'recolor[heif]'") from error
+    try:  # not registered with Pillow, which is the host program's
+        picture: Image.Image = HeifImageFile(io.BytesIO(data))  # type: ignore[no-untyped-call]  # it has no types
+    except PILLOW_ERRORS as error:
+        raise ImageError(reason_of(str(error), "bad_entropy_data"), one_line(error)) from error
+    return picture
+
+
+def _check_boxes(data: bytes) -> None:
+    """Refuses a file whose boxes go beyond its end.
+
+    Raises:
+        ImageError: `truncated`.
+    """
+    position = 0
+    while position < len(data):
+        size = int.from_bytes(data[position : position + 4])
+        if size == 1:  # 64 bits follow the name
+            size = int.from_bytes(data[position + 8 : position + 16])
+        if size < _BOX_BYTES:  # no box: stray bytes behind the last one
+            return
+        if position + size > len(data):
+            raise ImageError("truncated", f"{len(data)} bytes, the box at byte {position} says {size}")
+        position += size

@@ -1,0 +1,32 @@
+"""WebP (RFC 9649). VP8 has no checksums, and its decoder reads zeros where data is missing."""
+
+from recolor.errors import ImageError
+from recolor.images.decoded import Decoded, check_size
+from recolor.images.pillow import open_picture, read_picture
+from recolor.images.zero_tail import check_compressed
+
+
+def is_webp(data: bytes) -> bool:
+    """Whether a file begins as a WebP does."""
+    return data[:4] == b"RIFF" and data[8:12] == b"WEBP"
+
+
+def decode(data: bytes, max_pixels: int) -> Decoded:
+    """Decodes the first frame; see `recolor.images.decode`.
+
+    Raises:
+        ImageError: With a typed reason.
+    """
+    size = 8 + int.from_bytes(data[4:8], "little")
+    cut = ImageError("truncated", f"{len(data)} bytes, the header says {size}")
+    is_cut = size > len(data) + 1  # the last byte may be padding
+    try:
+        picture = open_picture(data, "WEBP")
+    except ImageError as error:
+        raise (cut if is_cut else error) from error
+    check_size(*picture.size, max_pixels)
+    if is_cut:
+        raise cut
+    decoded = read_picture(picture, max_pixels)
+    check_compressed(data[:size], decoded.width_px * decoded.height_px)
+    return decoded

@@ -1,0 +1,117 @@
+"""Files cut short, or of full size with bytes that were never written: refused in every format, with their reason."""
+
+import io
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+from skimage import data as photographs
+
+from recolor.config.settings import MeasureConfig
+from recolor.errors import ImageError
+from recolor.images import decode
+
+LIMITS = MeasureConfig()
+RGB = photographs.astronaut()[:384]
+
+
+def encoded(file_format, pixels=RGB, **options):
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, file_format, **options)
+    return buffer.getvalue()
+
+
+def tiff(pixels, **options):
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, pixels, photometric="rgb", **options)
+    return buffer.getvalue()
+
+
+ENCODINGS = {
+    "png": encoded("PNG"),
+    "webp": encoded("WEBP", quality=80),
+    "lossless webp": encoded("WEBP", lossless=True, method=0),
+    "tiff": encoded("TIFF"),
+    "lzw tiff": encoded("TIFF", compression="tiff_lzw"),
+    "16-bit tiff": tiff(RGB.astype(np.uint16) * 257, compression="zlib"),
+    "tiled tiff": tiff(RGB, tile=(64, 64)),
+    "gif": encoded("GIF"),
+    "bmp": encoded("BMP"),
+    "avif": encoded("AVIF", quality=70, speed=10),
+}
+CUTS = (5, 20, 35, 50, 65, 80, 95, 98)
+
+
+def reason_of(data):
+    try:
+        decoded = decode(data, LIMITS, 256)
+    except ImageError as error:
+        return error.reason
+    return f"decoded {decoded.notes}"
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_a_file_cut_short_is_truncated(encoding):
+    whole = ENCODINGS[encoding]
+    assert reason_of(whole) == "decoded ()"
+    assert {percent: reason_of(whole[: len(whole) * percent // 100]) for percent in CUTS} == dict.fromkeys(
+        CUTS, "truncated"
+    )
+
+
+@pytest.mark.parametrize("encoding", [name for name in ENCODINGS if name != "tiled tiff"])  # tiles end in zeros
+def test_a_file_filled_up_with_zeros_is_refused(encoding):
+    whole = ENCODINGS[encoding]
+    found = [reason_of(whole[: len(whole) * percent // 100].ljust(len(whole), b"\0")) for percent in CUTS[:-2]]
+    if encoding in {"tiff", "bmp"}:  # where the picture is dark, zeros may be its own
+        assert found.count("bad_entropy_data") >= 4
+    else:
+        assert set(found) <= {"bad_entropy_data", "truncated"}
+
+
+@pytest.mark.parametrize("encoding", ["tiff", "bmp", "webp", "lossless webp", "avif"])
+def test_a_black_half_is_no_damage(encoding):
+    black = RGB.copy()
+    black[200:] = 0
+    options = {"lossless webp": {"lossless": True}}.get(encoding, {})
+    assert reason_of(encoded(encoding.split()[-1].upper(), black, **options)) == "decoded ()"
+    assert reason_of(encoded(encoding.split()[-1].upper(), np.zeros_like(RGB), **options)) == "decoded ()"
+
+
+def gif_codes(whole):
+    """Position of the first sub-block of codes of a GIF that Pillow has written."""
+    position = 13 + (3 << (whole[10] & 7) + 1)
+    while whole[position] == 0x21:
+        position += 2
+        while whole[position]:
+            position += 1 + whole[position]
+        position += 1
+    return position + 11
+
+
+def test_a_gif_whose_codes_stand_for_more_or_fewer_pixels_is_refused():
+    whole = ENCODINGS["gif"]
+    start, random = gif_codes(whole), np.random.default_rng(2)
+    refused = 0
+    for _ in range(40):
+        damaged = bytearray(whole)
+        damaged[int(random.integers(start + 1, len(whole) - 20))] ^= 1 << int(random.integers(8))
+        refused += reason_of(bytes(damaged)) in {"bad_entropy_data", "truncated"}
+    assert refused >= 20  # many a flipped bit only changes a colour; Pillow alone refuses 8
+
+
+def test_a_gif_without_its_trailer_is_noted():
+    assert reason_of(ENCODINGS["gif"][:-1]) == "decoded ('no end marker',)"
+    assert reason_of(ENCODINGS["gif"] + b"appended") == "decoded ()"
+
+
+def test_a_gif_with_a_colour_beyond_its_palette_is_refused():
+    pixels = Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8) % 4, "P")
+    pixels.putpalette(bytes(12))
+    buffer = io.BytesIO()
+    pixels.save(buffer, "GIF")
+    whole = bytearray(buffer.getvalue())
+    assert reason_of(bytes(whole)) == "decoded ()"
+    whole[10] = whole[10] & 0xF8  # two colours now, and half of the table to drop
+    assert reason_of(bytes(whole[:19] + whole[25:])) == "bad_entropy_data"
