@@ -201,7 +201,7 @@ def test_names_are_coloured_and_shown_escaped_with_an_ascii_locale(models, tmp_p
         (photos / name).write_bytes(encoded("JPEG"))
     (photos / os.fsdecode(b"bad\xff.png")).write_bytes(b"no picture")
     environment = os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
-    command = [sys.executable, "-m", "recolor", *words(models, os.fsencode(photos), tmp_path / "out")]
+    command = [sys.executable, "-m", "recolor", *words(models), os.fsencode(photos), tmp_path / "out"]
     process = subprocess.run(command, capture_output=True, check=False, env=environment)
     assert process.stdout.splitlines()[0] == b"2 coloured, 0 there already, 1 failed: " + bytes(tmp_path / "out")
     assert process.stderr.startswith(bytes(tmp_path) + b"/caf\\xe9/bad\\xff.png: not_an_image")
