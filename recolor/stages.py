@@ -16,7 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
-from recolor.cleaning.detect import ISSUES, LONGEST_FIRST, count_outliers, detect_issue
+from recolor.cleaning.detect import ISSUES, LONGEST_FIRST, check_issues, count_outliers, detect_issue
 from recolor.cleaning.index import index_images
 from recolor.cleaning.measure import MeasurePart, measure_part, measuring, merge_measurements, part_rows, plan_measure
 from recolor.cleaning.select import select
@@ -76,10 +76,21 @@ def tally(workspace: Workspace, config: Config) -> Callable[[MeasurePart], str]:
 def detect(workspace: Workspace, images: Path | None, config: Config) -> Outcome:
     """Runs every detector, several at a time; writes a manifest for each issue."""
     del images  # judged by their measurements alone
+    return detect_issues(workspace, ISSUES, config)
+
+
+def detect_issues(workspace: Workspace, issues: Collection[str], config: Config) -> Outcome:
+    """Runs the detectors of some issues, several at a time; writes a manifest for each.
+
+    Raises:
+        ConfigError: One is not an issue; no detector was run.
+    """
+    check_issues(issues)
+    names = [issue for issue in LONGEST_FIRST if issue in issues]
     with ThreadPoolExecutor(worker_count(config.execution)) as pool:
-        done = pool.map(lambda issue: detect_issue(workspace, issue, config), LONGEST_FIRST)
-        outcomes = dict(zip(LONGEST_FIRST, done, strict=True))
-    counts = {issue: outcomes[issue].counts["outliers"] for issue in ISSUES}
+        done = pool.map(lambda issue: detect_issue(workspace, issue, config), names)
+        outcomes = dict(zip(names, done, strict=True))
+    counts = {issue: outcomes[issue].counts["outliers"] for issue in ISSUES if issue in outcomes}
     return Outcome(
         "detect",
         sum(outcome.built for outcome in outcomes.values()),

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from recolor.cli.options import Target, UserPath, option, read_settings, stage_options, suggest_option
-from recolor.cli.running import run_stages
+from recolor.cli.running import run_detectors, run_stages
 from recolor.errors import InputError
 from recolor.pipeline.workspace import Workspace, existing_workspace, remembered_images
 
@@ -25,11 +25,18 @@ def measure(target: Target) -> None:
 
 
 @click.command()
+@click.argument("issues", nargs=-1, metavar="[ISSUE]...")
 @stage_options
 @suggest_option
-def detect(target: Target, suggest: bool) -> None:
-    """Find outliers: one manifest for each issue."""
-    run_stages(["detect"], target)
+def detect(target: Target, issues: tuple[str, ...], suggest: bool) -> None:
+    """Find outliers: one manifest for each issue.
+
+    With the names of issues, such as `blurry skewed`, only these are detected again.
+    """
+    if issues:
+        run_detectors(issues, target)
+    else:
+        run_stages(["detect"], target)
     if suggest:
         _suggest_thresholds(target)
 

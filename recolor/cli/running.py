@@ -26,6 +26,16 @@ def run_stages(names: Sequence[str] | None, target: Target) -> None:
     run(target.images, target.workspace, config, names, on_outcome=lambda outcome: click.echo(describe(outcome)))
 
 
+def run_detectors(issues: Sequence[str], target: Target) -> None:
+    """Runs the detectors of some issues and prints the outcome; the workspace is locked meanwhile."""
+    config = read_settings(target)
+    from recolor.pipeline.workspace import existing_workspace, locked
+    from recolor.stages import detect_issues
+
+    with locked(workspace := existing_workspace(target.workspace)):
+        click.echo(describe(detect_issues(workspace, issues, config)))
+
+
 def describe(outcome: Outcome) -> str:
     """Returns one line about a stage's outcome, such as `measure   images 660, ... 660 built`."""
     counts = ", ".join(f"{name} {count:,}" for name, count in outcome.counts.items())

@@ -3,8 +3,9 @@
 It opens no image, so a new threshold takes seconds.
 """
 
+import difflib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -60,9 +61,21 @@ def detect_issue(workspace: Workspace, name: str, config: Config) -> Outcome:
         ConfigError: `name` is not an issue.
         MissingStageError: The images have not been measured.
     """
-    if name not in DETECTORS:
-        raise ConfigError(f"{name!r} is not an issue. Allowed: {', '.join(ISSUES)}.")
+    check_issues([name])
     return _run_detector(workspace, DETECTORS[name], config)
+
+
+def check_issues(names: Iterable[str]) -> None:
+    """Checks the names of issues.
+
+    Raises:
+        ConfigError: One is not an issue; the message names the nearest one.
+    """
+    for name in names:
+        if name not in DETECTORS:
+            near = difflib.get_close_matches(name, ISSUES, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise ConfigError(f"{name!r} is not an issue.{hint} Allowed: {', '.join(ISSUES)}.")
 
 
 def count_outliers(measurements: pa.Table, config: Config) -> Counter[str]:

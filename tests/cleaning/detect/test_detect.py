@@ -4,6 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 from skimage import data as photographs
 
@@ -11,6 +12,7 @@ from recolor.cleaning.detect import DETECTORS, ISSUES, detect_issue
 from recolor.cleaning.detect.duplicate import detect_duplicate
 from recolor.cleaning.index import index_images
 from recolor.cleaning.measure import measure_part, merge_measurements, plan_measure
+from recolor.cli.main import cli
 from recolor.config.settings import BlurryConfig, Config, DuplicateConfig, MonochromeConfig, SkewedConfig
 from recolor.errors import ConfigError, MissingStageError
 from recolor.manifests.io import read_table, write_manifest
@@ -100,6 +102,23 @@ def test_unknown_issues_and_missing_measurements_are_refused(workspace):
         detect_issue(workspace, "blury", Config())
     with pytest.raises(MissingStageError, match="recolor measure"):
         detect_issue(workspace, "blurry", Config())
+
+
+def test_one_issue_is_judged_again_from_the_command_line(measured_workspace):
+    def detect(*arguments):
+        words = ["detect", *arguments, "--workspace", str(measured_workspace.root)]
+        return CliRunner().invoke(cli, words)
+
+    for issue in ISSUES:
+        detect_issue(measured_workspace, issue, Config())
+    done = detect("skewed", "blurry", "--set", "blurry.threshold=0.9")
+    assert done.output.startswith("detect ")
+    assert "skewed" in done.output
+    assert "duplicate" not in done.output
+    assert "(1 built, 1 reused)" in done.output
+    wrong = detect("blury")
+    assert isinstance(wrong.exception, ConfigError)
+    assert "Did you mean 'blurry'?" in str(wrong.exception)
 
 
 def test_manifests_are_the_same_bytes_each_time(measured_workspace):
