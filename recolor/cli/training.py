@@ -10,7 +10,7 @@ from recolor.cli.groups import VerbGroup
 from recolor.cli.options import Target, UserPath, option, read_settings, stage_options
 from recolor.cli.running import run_stages
 from recolor.pipeline.storage import write_output
-from recolor.pipeline.workspace import existing_workspace
+from recolor.pipeline.workspace import Workspace
 
 
 @click.group(cls=VerbGroup)
@@ -86,7 +86,7 @@ def bench_train(target: Target, out: Path | None, **options: Any) -> None:
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # silences torch's profiler, which logs its own starts and stops
     from recolor.bench import Options, bench_training, report_json, report_text
 
-    report = bench_training(existing_workspace(target.workspace), config, Options(**options))
+    report = bench_training(Workspace(target.workspace.absolute()), config, Options(**options))
     if out is not None:
         write_output(out, report_json(report))
     click.echo(report_text(report))

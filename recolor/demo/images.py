@@ -4,9 +4,8 @@ from collections.abc import Collection
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from recolor.cleaning.detect import ISSUES
 from recolor.config.settings import ExecutionConfig
-from recolor.demo.plan import Planned, plan_images
+from recolor.demo.plan import PLANTED, Planned, plan_images
 from recolor.demo.truth import format_truth, read_truth
 from recolor.errors import InputError
 from recolor.images.opencv import one_opencv_thread
@@ -21,7 +20,7 @@ def make_demo_images(
     folder: Path,
     landscapes: int = 400,
     *,
-    issues: Collection[str] = ISSUES,
+    issues: Collection[str] = PLANTED,
     each: int = 2,
     photographs: bool = True,
 ) -> int:
@@ -33,7 +32,7 @@ def make_demo_images(
     Args:
         folder: Image folder; created if missing.
         landscapes: Number of clean landscapes, besides the originals of the duplicates.
-        issues: Faults to plant, of `recolor.cleaning.detect.ISSUES`.
+        issues: Faults to plant, of `recolor.demo.plan.PLANTED`.
         each: Number of images of each kind of fault.
         photographs: Whether to include the photographs of scikit-image.
 

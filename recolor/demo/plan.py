@@ -62,17 +62,21 @@ class Planned:
     make: Make
 
 
+# An image of more than 100 million pixels would take minutes to draw.
+PLANTED = tuple(issue for issue in ISSUES if issue != "too_large")
+
+
 def plan_images(landscapes: int, issues: Collection[str], each: int, photographs: bool) -> tuple[Planned, ...]:
     """Returns the plan of the image folder; the same arguments give the same plan.
 
     Args:
         landscapes: Number of clean landscapes, besides the originals of the duplicates.
-        issues: Faults to plant, of `recolor.cleaning.detect.ISSUES`.
+        issues: Faults to plant, of `PLANTED`.
         each: Number of images of each kind of fault.
         photographs: Whether to include the photographs of scikit-image.
     """
     drafts = [_clean(seed) for seed in range(landscapes)]
-    for issue in sorted(issues, key=ISSUES.index):
+    for issue in sorted(issues, key=PLANTED.index):
         drafts += _duplicates(each) if issue == "duplicate" else _faulty(issue, each)
     drafts += _photographs() if photographs else ()
     paths = _paths(drafts)
@@ -86,7 +90,7 @@ def _clean(seed: int) -> Draft:
 
 def _faulty(issue: str, each: int) -> Iterator[Draft]:
     kinds = DAMAGES if issue == "corrupt" else DEFECTS[issue]
-    first = _FAULTY_SEED + 10_000 * ISSUES.index(issue)
+    first = _FAULTY_SEED + 10_000 * PLANTED.index(issue)
     for number, kind in enumerate(kinds):
         for seed in range(first + 100 * number, first + 100 * number + each):
             make = partial(_damaged, kind, seed) if issue == "corrupt" else partial(_defective, issue, kind, seed)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from recolor.cleaning.detect import ISSUES
+from recolor.demo.plan import PLANTED
 from recolor.demo.truth import CLEAN, Truth, read_truth
 from recolor.manifests.pandas import read_manifest
 from recolor.pipeline.workspace import Workspace
@@ -49,7 +49,7 @@ def demo_summary(workspace: Workspace, truth: Path) -> str:
         SchemaError: A table cannot be read.
     """
     rows = read_truth(truth)
-    found = [count_found(rows, issue, _paths(workspace.manifest(issue))) for issue in ISSUES]
+    found = [count_found(rows, issue, _paths(workspace.manifest(issue))) for issue in PLANTED]
     rejected = _paths(workspace.manifest("outliers"))
     parts = (
         _found_table(found),

@@ -18,7 +18,7 @@ class Truth:
 
     Attributes:
         path: Path relative to the image folder, with forward slashes.
-        issue: One of `recolor.cleaning.detect.ISSUES`, or `clean`.
+        issue: One of `recolor.demo.plan.PLANTED`, or `clean`.
         kind: How the fault was made; `landscape` or `photograph` for a clean image.
         original: Path of the original; empty if the image is not a duplicate.
         version: Version of the demo that made the image.

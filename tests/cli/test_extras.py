@@ -11,7 +11,7 @@ from recolor.demo import render_landscape
 OPTIONAL = (
     "dask", "distributed", "fastapi", "griffe", "hypothesis", "imagehash", "matplotlib", "onnx", "onnxruntime",
     "onnxscript", "prefect", "prefect_dask", "psutil", "pytest", "scipy", "skimage", "tensorboard",
-    "tifffile", "torch_fidelity", "torchmetrics",
+    "torch_fidelity", "torchmetrics",
 )  # fmt: skip
 
 

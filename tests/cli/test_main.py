@@ -31,10 +31,10 @@ print(sorted({{name.split(".")[0] for name in sys.modules}} & {{"torch", "prefec
 """
 
 
-def started(*arguments):
+def started(*arguments, **options):
     """Runs the program in a process of its own."""
     command = [sys.executable, "-m", "recolor", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return subprocess.run(command, capture_output=True, text=True, check=False, **options)
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["--version"]])
@@ -96,7 +96,7 @@ def test_the_outcome_of_index_counts_what_is_passed_over(tmp_path):
 def test_a_folder_with_a_colon_can_be_given(tmp_path):
     (tmp_path / "Trip:/x").mkdir(parents=True)
     (tmp_path / "Trip:/x/a.jpg").touch()
-    process = recolor("index", "--images", "./Trip:/x", "--workspace", "./New:/x", cwd=tmp_path)
+    process = started("index", "--images", "./Trip:/x", "--workspace", "./New:/x", cwd=tmp_path)
     assert process.returncode == 0, process.stderr
     assert (tmp_path / "New:/x/manifests/index.parquet").is_file()
 

@@ -4,13 +4,12 @@ from pathlib import PurePosixPath
 import pytest
 from PIL import Image
 
-from recolor.cleaning.detect import ISSUES
 from recolor.demo import images as demo_images
 from recolor.demo import make_demo_images
 from recolor.demo.copies import COPIES
 from recolor.demo.damage import DAMAGES
 from recolor.demo.defects import DEFECTS
-from recolor.demo.plan import plan_images
+from recolor.demo.plan import PLANTED, plan_images
 from recolor.demo.truth import CLEAN, read_truth
 from recolor.errors import InputError, SchemaError
 
@@ -43,7 +42,7 @@ def test_every_file_is_in_the_truth_table_and_every_row_has_its_file(full):
 
 def test_every_kind_of_every_issue_is_planted(full):
     rows = read_truth(full[0].parent / "truth.csv")
-    kinds = {issue: {row.kind for row in rows if row.issue == issue} - {"photograph"} for issue in ISSUES}
+    kinds = {issue: {row.kind for row in rows if row.issue == issue} - {"photograph"} for issue in PLANTED}
     assert kinds.pop("corrupt") == set(DAMAGES)
     assert kinds.pop("duplicate") == set(COPIES)
     assert kinds == {issue: set(kinds) for issue, kinds in DEFECTS.items()}
@@ -85,10 +84,10 @@ def test_some_names_have_spaces_and_some_are_not_ascii(full):
 
 
 def test_the_whole_demo_has_enough_of_everything():
-    plan = plan_images(400, ISSUES, 2, photographs=True)
+    plan = plan_images(400, PLANTED, 2, photographs=True)
     counts = Counter(truth.issue for planned in plan for truth in planned.truths)
     assert counts[CLEAN] >= 400
-    assert all(counts[issue] >= 6 for issue in ISSUES)
+    assert all(counts[issue] >= 6 for issue in PLANTED)
     assert len({planned.path for planned in plan}) == len(plan)
 
 
