@@ -88,7 +88,7 @@ def test_a_part_that_memory_ran_out_in_is_named_and_the_others_are_done(before, 
         return build(path, *rest)
 
     monkeypatch.setattr(shards, "_build_shard", build_or_fail)
-    with pytest.raises(OutOfMemoryError, match=rf"(?s)1 of \d+ parts failed.*{victim}: there is not enough memory"):
+    with pytest.raises(OutOfMemoryError, match=rf"(?s)1 of \d+ parts failed.*{victim}: not enough memory"):
         run(["shard"], workspace)
     monkeypatch.undo()
     done = finished(workspace.root)
