@@ -430,6 +430,7 @@ def stopped_by(number, models, photos, out, moment):
     return process.returncode
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_a_stopped_run_leaves_whole_files_and_a_rerun_does_the_rest(models, colorizer, tmp_path, number):
     (folder := tmp_path / "photos").mkdir()

@@ -281,6 +281,7 @@ def test_killed_in_the_middle_it_leaves_nothing_that_looks_finished_and_a_rerun_
     assert _names(out) == ["new.avi"]
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_length(colorizer, tmp_path):
     source = _write(tmp_path / "clip.avi", _pictures(160, 320, 240))
     process, seen = psutil.Process(), []

@@ -15,6 +15,8 @@ from recolor.manifests.io import read_table
 from recolor.manifests.schemas import CLEAN
 from recolor.training import loop
 
+pytestmark = pytest.mark.slow
+
 _DAY_NS = 86_400 * 10**9
 
 

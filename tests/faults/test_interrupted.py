@@ -14,6 +14,8 @@ from traces import finished, redone, results, temporary_files
 SITE = """
 import time
 import simplejpeg
+
+pytestmark = pytest.mark.slow
 decode = simplejpeg.decode_jpeg
 def decode_slowly(*arguments, **named):
     time.sleep(0.5)

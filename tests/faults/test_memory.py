@@ -39,6 +39,8 @@ main()
 SITE = """
 import os, signal
 import simplejpeg
+
+pytestmark = pytest.mark.slow
 decode = simplejpeg.decode_jpeg
 def decode_or_die(data, *rest, **named):
     if b"deadly" in data and os.path.exists({flag!r}):

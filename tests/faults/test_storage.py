@@ -10,6 +10,8 @@ from traces import finished, redone, results, temporary_files
 from recolor import stages as pipeline
 from recolor.errors import StorageError
 
+pytestmark = pytest.mark.slow
+
 _ROOM_BYTES = {  # less than the stage writes, its temporary files included
     "index": 3_000,
     "measure": 60_000,

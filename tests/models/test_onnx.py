@@ -132,6 +132,7 @@ def test_the_temperature_is_an_input_that_may_be_left_out(models, exported, temp
     assert (np.abs(given - _run(exported[0].path, L=L)).max() > 0.1) == (temperature != 0.38)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", [{"encoder_depth": 3}, {"head": "regression", "scale": 2, "blocks": 2}], ids=str)
 def test_every_kind_of_generator_can_be_exported(tmp_path, changes):
     loaded = _save_generator(tmp_path / "generator", **changes)

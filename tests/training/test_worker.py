@@ -65,6 +65,8 @@ generator.distribution_loss = broken
 """
 STARTED_DIRECTLY = """
 from recolor.training.worker import main
+
+pytestmark = pytest.mark.slow
 os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT="{port}", TORCHELASTIC_USE_AGENT_STORE="True")
 main({arguments})
 """

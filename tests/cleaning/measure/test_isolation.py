@@ -58,7 +58,9 @@ def index_of(images):
     return pa.table([pa.array([file.name for file in files]), sizes, sizes], schema=INDEX.arrow)
 
 
-@pytest.mark.parametrize("numbers", [{2}, {0, 3}, set(range(4))])
+@pytest.mark.parametrize(
+    "numbers", [{2}, pytest.param({0, 3}, marks=pytest.mark.slow), pytest.param(set(range(4)), marks=pytest.mark.slow)]
+)
 def test_files_that_a_process_dies_of_have_their_reason_and_the_others_are_measured(deadly, numbers):
     images = deadly(numbers)
     identities = index_of(images)
@@ -71,7 +73,7 @@ def test_files_that_a_process_dies_of_have_their_reason_and_the_others_are_measu
     assert healthy.equals(expected)
 
 
-@pytest.mark.parametrize("numbers", [{2}, {0, 3}])
+@pytest.mark.parametrize("numbers", [{2}, pytest.param({0, 3}, marks=pytest.mark.slow)])
 def test_files_that_no_decoder_returns_from_have_their_reason_and_the_others_are_measured(deadly, numbers):
     images = deadly(numbers, b"endless")
     identities = index_of(images)
