@@ -115,8 +115,7 @@ def _check_codes(frame: Frame) -> tuple[str, ...]:
 def _follow(frame: Frame, expected: int) -> tuple[int, int, bool]:
     """Returns the number of pixels, the highest colour, and whether the end code was met."""
     clear = 1 << frame.bits
-    literal_lengths, literal_highest = [1] * clear + [0, 0], [*range(clear), 0, 0]
-    lengths, highest = literal_lengths[:], literal_highest[:]
+    lengths, highest = [1] * clear + [0, 0], [*range(clear), 0, 0]
     first = [*range(clear), 0, 0]
     width, previous = frame.bits + 1, -1
     count, top, buffer, available = 0, 0, 0, 0
@@ -128,7 +127,7 @@ def _follow(frame: Frame, expected: int) -> tuple[int, int, bool]:
             buffer >>= width
             available -= width
             if code == clear:
-                lengths, highest, first = literal_lengths[:], literal_highest[:], first[: clear + 2]
+                del lengths[clear + 2 :], highest[clear + 2 :], first[clear + 2 :]
                 width, previous = frame.bits + 1, -1
                 continue
             if code == clear + 1:

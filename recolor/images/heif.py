@@ -1,6 +1,7 @@
 """AVIF and HEIC, which share a container (ISO/IEC 14496-12 and 23008-12). HEIC needs the extra `heif`."""
 
 import io
+from collections.abc import Iterator
 
 from PIL import Image
 
@@ -10,6 +11,7 @@ from recolor.images.pillow import PILLOW_ERRORS, one_line, open_picture, read_pi
 from recolor.images.zero_tail import check_compressed
 
 _AVIF_BRANDS = (b"avif", b"avis")
+_METADATA_BYTES = 1024  # EXIF blocks are padded
 _BOX_BYTES = 8  # the size, which 0 says is up to the end of the file, and the name
 _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
@@ -28,7 +30,7 @@ def decode(data: bytes, max_pixels: int) -> Decoded:
     _check_boxes(data)
     is_avif = not _brands(data).isdisjoint(_AVIF_BRANDS)
     decoded = read_picture(open_picture(data, "AVIF") if is_avif else _open_heic(data), max_pixels)
-    check_compressed(data, decoded.width_px * decoded.height_px)
+    check_compressed(_pixel_box(data), decoded.width_px * decoded.height_px, _METADATA_BYTES)
     return decoded
 
 
@@ -50,12 +52,25 @@ def _open_heic(data: bytes) -> Image.Image:
     return picture
 
 
+def _pixel_box(data: bytes) -> bytes:
+    """Returns the content of the last box of media data, which holds metadata as well."""
+    found = [data[start:end] for name, start, end in _boxes(data) if name == b"mdat"]
+    return found[-1] if found else b""
+
+
 def _check_boxes(data: bytes) -> None:
     """Refuses a file whose boxes go beyond its end.
 
     Raises:
         ImageError: `truncated`.
     """
+    for _, start, end in _boxes(data):
+        if end > len(data):
+            raise ImageError("truncated", f"{len(data)} bytes, the box at byte {start} ends at {end}")
+
+
+def _boxes(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Yields name, start and end of the boxes of the file."""
     position = 0
     while position < len(data):
         size = int.from_bytes(data[position : position + 4])
@@ -63,6 +78,5 @@ def _check_boxes(data: bytes) -> None:
             size = int.from_bytes(data[position + 8 : position + 16])
         if size < _BOX_BYTES:  # no box: stray bytes behind the last one
             return
-        if position + size > len(data):
-            raise ImageError("truncated", f"{len(data)} bytes, the box at byte {position} says {size}")
+        yield data[position + 4 : position + 8], position, position + size
         position += size

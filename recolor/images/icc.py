@@ -14,6 +14,8 @@ from recolor.color.arrays import Pixels
 # Without its one-pixel cache a transform may be used by several threads at once (Little CMS manual, cmsFLAGS_NOCACHE).
 _FLAGS = ImageCms.Flags.NOCACHE
 _INTENT = ImageCms.Intent.RELATIVE_COLORIMETRIC
+_PATCHES = np.stack(np.meshgrid(*[np.array([0, 64, 128, 192, 255], np.uint8)] * 3), axis=-1).reshape(25, 5, 3)
+_SAME = 8  # levels of 255: profiles of sRGB differ by their black point and the precision of their curves
 _MODES = {1: "L", 3: "RGB", 4: "CMYK"}  # in Pillow's words, by the number of channels
 _SPACES = {1: b"GRAY", 3: b"RGB ", 4: b"CMYK"}  # as a profile names them
 # With 16 bits Little CMS would mix from a table of few points unless told not to: up to 4,400 of 65,535 off.
@@ -40,13 +42,23 @@ def to_srgb(pixels: Pixels, profile: bytes) -> Pixels:
     return _without_profile(pixels)
 
 
+@lru_cache(maxsize=32)
 def is_srgb(profile: bytes) -> bool:
-    """Whether a profile calls itself sRGB, and is one of RGB pixels."""
+    """Whether a profile of RGB pixels calls itself sRGB and leaves colours about as they are.
+
+    Some with linear values have names such as `sRGB-elle-V2-g10.icc`.
+    """
+    if profile[16:20] != b"RGB ":
+        return False
     try:
-        description = ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(io.BytesIO(profile)))
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if not ImageCms.getProfileDescription(source).startswith("sRGB"):
+            return False
+        transform = ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), "RGB", "RGB", _INTENT, _FLAGS)
+        seen = np.asarray(ImageCms.applyTransform(Image.fromarray(_PATCHES), transform))
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
         return False
-    return profile[16:20] == b"RGB " and description.startswith("sRGB")
+    return int(np.abs(seen.astype(int) - _PATCHES).max()) <= _SAME
 
 
 def profile_of_result(profile: bytes) -> bytes:

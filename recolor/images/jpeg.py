@@ -33,10 +33,12 @@ def decode(data: bytes, max_pixels: int, min_side_px: int | None) -> Decoded:
     """
     header = read_header(data)
     factor = _scale(header, min_side_px)
-    # A sequential JPEG takes memory for the decoded pixels alone, any other for all of its coefficients.
-    check_size(header.width_px, header.height_px, max_pixels * (factor**2 if header.sequential else 1))
+    # In one scan a sequential JPEG takes memory for the decoded pixels alone, any other for all of its coefficients.
+    in_one_scan = header.sequential and header.interleaved
+    check_size(header.width_px, header.height_px, max_pixels * (factor**2 if in_one_scan else 1))
     _check_kind(data, header)
-    pixels, tidy, notes = _read_pixels(data, header, factor)
+    largest = 1 if header.width_px * header.height_px <= max_pixels else factor  # scale of any decode
+    pixels, tidy, notes = _read_pixels(data, header, factor, largest)
     width_px, height_px = upright_size(header.width_px, header.height_px, header.orientation)
     return Decoded(
         pixels=upright(pixels, header.orientation),
@@ -83,7 +85,9 @@ def _check_size_of_libjpeg(data: bytes, header: Header) -> None:
         raise ImageError("bad_entropy_data", said)
 
 
-def _read_pixels(data: bytes, header: Header, factor: int) -> tuple[Pixels, bytes | None, tuple[str, ...]]:
+def _read_pixels(
+    data: bytes, header: Header, factor: int, largest: int
+) -> tuple[Pixels, bytes | None, tuple[str, ...]]:
     """Returns sRGB [H, W, 3] as stored; if the file is not in order, also a file that is, and notes."""
     strict = partial(_strict, header=header)
     # The verdict on CMYK is libjpeg-turbo's strict one; the pixels are Pillow's, which knows Adobe's inverted CMYK.
@@ -93,18 +97,19 @@ def _read_pixels(data: bytes, header: Header, factor: int) -> tuple[Pixels, byte
     try:
         stored = strict(data, wanted)
     except ValueError as error:
-        tidy, notes = _mend(data, header, str(error))
+        tidy, notes = _mend(data, header, str(error), largest)
         stored = strict(tidy, wanted)
     if header.components == 4:
         return _convert_cmyk(tidy or data, header.profile), tidy, notes
     return to_srgb(stored, header.profile), tidy, notes
 
 
-def _mend(data: bytes, header: Header, said: str) -> tuple[bytes, tuple[str, ...]]:
-    if reason_of(said) == "unsupported":
+def _mend(data: bytes, header: Header, said: str, largest: int) -> tuple[bytes, tuple[str, ...]]:
+    has_height = any(data[header.frame + 1 : header.frame + 3])  # else it follows the first scan
+    if has_height and reason_of(said) == "unsupported":
         raise ImageError("unsupported", said)
     strict = partial(_strict, header=header)
-    decoder = Decoder(small=partial(strict, factor=8), full=partial(strict, factor=1))
+    decoder = Decoder(small=partial(strict, factor=8), full=partial(strict, factor=largest))
     return without_disorder(data, header, decoder)
 
 

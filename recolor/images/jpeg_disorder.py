@@ -72,13 +72,12 @@ def _tidy_header(data: bytes, header: Header) -> tuple[bytes, int, list[str]]:
         struct.pack_into(">H", tidy, header.frame + 1, header.height_px)
     if header.sequential and _correct_parameters(tidy, header.scan):
         notes.append("scan parameters that no sequential JPEG has")
-    removed = 0
-    for start, end in header.stray:
-        del tidy[start - removed : end - removed]
-        removed += end - start
+    removed = sum(end - start for start, end in header.stray)
     if removed:
         notes.append(f"{removed} stray bytes between segments")
-    return bytes(tidy), header.scan - removed, notes
+    edges = [0, *(edge for span in header.stray for edge in span), len(tidy)]
+    kept = [tidy[start:end] for start, end in zip(edges[::2], edges[1::2], strict=True)]
+    return b"".join(kept), header.scan - removed, notes
 
 
 def _correct_parameters(data: bytearray, position: int) -> bool:
@@ -202,4 +201,5 @@ def reason_of(said: str) -> DecodeReason:
         return "truncated"
     if "marker type" in said:  # within the scans: a byte was damaged
         return "bad_entropy_data"
-    return "unsupported" if "unsupported" in said or "not supported" in said else "bad_entropy_data"
+    unknown = ("unsupported", "not supported", "subsampling level")  # the last one of simplejpeg
+    return "unsupported" if any(words in said for words in unknown) else "bad_entropy_data"

@@ -33,7 +33,9 @@ class Header:
         width_px, height_px: As stored, before the orientation is applied.
         components: Number of colour components.
         bits: Bits of a sample, 8 or 12.
-        sequential: Whether each block is decoded as it comes; the memory then grows with the decoded size alone.
+        sequential: Whether it is a sequential JPEG.
+        interleaved: Whether its first scan holds all components. A sequential JPEG is decoded block by block then, and
+            takes memory for the decoded size alone.
         orientation: EXIF orientation, 1..8.
         profile: ICC profile, or nothing.
         scan: Position of the marker of the first scan.
@@ -47,6 +49,7 @@ class Header:
     components: int
     bits: int
     sequential: bool
+    interleaved: bool
     orientation: int
     profile: bytes
     scan: int
@@ -111,6 +114,7 @@ def read_header(data: bytes) -> Header:
         components=components,
         bits=bits,
         sequential=kind in _SEQUENTIAL,
+        interleaved=data[position + 4 : position + 5] == bytes([components]),
         orientation=orientation,
         profile=_join_profile(profiles),
         scan=position,

@@ -13,7 +13,7 @@ from recolor.images.decoded import Decoded, check_size
 from recolor.images.icc import to_srgb
 from recolor.images.jpeg_header import read_header
 from recolor.images.orientation import upright, upright_size
-from recolor.images.pillow import open_picture, pillow_warnings_as_errors, read_picture
+from recolor.images.pillow import PILLOW_ERRORS, open_picture, pillow_warnings_as_errors, read_picture
 from recolor.images.png_pixels import Layout
 
 _COLORSPACES = {1: "GRAY", 3: "RGB"}
@@ -41,7 +41,7 @@ def decode_damaged(data: bytes, max_pixels: int, refused: ImageError) -> Decoded
             decoded = _decode_bmp(data, max_pixels)
         else:
             raise refused
-    except (ImageError, ValueError, struct.error) as error:
+    except (ImageError, *PILLOW_ERRORS) as error:
         raise refused from error
     return replace(decoded, notes=(f"damaged: {refused}",))
 

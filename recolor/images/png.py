@@ -19,7 +19,15 @@ from recolor.errors import ImageError
 from recolor.images.decoded import Decoded, check_size
 from recolor.images.icc import to_srgb
 from recolor.images.orientation import upright, upright_size
-from recolor.images.pillow import open_picture, read_frames, read_orientation, read_picture
+from recolor.images.pillow import (
+    PILLOW_ERRORS,
+    one_line,
+    open_picture,
+    read_frames,
+    read_orientation,
+    read_picture,
+    reason_of,
+)
 from recolor.images.png_bodies import fits
 from recolor.images.png_pixels import Layout, check_pixels
 
@@ -33,6 +41,8 @@ _KNOWN = frozenset((*_BEFORE_PLTE, b"PLTE", *_BEFORE_IDAT)) | _MANY | _ONCE_ANYW
 _DECIDES_COLOURS = frozenset((b"PLTE", b"tRNS", b"iCCP"))
 # May be in disorder. Of the others no program writes any that is (all in the collected malformed files were made so).
 _FREE = frozenset((b"tEXt", b"zTXt", b"iTXt", b"tIME", b"eXIf", b"pHYs", b"bKGD"))
+_GREY_ALPHA = 4  # colour type
+_TEXTS = frozenset((b"tEXt", b"zTXt", b"iTXt"))
 _ANIMATION = frozenset((b"acTL", b"fcTL", b"fdAT"))
 _FREE_IN_FORM = _FREE | {b"sBIT"}  # written with another number of channels
 
@@ -73,10 +83,19 @@ def decode(data: bytes, max_pixels: int) -> Decoded:
     """
     chunks = read_chunks(data, max_pixels)
     source = tidy(chunks) if chunks.notes else data
-    decoded = _decode_16(source, chunks) if chunks.bits == 16 else read_picture(open_picture(source, "PNG"), max_pixels)
+    try:
+        decoded = _decode(source, chunks, max_pixels)
+    except ImageError:  # Pillow reads texts, too, and refuses large ones
+        decoded = _decode(tidy(chunks, texts=False), chunks, max_pixels)
     if chunks.notes:
         _check_second_decoder(data, source, chunks)
     return replace(decoded, notes=tuple(chunks.notes), tidy=source if chunks.notes else None)
+
+
+def _decode(source: bytes, chunks: Chunks, max_pixels: int) -> Decoded:
+    if chunks.bits == 16:
+        return _decode_16(source, chunks)
+    return read_picture(open_picture(source, "PNG"), max_pixels)
 
 
 def read_chunks(data: bytes, max_pixels: int) -> Chunks:
@@ -102,12 +121,17 @@ def read_chunks(data: bytes, max_pixels: int) -> Chunks:
     return chunks
 
 
-def tidy(chunks: Chunks) -> bytes:
+def tidy(chunks: Chunks, *, texts: bool = True) -> bytes:
     """Returns a PNG of the chunks that are in order, in the order of the standard (section 5.6)."""
     order = {name: place for place, name in enumerate((b"IHDR", *_BEFORE_PLTE, b"PLTE", *_BEFORE_IDAT))}
-    still = [chunk for chunk in chunks.kept if chunk[0] not in _ANIMATION]
+    left_out = _ANIMATION if texts else _ANIMATION | _TEXTS
+    still = [chunk for chunk in chunks.kept if chunk[0] not in left_out]
     kept = sorted(still, key=lambda chunk: order.get(chunk[0], len(order)))
-    return join_chunks([*kept, (b"IDAT", bytes(chunks.pixels)), (b"IEND", b"")])
+    return join_chunks([*kept, *_pixel_chunks(chunks)])
+
+
+def _pixel_chunks(chunks: Chunks) -> list[tuple[bytes, bytes]]:
+    return [(b"IDAT", bytes(chunks.pixels)), (b"IEND", b"")]
 
 
 def join_chunks(chunks: list[tuple[bytes, bytes]]) -> bytes:
@@ -225,14 +249,22 @@ def _disorder(kind: bytes, seen: _Seen) -> str:
 
 def _decode_16(source: bytes, chunks: Chunks) -> Decoded:
     """Decodes 16 bits a channel, of which Pillow would keep 8."""
-    stored: Uint16 = imagecodecs.png_decode(source)
+    # Without chunks that the pixels do not need: libpng refuses some of them.
+    bare = join_chunks([*(chunk for chunk in chunks.kept if chunk[0] in (b"IHDR", b"tRNS")), *_pixel_chunks(chunks)])
+    try:
+        stored: Uint16 = imagecodecs.png_decode(bare)
+    except (imagecodecs.PngError, ValueError) as error:
+        raise ImageError("bad_entropy_data", one_line(error)) from error
     stored = stored.reshape(*stored.shape[:2], -1)
     colours = 1 if chunks.header[9] in (0, 4) else 3
     key = chunks.content(b"tRNS")
     values = stored[..., :colours]
     alpha = stored[..., colours] if stored.shape[2] > colours else _alpha_of_key(values, key) if key else None
     with open_picture(source, "PNG") as picture:
-        picture.load()
+        try:
+            picture.load()
+        except PILLOW_ERRORS as error:
+            raise ImageError(reason_of(str(error), "bad_entropy_data"), one_line(error)) from error
         mode, profile, frames = picture.mode, picture.info.get("icc_profile"), read_frames(picture)
         orientation = read_orientation(picture)
     pixels = to_srgb(_full_range(values, chunks.content(b"sBIT")), profile if isinstance(profile, bytes) else b"")
@@ -280,16 +312,19 @@ def _check_second_decoder(data: bytes, source: bytes, chunks: Chunks) -> None:
     Raises:
         ImageError: `bad_entropy_data` with the first note.
     """
+    if chunks.bits == 16 or chunks.header[9] == _GREY_ALPHA:
+        return  # kinds that imagecodecs' libspng does not decode; their rows and checksums are good
     refused = ImageError("bad_entropy_data", f"{chunks.notes[0]}, and decoders disagree about the pixels")
     try:
         second: NDArray[np.unsignedinteger] = imagecodecs.spng_decode(data)
     except (imagecodecs.SpngError, ValueError) as error:
         raise refused from error
     second = second.reshape(*second.shape[:2], -1)
-    if second.dtype == np.uint16:
-        first = imagecodecs.png_decode(source)
-    else:
-        with open_picture(source, "PNG") as picture:
-            first = np.asarray(picture.convert(("L", "LA", "RGB", "RGBA")[second.shape[2] - 1]))
-    if not np.array_equal(first.reshape(second.shape) if first.size == second.size else first, second):
-        raise refused
+    channels = ("L", "LA", "RGB", "RGBA")[second.shape[2] - 1]
+    with open_picture(source, "PNG") as picture:
+        if second.dtype == np.uint8 and picture.mode == channels:  # others are stored in another way by each decoder
+            first = np.asarray(picture)
+            if not np.array_equal(first.reshape(second.shape), second):
+                raise refused
+        elif second.shape[:2] != (picture.height, picture.width):
+            raise refused

@@ -10,13 +10,13 @@ import struct
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from recolor.color.arrays import Uint16
+from recolor.color.arrays import Uint16, to_8_bits
 from recolor.errors import DecodeReason, ImageError
 from recolor.images.decoded import Decoded, check_size
 from recolor.images.icc import to_srgb
@@ -33,6 +33,7 @@ _UNSIGNED, _FLOAT = 1, 3
 _ASSOCIATED, _STRAIGHT = 1, 2  # alpha
 _PHOTOMETRIC_TAG, _ICC_TAG, _ORIENTATION_TAG, _MAX_SAMPLE_VALUE_TAG = 262, 34675, 274, 281
 _OPAQUE = 65535
+_MOST_SAMPLES = 8
 _DARKEST_BITS = 8
 _TIFF_ERRORS = (
     tifffile.TiffFileError, struct.error, ValueError, TypeError, KeyError, IndexError, OverflowError, ZeroDivisionError,
@@ -72,6 +73,8 @@ def decode(data: bytes, max_pixels: int) -> Decoded:
                 assert isinstance(page, tifffile.TiffPage)
                 if not page.tags:
                     raise ImageError("bad_entropy_data", "the directory of the first page is empty")
+                if page.imagedepth > 1:
+                    raise ImageError("unsupported", f"TIFF of {page.imagedepth} planes in depth")
                 if page.is_reduced:
                     raise ImageError("unsupported", "the first page is a small preview, as in raw files: develop it")
                 check_size(page.imagewidth, page.imagelength, max_pixels)
@@ -81,9 +84,15 @@ def decode(data: bytes, max_pixels: int) -> Decoded:
                 samples = _read_samples(page) if _is_deep(layout) else None
         except _TIFF_ERRORS as error:
             raise ImageError(_reason(data), one_line(error)) from error
-    if samples is None:
+    if samples is not None:
+        return _decode_deep(samples, layout)
+    try:
         return read_picture(open_picture(data, "TIFF"), max_pixels)
-    return _decode_deep(samples, layout)
+    except ImageError as error:
+        no_mode = error.detail.startswith("UnidentifiedImageError") or "conversion from" in error.detail
+        if not no_mode or layout.bits != 8 or layout.photometric not in _COLOURS:
+            raise
+        return _decode_shallow(data, layout, error)
 
 
 def _is_deep(layout: _Layout) -> bool:
@@ -134,6 +143,8 @@ def _check_layout(layout: _Layout) -> None:
     if layout.photometric not in known:
         name = _name(tifffile.PHOTOMETRIC, layout.photometric)
         raise ImageError("unsupported", f"TIFF of {layout.bits} bits a sample with photometric {name}")
+    if layout.samples > _MOST_SAMPLES:
+        raise ImageError("unsupported", f"TIFF with {layout.samples} samples in a pixel")
     undeclared = layout.samples - layout.colours - len(layout.extra)
     if _is_deep(layout) and (undeclared < 0 or (undeclared > 0 and layout.photometric != _RGB)):
         said = f"{layout.samples} samples for {layout.colours} colours and {len(layout.extra)} extra ones"
@@ -164,13 +175,25 @@ def _check_segments(page: tifffile.TiffPage, data: bytes) -> None:
     if not offsets or len(offsets) != len(counts):
         raise ImageError("truncated", f"{len(offsets)} strips or tiles with {len(counts)} sizes")
     for number, (offset, count) in enumerate(zip(offsets, counts, strict=True)):
-        if count < 1 or offset < 1:
+        if (count < 1 and page.compression != tifffile.COMPRESSION.NONE) or offset < 1:
             raise ImageError("truncated", f"strip or tile {number} of {len(offsets)} was never written")
-        if offset + count > len(data):
+        if offset + count > len(data) and not _holds_rows(page, number, len(data)):
             said = f"strip or tile {number} of {len(offsets)} ends at byte {offset + count} of {len(data)}"
             raise ImageError("truncated", said)
     if page.compression == tifffile.COMPRESSION.NONE and not page.is_tiled:  # tiles are filled up with zeros
         _check_written(page, data)
+
+
+def _holds_rows(page: tifffile.TiffPage, number: int, size: int) -> bool:
+    """Whether an uncompressed strip is in the file, though its stated size is too large."""
+    if page.compression != tifffile.COMPRESSION.NONE or page.is_tiled:
+        return False
+    rows = min(page.rowsperstrip, page.imagelength)
+    strips = -(-page.imagelength // rows)
+    height = min(rows, page.imagelength - number % strips * rows)
+    samples = page.samplesperpixel if page.planarconfig == tifffile.PLANARCONFIG.CONTIG else 1
+    row_bytes = (page.imagewidth * samples * page.bitspersample + 7) // 8
+    return bool(page.dataoffsets[number] + height * row_bytes <= size)
 
 
 def _check_written(page: tifffile.TiffPage, data: bytes) -> None:
@@ -188,6 +211,19 @@ def _read_samples(page: tifffile.TiffPage) -> NDArray[np.generic]:
     if page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and page.samplesperpixel > 1:
         read = np.moveaxis(read, 0, -1)
     return np.ascontiguousarray(read.reshape(page.imagelength, page.imagewidth, -1))
+
+
+def _decode_shallow(data: bytes, layout: _Layout, refused: ImageError) -> Decoded:
+    """Decodes 8 bits a sample in a combination of colours and extra samples that Pillow has no mode for."""
+    try:
+        with _quiet_tifffile(), tifffile.TiffFile(io.BytesIO(data)) as file:
+            page = file.pages[0]
+            assert isinstance(page, tifffile.TiffPage)
+            samples = _read_samples(page).astype(np.uint16) * np.uint16(257)
+    except _TIFF_ERRORS as error:
+        raise refused from error
+    deep = _decode_deep(samples, replace(layout, bits=16, max_value=None))
+    return replace(deep, pixels=to_8_bits(deep.pixels), alpha=None if deep.alpha is None else to_8_bits(deep.alpha))
 
 
 def _decode_deep(samples: NDArray[np.generic], layout: _Layout) -> Decoded:
@@ -260,7 +296,7 @@ def _reason(data: bytes) -> DecodeReason:
     try:
         (start,) = struct.unpack_from(order + ("Q" if big else "I"), data, 8 if big else 4)
         (count,) = struct.unpack_from(order + ("Q" if big else "H"), data, start)
-    except struct.error:
+    except (struct.error, OverflowError):
         return "truncated"
     entries = start + (8 + 20 * count if big else 2 + 12 * count)
     return "truncated" if entries > len(data) else "bad_entropy_data"

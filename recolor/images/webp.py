@@ -1,5 +1,7 @@
 """WebP (RFC 9649). VP8 has no checksums, and its decoder reads zeros where data is missing."""
 
+from collections.abc import Iterator
+
 from recolor.errors import ImageError
 from recolor.images.decoded import Decoded, check_size
 from recolor.images.pillow import open_picture, read_picture
@@ -28,5 +30,16 @@ def decode(data: bytes, max_pixels: int) -> Decoded:
     if is_cut:
         raise cut
     decoded = read_picture(picture, max_pixels)
-    check_compressed(data[:size], decoded.width_px * decoded.height_px)
+    for chunk in _image_chunks(data[:size]):
+        check_compressed(chunk, decoded.width_px * decoded.height_px)
     return decoded
+
+
+def _image_chunks(data: bytes) -> Iterator[bytes]:
+    """Yields the chunks that hold pixels; metadata may end in zeros."""
+    position = 12
+    while position + 8 <= len(data):
+        size = int.from_bytes(data[position + 4 : position + 8], "little")
+        if data[position : position + 4] in (b"VP8 ", b"VP8L", b"ALPH", b"ANMF"):
+            yield data[position + 8 : position + 8 + size]
+        position += 8 + size + size % 2

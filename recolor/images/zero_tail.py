@@ -10,22 +10,25 @@ _BLOCK_PX = 16
 # otherwise (75 photographs, flat pictures and halves at five qualities). A disk's block has 512 bytes.
 _ZEROS_A_BLOCK = 0.25
 _ZEROS = 100
-_BRIGHT = 24  # a picture may end in black rows, but such do not begin in the middle of a row behind bright pixels
+# A picture may end in black rows. Zeros that were never written begin in the middle of a row, behind bright pixels and
+# below others. Where an object ends on a black ground (or on a white one, if zero is white), the ground is above, too.
+_BRIGHT = 24
 _BEFORE_BYTES = 12
 
 
-def check_compressed(data: bytes, pixels: int) -> None:
+def check_compressed(data: bytes, pixels: int, padding_bytes: int = 0) -> None:
     """Refuses compressed data that ends in more zero bytes than an encoder writes.
 
     Args:
-        data: The file, or the part of it that holds the picture.
+        data: The part of the file that holds the picture.
         pixels: Number of pixels.
+        padding_bytes: Zeros that other things in that part, such as metadata, may end in.
 
     Raises:
         ImageError: `bad_entropy_data`.
     """
     zeros = _count(data)
-    if zeros > _ZEROS + _ZEROS_A_BLOCK * pixels / _BLOCK_PX**2:
+    if zeros > _ZEROS + padding_bytes + _ZEROS_A_BLOCK * pixels / _BLOCK_PX**2:
         raise ImageError("bad_entropy_data", f"the file ends in {zeros} zero bytes: a part was never written")
 
 
@@ -43,7 +46,9 @@ def check_rows(rows: bytes | memoryview, row_bytes: int) -> None:
     zeros = _count(data)
     start = len(data) - zeros
     before = data[max(0, start - _BEFORE_BYTES) : start]
-    if zeros > row_bytes and start % row_bytes and sum(before) > _BRIGHT * len(before):
+    above = data[max(0, start - row_bytes) : start - start % row_bytes]  # the pixels above the first zeros
+    bright = all(part and sum(part) > _BRIGHT * len(part) for part in (before, above))
+    if zeros > row_bytes and start % row_bytes and bright:
         said = f"the last {zeros} bytes of {len(data)}, from the middle of a row on, are zero: they were never written"
         raise ImageError("bad_entropy_data", said)
 

@@ -33,6 +33,8 @@ EXCEPTIONS = {
     "invalid tIME length": 1,
     "multiple pHYs": 1,
     "invalid pHYs length": 1,
+    "multiple bKGD": 1,
+    "bKGD must precede IDAT": 1,
     "CRC error in chunk zTXt": 2,
     "doesn't end with an IEND chunk": 1,
 }
