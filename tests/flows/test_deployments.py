@@ -263,7 +263,7 @@ def test_two_triggered_trainings_queue_up_for_the_device(site, space, tmp_path):
     site.post("v2/concurrency_limits/increment", limit)  # a run that is longer than any of these
     settings = {"generator": {"train": {"seed": 1, "steps": 40}}}
     created = [site.create("train-generator", {"workspace": str(place), "settings": settings}) for place in spaces]
-    site.wait_for(lambda: all(any("Waits for the CPU" in line for line in site.logs(run)) for run in created))
+    site.wait_for(lambda: all(any("Waiting for the CPU" in line for line in site.logs(run)) for run in created))
     assert list(tmp_path.rglob("progress.json")) == []
     site.post("v2/concurrency_limits/decrement", {**limit, "occupancy_seconds": 1})
     site.wait_for(lambda: {site.run_of(run)["state"]["type"] for run in created} == {"COMPLETED"})
