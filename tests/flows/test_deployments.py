@@ -274,7 +274,7 @@ def test_two_triggered_trainings_queue_up_for_the_device(site, space, tmp_path):
 def test_a_second_one_on_the_same_port_says_so(site):
     refused = site.call("recolor", "up", "--port", str(site.port))
     assert refused.returncode == 1
-    assert f"port {site.port} is taken" in refused.stderr
+    assert f"port {site.port} is in use" in refused.stderr
     assert f"--port {site.port + 1}" in refused.stderr
 
 
