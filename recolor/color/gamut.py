@@ -229,7 +229,7 @@ def _luminance_table(values: int) -> Float32Array:
 
 
 def _grey_border(code: NDArray[Any]) -> NDArray[np.float64]:
-    """Luminance of the grey of so many 255ths."""
+    """Returns the relative luminance of sRGB greys, given as 0..255."""
     return np.asarray(RELATIVE_XYZ_FROM_RGB[1].sum() * srgb_to_linear(code / 255))
 
 

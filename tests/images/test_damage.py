@@ -4,7 +4,7 @@ import io
 
 import numpy as np
 import pytest
-import tifffile
+from images.encoding import encoded, tiff
 from PIL import Image
 from skimage import data as photographs
 
@@ -16,29 +16,17 @@ LIMITS = MeasureConfig()
 RGB = photographs.astronaut()[:384]
 
 
-def encoded(file_format, pixels=RGB, **options):
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, file_format, **options)
-    return buffer.getvalue()
-
-
-def tiff(pixels, **options):
-    buffer = io.BytesIO()
-    tifffile.imwrite(buffer, pixels, photometric="rgb", **options)
-    return buffer.getvalue()
-
-
 ENCODINGS = {
-    "png": encoded("PNG"),
-    "webp": encoded("WEBP", quality=80),
-    "lossless webp": encoded("WEBP", lossless=True, method=0),
-    "tiff": encoded("TIFF"),
-    "lzw tiff": encoded("TIFF", compression="tiff_lzw"),
-    "16-bit tiff": tiff(RGB.astype(np.uint16) * 257, compression="zlib"),
-    "tiled tiff": tiff(RGB, tile=(64, 64)),
-    "gif": encoded("GIF"),
-    "bmp": encoded("BMP"),
-    "avif": encoded("AVIF", quality=70, speed=10),
+    "png": encoded(RGB, "PNG"),
+    "webp": encoded(RGB, "WEBP", quality=80),
+    "lossless webp": encoded(RGB, "WEBP", lossless=True, method=0),
+    "tiff": encoded(RGB, "TIFF"),
+    "lzw tiff": encoded(RGB, "TIFF", compression="tiff_lzw"),
+    "16-bit tiff": tiff(RGB.astype(np.uint16) * 257, photometric="rgb", compression="zlib"),
+    "tiled tiff": tiff(RGB, photometric="rgb", tile=(64, 64)),
+    "gif": encoded(RGB, "GIF"),
+    "bmp": encoded(RGB, "BMP"),
+    "avif": encoded(RGB, "AVIF", quality=70, speed=10),
 }
 CUTS = (5, 20, 35, 50, 65, 80, 95, 98)
 
@@ -75,8 +63,8 @@ def test_a_black_half_is_no_damage(encoding):
     black = RGB.copy()
     black[200:] = 0
     options = {"lossless webp": {"lossless": True}}.get(encoding, {})
-    assert reason_of(encoded(encoding.split()[-1].upper(), black, **options)) == "decoded ()"
-    assert reason_of(encoded(encoding.split()[-1].upper(), np.zeros_like(RGB), **options)) == "decoded ()"
+    assert reason_of(encoded(black, encoding.split()[-1].upper(), **options)) == "decoded ()"
+    assert reason_of(encoded(np.zeros_like(RGB), encoding.split()[-1].upper(), **options)) == "decoded ()"
 
 
 def gif_codes(whole):

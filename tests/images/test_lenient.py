@@ -1,12 +1,10 @@
 """What is left of damaged files."""
 
-import io
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from images.encoding import encoded
 from skimage import data as photographs
 
 from recolor.config.settings import MeasureConfig
@@ -17,18 +15,12 @@ LIMITS = MeasureConfig()
 RGB = photographs.chelsea()
 
 
-def encoded(file_format, pixels=RGB, **options):
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, file_format, **options)
-    return buffer.getvalue()
-
-
 FILES = {
-    "JPEG": encoded("JPEG", quality=95, subsampling=0),
-    "grey JPEG": encoded("JPEG", RGB[..., 1].copy(), quality=95),
-    "PNG": encoded("PNG"),
-    "16-bit PNG": encoded("PNG", RGB[..., 1].astype(np.uint16) * 257),
-    "BMP": encoded("BMP"),
+    "JPEG": encoded(RGB, "JPEG", quality=95, subsampling=0),
+    "grey JPEG": encoded(RGB[..., 1].copy(), "JPEG", quality=95),
+    "PNG": encoded(RGB, "PNG"),
+    "16-bit PNG": encoded(RGB[..., 1].astype(np.uint16) * 257, "PNG"),
+    "BMP": encoded(RGB, "BMP"),
 }
 
 
@@ -54,7 +46,9 @@ def test_a_png_with_a_damaged_byte_is_shown_up_to_there():
     assert np.array_equal(left.pixels[:80], RGB[:80])
 
 
-@pytest.mark.parametrize("data", [b"", b"<html>", encoded("WEBP")[:5000], encoded("TIFF")[:5000], FILES["PNG"][:20]])
+@pytest.mark.parametrize(
+    "data", [b"", b"<html>", encoded(RGB, "WEBP")[:5000], encoded(RGB, "TIFF")[:5000], FILES["PNG"][:20]]
+)
 def test_where_nothing_is_left_the_reason_stays(data):
     with pytest.raises(ImageError) as strict:
         decode(data, LIMITS)

@@ -1,14 +1,13 @@
 """One picture, kept in every way that the reader claims to read, has the same pixels."""
 
-import io
 import struct
 import zlib
 
 import numpy as np
 import pytest
-import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from images.encoding import encoded, tiff
 from PIL import Image, ImageCms
 from skimage import data as photographs
 
@@ -23,21 +22,6 @@ COLOUR = photographs.chelsea()[60:160, 100:250]  # 100 x 150
 GREY = COLOUR[..., 1].copy()
 DEEP = np.round(COLOUR.astype(float) * 257).astype(np.uint16) ^ np.uint16(0x55)  # low bits that 8 bits do not have
 DEEP_GREY = DEEP[..., 1].copy()
-
-
-def pillow(pixels, file_format, **options):
-    buffer = io.BytesIO()
-    picture = pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)
-    picture.save(buffer, file_format, **options)
-    return buffer.getvalue()
-
-
-def tiff(pixels, **options):
-    buffer = io.BytesIO()
-    big, order = options.pop("bigtiff", False), options.pop("byteorder", "<")
-    with tifffile.TiffWriter(buffer, bigtiff=big, byteorder=order) as writer:
-        writer.write(pixels, **({"metadata": None} | options))
-    return buffer.getvalue()
 
 
 def png(values, colour, bits, *chunks):
@@ -81,12 +65,12 @@ def with_alpha(pixels):
 TWELVE = (DEEP_GREY >> 4).astype(np.uint16)
 LOSSLESS = ("zlib", "lzw", "packbits", "lzma", "zstd")
 SAME = {
-    "png": (COLOUR, pillow(COLOUR, "PNG")),
-    "png rgba": (COLOUR, pillow(with_alpha(COLOUR), "PNG")),
-    "webp": (COLOUR, pillow(COLOUR, "WEBP", lossless=True)),
-    "bmp": (COLOUR, pillow(COLOUR, "BMP")),
-    "avif": (COLOUR, pillow(COLOUR, "AVIF", quality=100, subsampling="4:4:4")),
-    "tiff": (COLOUR, pillow(COLOUR, "TIFF")),
+    "png": (COLOUR, encoded(COLOUR, "PNG")),
+    "png rgba": (COLOUR, encoded(with_alpha(COLOUR), "PNG")),
+    "webp": (COLOUR, encoded(COLOUR, "WEBP", lossless=True)),
+    "bmp": (COLOUR, encoded(COLOUR, "BMP")),
+    "avif": (COLOUR, encoded(COLOUR, "AVIF", quality=100, subsampling="4:4:4")),
+    "tiff": (COLOUR, encoded(COLOUR, "TIFF")),
     "tiff planar": (COLOUR, tiff(np.moveaxis(COLOUR, 2, 0), photometric="rgb", planarconfig="separate")),
     "tiff big-endian": (COLOUR, tiff(COLOUR, photometric="rgb", byteorder=">")),
     "bigtiff": (COLOUR, tiff(COLOUR, photometric="rgb", bigtiff=True)),
@@ -94,8 +78,8 @@ SAME = {
     "tiff strips": (COLOUR, tiff(COLOUR, photometric="rgb", rowsperstrip=7)),
     "tiff predictor": (COLOUR, tiff(COLOUR, photometric="rgb", compression="lzw", predictor=True)),
     "tiff alpha": (COLOUR, tiff(with_alpha(COLOUR), photometric="rgb", extrasamples=["unassalpha"])),
-    "png grey": (GREY, pillow(GREY, "PNG")),
-    "gif grey": (GREY, pillow(GREY, "GIF")),
+    "png grey": (GREY, encoded(GREY, "PNG")),
+    "gif grey": (GREY, encoded(GREY, "GIF")),
     "tiff grey": (GREY, tiff(GREY, photometric="minisblack")),
     "tiff white is zero": (GREY, tiff(255 - GREY, photometric="miniswhite")),
     "png 16": (DEEP, png(DEEP, 2, 16)),
@@ -156,7 +140,7 @@ def test_measuring_and_colouring_see_the_same_picture(name, tmp_path):
     file = tmp_path / "picture"
     file.write_bytes(SAME[name][1])
     (row,) = measure_files([IndexedFile(file, file.stat().st_size)], LIMITS)
-    (reference,) = measure_files([write(tmp_path / "reference", pillow(GREY, "PNG"))], LIMITS)
+    (reference,) = measure_files([write(tmp_path / "reference", encoded(GREY, "PNG"))], LIMITS)
     assert row["L_mean"] == pytest.approx(reference["L_mean"], abs=0.2)
     assert read_photo(SAME[name][1], LIMITS).L.mean() == pytest.approx(row["L_mean"], abs=1)
 
@@ -231,5 +215,5 @@ def test_a_dark_picture_whose_bits_were_scaled_is_not_scaled_again():
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP"])
 def test_a_profile_of_other_channels_changes_nothing(kind):
     of_lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
-    plain = decode(pillow(COLOUR, kind), LIMITS).pixels
-    assert np.array_equal(decode(pillow(COLOUR, kind, icc_profile=of_lab), LIMITS).pixels, plain)
+    plain = decode(encoded(COLOUR, kind), LIMITS).pixels
+    assert np.array_equal(decode(encoded(COLOUR, kind, icc_profile=of_lab), LIMITS).pixels, plain)

@@ -15,7 +15,7 @@ from recolor.pipeline.c_messages import no_c_messages
 from recolor.pipeline.workers import in_process
 
 _NUMBERS = pa.schema([field for field in MEASUREMENTS.arrow if field.name not in INDEX.arrow.names])
-_KILLED = "the process that decoded it was killed, perhaps for want of memory"
+_KILLED = "the process that decoded it was killed, perhaps because memory ran out"
 _log = logging.getLogger(__name__)
 
 
