@@ -157,7 +157,7 @@ PLANTS: Mapping[str, Mapping[str, Plant]] = {
     "corrupt": {
         "cut_50": partial(cut, share=0.5),
         "cut_98": partial(cut, share=0.98),
-        "no_end_marker": _of_bytes(damage.drop_end_marker),
+        "false_marker": _of_bytes(damage.make_marker),
         "bit_flips": _of_bytes(damage.flip_bits),
         "zero_tail": _of_bytes(damage.zero_tail),
         "header_only": _of_bytes(damage.keep_header),

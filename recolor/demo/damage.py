@@ -21,9 +21,11 @@ def truncate(data: bytes, rng: np.random.Generator) -> bytes:
     return data[: int(len(data) * rng.uniform(0.4, 0.6))]
 
 
-def drop_end_marker(data: bytes, _: np.random.Generator) -> bytes:
-    """Drops the last two bytes, JPEG's end-of-image marker."""
-    return data[:-2]
+def make_marker(data: bytes, rng: np.random.Generator) -> bytes:
+    """Changes two bytes of a JPEG's entropy-coded data to a marker, at which decoders stop."""
+    start, size = scan_start(data), len(data) - scan_start(data)
+    position = start + int(size * rng.uniform(0.3, 0.7))
+    return data[:position] + b"\xff\xc4" + data[position + 2 :]
 
 
 def flip_bits(data: bytes, rng: np.random.Generator) -> bytes:
@@ -86,7 +88,7 @@ def scan_start(data: bytes) -> int:
 
 DAMAGES: Mapping[str, Damage] = {
     "truncated": truncate,
-    "no_end_marker": drop_end_marker,
+    "false_marker": make_marker,
     "bit_flips": flip_bits,
     "zero_tail": zero_tail,
     "header_only": keep_header,
