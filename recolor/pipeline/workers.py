@@ -162,7 +162,7 @@ def _serve(connection: Connection) -> None:
     while True:
         try:
             function, arguments, named = connection.recv()
-        except EOFError:
+        except (EOFError, ConnectionResetError):  # reset: the parent ended before it read the last answer
             return
         answer: tuple[object, Exception | None]
         try:
@@ -172,7 +172,7 @@ def _serve(connection: Connection) -> None:
             answer = (None, error)
         try:
             connection.send(answer)
-        except BrokenPipeError:
+        except (BrokenPipeError, ConnectionResetError):
             return
 
 

@@ -174,10 +174,12 @@ def test_a_dataset_of_arrays_is_sent_whole(arrays):
     assert torch.equal(pickle.loads(pickle.dumps(dataset))[8].ab, dataset[8].ab)
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_torchs_loader_stacks_the_images_of_a_split_in_their_order(stored, workers):
     dataset = ShardDataset(stored.shards, "train")
-    loaded = list(DataLoader(dataset, batch_size=6, num_workers=workers))
+    # Not forked: a fork of a process in which tests ran Prefect cannot end well.
+    context = "spawn" if workers else None
+    loaded = list(DataLoader(dataset, batch_size=6, num_workers=workers, multiprocessing_context=context))
     assert [len(L) for L, _ in loaded] == [6, 6, 4]
     assert torch.equal(torch.cat([L for L, _ in loaded]), torch.stack([image.L for image in dataset]))
     assert torch.equal(torch.cat([ab for _, ab in loaded]), torch.stack([image.ab for image in dataset]))

@@ -10,12 +10,13 @@ import pytest
 from runs import command
 from traces import finished, redone, results, temporary_files
 
+pytestmark = pytest.mark.slow
+
 # Python runs a module of this name as it starts: decoding takes so long that a part is under way for seconds.
 SITE = """
 import time
 import simplejpeg
 
-pytestmark = pytest.mark.slow
 decode = simplejpeg.decode_jpeg
 def decode_slowly(*arguments, **named):
     time.sleep(0.5)

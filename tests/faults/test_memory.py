@@ -23,6 +23,8 @@ from recolor.pipeline.workers import worker_processes
 from recolor.pipeline.workspace import open_workspace
 from recolor.shards import writer as shards
 
+pytestmark = pytest.mark.slow
+
 # The command, with so much more memory than its imports take.
 WITH_LITTLE_MEMORY = """
 import resource, sys
@@ -40,7 +42,6 @@ SITE = """
 import os, signal
 import simplejpeg
 
-pytestmark = pytest.mark.slow
 decode = simplejpeg.decode_jpeg
 def decode_or_die(data, *rest, **named):
     if b"deadly" in data and os.path.exists({flag!r}):

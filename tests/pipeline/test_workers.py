@@ -12,6 +12,7 @@ import pytest
 from recolor.config.settings import MeasureConfig
 from recolor.errors import ImageError, ProcessDiedError
 from recolor.images import decode
+from recolor.pipeline import workers
 from recolor.pipeline.workers import in_process, worker_processes
 
 PARENT = """
@@ -156,6 +157,14 @@ def test_workers_end_when_their_parent_is_killed(tmp_path):
     while any(map(running, workers)) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not any(map(running, workers))
+
+
+def test_a_worker_whose_last_answer_is_not_read_ends_without_a_traceback(capfd):
+    worker = workers._start()
+    worker.connection.send((os.getpid, (), {}))
+    assert worker.connection.poll(30)
+    worker.connection.close()  # with the answer in it: the other end is reset, not closed
+    assert (worker.process.wait(30), capfd.readouterr().err) == (0, "")
 
 
 def test_the_main_program_is_not_run_again_by_the_workers(tmp_path):

@@ -18,6 +18,8 @@ from recolor.training import loop, train_generator, train_refiner
 from recolor.training.distributed import Job, worker_error, write_job
 from recolor.training.worker import run_directly
 
+pytestmark = pytest.mark.slow
+
 TRAIN = {"generator": train_generator, "refiner": train_refiner}
 WORK = """
 from recolor.training.worker import run_job
@@ -66,7 +68,6 @@ generator.distribution_loss = broken
 STARTED_DIRECTLY = """
 from recolor.training.worker import main
 
-pytestmark = pytest.mark.slow
 os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT="{port}", TORCHELASTIC_USE_AGENT_STORE="True")
 main({arguments})
 """
