@@ -21,6 +21,7 @@ SIGNATURE = b"\xff\xd8\xff"
 _MODES = {1: "L", 3: "RGB", 4: "CMYK"}
 _COLORSPACES = {1: "GRAY", 3: "RGB", 4: "CMYK"}  # in simplejpeg's words
 _BITS = 8
+_SMALLEST = 8  # the strongest scale of libjpeg-turbo; all entropy-coded bytes are read even so
 # Each scan passes over the whole picture: thousands of empty scans are an attack on time.
 _MAX_SCANS = 200
 
@@ -52,6 +53,20 @@ def decode(data: bytes, max_pixels: int, min_side_px: int | None) -> Decoded:
         notes=notes,
         tidy=tidy,
     )
+
+
+def check_stream(data: bytes) -> None:
+    """Decodes a JPEG strictly that is part of another file, such as a strip of a TIFF.
+
+    Raises:
+        ImageError: With a typed reason, unless only its order is wrong.
+    """
+    header = read_header(data)
+    _check_kind(data, header)
+    try:
+        _strict(data, _SMALLEST, header=header)
+    except ValueError as error:
+        _mend(data, header, str(error), _SMALLEST)
 
 
 def _scale(header: Header, min_side_px: int | None) -> int:

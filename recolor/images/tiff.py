@@ -22,7 +22,7 @@ from recolor.images.decoded import Decoded, check_size
 from recolor.images.icc import to_srgb
 from recolor.images.orientation import upright, upright_size, valid_orientation
 from recolor.images.pillow import one_line, open_picture, read_picture
-from recolor.images.zero_tail import check_rows
+from recolor.images.tiff_segments import check_segments
 
 SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR, _CIELAB = 0, 1, 2, 3, 5, 6, 8
@@ -39,6 +39,10 @@ _TIFF_ERRORS = (
     tifffile.TiffFileError, struct.error, ValueError, TypeError, KeyError, IndexError, OverflowError, ZeroDivisionError,
     AttributeError, RuntimeError, OSError,
 )  # fmt: skip
+_NOT_IN_LIBTIFF = frozenset(
+    {tifffile.COMPRESSION.WEBP, tifffile.COMPRESSION.PNG, tifffile.COMPRESSION.JPEGXL, tifffile.COMPRESSION.JPEGXL_DNG,
+     tifffile.COMPRESSION.JPEG2000, tifffile.COMPRESSION.APERIO_JP2000_RGB, tifffile.COMPRESSION.LERC}
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,7 @@ class _Layout:
     """What the tags of the first page say."""
 
     photometric: int
+    compression: int
     bits: int
     sample_format: int
     samples: int
@@ -80,17 +85,20 @@ def decode(data: bytes, max_pixels: int) -> Decoded:
                 check_size(page.imagewidth, page.imagelength, max_pixels)
                 layout = _layout(file, page)
                 _check_layout(layout)
-                _check_segments(page, data)
+                check_segments(page, data)
                 samples = _read_samples(page) if _is_deep(layout) else None
         except _TIFF_ERRORS as error:
             raise ImageError(_reason(data), one_line(error)) from error
     if samples is not None:
         return _decode_deep(samples, layout)
+    if layout.compression in _NOT_IN_LIBTIFF:
+        name = _name(tifffile.COMPRESSION, layout.compression)
+        return _decode_shallow(data, layout, ImageError("unsupported", f"TIFF compressed as {name}"))
     try:
         return read_picture(open_picture(data, "TIFF"), max_pixels)
     except ImageError as error:
         no_mode = error.detail.startswith("UnidentifiedImageError") or "conversion from" in error.detail
-        if not no_mode or layout.bits != 8 or layout.photometric not in _COLOURS:
+        if not no_mode:
             raise
         return _decode_shallow(data, layout, error)
 
@@ -114,6 +122,7 @@ def _layout(file: tifffile.TiffFile, page: tifffile.TiffPage) -> _Layout:
     profile = page.tags.valueof(_ICC_TAG, b"")
     return _Layout(
         photometric=int(page.photometric),
+        compression=int(page.compression),
         bits=bits.pop(),
         sample_format=int(formats.pop()),
         samples=page.samplesperpixel,
@@ -163,48 +172,6 @@ def _name(kinds: type, value: int) -> str:
         return str(value)
 
 
-def _check_segments(page: tifffile.TiffPage, data: bytes) -> None:
-    """Makes sure that all strips or tiles are in the file, and were written.
-
-    Raises:
-        ImageError: `truncated` or `bad_entropy_data`.
-    """
-    if page.compression == tifffile.COMPRESSION.OJPEG:
-        return  # its strips are described by tags of its own, which libtiff knows
-    offsets, counts = page.dataoffsets, page.databytecounts
-    if not offsets or len(offsets) != len(counts):
-        raise ImageError("truncated", f"{len(offsets)} strips or tiles with {len(counts)} sizes")
-    for number, (offset, count) in enumerate(zip(offsets, counts, strict=True)):
-        if (count < 1 and page.compression != tifffile.COMPRESSION.NONE) or offset < 1:
-            raise ImageError("truncated", f"strip or tile {number} of {len(offsets)} was never written")
-        if offset + count > len(data) and not _holds_rows(page, number, len(data)):
-            said = f"strip or tile {number} of {len(offsets)} ends at byte {offset + count} of {len(data)}"
-            raise ImageError("truncated", said)
-    if page.compression == tifffile.COMPRESSION.NONE and not page.is_tiled:  # tiles are filled up with zeros
-        _check_written(page, data)
-
-
-def _holds_rows(page: tifffile.TiffPage, number: int, size: int) -> bool:
-    """Whether an uncompressed strip is in the file, though its stated size is too large."""
-    if page.compression != tifffile.COMPRESSION.NONE or page.is_tiled:
-        return False
-    rows = min(page.rowsperstrip, page.imagelength)
-    strips = -(-page.imagelength // rows)
-    height = min(rows, page.imagelength - number % strips * rows)
-    samples = page.samplesperpixel if page.planarconfig == tifffile.PLANARCONFIG.CONTIG else 1
-    row_bytes = (page.imagewidth * samples * page.bitspersample + 7) // 8
-    return bool(page.dataoffsets[number] + height * row_bytes <= size)
-
-
-def _check_written(page: tifffile.TiffPage, data: bytes) -> None:
-    """Refuses uncompressed samples that end in zeros from the middle of a row on, if they follow each other."""
-    offsets, counts = page.dataoffsets, page.databytecounts
-    rows = min(page.rowsperstrip, page.imagelength)
-    follow = all(at + size == next_at for at, size, next_at in zip(offsets, counts, offsets[1:], strict=False))
-    if follow and (row_bytes := counts[0] // max(rows, 1)):
-        check_rows(memoryview(data)[offsets[0] : offsets[-1] + counts[-1]], row_bytes)
-
-
 def _read_samples(page: tifffile.TiffPage) -> NDArray[np.generic]:
     """Returns the samples as stored, [H, W, C]."""
     read = page.asarray(maxworkers=1)
@@ -214,7 +181,13 @@ def _read_samples(page: tifffile.TiffPage) -> NDArray[np.generic]:
 
 
 def _decode_shallow(data: bytes, layout: _Layout, refused: ImageError) -> Decoded:
-    """Decodes 8 bits a sample in a combination of colours and extra samples that Pillow has no mode for."""
+    """Decodes 8 bits a sample in a combination or a compression that Pillow does not know.
+
+    Raises:
+        ImageError: `refused`, if this cannot decode it either.
+    """
+    if layout.bits != 8 or layout.photometric not in _COLOURS:
+        raise refused
     try:
         with _quiet_tifffile(), tifffile.TiffFile(io.BytesIO(data)) as file:
             page = file.pages[0]
