@@ -2,6 +2,8 @@
 
 import struct
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +21,7 @@ _END_OF_ROW, _MOVE = 0, 2  # commands of run lengths; 3 and more: that many pixe
 _END_OF_PICTURE = b"\0\1"
 _BITFIELDS = (3, 6)  # without and with a mask for alpha, which comes last
 _HEADER_BYTES = 54
+_HEADER_WITH_ALPHA_BYTES, _ALPHA_MASK = 56, 66
 _BLOCK_ROWS = 64
 # Two densities beyond that are no shape of pixels, but damage or an attack on whoever corrects the shape.
 _MOST_STRETCHED = 100
@@ -114,7 +117,7 @@ def _rows(data: bytes, header: _Header) -> NDArray[np.uint8]:
 
 
 def decode_bitfields(data: bytes) -> Decoded | None:
-    """Decodes a picture that `check` has passed, if its red, green and blue have masks of any width and place.
+    """Decodes a picture that `check` has passed, if its channels have masks of any width and place.
 
     Returns:
         The picture, or None if it is not such a one.
@@ -128,19 +131,23 @@ def decode_bitfields(data: bytes) -> Decoded | None:
     masks = struct.unpack_from("<III", data, _HEADER_BYTES) if len(data) >= _HEADER_BYTES + 12 else (0, 0, 0)
     if not all(masks):
         return None
+    masks += _alpha_mask(data, header)
     _check_masks(masks, header.bits)
     width, height = header.width_px, abs(header.height_px)
     pixels = _rows(data, header).view(f"<u{header.bits // 8}")[:, :width]
-    rgb = np.empty((height, width, 3), np.uint8)
+    channels = np.empty((height, width, len(masks)), np.uint8)
     for top in range(0, height, _BLOCK_ROWS):  # the fractions between take many times the memory of the picture
         rows = slice(top, top + _BLOCK_ROWS)
-        rgb[rows] = np.stack([_channel(pixels[rows], mask) for mask in masks], axis=2)
+        channels[rows] = np.stack([_channel(pixels[rows], mask) for mask in masks], axis=2)
+    upright = channels if header.height_px < 0 else channels[::-1]
+    alpha = np.ascontiguousarray(upright[..., 3]) if len(masks) == 4 else None
     return Decoded(
-        pixels=np.ascontiguousarray(rgb if header.height_px < 0 else rgb[::-1]),
+        pixels=np.ascontiguousarray(upright[..., :3]),
+        alpha=alpha if alpha is not None and alpha.any() else None,  # all 0: written by who knows of no alpha
         width_px=width,
         height_px=height,
         format="BMP",
-        mode="RGB",
+        mode="RGB" if alpha is None else "RGBA",
         frames=1,
         orientation=1,
         icc=False,
@@ -153,10 +160,18 @@ def _header(data: bytes) -> _Header | None:
     return _Header(*struct.unpack_from("<I4xII", data, 2), *struct.unpack_from("<iiHHIIiiII", data, 18))
 
 
+def _alpha_mask(data: bytes, header: _Header) -> tuple[int, ...]:
+    """Returns the mask of alpha, if there is one (BITMAPV3INFOHEADER and longer, or BI_ALPHABITFIELDS)."""
+    if header.header_bytes < _HEADER_WITH_ALPHA_BYTES and header.compression != _BITFIELDS[1]:
+        return ()
+    (mask,) = struct.unpack_from("<I", data.ljust(_ALPHA_MASK + 4, b"\0"), _ALPHA_MASK)
+    return (mask,) if mask else ()
+
+
 def _check_masks(masks: tuple[int, ...], bits: int) -> None:
     """Each is one run of bits within the pixel, and none is in two (Windows GDI, BITMAPINFOHEADER)."""
     runs = [mask // (mask & -mask) for mask in masks]
-    together = masks[0] | masks[1] | masks[2]
+    together = reduce(or_, masks)
     if any(run & (run + 1) for run in runs) or sum(masks) != together or together >> bits:
         raise ImageError("bad_entropy_data", f"colour masks {masks} of {bits} bits")
 

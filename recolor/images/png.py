@@ -95,7 +95,11 @@ def decode(data: bytes, max_pixels: int) -> Decoded:
 def _decode(source: bytes, chunks: Chunks, max_pixels: int) -> Decoded:
     if chunks.bits == 16:
         return _decode_16(source, chunks)
-    return read_picture(open_picture(source, "PNG"), max_pixels)
+    opened = open_picture(source, "PNG")
+    transparent = opened.info.get("transparency")
+    if opened.mode == "L" and isinstance(transparent, int):  # Pillow scales greys to 8 bits, but not this one
+        opened.info["transparency"] = transparent * 255 // ((1 << chunks.bits) - 1)
+    return read_picture(opened, max_pixels)
 
 
 def read_chunks(data: bytes, max_pixels: int) -> Chunks:

@@ -135,6 +135,17 @@ def test_a_tall_picture_with_masks_is_decoded_block_by_block():
     assert (decode(data, MeasureConfig()).rgb == pixels).all()
 
 
+@pytest.mark.parametrize("alpha", [0, 255])
+def test_a_mask_for_alpha_is_used_unless_all_of_it_is_transparent(alpha):
+    pixels = RANDOM.integers(0, 256, (3, 5, 4), np.uint8)
+    pixels[..., 3] = np.minimum(pixels[..., 3], alpha)
+    extra = struct.pack("<IIII", 255 << 16, 255 << 8, 255, 255 << 24)
+    data = bmp(pixels.tobytes(), height=-3, bits=32, compression=3, colours=0, extra=extra, header_bytes=56)
+    decoded = decode(data, MeasureConfig())
+    np.testing.assert_array_equal(decoded.pixels, pixels[..., 2::-1])
+    assert (decoded.alpha is None) if not alpha else (decoded.alpha == pixels[..., 3]).all()
+
+
 @pytest.mark.parametrize("mode", ["1", "L", "P", "RGB"])
 def test_what_pillow_writes_is_read(mode):
     picture = Image.fromarray(RANDOM.integers(0, 256, (9, 13, 3), np.uint8)).convert(mode)

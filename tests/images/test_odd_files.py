@@ -53,6 +53,14 @@ def test_an_untidy_png_of_any_kind_is_kept(source):
     assert len(decode(source, LIMITS).notes) == 1
 
 
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+def test_the_transparent_grey_of_a_png_is_one_of_its_own_bits(bits):
+    values = (np.arange(16).reshape(2, 8) % (1 << bits)).astype(np.uint8)
+    packed = np.packbits(np.unpackbits(values[..., None], axis=2)[..., 8 - bits :].reshape(2, -1), axis=1)
+    source = png(packed, 0, bits, chunk(b"tRNS", struct.pack(">H", 1)), width=8)
+    np.testing.assert_array_equal(decode(source, LIMITS).alpha, np.where(values == 1, 0, 255))
+
+
 def test_a_png_whose_texts_are_large_is_read():
     text = chunk(b"zTXt", b"Raw profile type xmp\0\0" + zlib.compress(bytes(3_000_000)))
     for bits in (8, 16):
