@@ -42,6 +42,7 @@ def test_without_prefect_the_flows_name_the_extra_to_install(tmp_path, words):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_a_photograph_is_coloured_with_the_base_dependencies_and_training_names_the_extra(tmp_path, photographs):
     colorize = ["colorize", "--device", "cpu", str(photographs / "0.jpg"), str(tmp_path / "coloured.png")]
     done = recolor(colorize, ["train", "generator", "--workspace", str(tmp_path)])

@@ -164,6 +164,7 @@ def test_at_most_so_many_photographs_are_taken_evenly_and_outputs_among_them_are
         assert images(out).reset_index()["path"].unique().tolist() == ["a.png", "sub/b.jpg"]
 
 
+@pytest.mark.slow
 def test_a_metrics_networks_are_used_where_their_weights_are_given(
     photographs, make_models, out, alexnet_file, inception_file
 ):

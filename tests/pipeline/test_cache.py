@@ -199,6 +199,7 @@ def test_an_input_that_was_changed_by_hand_names_the_stage_that_rebuilds_it(work
         require_record(part.outputs[0], "clean")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", range(1, 11))
 def test_killed_at_every_step_of_publishing_a_part_is_done_or_redone(workspace, moment):
     """Kills a real process before each file system call of the publication, over an older output."""

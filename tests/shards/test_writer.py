@@ -269,6 +269,7 @@ for workspace, after_s in moments:
 """
 
 
+@pytest.mark.slow
 def test_after_kill_9_at_any_moment_the_rerun_ends_with_the_same_bytes_and_redoes_no_finished_shard(made, tmp_path):
     images, moments = made.root.parent / "images", []
     for number, after_s in enumerate(np.random.default_rng(13).uniform(0, 0.15, 10)):

@@ -40,6 +40,7 @@ def test_a_compiled_training_takes_the_same_steps_and_resumes(tmp_path, sets, ma
     torch.testing.assert_close(losses[0], losses[1], rtol=0.02, atol=0)  # AdamW magnifies the rounding of small ones
 
 
+@pytest.mark.slow
 def test_without_a_compiler_nothing_is_trained(sets, make_training, tiny, monkeypatch):
     from torch._inductor import config as inductor  # noqa: PLC0415  (slow to load, and of no use to other tests)
 

@@ -172,7 +172,14 @@ def _files(folder):
     return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-@pytest.mark.parametrize(("at", "keep"), [("half written", 2), ("whole", 1), ("named", 1)])
+@pytest.mark.parametrize(
+    ("at", "keep"),
+    [
+        ("half written", 2),
+        pytest.param("whole", 1, marks=pytest.mark.slow),
+        pytest.param("named", 1, marks=pytest.mark.slow),
+    ],
+)
 def test_killed_while_writing_any_of_its_checkpoints_ends_with_the_same_bytes(make_shards, tiny, tmp_path, at, keep):
     lengths = {"steps": 60, "validate_steps": 3, "checkpoint_steps": 5, "patience": 2, "keep_checkpoints": keep}
     workspace, config = make_shards(), replace(tiny.generator.train, **lengths)
