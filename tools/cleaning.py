@@ -22,8 +22,10 @@ from bootstrap import Estimate
 from cleaning_score import CONTENT, score_copies, score_planted
 from labelled import SETS as LABELLED
 from labelled import score_labelled
-from planted import SOURCES, measure, photographs_of, plant, remove_others, require_folder
+from planted import SOURCES, half_of, measure, photographs_of, plant, remove_others, require_folder
 from scenes import ORDINARY, SETS, of_half, score_scenes
+
+__all__ = ["half_of"]  # scripts that fit take it from here
 
 
 def main() -> None:
@@ -34,7 +36,7 @@ def main() -> None:
     words.add_argument("--photographs", type=int, default=90, help="of each source, at most")
     words.add_argument("--half", choices=("score", "fit"), default="score")
     given = words.parse_args()
-    for name in {*SOURCES, *SETS, *(folder for folder, _ in LABELLED.values()), "duplicates"}:
+    for name in sorted({*SOURCES, *SETS, *(folder for folder, _ in LABELLED.values()), "duplicates"}):
         require_folder(given.data / name / "files", "pictures; see the first lines of tools/cleaning.py")
     results = benchmark(given.data, given.out, given.half, given.photographs)
     target = given.out / f"{given.half}.parquet"
