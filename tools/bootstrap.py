@@ -14,6 +14,7 @@ Floats = NDArray[np.float64]
 RESAMPLES = 1000
 SEED = 0
 COVERAGE = (0.025, 0.975)
+SMALL = 0.1  # intervals below are printed with three digits
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,8 @@ class Estimate:
     def __str__(self) -> str:
         if np.isnan(self.value):
             return ""
-        return f"{_short(self.value)} {_short(self.low, 2)}-{_short(self.high, 2)}"
+        digits = 3 if self.high < SMALL else 2
+        return f"{_short(self.value)} {_short(self.low, digits)}-{_short(self.high, digits)}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,16 +14,16 @@ All figures are of one half of each source; intervals are bootstrapped over phot
 """
 
 import argparse
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pandas as pd
-from bootstrap import Estimate
 from cleaning_score import CONTENT, score_copies, score_planted
 from labelled import SETS as LABELLED
-from labelled import score_labelled
+from labelled import score_labelled, show_labelled
 from planted import SOURCES, half_of, measure, photographs_of, plant, remove_others, require_folder
 from scenes import ORDINARY, SETS, of_half, score_scenes
+from tables import cells, print_table, show_rows
 
 __all__ = ["half_of"]  # scripts that fit take it from here
 
@@ -64,47 +64,7 @@ def benchmark(data: Path, out: Path, half: str, most: int) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-# --- Printing: a table has at most 100 columns ---
-
-SHORT = {"recall": "R", "recall_at_1pc": "R at 1% FA", "precision": "P", "auc": "AUC", "false_alarms": "FA"}
-SHORT |= {"hits": "found", "copy_kept": "copy kept", "wrong_joins": "wrong joins"}
-SHORT |= {"pair_precision": "P of pairs", "pair_recall": "R of pairs"}
-
-
-def cells(table: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
-    """Figures with their intervals as words; columns without any are left out."""
-    shown = {}
-    for name in names:
-        if name in table and table[name].notna().any():
-            ends = zip(table[name], table[f"{name}_low"], table[f"{name}_high"], strict=True)
-            shown[name] = [str(Estimate(*three)) for three in ends]
-    return pd.DataFrame(shown, index=table.index)
-
-
-def show_rows(
-    table: pd.DataFrame,
-    *,
-    by: str,
-    row: str,
-    counts: Sequence[str],
-    names: Sequence[str],
-    words: Mapping[str, str] = SHORT,
-) -> None:
-    """Prints a block a value of one column, with a line a value of another."""
-    for name, some in table.groupby(by, sort=False):
-        whole = some[[row, *counts]].astype(dict.fromkeys(counts, "Int64"))
-        print_table(pd.concat([whole, cells(some, names)], axis=1).rename(columns={**words, row: str(name)}))
-        print()
-
-
-def print_table(shown: pd.DataFrame) -> None:
-    """Prints a table, its first column to the left."""
-    first, *_ = shown.columns
-    words = shown.astype(object).where(shown.notna(), "").astype(str)
-    width = max(len(first), *words[first].map(len))
-    lines = words.drop(columns=first).to_string(index=False, justify="right").splitlines()
-    for name, line in zip([first, *words[first]], lines, strict=True):
-        print(f"{name:<{width}} {line}".rstrip())
+# --- Printing ---
 
 
 def show_planted(table: pd.DataFrame) -> None:
@@ -122,12 +82,6 @@ def show_copies(table: pd.DataFrame) -> None:
     counts = ["files", "hits", "copy_kept", "wrong_joins"]
     names = ["recall", "pair_precision", "pair_recall"]
     show_rows(table, by="issue", row="kind", counts=counts, names=names)
-
-
-def show_labelled(table: pd.DataFrame) -> None:
-    """Recall or false alarms of each label."""
-    names = ["recall", "false_alarms", "auc", "recall_at_1pc", "precision"]
-    show_rows(table, by="issue", row="kind", counts=["files", "hits"], names=names)
 
 
 def show_ordinary(table: pd.DataFrame) -> None:

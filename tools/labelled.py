@@ -13,6 +13,7 @@ import pandas as pd
 from bootstrap import auc, ratio, recall_at, resample, share
 from cleaning_score import Row, figure, found_by
 from planted import half_of, measure, require_folder, rows_of
+from tables import show_rows
 
 from recolor.cleaning.detect import DETECTORS
 from recolor.config.settings import Config
@@ -27,8 +28,7 @@ def main() -> None:
     words.add_argument("--out", type=Path, default=Path("data/benchmarks/cleaning"))
     words.add_argument("--half", choices=("score", "fit", "both"), default="score")
     given = words.parse_args()
-    table = score_labelled(given.data, given.out, given.half)
-    print(table.drop(columns="part").round(3).to_string(index=False, na_rep=""))
+    show_labelled(score_labelled(given.data, given.out, given.half))
 
 
 def score_labelled(data: Path, out: Path, half: str) -> pd.DataFrame:
@@ -37,6 +37,12 @@ def score_labelled(data: Path, out: Path, half: str) -> pd.DataFrame:
         require_folder(data / name / "files", "a set that people have labelled, with an index.csv beside it")
     rows = [row for issue in SETS for row in _label_rows(issue, data, out, half)]
     return pd.DataFrame([{"part": "labelled", **row} for row in [*rows, _duplicate_row(data, out, half)]])
+
+
+def show_labelled(table: pd.DataFrame) -> None:
+    """Recall or false alarms of each label."""
+    names = ["recall", "false_alarms", "auc", "recall_at_1pc", "precision"]
+    show_rows(table, by="issue", row="kind", counts=["files", "hits"], names=names)
 
 
 def _of_half(name: str, half: str) -> bool:
