@@ -114,7 +114,10 @@ def _draw(words: str) -> bytes:
 
 
 def plant(photographs: Sequence[Photograph], out: Path) -> list[Planted]:
-    """Writes what is planted into every photograph, the files that are not there yet."""
+    """Writes what is planted into every photograph, those not there yet; all if what plants has changed."""
+    package = Path(recolor.__file__).parent
+    sources = [HERE / "planting.py", *(package / "demo" / f"{name}.py" for name in ("copies", "damage", "defects"))]
+    _remove_if_changed(out, out.parent / "planted-by", _fingerprint(sources))
     with ThreadPoolExecutor(min(2, os.cpu_count() or 1)) as pool:
         some = pool.map(lambda photograph: list(_plant_one(photograph, out)), photographs)
         return [file for files in tqdm(some, total=len(photographs), desc="plant") for file in files]
@@ -153,22 +156,27 @@ def remove_others(planted: Iterable[Planted], out: Path) -> None:
 def measure(workspace_folder: Path, images: Path) -> pa.Table:
     """Indexes and measures a folder as `recolor clean` does; again only if files or the code of measuring changed."""
     cv2.setNumThreads(1)
-    stamp, code = workspace_folder / "measured-by", _code_of_measuring()
-    if workspace_folder.exists() and (not stamp.exists() or stamp.read_text() != code):
-        shutil.rmtree(workspace_folder)
+    package = Path(recolor.__file__).parent
+    folders = (package / "cleaning" / "measure", package / "images", package / "color", package / "manifests")
+    sources = sorted(file for folder in folders for file in folder.rglob("*.py"))
+    _remove_if_changed(workspace_folder, workspace_folder.with_suffix(".measured-by"), _fingerprint(sources))
     workspace = open_workspace(workspace_folder)
-    stamp.write_text(code)
     with locked(workspace):
         list(run_each(("index", "measure"), workspace, images, Config()))
     return read_table(MEASUREMENTS, workspace.manifest("measurements"))
 
 
-def _code_of_measuring() -> str:
-    """A fingerprint of the sources that measure, as a version may be raised later than the code is changed."""
-    package = Path(recolor.__file__).parent
-    folders = (package / "cleaning" / "measure", package / "images", package / "color", package / "manifests")
-    sources = sorted(file for folder in folders for file in folder.rglob("*.py"))
+def _fingerprint(sources: Iterable[Path]) -> str:
+    """Of code, as a version may be raised later than the code is changed."""
     return hashlib.sha256(b"".join(file.read_bytes() for file in sources)).hexdigest()
+
+
+def _remove_if_changed(folder: Path, stamp: Path, fingerprint: str) -> None:
+    """Removes what other code has made."""
+    if folder.exists() and (not stamp.exists() or stamp.read_text() != fingerprint):
+        shutil.rmtree(folder)
+    stamp.parent.mkdir(parents=True, exist_ok=True)
+    stamp.write_text(fingerprint)
 
 
 def rows_of(table: pa.Table, paths: Iterable[str]) -> pa.Table:
