@@ -55,6 +55,8 @@ def main() -> None:
     words.add_argument("--rows", type=int, default=90_000)
     words.add_argument("--times", type=int, default=3)
     given = words.parse_args()
+    if given.images is not None and not given.images.is_dir():
+        words.error(f"--images: there is no folder {given.images}")
     table = multiply(measured(given.images, given.out), given.rows, np.random.default_rng(0))
     shutil.rmtree(given.out / "judged", ignore_errors=True)  # what an earlier run left would be current
     workspace = open_workspace(given.out / "judged")

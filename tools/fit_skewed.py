@@ -45,6 +45,8 @@ def main() -> None:
     words.add_argument("--clean", type=Path, help="a clean.parquet that says which")
     words.add_argument("--seed", type=int, default=0)
     given = words.parse_args()
+    if not given.images.is_dir():
+        words.error(f"--images: there is no folder {given.images}")
     paths = sorted(path.relative_to(given.images).as_posix() for path in given.images.rglob("*.jpg"))
     if given.clean:
         kept = set(read_table(CLEAN, given.clean)["path"].to_pylist())

@@ -1,58 +1,106 @@
 """How well cleaning finds what people have labelled: `python tools/labelled.py --data FOLDER`.
 
 The folder holds `monochrome`, `blur` and `duplicates`, each with `files` and an `index.csv` that says of each file what
-it is. Each set is judged at the default settings as `recolor clean` does it.
+it is. Each set is judged at the default settings. `cleaning.py` reports the same.
 """
 
 import argparse
 from itertools import combinations
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from bootstrap import auc, ratio, recall_at, resample, share
+from cleaning_score import Row, figure, found_by
+from planted import half_of, measure, require_folder, rows_of
+from tables import show_rows
 
+from recolor.cleaning.detect import DETECTORS
 from recolor.config.settings import Config
-from recolor.manifests.pandas import read_manifest
-from recolor.pipeline.workspace import locked, open_workspace
-from recolor.stages import CLEANING, run_each
+
+SETS = {"monochrome": ("monochrome", "mono"), "blurry": ("blur", "blurred")}  # folder, and the label of bad ones
 
 
 def main() -> None:
-    """Cleans each set and prints recall and false alarms."""
+    """Judges each set; prints recall and false alarms."""
     words = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     words.add_argument("--data", type=Path, default=Path("../shared/data"))
-    words.add_argument("--out", type=Path, default=Path("data/benchmarks/labelled"))
+    words.add_argument("--out", type=Path, default=Path("data/benchmarks/cleaning"))
+    words.add_argument("--half", choices=("score", "fit", "both"), default="score")
     given = words.parse_args()
-    for issue, folder, wrong in (("monochrome", "monochrome", "mono"), ("blurry", "blur", "blurred")):
-        labels = pd.read_csv(given.data / folder / "index.csv")
-        found = set(outliers(given.data / folder / "files", given.out / folder, issue)["path"])
-        for label, files in labels.groupby("label")["file"]:
-            kind = "recall" if label == wrong else "false alarms"
-            hits = sum(file in found for file in files)
-            print(f"{issue:<11} {label:<12} {kind:<13} {hits:>4} of {len(files):>4}  {hits / len(files):.3f}")
-    duplicates(given.data / "duplicates", given.out / "duplicates")
+    show_labelled(score_labelled(given.data, given.out, given.half))
 
 
-def outliers(images: Path, out: Path, issue: str) -> pd.DataFrame:
-    """Cleans a folder; one issue's manifest."""
-    workspace = open_workspace(out)
-    judging = [name for name in CLEANING if name != "select"]  # of some sets nothing is kept
-    with locked(workspace):
-        list(run_each(judging, workspace, images, Config()))
-    return read_manifest(workspace.manifest(issue))
+def score_labelled(data: Path, out: Path, half: str) -> pd.DataFrame:
+    """Recall and false alarms on each labelled set, and pairs of copies."""
+    for name in [folder for folder, _ in SETS.values()] + ["duplicates"]:
+        require_folder(data / name / "files", "a set that people have labelled, with an index.csv beside it")
+    rows = [row for issue in SETS for row in _label_rows(issue, data, out, half)]
+    return pd.DataFrame([{"part": "labelled", **row} for row in [*rows, _duplicate_row(data, out, half)]])
 
 
-def duplicates(data: Path, out: Path) -> None:
-    """Pairs that are said to be copies, against those of the labelled groups."""
-    labels = pd.read_csv(data / "index.csv")
-    found = outliers(data / "files", out, "duplicate")
-    kept = {path: path for path in labels["file"]} | dict(zip(found["path"], found["kept_path"], strict=True))
-    said = _pairs(pd.Series(kept))
-    wanted = _pairs(labels.set_index("file")["group"])
-    right = len(said & wanted)
-    print(f"duplicate   pairs        recall        {right:>4} of {len(wanted):>4}  {right / len(wanted):.3f}")
-    print(f"duplicate   pairs        precision     {right:>4} of {len(said):>4}  {right / max(1, len(said)):.3f}")
-    copies = len(labels) - labels["group"].nunique()
-    print(f"duplicate   copies       found         {len(found):>4} of {copies:>4}  {len(found) / copies:.3f}")
+def show_labelled(table: pd.DataFrame) -> None:
+    """Recall or false alarms of each label."""
+    names = ["recall", "false_alarms", "auc", "recall_at_1pc", "precision"]
+    show_rows(table, by="issue", row="kind", counts=["files", "hits"], names=names)
+
+
+def _of_half(name: str, half: str) -> bool:
+    return half == "both" or half_of(name) == half
+
+
+def _label_rows(issue: str, data: Path, out: Path, half: str) -> list[Row]:
+    folder, wrong = SETS[issue]
+    labels = pd.read_csv(data / folder / "index.csv")
+    labels = labels[[_of_half(Path(file).stem, half) for file in labels["file"]]]
+    rows = rows_of(measure(out / "sets" / folder, data / folder / "files"), labels["file"])
+    paths, scorer, found = rows["path"].to_pylist(), DETECTORS[issue].score, found_by(issue, rows)
+    assert scorer is not None
+    judged = labels.merge(pd.DataFrame({"file": paths, "score": scorer(rows), "found": [p in found for p in paths]}))
+    draws = resample(list(judged["file"]))
+    bad, good = judged[judged.label == wrong], judged[judged.label != wrong]
+    bad_weights, good_weights = (draws.of(list(some["file"])) for some in (bad, good))
+    against = (bad["score"].to_numpy(), bad_weights, good["score"].to_numpy(), good_weights)
+    counts = ({"files": len(some), "hits": int(some.found.sum())} for some in (bad, good))
+    return [
+        {
+            "issue": issue,
+            "kind": wrong,
+            **next(counts),
+            **figure("recall", share(bad.found.to_numpy(), bad_weights)),
+            **figure("auc", auc(*against)),
+            **figure("recall_at_1pc", recall_at(*against)),
+        },
+        {
+            "issue": issue,
+            "kind": str(good.label.iloc[0]),
+            **next(counts),
+            **figure("false_alarms", share(good.found.to_numpy(), good_weights)),
+        },
+    ]
+
+
+def _duplicate_row(data: Path, out: Path, half: str) -> Row:
+    """Pairs that are said to be copies, against those of the labelled groups, which are drawn whole."""
+    labels = pd.read_csv(data / "duplicates" / "index.csv")
+    labels = labels[[_of_half(group, half) for group in labels["group"]]]
+    rows = rows_of(measure(out / "sets" / "duplicates", data / "duplicates" / "files"), labels["file"])
+    detector = DETECTORS["duplicate"]
+    outliers = detector.detect(rows, detector.settings(Config()))
+    kept = {path: path for path in rows["path"].to_pylist()}
+    kept |= dict(zip(outliers["path"].to_pylist(), outliers["kept_path"].to_pylist(), strict=True))
+    group_of = dict(zip(labels["file"], labels["group"], strict=True))
+    said, wanted = _pairs(pd.Series(kept)), _pairs(pd.Series(group_of))
+    draws = resample(list(labels["group"]))
+
+    def summed(pairs: set[frozenset[str]]) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
+        return draws.of([group_of[min(pair)] for pair in pairs]).sum(axis=1).astype(np.float64)
+
+    right = said & wanted
+    figures = figure("recall", ratio(summed(right), summed(wanted))) | figure(
+        "precision", ratio(summed(right), summed(said))
+    )
+    return {"issue": "duplicate", "kind": "pairs of wallpapers", "files": len(wanted), "hits": len(right), **figures}
 
 
 def _pairs(group: "pd.Series[str]") -> set[frozenset[str]]:

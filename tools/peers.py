@@ -2,7 +2,7 @@
 
     python3.11 -m venv /tmp/peers
     /tmp/peers/bin/pip install cleanvision==0.3.7 imagededup==0.3.3
-    python tools/peers.py --peers-python /tmp/peers/bin/python --images FOLDER [--planted FOLDER]
+    python tools/peers.py --peers-python /tmp/peers/bin/python --images FOLDER [--planted FOLDER --data FOLDER_OF_SETS]
 
 Speed: each contender works in a process of its own with two workers and times its own work, from the folder to the
 result. Starting Python and importing is left out for all alike and stands in a column apart. The contenders take turns
@@ -39,8 +39,9 @@ def main() -> None:
     words.add_argument("--peers-python", type=Path, help="of an environment with the peers")
     words.add_argument("--workers", type=int, default=2)
     words.add_argument("--rounds", type=int, default=3)
-    words.add_argument("--planted", type=Path, help="--out of cleaning.py with these photographs; made if it is empty")
-    words.add_argument("--photographs", type=int, default=160, help="as for cleaning.py")
+    words.add_argument("--planted", type=Path, help="--out of cleaning.py; made if it is empty")
+    words.add_argument("--data", type=Path, default=Path("../shared/data"), help="as for cleaning.py")
+    words.add_argument("--photographs", type=int, default=90, help="as for cleaning.py")
     words.add_argument("--contender", choices=CONTENDERS, help=argparse.SUPPRESS)
     words.add_argument("--report", type=Path, help=argparse.SUPPRESS)
     given = words.parse_args()
@@ -49,6 +50,9 @@ def main() -> None:
         return
     if given.peers_python is None:
         words.error("--peers-python: which Python has cleanvision and imagededup?")
+    for option, folder in (("images", given.images), ("data", given.data if given.planted else given.images)):
+        if not folder.is_dir():
+            words.error(f"--{option}: there is no folder {folder}")
     compare_speed(given)
     if given.planted:
         compare_findings(given)
@@ -171,19 +175,23 @@ def compare_speed(given: argparse.Namespace) -> None:
 
 def compare_findings(given: argparse.Namespace) -> None:
     """Prints recall, precision, AUC and false alarms a contender and issue, then recall a kind."""
-    import cleaning
     import pandas as pd
+    from cleaning_score import score_copies, score_planted
+    from planted import measure, photographs_of, plant
 
-    planted = cleaning.plant(given.images, given.planted / "images", given.photographs)
-    half = [file for file in planted if cleaning.half_of(file.photograph) == "score"]
-    measured = cleaning.measure(given.planted)
-    rows = [row | {"by": "recolor"} for row in cleaning.score(half, measured).to_dict("records")]
+    given.planted /= "score"
+    half = plant(photographs_of(given.data, "score", given.photographs), given.planted / "images")
+    measured = measure(given.planted / "workspace", given.planted / "images")
+    ours = pd.concat(
+        [score_planted(half, measured), _named_as_peers(score_copies(half, measured, measured.slice(0, 0)))]
+    )
+    rows = [row | {"by": "recolor"} for row in ours.to_dict("records")]
     rows += [row | {"by": "imagededup"} for row in _imagededup_rows(half, given)]
     rows += [row | {"by": "cleanvision"} for row in _cleanvision_rows(half, given)]
     table = pd.DataFrame(rows)
     table.to_parquet(given.planted / "peers.parquet")
     numbers = ["recall", "precision", "auc", "recall_at_1pc", "false_alarms"]
-    over_all = table.kind.str.startswith("ALL") | table.kind.eq("clean: all others")
+    over_all = table.kind.str.startswith("ALL") | table.kind.isin(["VISIBLE", "all others"])
     by_kind = table[~over_all].assign(found=table["recall"].fillna(table["false_alarms"]))
     with pd.option_context("display.width", 200, "display.max_rows", 200):
         print(table[over_all][["issue", "kind", "by", "files", *numbers]].round(3).to_string(index=False, na_rep=""))
@@ -191,6 +199,15 @@ def compare_findings(given: argparse.Namespace) -> None:
         wide = by_kind.pivot_table(index=["issue", "kind"], columns="by", values="found", sort=False)
         print(wide.round(3).to_string(na_rep=""))
         print(given.planted / "peers.parquet")
+
+
+def _named_as_peers(copies: Any) -> Any:
+    """The row of all copies as one of all pairs."""
+    import pandas as pd
+
+    over_all = copies.kind == "ALL"
+    pairs = copies[over_all].assign(kind="ALL PAIRS", recall=copies.pair_recall, precision=copies.pair_precision)
+    return pd.concat([copies[~over_all], pairs])
 
 
 def _imagededup_rows(planted: list[Any], given: argparse.Namespace) -> Iterator[Report]:
@@ -201,7 +218,7 @@ def _imagededup_rows(planted: list[Any], given: argparse.Namespace) -> Iterator[
     yield from _recall_rows("corrupt", [file for file in planted if file.issue == "corrupt"], found)
     clean = [file for file in planted if file.issue != "corrupt"]
     alarms = sum(file.path in found for file in clean) / len(clean)
-    yield {"issue": "corrupt", "kind": "clean: all others", "files": len(clean), "false_alarms": alarms}
+    yield {"issue": "corrupt", "kind": "all others", "files": len(clean), "false_alarms": alarms}
     yield from _pair_rows(planted, report["pairs"])
 
 
@@ -259,8 +276,8 @@ def _pair_rows(planted: list[Any], found: list[list[str]]) -> Iterator[Report]:
 
 def _scored_rows(issue: str, planted: list[Any], issues: dict[str, dict[str, float]]) -> Iterator[Report]:
     """As in cleaning.py, whose sets hold all clean pictures each, and each planted one once."""
-    import cleaning
     import numpy as np
+    from bootstrap import auc
 
     names = NEEDS[issue]
     score = {path: min(issues[f"{name}_score"][path] for name in names) for path in issues[f"{names[0]}_score"]}
@@ -270,9 +287,13 @@ def _scored_rows(issue: str, planted: list[Any], issues: dict[str, dict[str, flo
     limit = np.quantile(good_scores, 0.01)
     for row in _recall_rows(issue, bad, found):
         scores = np.array([score[file.path] for file in bad if row["kind"] in (file.kind, "ALL")], float)
+        one_each = np.ones((1, len(scores))), np.ones((1, len(good_scores)))
         yield (
             row
-            | {"auc": cleaning.auc(scores, good_scores), "recall_at_1pc": float((scores < limit).mean())}
+            | {
+                "auc": float(auc(scores, one_each[0], good_scores, one_each[1])[0]),
+                "recall_at_1pc": float((scores < limit).mean()),
+            }
             | ({"precision": _precision(bad, good, found)} if row["kind"] == "ALL" else {})
         )
     for row in _recall_rows(issue, good, found):
@@ -281,9 +302,10 @@ def _scored_rows(issue: str, planted: list[Any], issues: dict[str, dict[str, flo
 
 
 def _precision(bad: list[Any], good: list[Any], found: set[str]) -> float:
-    import cleaning
+    from cleaning_score import EVERY
+    from planted import EACH
 
-    sets = cleaning.EVERY * len({file.kind for file in bad})
+    sets = EVERY * EACH[bad[0].issue]
     right = sum(file.path in found for file in bad)
     return right / max(1, right + sets * sum(file.path in found for file in good))
 

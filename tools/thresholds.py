@@ -1,4 +1,4 @@
-"""How good suggested thresholds are: `python tools/thresholds.py data/benchmarks/cleaning/workspace`.
+"""How good suggested thresholds are: `python tools/thresholds.py data/benchmarks/cleaning/score/workspace`.
 
 Takes the measurements that `cleaning.py` made, of any number of workspaces, and draws data sets from them: clean
 photographs (a fifth of them hard ones) and a share of planted defects. On each, the threshold that a method suggests is
@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
-from cleaning import half_of
 from numpy.typing import NDArray
+from planted import half_of
 from scipy.ndimage import gaussian_filter1d
 
 from recolor.cleaning.thresholds import suggest_threshold
@@ -103,6 +103,9 @@ def main() -> None:
     words.add_argument("--images", type=int, default=2000, help="of each set that is drawn")
     words.add_argument("--draws", type=int, default=20)
     given = words.parse_args()
+    for path in given.workspaces:
+        if not (path / "manifests" / "measurements.parquet").is_file():
+            words.error(f"{path}: there are no measurements. Run `python tools/cleaning.py` first.")
     rng = np.random.default_rng(0)
     rows = [row for path in given.workspaces for row in judge(path, given.half, given.images, given.draws, rng)]
     drawn = pd.DataFrame(rows)
@@ -121,7 +124,7 @@ def judge(workspace: Path, half: str, images: int, draws: int, rng: np.random.Ge
     table = table.filter(table["reason"].is_null())
     parts = [path.split("/") for path in table["path"].to_pylist()]
     issue, kind = np.array([part[0] for part in parts]), np.array([part[1] for part in parts])
-    of_half = np.array([half_of(Path(part[2]).stem) == half for part in parts])
+    of_half = np.array([half_of(Path(part[-1]).stem) == half for part in parts])
     easy = np.flatnonzero(of_half & (issue == "clean") & (kind == "original"))
     hard = np.flatnonzero(of_half & (issue == "clean") & (kind != "original"))
     rows = []
