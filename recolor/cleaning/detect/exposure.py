@@ -44,7 +44,7 @@ def detect_exposure(measurements: pa.Table, config: ExposureConfig) -> pa.Table:
     scores = _scores(measurements)
     score = scores.min(axis=0)
     rows = np.flatnonzero(score < config.threshold)
-    kinds = scores[:, rows].argmin(axis=0)
+    kinds = (scores[:, rows] < config.threshold).argmax(axis=0)  # a black image is also blank: the first is named
     lights, clipped = column(measurements, "L_p999")[rows], column(measurements, "clipped")[rows]
     surfaces = column(measurements, "surface_residual")[rows]
     reasons = [_reason(*values) for values in zip(kinds.tolist(), lights, clipped, surfaces)]
