@@ -20,10 +20,10 @@ from recolor.manifests.schemas import EXPOSURE, EXPOSURE_MEASURES
 COLUMNS = ("path", *(measure.name for measure in EXPOSURE_MEASURES))  # of the measurements
 
 # The limits, at which a score is 0.5 (docs/decisions/2026-11-exposure-and-suggestions.md).
-_LIGHT_L = 14.0  # of the lightest thousandth; the darkest nights that were kept have 18
-_SPOT_L = 28.0  # of the lightest spot
+_LIGHT_L = 16.0  # of the lightest thousandth; the darkest night that is worth keeping has 17, and a light spot
+_SPOT_L = 22.0  # of the lightest spot
 _CLIPPED = 0.5  # share of pixels
-_CONTRAST = 0.25  # share of the other pixels, times their greatest distance from white (0 to 1)
+_CONTRAST = 0.28  # share of the other pixels, times their greatest distance from white (0 to 1)
 _STRUCTURE = 22.0  # grey²
 _SURFACE = 10.0  # grey levels
 _NOISE_BLOCKS = 2.0  # the richest block of pure noise has at most so many times the median's energy

@@ -10,7 +10,7 @@ from functools import cache
 import cv2
 import numpy as np
 
-from recolor.cleaning.measure.colour import percentile
+from recolor.cleaning.measure.colour import Planes, percentile
 from recolor.color.arrays import Floats, Grey
 from recolor.color.lab import rgb_to_lab
 
@@ -33,14 +33,14 @@ def measure_exposure(greys: list[Grey]) -> dict[str, float]:
     counts = cv2.calcHist([greys[0][::_EVERY_ROWS]], [0], None, [256], [0, 256]).ravel()
     below = np.cumsum(counts, dtype=np.float64)
     dark, light = np.searchsorted(below, below[-1] * np.array([0.01, 0.999]))
-    energies = _block_energies(greys[BLOCK_OCTAVE])
+    energies = _block_energies(greys[BLOCK_OCTAVE]).reshape(-1)
     lightness = _lightness()
     return {
         "L_p1": float(lightness[dark]),
         "L_p999": float(lightness[light]),
         "L_max": float(lightness[int(greys[BLOCK_OCTAVE].max())]),
         "clipped": float(counts[CLIPPED_GREY:].sum() / below[-1]),
-        "block_energy_median": float(np.median(energies)),
+        "block_energy_median": float(percentile(energies[None], 50)[0]),
         "block_energy_max": float(energies.max()),
     }
 
@@ -56,9 +56,10 @@ def measure_surfaces(squares: Grey) -> Floats:
     Returns:
         The 99th percentile of the absolute distances: float64 [N], grey levels.
     """
-    basis = _smooth_surfaces(squares.shape[1])
-    values = squares.reshape(len(squares), -1).astype(np.float64)
-    return percentile(np.abs(values - (values @ basis) @ basis.T), 99).astype(np.float64)
+    curves, kept = _smooth_curves(squares.shape[1])
+    values = squares.astype(np.float32)
+    coefficients = (curves.T @ values @ curves) * kept
+    return percentile(np.abs(values - curves @ coefficients @ curves.T), 99).astype(np.float64)
 
 
 def _block_energies(grey: Grey) -> Floats:
@@ -67,8 +68,9 @@ def _block_energies(grey: Grey) -> Floats:
     height, width = grey.shape[0] // _BLOCK_PX, grey.shape[1] // _BLOCK_PX
     if not height or not width:
         return np.asarray([np.square(laplacian).mean()], np.float64)
-    whole = laplacian[: height * _BLOCK_PX, : width * _BLOCK_PX].reshape(height, _BLOCK_PX, width, _BLOCK_PX)
-    return np.einsum("iyjx,iyjx->ij", whole, whole).astype(np.float64) / _BLOCK_PX**2
+    squares = np.square(laplacian[: height * _BLOCK_PX, : width * _BLOCK_PX])
+    energies = cv2.resize(squares, (width, height), interpolation=cv2.INTER_AREA)  # the mean of each block
+    return np.asarray(energies, np.float64)
 
 
 @cache
@@ -78,12 +80,14 @@ def _lightness() -> Floats:
 
 
 @cache
-def _smooth_surfaces(side: int) -> Floats:
-    """Returns an orthonormal basis of the polynomials up to degree 4 over a square.
+def _smooth_curves(side: int) -> tuple[Planes, Planes]:
+    """Returns orthonormal polynomials of degree 0 to 4, and which products of two have a degree of at most 4.
+
+    Products of orthonormal polynomials along rows and columns are orthonormal over the square.
 
     Returns:
-        float64 [side², 15].
+        float32 [side, 5], and 0 or 1, float32 [5, 5].
     """
-    along = np.linspace(-1.0, 1.0, side)
-    powers = [np.outer(along**down, along**right) for down in range(_DEGREE + 1) for right in range(_DEGREE + 1 - down)]
-    return np.asarray(np.linalg.qr(np.stack(powers, axis=-1).reshape(side * side, -1))[0], np.float64)
+    powers = np.linspace(-1.0, 1.0, side)[:, None] ** np.arange(_DEGREE + 1)
+    degrees = np.add.outer(np.arange(_DEGREE + 1), np.arange(_DEGREE + 1))
+    return np.linalg.qr(powers)[0].astype(np.float32), (degrees <= _DEGREE).astype(np.float32)

@@ -15,7 +15,9 @@ from recolor.color.arrays import Floats
 
 MIN_IMAGES = 50  # fewer images do not show a distribution
 MIN_OUTLIERS = 10  # fewer images are no group
-MAX_DEPTH = 0.5  # density in the gap over that of the lower of the two modes
+MAX_DEPTH = 0.25  # density in the gap over that of the lower of the two modes
+MIN_CUT = 0.25  # density at the current threshold over that of the mode on its side of the gap
+REACH = 3.0  # log-odds from the score 0.5; farther gaps lie between heavy and light outliers
 _CONFIDENCE = 0.99  # of the bootstrap
 _RESAMPLES = 200
 _END = 9.0  # log-odds beyond this count as this
@@ -54,9 +56,8 @@ def suggest_threshold(scores: Floats, present: float = 0.5) -> float | None:
     gap = _deepest_gap(counts.astype(np.float64), density)
     if gap is None or not _is_significant(counts.astype(np.float64), gap):
         return None
-    floor = MAX_DEPTH * min(density[gap.left], density[gap.right])
     now = int(np.clip(np.searchsorted(edges, log_odds(np.array([present]))[0]) - 1, 0, _BINS - 1))
-    if gap.left < now < gap.right and density[now] <= floor:
+    if density[now] < MIN_CUT * density[gap.right if now > gap.at else gap.left]:
         return None
     middle = _middle_of_floor(density, gap)
     return _two_digits(float(1 / (1 + np.exp(-(edges[middle] + edges[middle + 1]) / 2))))
@@ -91,7 +92,8 @@ def _deepest_gap(counts: Floats, density: Floats) -> _Gap | None:
     outliers = np.concatenate([[0.0], below[:-1]])  # to the left of each bin
     left_median_is_low = outliers <= 2 * below[middle - 1]
     right_median_is_high = total - below <= 2 * (total - below[middle - 1])
-    allowed = (outliers >= MIN_OUTLIERS) & (outliers <= total / 2) & left_median_is_low & right_median_is_high
+    near = np.abs(bins + 0.5 - middle) * (2 * _END / _BINS) <= REACH
+    allowed = near & (outliers >= MIN_OUTLIERS) & (outliers <= total / 2) & left_median_is_low & right_median_is_high
     left, right = np.maximum.accumulate(density), np.maximum.accumulate(density[::-1])[::-1]
     depth = np.where(allowed, density / np.maximum(np.minimum(left, right), 1e-12), np.inf)
     at = int(np.argmin(depth))
