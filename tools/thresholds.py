@@ -2,8 +2,8 @@
 
 Takes the measurements that `cleaning.py` made, of any number of workspaces, and draws data sets from them: clean
 photographs (a fifth of them hard ones) and a share of planted defects. On each, the threshold that a method suggests is
-scored by its F1, beside the detector's default and the best threshold that the labels would tell, and how often one is suggested. `shift` moves the
-log-odds of all scores, as another camera or size may.
+scored by its F1, beside the detector's default and the best threshold that the labels would tell; `suggested` is how
+often the shipped rule suggests one. `shift` moves the log-odds of all scores, as another camera or size may.
 """
 
 import argparse

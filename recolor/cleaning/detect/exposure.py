@@ -20,7 +20,7 @@ from recolor.manifests.schemas import EXPOSURE, EXPOSURE_MEASURES
 COLUMNS = ("path", *(measure.name for measure in EXPOSURE_MEASURES))  # of the measurements
 
 # The limits, at which a score is 0.5 (docs/decisions/2026-11-exposure-and-suggestions.md).
-_LIGHT_L = 16.0  # of the lightest thousandth; the darkest night that is worth keeping has 17, and a light spot
+_LIGHT_L = 17.0  # of the lightest thousandth; dark nights that are worth keeping have 19, or a light spot
 _SPOT_L = 22.0  # of the lightest spot
 _CLIPPED = 0.5  # share of pixels
 _CONTRAST = 0.28  # share of the other pixels, times their greatest distance from white (0 to 1)
