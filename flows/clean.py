@@ -51,7 +51,7 @@ def select_kept(run: Run) -> Outcome | State[Outcome]:
 
 @run_flow("clean")
 def clean(run: Run) -> Outcome:
-    """Finds corrupt, duplicate, monochrome, skewed, blurry, small and extreme images.
+    """Finds corrupt, duplicate, monochrome, skewed, blurry, empty, small and extreme images.
 
     Writes the manifests.
     """

@@ -28,6 +28,7 @@ _COMMANDS = {
     "monochrome": "detect monochrome",
     "skewed": "detect skewed",
     "blurry": "detect blurry",
+    "exposure": "detect exposure",
     "low_resolution": "detect low_resolution",
     "extreme_aspect": "detect extreme_aspect",
     "select": "select",

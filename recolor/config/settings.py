@@ -166,6 +166,19 @@ class BlurryConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ExposureConfig:
+    """Images in which nothing is to be seen: black, blown out, or blank.
+
+    Attributes:
+        enabled: Run this detector. If false, its manifest has no rows.
+        threshold: Images that score below this are outliers. 0 selects none, 1 selects nearly all.
+    """
+
+    enabled: bool = True
+    threshold: Threshold = 0.5
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class LowResolutionConfig:
     """Images that are too small.
 
@@ -436,6 +449,7 @@ class Config:
     monochrome: MonochromeConfig = field(default_factory=MonochromeConfig)
     skewed: SkewedConfig = field(default_factory=SkewedConfig)
     blurry: BlurryConfig = field(default_factory=BlurryConfig)
+    exposure: ExposureConfig = field(default_factory=ExposureConfig)
     low_resolution: LowResolutionConfig = field(default_factory=LowResolutionConfig)
     extreme_aspect: ExtremeAspectConfig = field(default_factory=ExtremeAspectConfig)
     select: SelectConfig = field(default_factory=SelectConfig)

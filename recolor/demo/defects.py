@@ -1,4 +1,4 @@
-"""Defects of pictures: no colour, wrong colour, blur, low resolution."""
+"""Defects of pictures: no colour, wrong colour, blur, nothing to see, low resolution."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -88,6 +88,34 @@ def upscale(rgb: RGB, _: np.random.Generator) -> RGB:
     return np.asarray(cv2.resize(small, (width_px, height_px), interpolation=cv2.INTER_CUBIC), np.uint8)
 
 
+def blacken(rgb: RGB, rng: np.random.Generator) -> RGB:
+    """Returns the noise of a sensor behind a closed lens cap."""
+    return _rounded(3.0 + rng.normal(0.0, 2.0, rgb.shape))
+
+
+def underexpose(rgb: RGB, rng: np.random.Generator, *, stops: float) -> RGB:
+    """Divides the light by 2 to the power of `stops` and adds the noise of a sensor: a night without detail."""
+    return _rounded(rgb / 2.0 ** (stops / 2.2) + rng.normal(0.0, 1.5, rgb.shape))
+
+
+def overexpose(rgb: RGB, _: np.random.Generator, *, lightest: float) -> RGB:
+    """Multiplies the light until a share `lightest` of the pixels is white; some detail remains in the shadows."""
+    darkest_channel = rgb.min(axis=2).astype(np.float64)
+    return _rounded(rgb * (255.0 / max(float(np.quantile(darkest_channel, 1.0 - lightest)), 1.0)))
+
+
+def empty(rgb: RGB, rng: np.random.Generator) -> RGB:
+    """Returns one colour all over, with the noise of a sensor."""
+    return _rounded(rng.uniform(20.0, 235.0, 3) + rng.normal(0.0, 2.0, rgb.shape))
+
+
+def fade(rgb: RGB, rng: np.random.Generator) -> RGB:
+    """Returns a smooth gradient between two colours from top to bottom, with the noise of a sensor."""
+    top, bottom = rng.uniform(20.0, 235.0, (2, 3))
+    share = np.linspace(0.0, 1.0, len(rgb))[:, None, None]
+    return _rounded(top + (bottom - top) * share + rng.normal(0.0, 1.0, rgb.shape))
+
+
 def shrink(rgb: RGB, _: np.random.Generator, *, side_px: int) -> RGB:
     """Resizes the short side to `side_px`."""
     height_px, width_px = rgb.shape[:2]
@@ -131,6 +159,13 @@ DEFECTS: Mapping[str, Mapping[str, Defect]] = {
         "gaussian_8": partial(blur, sigma_px=8.0),
         "motion": blur_by_motion,
         "upscaled": upscale,
+    },
+    "exposure": {
+        "black": blacken,
+        "night": partial(underexpose, stops=8.0),
+        "blown_out": partial(overexpose, lightest=0.85),
+        "blank": empty,
+        "gradient": fade,
     },
     "low_resolution": {
         "short_side_96": partial(shrink, side_px=96),

@@ -19,6 +19,10 @@ _ORIGINAL_SIZE_PX = (480, 360)
 # Realistic names that do not reveal the faults of an image.
 _FOLDERS = ("DCIM/100MSDCF", "DCIM/101MSDCF", "2019 summer holiday", "Öræfi og Þórsmörk", "from the old laptop")
 
+# The issues in the order in which they came into the demo. Seeds follow it, so a new issue changes no earlier image.
+_ADDED = ("corrupt", "duplicate", "monochrome", "skewed", "blurry", "low_resolution", "extreme_aspect", "exposure")
+_NUMBERED_LAST = "exposure"  # not shuffled among the earlier images, so that these keep their names
+
 # Seeds of faulty pictures start here, above those of clean pictures, so that no picture is used twice.
 _FAULTY_SEED = 1_000_000
 _ORIGINAL_SEED = 2_000_000
@@ -76,7 +80,7 @@ def plan_images(landscapes: int, issues: Collection[str], each: int, photographs
         photographs: Whether to include the photographs of scikit-image.
     """
     drafts = [_clean(seed) for seed in range(landscapes)]
-    for issue in sorted(issues, key=PLANTED.index):
+    for issue in sorted(issues, key=_ADDED.index):
         drafts += _duplicates(each) if issue == "duplicate" else _faulty(issue, each)
     drafts += _photographs() if photographs else ()
     paths = _paths(drafts)
@@ -90,7 +94,7 @@ def _clean(seed: int) -> Draft:
 
 def _faulty(issue: str, each: int) -> Iterator[Draft]:
     kinds = DAMAGES if issue == "corrupt" else DEFECTS[issue]
-    first = _FAULTY_SEED + 10_000 * PLANTED.index(issue)
+    first = _FAULTY_SEED + 10_000 * _ADDED.index(issue)
     for number, kind in enumerate(kinds):
         for seed in range(first + 100 * number, first + 100 * number + each):
             make = partial(_damaged, kind, seed) if issue == "corrupt" else partial(_defective, issue, kind, seed)
@@ -122,11 +126,13 @@ def _photographs() -> Iterator[Draft]:
 
 def _paths(drafts: list[Draft]) -> dict[str, str]:
     """Returns the path of each file; a shuffled numbering mixes faulty and clean images."""
-    numbered = [draft for draft in drafts if not draft.path]
     paths = {draft.key: draft.path for draft in drafts if draft.path}
-    for place, index in enumerate(_generator(len(numbered)).permutation(len(numbered))):
-        draft = numbered[index]
-        folder = _FOLDERS[place * len(_FOLDERS) // len(numbered)]
+    numbered = [draft for draft in drafts if not draft.path]
+    last = [draft for draft in numbered if draft.faults[0][0] == _NUMBERED_LAST]
+    mixed = [draft for draft in numbered if draft.faults[0][0] != _NUMBERED_LAST]
+    shuffled = [mixed[index] for index in _generator(len(mixed)).permutation(len(mixed))]
+    for place, draft in enumerate([*shuffled, *last]):
+        folder = _FOLDERS[min(place * len(_FOLDERS) // max(len(mixed), 1), len(_FOLDERS) - 1)]
         paths[draft.key] = f"{folder}/IMG_{1000 + place}{draft.suffix}"
     return paths
 

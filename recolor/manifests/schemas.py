@@ -136,6 +136,25 @@ GREY_TAIL = _number(
     "0..1",
     "Share of the image, from an edge inwards, that is uniform mid-grey behind a sharp border.",
 )
+EXPOSURE_MEASURES = (
+    _number("L_p1", "Lab", "0..100", "Lightness of the grey level below which 1% of the pixels lie."),
+    _number("L_p999", "Lab", "0..100", "Lightness of the grey level below which 99.9% of the pixels lie."),
+    _number("L_max", "Lab", "0..100", "Lightness of the lightest pixel of the grey image, halved 2 times."),
+    _number("clipped", "-", "0..1", "Share of pixels of at least grey level 250."),
+    _number(
+        "block_energy_median",
+        "grey²",
+        "≥ 0",
+        "Mean squared Laplacian of the grey image, halved 2 times, in the median block of 8 px.",
+    ),
+    _number("block_energy_max", "grey²", "≥ 0", "The same in the richest block."),
+    _number(
+        "surface_residual",
+        "grey",
+        "0..255",
+        "99th percentile of the distance of the 64 px grey image from a smooth surface.",
+    ),
+)
 COLOUR = (
     _number("L_mean", "Lab", "0..100", "Mean lightness."),
     _number("contrast", "Lab", "0..50", "Standard deviation of L."),
@@ -215,6 +234,7 @@ MEASUREMENTS = Schema(
         Column("phash_256_windows", pa.binary(288), "-", "9 x 256 bits", "The same with `hash_size=16`.", True),
         GREY_TAIL,
         *SHARPNESS,
+        *EXPOSURE_MEASURES,
         *COLOUR,
         Column(
             "colour_layout",
@@ -349,6 +369,7 @@ BLURRY = _issue(
         "block_detail", pa.float64(), "log2 grey²", "≥ 0", "Energy of the sharpest blocks; about 12 in sharp images."
     ),
 )
+EXPOSURE = _issue("exposure", "an image in which nothing is to be seen: black, blown out or blank", *EXPOSURE_MEASURES)
 LOW_RESOLUTION = _issue("low_resolution", "an image whose short side is too short", *_SIZE_PX)
 EXTREME_ASPECT = _issue(
     "extreme_aspect",
@@ -358,7 +379,7 @@ EXTREME_ASPECT = _issue(
 )
 ISSUE_SCHEMAS = {
     schema.name: schema
-    for schema in (CORRUPT, TOO_LARGE, DUPLICATE, MONOCHROME, SKEWED, BLURRY, LOW_RESOLUTION, EXTREME_ASPECT)
+    for schema in (CORRUPT, TOO_LARGE, DUPLICATE, MONOCHROME, SKEWED, BLURRY, EXPOSURE, LOW_RESOLUTION, EXTREME_ASPECT)
 }
 
 OUTLIERS = Schema(

@@ -132,7 +132,7 @@ def test_what_is_just_above_the_threshold_follows_it(cleaned, images):
     assert html.index('id="low_resolution-threshold"') < html.rindex("<b>nearly too small.png</b>")
 
 
-@pytest.mark.parametrize("issue", ["monochrome", "skewed", "blurry"])
+@pytest.mark.parametrize("issue", ["monochrome", "skewed", "blurry", "exposure"])
 def test_near_misses_are_the_least_scores_that_are_not_listed(cleaned, issue):
     measurements = read_table(MEASUREMENTS, cleaned.manifest("measurements"))
     loosest = DETECTORS[issue].detect(measurements, replace(getattr(SMALL, issue), threshold=1.0))

@@ -13,6 +13,7 @@ from skimage.data import astronaut
 import recolor.cleaning.thresholds.survey
 from recolor.cleaning.thresholds import suggest, suggest_threshold, suggestion_text
 from recolor.cleaning.thresholds.survey import COLUMNS
+from recolor.cleaning.thresholds.text import NO_SUGGESTION
 from recolor.cli.main import cli
 from recolor.config.settings import BlurryConfig, Config, ExtremeAspectConfig, LowResolutionConfig, MonochromeConfig
 from recolor.errors import MissingStageError
@@ -37,28 +38,48 @@ def best_f1(scores, is_outlier):
 
 @pytest.mark.parametrize(("share", "lost"), [(0.01, 0.1), (0.05, 0.05), (0.2, 0.02), (0.4, 0.02)])
 @pytest.mark.parametrize("seed", range(3))
-def test_planted_outliers_are_cut_off_almost_as_well_as_with_labels(share, lost, seed):
-    scores, is_outlier = scores_of(np.random.default_rng(seed), 4000, share)
+def test_of_two_separate_groups_the_threshold_is_as_good_as_with_labels(share, lost, seed):
+    scores, is_outlier = scores_of(np.random.default_rng(seed), 4000, share, (8.0, 2.0), (-3.0, 1.5))
     threshold = suggest_threshold(scores)
+    threshold = 0.5 if threshold is None else threshold
     assert f1(scores < threshold, is_outlier) > best_f1(scores, is_outlier) - lost
+
+
+@pytest.mark.parametrize("share", [0.05, 0.2, 0.4])
+def test_where_the_current_threshold_lies_in_the_gap_nothing_is_suggested(share):
+    scores, _ = scores_of(np.random.default_rng(1), 4000, share, (8.0, 2.0), (-3.0, 1.0))
+    assert suggest_threshold(scores, 0.5) is None
+    assert suggest_threshold(scores, 0.02) is not None
 
 
 @pytest.mark.parametrize("shift", [-2.5, 2.5])
 def test_where_all_scores_are_shifted_the_suggestion_follows(shift):
     rng = np.random.default_rng(3)
-    scores, is_outlier = scores_of(rng, 4000, 0.1, (8 + shift, 2.5), (-3 + shift, 1.0))
-    threshold = suggest_threshold(scores)
-    fixed, suggested = f1(scores < 0.5, is_outlier), f1(scores < threshold, is_outlier)
+    scores, is_outlier = scores_of(rng, 4000, 0.1, (6 + shift, 1.2), (-2.7 + shift, 0.8))
+    current = 0.5 if shift > 0 else 0.01
+    threshold = suggest_threshold(scores, current)
+    fixed, suggested = f1(scores < current, is_outlier), f1(scores < threshold, is_outlier)
     assert suggested > best_f1(scores, is_outlier) - 0.05
     assert suggested > fixed
-    assert (threshold > 0.5) == (shift > 0)
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_where_nothing_is_wrong_next_to_nothing_would_go(seed):
-    scores, _ = scores_of(np.random.default_rng(seed), 4000, 0.0)
-    threshold = suggest_threshold(scores)
-    assert threshold is None or (scores < threshold).mean() < 0.01
+@pytest.mark.parametrize("shift", [-4.0, 0.0, 4.0])
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.25])
+@pytest.mark.parametrize("seed", range(3))
+def test_of_one_group_with_a_tail_nothing_is_suggested(seed, share, shift):
+    rng = np.random.default_rng(seed)
+    scores, _ = scores_of(rng, 2000, share, (5.0 + shift, 2.0), (2.0 + shift, 2.0))
+    assert suggest_threshold(scores) is None
+
+
+def test_two_groups_that_the_detector_both_takes_for_good_are_not_split():
+    scores, _ = scores_of(np.random.default_rng(4), 4000, 0.3, (8.0, 0.7), (2.0, 0.7))
+    assert suggest_threshold(scores) is None
+
+
+def test_a_handful_of_images_is_no_group():
+    scores, _ = scores_of(np.random.default_rng(4), 2000, 0.003, (8.0, 0.7), (-3.0, 0.7))
+    assert suggest_threshold(scores, 0.9) is None
 
 
 def test_the_order_of_the_images_does_not_matter():
@@ -78,10 +99,10 @@ def test_of_any_scores_a_suggestion_is_none_or_a_threshold(scores):
     assert threshold is None or (0 <= threshold <= 1 and type(threshold) is float)
 
 
-@pytest.mark.parametrize(("outliers", "above"), [(-12.0, 0.0), (2.0, 0.9)])
-def test_a_threshold_near_an_end_keeps_its_digits(outliers, above):
+@pytest.mark.parametrize(("bulk", "outliers", "above"), [(1.0, -5.5, 0.0), (8.5, -0.5, 0.9)])
+def test_a_threshold_near_an_end_keeps_its_digits(bulk, outliers, above):
     rng = np.random.default_rng(7)
-    scores, is_outlier = scores_of(rng, 2000, 0.3, (outliers + 10, 0.7), (outliers, 0.7))
+    scores, is_outlier = scores_of(rng, 2000, 0.3, (bulk, 0.5), (outliers, 0.5))
     threshold = suggest_threshold(scores)
     assert above < threshold < 1
     assert f1(scores < threshold, is_outlier) > 0.95
@@ -102,7 +123,10 @@ def table():
 def scored(table, monkeypatch):
     """Scores of the decodable images, an issue each, put in the place of the detectors' own."""
     rng = np.random.default_rng(12)
-    scores = {name: scores_of(rng, 400, share)[0] for name, share in (("monochrome", 0.05), ("blurry", 0.2))}
+    scores = {
+        "monochrome": scores_of(rng, 400, 0.05, (4.0, 3.0), (0.0, 3.0))[0],
+        "blurry": scores_of(rng, 400, 0.2, (8.0, 1.0), (-0.5, 1.0))[0],
+    }
     monkeypatch.setattr(
         recolor.cleaning.thresholds.survey,
         "SCORERS",
@@ -124,7 +148,7 @@ def test_counts_are_those_of_the_detector_and_the_undecoded_are_not_judged(works
     limits = [step.limit for step in one.steps]
     assert limits == sorted(set(limits))
     assert {one.present, one.suggested} <= set(limits)
-    assert one.suggested == suggest_threshold(scored["blurry"])
+    assert one.suggested == suggest_threshold(scored["blurry"], 0.37)
     for step in one.steps:
         assert step.images == sum(score < step.limit for score in scored["blurry"].tolist())
     assert sum(one.histogram.counts) == 400
@@ -171,6 +195,14 @@ def test_the_text_shows_histogram_marks_and_the_settings_to_use(workspace, score
     assert any(line.split()[0] == f"{blurry.suggested:g}" and line.endswith("suggested") for line in lines[7:])
     assert f"--set blurry.threshold={blurry.suggested:g}" in text.splitlines()[-1]
     assert max(map(len, text.splitlines()[:-1])) <= 100
+
+
+def test_where_nothing_is_suggested_a_sentence_says_so(workspace, scored):
+    suggestions = suggest(workspace, Config())
+    monochrome, blurry, *sizes = suggestion_text(suggestions).split("\n\n")
+    assert of(suggestions, "monochrome.threshold").suggested is None
+    assert monochrome.splitlines()[-1] == NO_SUGGESTION
+    assert NO_SUGGESTION not in blurry + "".join(sizes)
 
 
 def test_without_measurements_the_stage_to_run_is_named(workspace):

@@ -72,6 +72,16 @@ def test_the_blur_of_a_picture_of_twice_the_size_is_twice_as_wide():
     assert np.abs(large[::2, ::2].astype(int) - small).max() <= 6
 
 
+@pytest.mark.parametrize("kind", DEFECTS["exposure"])
+def test_of_a_picture_without_exposure_next_to_nothing_is_left(rgb, kind):
+    empty = DEFECTS["exposure"][kind](rgb, _generator(5))
+    assert empty.shape == rgb.shape
+    by_row = empty - empty.mean(axis=1, keepdims=True)
+    assert (empty.min(axis=2) == 255).mean() > 0.8 or by_row.std() < 0.15 * (
+        rgb - rgb.mean(axis=1, keepdims=True)
+    ).std()
+
+
 @pytest.mark.parametrize("kind", DEFECTS["low_resolution"])
 def test_a_small_picture_keeps_its_shape(rgb, kind):
     height_px, width_px = DEFECTS["low_resolution"][kind](rgb, _generator(0)).shape[:2]

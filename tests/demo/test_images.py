@@ -91,6 +91,17 @@ def test_the_whole_demo_has_enough_of_everything():
     assert len({planned.path for planned in plan}) == len(plan)
 
 
+def test_the_issue_that_came_last_changes_no_other_image_and_no_name():
+    earlier = tuple(issue for issue in PLANTED if issue != "exposure")
+    before = plan_images(12, earlier, 1, photographs=True)
+    after = plan_images(12, PLANTED, 1, photographs=True)
+    kept = {planned.path: planned for planned in after}
+    assert all(kept[planned.path].truths == planned.truths for planned in before)
+    assert all(
+        truth.issue == "exposure" for path in set(kept) - {one.path for one in before} for truth in kept[path].truths
+    )
+
+
 def test_a_second_run_touches_nothing(tmp_path):
     folder = tmp_path / "images"
     assert _small(folder) > 0

@@ -16,6 +16,7 @@ from recolor.cleaning.detect.blurry import BLURRY_DETECTOR
 from recolor.cleaning.detect.corrupt import CORRUPT_DETECTOR
 from recolor.cleaning.detect.detector import Detector, S
 from recolor.cleaning.detect.duplicate import DUPLICATE_DETECTOR
+from recolor.cleaning.detect.exposure import EXPOSURE_DETECTOR
 from recolor.cleaning.detect.geometry import EXTREME_ASPECT_DETECTOR, LOW_RESOLUTION_DETECTOR
 from recolor.cleaning.detect.monochrome import MONOCHROME_DETECTOR
 from recolor.cleaning.detect.skewed import SKEWED_DETECTOR
@@ -39,6 +40,7 @@ DETECTORS: Mapping[str, Detector[Any]] = MappingProxyType(
             MONOCHROME_DETECTOR,
             SKEWED_DETECTOR,
             BLURRY_DETECTOR,
+            EXPOSURE_DETECTOR,
             LOW_RESOLUTION_DETECTOR,
             EXTREME_ASPECT_DETECTOR,
         )

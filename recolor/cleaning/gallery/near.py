@@ -10,6 +10,7 @@ import pyarrow as pa
 from recolor.cleaning.detect import DETECTORS
 from recolor.cleaning.detect.blurry import detect_blurry
 from recolor.cleaning.detect.duplicate import detect_duplicate
+from recolor.cleaning.detect.exposure import detect_exposure
 from recolor.cleaning.detect.geometry import score_extreme_aspect, score_low_resolution
 from recolor.cleaning.detect.monochrome import detect_monochrome
 from recolor.cleaning.detect.outlier_table import THRESHOLD
@@ -64,6 +65,8 @@ def near_misses(
             found = found_in(detect_skewed(measurements, replace(config.skewed, threshold=looser)))
         case "blurry":
             found = found_in(detect_blurry(measurements, replace(config.blurry, threshold=looser)))
+        case "exposure":
+            found = found_in(detect_exposure(measurements, replace(config.exposure, threshold=looser)))
         case _:  # an image cannot be nearly corrupt
             return []
     return sorted((item for item in found if item.path not in listed), key=_by_score)[:NEAR_IMAGES]

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from recolor.cleaning.measure.colour import COLOUR_PX, measure_colours
+from recolor.cleaning.measure.exposure import measure_exposure, measure_surfaces
 from recolor.cleaning.measure.grey_tail import measure_grey_tail
 from recolor.cleaning.measure.hashes import HASH_PX, hash_squares, hash_windows
 from recolor.cleaning.measure.sharpness import halve, measure_sharpness, octaves, square_copy
@@ -125,6 +126,7 @@ def _measure_decoded(decoded: Decoded, config: MeasureConfig) -> tuple[Row, _Cop
         "notes": "; ".join(decoded.notes) or None,
         "grey_tail": measure_grey_tail(pictures[0]),
         **measure_sharpness(greys),
+        **measure_exposure(greys),
     }
     return numbers, _Copies(square_copy(greys, HASH_PX), square_copy(pictures, COLOUR_PX))
 
@@ -137,6 +139,7 @@ def _measure_copies(copies: list[_Copies]) -> Iterator[Row]:
     hashes = (*hash_squares(greys), *hash_windows(greys))
     colours = measure_colours(np.stack([image.rgb for image in copies]))
     columns = dict(zip(HASHES, ([row.tobytes() for row in values] for values in hashes), strict=True)) | colours
+    columns["surface_residual"] = measure_surfaces(greys).tolist()
     for values in zip(*columns.values(), strict=True):
         yield dict(zip(columns, values, strict=True))
 

@@ -1,6 +1,6 @@
 """Suggests thresholds from the data set's distribution of scores. No image is opened."""
 
-from recolor.cleaning.thresholds.mixture import suggest_threshold
+from recolor.cleaning.thresholds.gap import suggest_threshold
 from recolor.cleaning.thresholds.survey import Suggestion, suggest
 from recolor.cleaning.thresholds.text import suggestion_text
 

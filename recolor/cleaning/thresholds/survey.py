@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from recolor.cleaning.detect import DETECTORS
 from recolor.cleaning.detect.outlier_table import column
-from recolor.cleaning.thresholds.mixture import log_odds, suggest_threshold
+from recolor.cleaning.thresholds.gap import log_odds, suggest_threshold
 from recolor.color.arrays import Floats
 from recolor.config.settings import Config
 from recolor.manifests.io import read_table
@@ -102,7 +102,7 @@ def _of_scores(table: pa.Table, config: Config) -> list[Suggestion]:
         settings = DETECTORS[issue].settings(config)
         if settings.enabled and len(table):
             scores, present = score(table), settings.threshold
-            suggested = suggest_threshold(scores)
+            suggested = suggest_threshold(scores, present)
             limits = {*_SCORES, present} | ({suggested} if suggested is not None else set())
             along = log_odds(scores)
             low, high = np.clip([-along.min(), along.max()], LEAST_LOG_ODDS, MOST_LOG_ODDS)

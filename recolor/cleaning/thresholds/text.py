@@ -5,9 +5,10 @@ from types import MappingProxyType
 
 import numpy as np
 
-from recolor.cleaning.thresholds.mixture import log_odds
+from recolor.cleaning.thresholds.gap import log_odds
 from recolor.cleaning.thresholds.survey import COLUMNS, Axis, Histogram, Suggestion
 
+NO_SUGGESTION = "No suggestion: the scores show no gap between two groups that the current value misses."
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 _ROWS = 3
 _TICKS: Mapping[Axis, Sequence[float]] = MappingProxyType(
@@ -35,6 +36,8 @@ def _text_of(suggestion: Suggestion) -> str:
         note = {suggestion.suggested: "  suggested", suggestion.present: "  current"}
         both = "  current, suggested" if suggestion.suggested == suggestion.present else note.get(step.limit, "")
         lines.append(f"{step.limit:>9g} {step.images:>12,} {share:>7.2%}{both if step.limit in note else ''}")
+    if suggestion.suggested is None and suggestion.histogram.axis == "score":
+        lines.append(NO_SUGGESTION)
     return "\n".join(line.rstrip() for line in lines)
 
 
