@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from planting_copies import EDITS
 
 from recolor.color.lab import lab_to_rgb, rgb_to_lab
 from recolor.demo import copies, damage, defects
@@ -179,6 +180,7 @@ PLANTS: Mapping[str, Mapping[str, Plant]] = {
         "rotated": _of_copy(copies.rotate),
         "exif_rotated": _of_copy(copies.rotate_in_exif),
         "grey_copy": _of_rgb(defects.to_grey),
+        **{name: _of_rgb(edit) for name, edit in EDITS.items()},
     },
     "monochrome": {
         "mode_l": _of_rgb(defects.to_grey),

@@ -1,7 +1,7 @@
-"""Groups copies among pictures that are described by their hashes and mean colours.
+"""Groups copies among pictures that are described by their hashes, thumbnails and mean colours.
 
-Each group is a star: every member is within the maximum distances of the kept picture itself. A chain of small steps
-therefore cannot join different pictures.
+Near hashes give candidates; thumbnails laid over each other confirm them. Each group is a star: every member is a copy
+of the kept picture itself. A chain of small steps therefore cannot join different pictures.
 """
 
 from collections.abc import Iterator
@@ -11,12 +11,13 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from recolor.cleaning.detect.alignment import Thumbnails, similarities, turned
 from recolor.cleaning.detect.hamming import Hashes, Indices, near_pairs, pairs_within
+from recolor.cleaning.windows import WINDOWS
 from recolor.color.arrays import Floats
 from recolor.config.settings import DuplicateConfig
 from recolor.manifests.schemas import RELATIONS, SYMMETRIES
 
-WINDOWS = 9  # of a picture, which crops are compared with
 _TURNS = len(SYMMETRIES) - 1
 _SLICES = 8  # by lightness, from dark to light
 _LABEL_STEPS = 1000  # the largest difference in lightness, as a difference of labels
@@ -25,10 +26,13 @@ _MAX_PAIRS_PER_PICTURE = 32  # for each picture
 _MAX_PENDING = 1 << 24  # candidates are kept until it is known that there are not too many; 400 MB
 _LIST_PAIRS = 1 << 16  # pairs that are converted to Python lists at a time
 _FIRST_SHARE = 16  # if there are too many candidates, the best 1/16 of the pictures is grouped first
-_CROP = RELATIONS.index("crop")
 # The largest differences between copies in mean lightness, contrast and mean colour, in Lab units (98% of crops by 10%
 # stay within 5, 3 and 5). A picture with less chroma than the last number is grey.
 _MAX_LIGHTNESS, _MAX_CONTRAST, _MAX_COLOUR, _GREY_CHROMA = 8.0, 5.0, 5.0, 1.5
+_MAX_EXPOSURE = 20.0  # the same of upright copies, which may have been exposed or graded anew
+_OTHER_COLOUR = 0.1  # subtracted from the similarity of pictures whose colours differ more
+_SURE_BITS = 16  # of 256: pictures of the same colours that differ in so few need no look at their thumbnails
+_WHOLE = np.array([0.0, 1.0, 0.0, 1.0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +44,14 @@ class Copies:
         distance_64: int64 [pictures], 0..64.
         distance_256: int64 [pictures], 0..256.
         relation: int64 [pictures], index into `RELATIONS`: what turns the picture into the kept one.
+        similarity: float64 [pictures], up to 1.
     """
 
     kept: Indices
     distance_64: Indices
     distance_256: Indices
     relation: Indices
+    similarity: Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +61,8 @@ class Pictures:
     Attributes:
         hashes_64: uint64 [pictures, 8 symmetries], or [pictures, 1] if flips and rotations are not compared.
         hashes_256: uint64 [pictures, 8 symmetries, 4], or [pictures, 1, 4].
-        windows_64: uint64 [pictures, 9 windows]; used only for crops.
-        windows_256: uint64 [pictures, 9 windows, 4].
+        windows_64: uint64 [pictures, 32 windows]; used only for crops.
+        thumbnails: uint8 [pictures, 24, 24]; all 0 if unknown.
         colours: float64 [pictures, 5]: mean and standard deviation of L, mean a, b and chroma.
         config: Maximum distances.
         lightness: float64 [pictures]: mean L; all 0 if it is unknown for any picture.
@@ -65,7 +71,7 @@ class Pictures:
     hashes_64: Hashes
     hashes_256: Hashes
     windows_64: Hashes
-    windows_256: Hashes
+    thumbnails: Thumbnails
     colours: Floats
     config: DuplicateConfig
     lightness: Floats = field(init=False)
@@ -85,12 +91,13 @@ class _Pairs:
     distance_64: NDArray[np.uint8]
     distance_256: NDArray[np.int16]
     relation: NDArray[np.int8]
+    similarity: NDArray[np.float32]
 
 
 def group_copies(pictures: Pictures) -> Copies:
     """Groups pictures: each, best first, takes its copies that no better one has taken."""
     rows = np.arange(len(pictures.hashes_64))
-    copies = Copies(rows.copy(), *np.zeros((3, len(rows)), np.int64))
+    copies = Copies(rows.copy(), *np.zeros((3, len(rows)), np.int64), np.ones(len(rows)))
     _group(rows, pictures, copies)
     if pictures.config.crops:
         _join_crops(pictures, copies)
@@ -141,7 +148,7 @@ def _candidates_among(rows: Indices, pictures: Pictures) -> Iterator[tuple[Indic
     config = pictures.config
     rows, lightness = _by_lightness(rows, pictures)
     plain, turned = pictures.hashes_64[rows, 0], pictures.hashes_64[rows, 1:]
-    labels = (lightness * (_LABEL_STEPS / _MAX_LIGHTNESS)).astype(np.uint64)
+    labels = (lightness * (_LABEL_STEPS / _MAX_EXPOSURE)).astype(np.uint64)
     for first, second in near_pairs(plain, config.max_hamming_distance, labels, _LABEL_STEPS + 1):
         one, other = rows[first], rows[second]
         yield np.minimum(one, other), np.maximum(one, other), np.zeros(len(one), np.int64)
@@ -161,12 +168,14 @@ def _by_lightness(rows: Indices, pictures: Pictures) -> tuple[Indices, Floats]:
     return rows[order], lightness[order]
 
 
-def _slices(lightness: Floats, others: Floats) -> Iterator[tuple[slice, slice]]:
+def _slices(
+    lightness: Floats, others: Floats, most: float = _MAX_LIGHTNESS
+) -> Iterator[tuple[slice, slice]]:
     """Yields slices of pictures, and slices of others that are similarly light.
 
     Both arrays ascend.
     """
-    most = _MAX_LIGHTNESS + 1e-6
+    most += 1e-6
     edges = [len(lightness) * part // _SLICES for part in range(_SLICES + 1)]
     for start, end in pairwise(edges):
         if start < end:
@@ -182,10 +191,10 @@ def _candidates_between(kept: Indices, rest: Indices, pictures: Pictures) -> Ite
     config = pictures.config
     kept, of_kept = _by_lightness(kept, pictures)
     rest, lightness = _by_lightness(rest, pictures)
-    for some, alike in _slices(lightness, of_kept):
-        plain = pictures.hashes_64[kept[alike], 0]
-        for symmetry in range(len(SYMMETRIES) if config.symmetries else 1):
-            limit = config.max_hamming_distance_turned if symmetry else config.max_hamming_distance
+    for symmetry in range(len(SYMMETRIES) if config.symmetries else 1):
+        limit = config.max_hamming_distance_turned if symmetry else config.max_hamming_distance
+        for some, alike in _slices(lightness, of_kept, _MAX_LIGHTNESS if symmetry else _MAX_EXPOSURE):
+            plain = pictures.hashes_64[kept[alike], 0]
             for other, best in pairs_within(pictures.hashes_64[rest[some], symmetry], plain, limit):
                 yield kept[alike][best], rest[some][other], np.full(len(other), symmetry)
 
@@ -193,21 +202,68 @@ def _candidates_between(kept: Indices, rest: Indices, pictures: Pictures) -> Ite
 def _confirm(best: Indices, other: Indices, symmetry: Indices, pictures: Pictures) -> _Pairs:
     """Returns the candidates that are copies.
 
-    They are near in 256 bits too, alike in colour, and nearest in this symmetry.
+    They are near in 256 bits too, nearest in this symmetry, and alike when laid over each other.
     """
     hashes = pictures.hashes_256
     near = np.flatnonzero(best < other)
     distance_256 = _hamming_distances(hashes[best[near], 0], hashes[other[near], symmetry[near]])
     near = near[distance_256 <= pictures.config.max_hamming_distance_256]
-    near = near[_similar_colours(pictures.colours[best[near]], pictures.colours[other[near]])]
+    near = near[_similar_exposure(best[near], other[near], symmetry[near], pictures)]
     best, other, symmetry = best[near], other[near], symmetry[near]
     tried = range(len(SYMMETRIES) if pictures.config.symmetries else 1)
     distances = np.stack([_hamming_distances(hashes[best, 0], hashes[other, turn]) for turn in tried])
-    nearest = distances.argmin(axis=0) == symmetry
-    best, other, symmetry = best[nearest], other[nearest], symmetry[nearest]
+    distance_256 = distances.min(axis=0)
+    similarity = _similarity(best, other, symmetry, distance_256, pictures)
+    copies = (distances.argmin(axis=0) == symmetry) & (similarity >= pictures.config.min_similarity)
     distance_64 = np.bitwise_count(pictures.hashes_64[best, 0] ^ pictures.hashes_64[other, symmetry])
-    distance_256 = distances.min(axis=0)[nearest]
-    return _Pairs(best.astype(np.int32), other.astype(np.int32), distance_64, distance_256, symmetry.astype(np.int8))
+    return _chosen(copies, best, other, distance_64, distance_256, symmetry, similarity)
+
+
+def _similar_exposure(
+    best: Indices, other: Indices, symmetry: Indices, pictures: Pictures
+) -> NDArray[np.bool_]:
+    """Returns which pairs are not too different in lightness; turned ones must be nearer.
+
+    An unknown lightness counts as no difference.
+    """
+    difference = np.abs(pictures.colours[best, 0] - pictures.colours[other, 0])
+    return np.asarray(np.logical_not(difference > np.where(symmetry == 0, _MAX_EXPOSURE, _MAX_LIGHTNESS)))
+
+
+def _similarity(
+    best: Indices, other: Indices, symmetry: Indices, distance_256: NDArray[np.int16], pictures: Pictures
+) -> Floats:
+    """Returns how alike whole pictures are: float64 [pairs].
+
+    Nearly equal hashes and equal colours need no look at the thumbnails: half of the 256 bits differ by chance.
+    """
+    similar = _similar_colours(pictures.colours[best], pictures.colours[other])
+    found = 1.0 - distance_256 / 128.0
+    look = np.flatnonzero((distance_256 > _SURE_BITS) | ~similar)
+    thumbnails = pictures.thumbnails
+    windows = np.broadcast_to(_WHOLE, (len(look), 4))
+    found[look] = similarities(thumbnails[best[look]], turned(thumbnails[other[look]], symmetry[look]), windows)
+    lowered: Floats = found - _OTHER_COLOUR * ~similar
+    return lowered
+
+
+def _chosen(
+    chosen: NDArray[np.bool_],
+    best: Indices,
+    other: Indices,
+    distance_64: NDArray[np.uint8],
+    distance_256: NDArray[np.int16],
+    relation: Indices,
+    similarity: Floats,
+) -> _Pairs:
+    return _Pairs(
+        best[chosen].astype(np.int32),
+        other[chosen].astype(np.int32),
+        distance_64[chosen],
+        distance_256[chosen],
+        relation[chosen].astype(np.int8),
+        similarity[chosen].astype(np.float32),
+    )
 
 
 def _join_crops(pictures: Pictures, copies: Copies) -> None:
@@ -225,6 +281,7 @@ def _join_crops(pictures: Pictures, copies: Copies) -> None:
         return
     copies.kept[released] = released
     copies.distance_64[released] = copies.distance_256[released] = copies.relation[released] = 0
+    copies.similarity[released] = 1.0
     _assign(_crops(_kept(kept, copies), released, pictures), copies)
     _group(_kept(released, copies), pictures, copies)
 
@@ -238,22 +295,25 @@ def _crops(kept: Indices, others: Indices, pictures: Pictures) -> _Pairs:
         best, worse = kept[some], others[alike]
         windows, wholes = pictures.windows_64[best].reshape(-1), pictures.hashes_64[worse, 0]
         for place, other in pairs_within(windows, wholes, pictures.config.max_hamming_distance_crop):
-            found.append(_confirm_crops(best[place // WINDOWS], place % WINDOWS, worse[other], pictures))
+            best_of, window = np.divmod(place, len(WINDOWS))
+            found.append(_confirm_crops(best[best_of], window, worse[other], pictures))
     return _joined(found)
 
 
 def _confirm_crops(best: Indices, window: Indices, other: Indices, pictures: Pictures) -> _Pairs:
     """Returns the candidates that are crops.
 
-    They are worse, near the window in 256 bits too, and alike in colour.
+    They are worse, similarly light, and alike when laid over the window.
     """
-    distance_256 = _hamming_distances(pictures.windows_256[best, window], pictures.hashes_256[other, 0])
-    near = (best < other) & (distance_256 <= pictures.config.max_hamming_distance_256_crop)
-    near &= _similar_colours(pictures.colours[best], pictures.colours[other])
-    best, window, other = best[near], window[near], other[near]
+    relation = np.full(len(best), RELATIONS.index("crop"))
+    near = (best < other) & _similar_exposure(best, other, relation, pictures)
+    best, window, other, relation = best[near], window[near], other[near], relation[near]
+    similarity = similarities(pictures.thumbnails[best], pictures.thumbnails[other], WINDOWS[window])
+    similarity -= _OTHER_COLOUR * ~_similar_colours(pictures.colours[best], pictures.colours[other])
+    copies = similarity >= pictures.config.min_similarity
     distance_64 = np.bitwise_count(pictures.windows_64[best, window] ^ pictures.hashes_64[other, 0])
-    relation = np.full(len(best), _CROP, np.int8)
-    return _Pairs(best.astype(np.int32), other.astype(np.int32), distance_64, distance_256[near], relation)
+    distance_256 = _hamming_distances(pictures.hashes_256[best, 0], pictures.hashes_256[other, 0])
+    return _chosen(copies, best, other, distance_64, distance_256, relation, similarity)
 
 
 def _similar_colours(one: Floats, other: Floats) -> NDArray[np.bool_]:
@@ -282,6 +342,7 @@ def _joined(pairs: list[_Pairs]) -> _Pairs:
         np.concatenate([np.zeros(0, np.uint8), *(some.distance_64 for some in pairs)]),
         np.concatenate([np.zeros(0, np.int16), *(some.distance_256 for some in pairs)]),
         np.concatenate([np.zeros(0, np.int8), *(some.relation for some in pairs)]),
+        np.concatenate([np.zeros(0, np.float32), *(some.similarity for some in pairs)]),
     )
 
 
@@ -301,3 +362,4 @@ def _assign_one(pairs: _Pairs, pair: int, copies: Copies) -> None:
     copies.distance_64[other] = pairs.distance_64[pair]
     copies.distance_256[other] = pairs.distance_256[pair]
     copies.relation[other] = pairs.relation[pair]
+    copies.similarity[other] = pairs.similarity[pair]
