@@ -254,7 +254,7 @@ SYMMETRIES = (
     "rotate_270",
     "transverse",
 )
-RELATIONS = (*SYMMETRIES, "crop")
+RELATIONS = (*SYMMETRIES, "crop", "whole")
 _JUDGED = (
     PATH,
     Column(
@@ -325,7 +325,8 @@ DUPLICATE = _issue(
         pa.string(),
         "-",
         ", ".join(RELATIONS),
-        "Flip or rotation that turns the image into the kept copy; `crop` is a part of the kept copy.",
+        "Flip or rotation that turns the image into the kept copy; `crop` is a part of the kept copy, and the kept copy"
+        " is a part of `whole`.",
     ),
 )
 MONOCHROME = _issue(

@@ -20,6 +20,7 @@ Planes = NDArray[np.float32]
 _TOGETHER = 1024  # pairs per batch, 25 MB
 _AROUND = 2  # pixels on each side whose mean and contrast are the surroundings of a pixel
 _NOISE = 4.0  # grey levels of 255: contrast below it is rounding and compression
+_STRUCTURE = 8.0  # grey levels of 255: contrast below it is plain
 _FITS = 0.9  # a first fit as good as this is not improved
 _HOPELESS = 0.3  # nor one whose details correlate less than this: copies exceed 0.45
 _STEPS = 3
@@ -45,6 +46,16 @@ def similarities(one: Thumbnails, other: Thumbnails, windows: Floats) -> Floats:
         pair = one[some].astype(np.float32), other[some].astype(np.float32)
         found[some] = _similarities(*pair, windows[some].astype(np.float32))
     return found
+
+
+def structured_shares(thumbnails: Thumbnails) -> Floats:
+    """Returns the share of each thumbnail, uint8 [N, 24, 24], that is not plain: float64 [N]."""
+    shares = np.zeros(len(thumbnails), np.float64)
+    for start in range(0, len(thumbnails), _TOGETHER):
+        some = thumbnails[start : start + _TOGETHER].astype(np.float32)
+        detail = some - _around(some)
+        shares[start : start + _TOGETHER] = (_around(detail * detail) > _STRUCTURE**2).mean(axis=(1, 2))
+    return shares
 
 
 def turned(thumbnails: Thumbnails, symmetries: NDArray[np.integer]) -> Thumbnails:

@@ -187,9 +187,10 @@ def _reason(copy: dict[str, Any], kept: dict[str, Any], row: int, copies: Copies
     if copy["sha256"] == kept["sha256"]:
         return f"same bytes as {kept['path']}, whose path comes first"
     relation = RELATIONS[int(copies.relation[row])]
-    if relation == "crop":
+    if relation in ("crop", "whole"):
         alike = f"details correlate by {copies.similarity[row]:.2f} where they overlap"
-        return f"part of {kept['path']} ({alike}), which has {_advantage(kept, copy)}"
+        what = "part of" if relation == "crop" else "shows more of"
+        return f"{what} {kept['path']} ({alike}), which has {_advantage(kept, copy)}"
     turned = "" if relation == "identity" else f" after {relation.replace('_', ' ')}"
     alike = f"{int(copies.distance_256[row])} of 256 hash bits differ{turned}"
     return f"copy of {kept['path']} ({alike}), which has {_advantage(kept, copy)}"

@@ -5,13 +5,13 @@ of the kept picture itself. A chain of small steps therefore cannot join differe
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recolor.cleaning.detect.alignment import Thumbnails, similarities, turned
+from recolor.cleaning.detect.alignment import Thumbnails, similarities, structured_shares, turned
 from recolor.cleaning.detect.hamming import Hashes, Indices, near_pairs, pairs_within
 from recolor.cleaning.windows import WINDOWS
 from recolor.color.arrays import Floats
@@ -30,7 +30,9 @@ _FIRST_SHARE = 16  # if there are too many candidates, the best 1/16 of the pict
 # stay within 5, 3 and 5). A picture with less chroma than the last number is grey.
 _MAX_LIGHTNESS, _MAX_CONTRAST, _MAX_COLOUR, _GREY_CHROMA = 8.0, 5.0, 5.0, 1.5
 _MAX_EXPOSURE = 20.0  # the same of upright copies, which may have been exposed or graded anew
-_OTHER_COLOUR = 0.1  # subtracted from the similarity of pictures whose colours differ more
+_OTHER_COLOUR = 0.1  # subtracted from the similarity of pictures whose colours differ more,
+_OTHER_PLAIN = 0.35  # if hardly anything is there to compare: a moon and a sun in plain skies
+_PLAIN_SHARE = 0.25  # of a picture: less structure than this is hardly anything
 _SURE_BITS = 16  # of 256: pictures of the same colours that differ in so few need no look at their thumbnails
 _WHOLE = np.array([0.0, 1.0, 0.0, 1.0])
 
@@ -84,14 +86,14 @@ class Pictures:
 
 @dataclass(frozen=True, slots=True)
 class _Pairs:
-    """Pairs of pictures that are copies, each pair once: integers [pairs]; see `Copies`."""
+    """Pairs of pictures that are copies: arrays [pairs]; see `Copies`."""
 
-    best: NDArray[np.int32]
-    other: NDArray[np.int32]
+    best: Indices
+    other: Indices
     distance_64: NDArray[np.uint8]
     distance_256: NDArray[np.int16]
-    relation: NDArray[np.int8]
-    similarity: NDArray[np.float32]
+    relation: Indices
+    similarity: Floats
 
 
 def group_copies(pictures: Pictures) -> Copies:
@@ -168,9 +170,7 @@ def _by_lightness(rows: Indices, pictures: Pictures) -> tuple[Indices, Floats]:
     return rows[order], lightness[order]
 
 
-def _slices(
-    lightness: Floats, others: Floats, most: float = _MAX_LIGHTNESS
-) -> Iterator[tuple[slice, slice]]:
+def _slices(lightness: Floats, others: Floats, most: float = _MAX_LIGHTNESS) -> Iterator[tuple[slice, slice]]:
     """Yields slices of pictures, and slices of others that are similarly light.
 
     Both arrays ascend.
@@ -216,12 +216,10 @@ def _confirm(best: Indices, other: Indices, symmetry: Indices, pictures: Picture
     similarity = _similarity(best, other, symmetry, distance_256, pictures)
     copies = (distances.argmin(axis=0) == symmetry) & (similarity >= pictures.config.min_similarity)
     distance_64 = np.bitwise_count(pictures.hashes_64[best, 0] ^ pictures.hashes_64[other, symmetry])
-    return _chosen(copies, best, other, distance_64, distance_256, symmetry, similarity)
+    return _chosen(_Pairs(best, other, distance_64, distance_256, symmetry, similarity), copies)
 
 
-def _similar_exposure(
-    best: Indices, other: Indices, symmetry: Indices, pictures: Pictures
-) -> NDArray[np.bool_]:
+def _similar_exposure(best: Indices, other: Indices, symmetry: Indices, pictures: Pictures) -> NDArray[np.bool_]:
     """Returns which pairs are not too different in lightness; turned ones must be nearer.
 
     An unknown lightness counts as no difference.
@@ -243,31 +241,25 @@ def _similarity(
     thumbnails = pictures.thumbnails
     windows = np.broadcast_to(_WHOLE, (len(look), 4))
     found[look] = similarities(thumbnails[best[look]], turned(thumbnails[other[look]], symmetry[look]), windows)
-    lowered: Floats = found - _OTHER_COLOUR * ~similar
-    return lowered
+    found[~similar] -= _colour_penalty(best[~similar], pictures)
+    return found
 
 
-def _chosen(
-    chosen: NDArray[np.bool_],
-    best: Indices,
-    other: Indices,
-    distance_64: NDArray[np.uint8],
-    distance_256: NDArray[np.int16],
-    relation: Indices,
-    similarity: Floats,
-) -> _Pairs:
-    return _Pairs(
-        best[chosen].astype(np.int32),
-        other[chosen].astype(np.int32),
-        distance_64[chosen],
-        distance_256[chosen],
-        relation[chosen].astype(np.int8),
-        similarity[chosen].astype(np.float32),
-    )
+def _colour_penalty(rows: Indices, pictures: Pictures) -> Floats:
+    """Returns how much less alike pictures are for different colours: float64 [rows].
+
+    Copies that were graded anew have the same structure, which must be there to be seen.
+    """
+    plain = structured_shares(pictures.thumbnails[rows]) < _PLAIN_SHARE
+    return np.where(plain & pictures.thumbnails[rows].any(axis=(1, 2)), _OTHER_PLAIN, _OTHER_COLOUR)
+
+
+def _chosen(pairs: _Pairs, chosen: NDArray[np.bool_]) -> _Pairs:
+    return _Pairs(*(getattr(pairs, column.name)[chosen] for column in fields(pairs)))
 
 
 def _join_crops(pictures: Pictures, copies: Copies) -> None:
-    """Assigns kept pictures that are crops of better kept pictures to these.
+    """Assigns kept pictures that are crops of better kept pictures, or that better ones are crops of, to these.
 
     The members of their groups are released, because a group must not hold a chain. Each released picture is assigned
     to a better picture that it is a crop of itself, and the rest are grouped anew.
@@ -282,38 +274,42 @@ def _join_crops(pictures: Pictures, copies: Copies) -> None:
     copies.kept[released] = released
     copies.distance_64[released] = copies.distance_256[released] = copies.relation[released] = 0
     copies.similarity[released] = 1.0
-    _assign(_crops(_kept(kept, copies), released, pictures), copies)
+    kept = _kept(kept, copies)
+    crops = _joined([_crops(kept, released, pictures), _crops(released, kept, pictures)])
+    _assign(_chosen(crops, np.isin(crops.other, released) & ~np.isin(crops.best, released)), copies)
     _group(_kept(released, copies), pictures, copies)
 
 
-def _crops(kept: Indices, others: Indices, pictures: Pictures) -> _Pairs:
-    """Returns the pairs of a kept picture and a crop of it among `others`."""
-    kept, lightness = _by_lightness(kept, pictures)
-    others, of_others = _by_lightness(others, pictures)
+def _crops(wholes: Indices, parts: Indices, pictures: Pictures) -> _Pairs:
+    """Returns the pairs of a picture among `wholes` and a crop of it among `parts`."""
+    wholes, lightness = _by_lightness(wholes, pictures)
+    parts, of_parts = _by_lightness(parts, pictures)
     found = []
-    for some, alike in _slices(lightness, of_others):
-        best, worse = kept[some], others[alike]
-        windows, wholes = pictures.windows_64[best].reshape(-1), pictures.hashes_64[worse, 0]
-        for place, other in pairs_within(windows, wholes, pictures.config.max_hamming_distance_crop):
-            best_of, window = np.divmod(place, len(WINDOWS))
-            found.append(_confirm_crops(best[best_of], window, worse[other], pictures))
+    for some, alike in _slices(lightness, of_parts):
+        whole, part = wholes[some], parts[alike]
+        windows, hashes = pictures.windows_64[whole].reshape(-1), pictures.hashes_64[part, 0]
+        for place, at in pairs_within(windows, hashes, pictures.config.max_hamming_distance_crop):
+            of, window = np.divmod(place, len(WINDOWS))
+            found.append(_confirm_crops(whole[of], window, part[at], pictures))
     return _joined(found)
 
 
-def _confirm_crops(best: Indices, window: Indices, other: Indices, pictures: Pictures) -> _Pairs:
+def _confirm_crops(whole: Indices, window: Indices, part: Indices, pictures: Pictures) -> _Pairs:
     """Returns the candidates that are crops.
 
-    They are worse, similarly light, and alike when laid over the window.
+    They are similarly light, and alike when laid over the window. Either may be the better picture.
     """
-    relation = np.full(len(best), RELATIONS.index("crop"))
-    near = (best < other) & _similar_exposure(best, other, relation, pictures)
-    best, window, other, relation = best[near], window[near], other[near], relation[near]
-    similarity = similarities(pictures.thumbnails[best], pictures.thumbnails[other], WINDOWS[window])
-    similarity -= _OTHER_COLOUR * ~_similar_colours(pictures.colours[best], pictures.colours[other])
+    relation = np.where(whole < part, RELATIONS.index("crop"), RELATIONS.index("whole"))
+    near = np.flatnonzero((whole != part) & _similar_exposure(whole, part, relation, pictures))
+    whole, window, part, relation = whole[near], window[near], part[near], relation[near]
+    similarity = similarities(pictures.thumbnails[whole], pictures.thumbnails[part], WINDOWS[window])
+    other = ~_similar_colours(pictures.colours[whole], pictures.colours[part])
+    similarity[other] -= _colour_penalty(whole[other], pictures)
     copies = similarity >= pictures.config.min_similarity
-    distance_64 = np.bitwise_count(pictures.windows_64[best, window] ^ pictures.hashes_64[other, 0])
-    distance_256 = _hamming_distances(pictures.hashes_256[best, 0], pictures.hashes_256[other, 0])
-    return _chosen(copies, best, other, distance_64, distance_256, relation, similarity)
+    distance_64 = np.bitwise_count(pictures.windows_64[whole, window] ^ pictures.hashes_64[part, 0])
+    distance_256 = _hamming_distances(pictures.hashes_256[whole, 0], pictures.hashes_256[part, 0])
+    best, other = np.minimum(whole, part), np.maximum(whole, part)
+    return _chosen(_Pairs(best, other, distance_64, distance_256, relation, similarity), copies)
 
 
 def _similar_colours(one: Floats, other: Floats) -> NDArray[np.bool_]:
@@ -336,14 +332,9 @@ def _hamming_distances(one: Hashes, other: Hashes) -> NDArray[np.int16]:
 
 def _joined(pairs: list[_Pairs]) -> _Pairs:
     """Concatenates a list of pairs, which may be empty."""
-    return _Pairs(
-        np.concatenate([np.zeros(0, np.int32), *(some.best for some in pairs)]),
-        np.concatenate([np.zeros(0, np.int32), *(some.other for some in pairs)]),
-        np.concatenate([np.zeros(0, np.uint8), *(some.distance_64 for some in pairs)]),
-        np.concatenate([np.zeros(0, np.int16), *(some.distance_256 for some in pairs)]),
-        np.concatenate([np.zeros(0, np.int8), *(some.relation for some in pairs)]),
-        np.concatenate([np.zeros(0, np.float32), *(some.similarity for some in pairs)]),
-    )
+    none = np.zeros(0, np.int64)
+    every = [_Pairs(none, none, none.astype(np.uint8), none.astype(np.int16), none, none.astype(np.float64)), *pairs]
+    return _Pairs(*(np.concatenate([getattr(some, column.name) for some in every]) for column in fields(_Pairs)))
 
 
 def _assign(pairs: _Pairs, copies: Copies) -> None:

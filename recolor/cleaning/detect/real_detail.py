@@ -1,5 +1,7 @@
 """How many pixels of an image hold detail: fewer than it has if it is an enlargement."""
 
+from itertools import pairwise
+
 import numpy as np
 import pyarrow as pa
 
@@ -47,5 +49,5 @@ def _empty_octaves(measurements: pa.Table) -> Floats:
         np.log2(_NOISE + sum(np.nan_to_num(column(measurements, f"detail_{angle}_{octave}")) for angle in (0, 90)))
         for octave in range(OCTAVES)
     ]
-    empty = np.stack([finer - coarser < _EMPTY for finer, coarser in zip(energy, energy[1:])])
+    empty = np.stack([finer - coarser < _EMPTY for finer, coarser in pairwise(energy)])
     return np.asarray(np.logical_and.accumulate(empty).sum(axis=0), np.float64)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from recolor.cleaning.measure.sharpness import halve
 from recolor.cleaning.symmetries import STEPS
 from recolor.cleaning.windows import BLOCKS, Span
-from recolor.manifests.schemas import SYMMETRIES, THUMBNAIL_PX
+from recolor.manifests.schemas import THUMBNAIL_PX
 
 HASH_PX = 64  # side of the squares that are transformed
 _WINDOW_SIDE = 8  # of the hashes of windows
