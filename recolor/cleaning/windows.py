@@ -25,13 +25,13 @@ def _centre(share: float) -> Span:
 
 
 # Cut from one side, or from both to another aspect ratio (16:9 to 4:3 keeps 0.75, 16:9 to 16:10 keeps 0.9).
-_CUT = (*chain(*(_kept(share, 2) for share in (0.95, 0.9, 0.85))), *map(_centre, (0.9, 0.85, 0.8, 0.75)))
+_CUT = (*chain(*(_kept(share, 2) for share in (0.91, 0.86))), *map(_centre, (0.9, 0.83, 0.75)))
 # Each block is all pairs of a vertical and a horizontal span.
 BLOCKS: tuple[tuple[tuple[Span, ...], tuple[Span, ...]], ...] = (
     (_kept(0.92, 3), _kept(0.92, 3)),
     ((_WHOLE,), _CUT),
     (_CUT, (_WHOLE,)),
-    *(((_centre(share),), (_centre(share),)) for share in (0.85, 0.8, 0.75)),
+    *(((_centre(share),), (_centre(share),)) for share in (0.85, 0.8)),
 )
 # float64 [windows, 4]: left, right, top and bottom, in the order of the hashes.
 WINDOWS: Floats = np.array(

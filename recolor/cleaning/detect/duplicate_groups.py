@@ -4,7 +4,7 @@ Near hashes give candidates; thumbnails laid over each other confirm them. Each 
 of the kept picture itself. A chain of small steps therefore cannot join different pictures.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, fields
 from itertools import pairwise
 
@@ -24,12 +24,14 @@ _LABEL_STEPS = 1000  # the largest difference in lightness, as a difference of l
 _MAX_PAIRS = 1 << 20  # candidates that are confirmed in one go, plus
 _MAX_PAIRS_PER_PICTURE = 32  # for each picture
 _MAX_PENDING = 1 << 24  # candidates are kept until it is known that there are not too many; 400 MB
+_TOGETHER = 1 << 16  # candidates that are confirmed together, at least
 _LIST_PAIRS = 1 << 16  # pairs that are converted to Python lists at a time
 _FIRST_SHARE = 16  # if there are too many candidates, the best 1/16 of the pictures is grouped first
 # The largest differences between copies in mean lightness, contrast and mean colour, in Lab units (98% of crops by 10%
 # stay within 5, 3 and 5). A picture with less chroma than the last number is grey.
 _MAX_LIGHTNESS, _MAX_CONTRAST, _MAX_COLOUR, _GREY_CHROMA = 8.0, 5.0, 5.0, 1.5
-_MAX_EXPOSURE = 20.0  # the same of upright copies, which may have been exposed or graded anew
+_MAX_EXPOSURE = 20.0  # the largest difference in lightness of upright copies, which may have been exposed anew
+_MAX_DISTANCE_EXPOSED = 8  # of 64 bits: exposure changes few
 _OTHER_COLOUR = 0.1  # subtracted from the similarity of pictures whose colours differ more,
 _OTHER_PLAIN = 0.35  # if hardly anything is there to compare: a moon and a sun in plain skies
 _PLAIN_SHARE = 0.25  # of a picture: less structure than this is hardly anything
@@ -63,7 +65,7 @@ class Pictures:
     Attributes:
         hashes_64: uint64 [pictures, 8 symmetries], or [pictures, 1] if flips and rotations are not compared.
         hashes_256: uint64 [pictures, 8 symmetries, 4], or [pictures, 1, 4].
-        windows_64: uint64 [pictures, 32 windows]; used only for crops.
+        windows_64: uint64 [pictures, 25 windows]; used only for crops.
         thumbnails: uint8 [pictures, 24, 24]; all 0 if unknown.
         colours: float64 [pictures, 5]: mean and standard deviation of L, mean a, b and chroma.
         config: Maximum distances.
@@ -119,7 +121,7 @@ def _group(rows: Indices, pictures: Pictures, copies: Copies) -> None:
     best, rest = np.split(rows, [max(1, len(rows) // _FIRST_SHARE)])
     _group(best, pictures, copies)
     candidates = _candidates_between(_kept(best, copies), rest, pictures)
-    _assign(_joined([_confirm(*some, pictures) for some in candidates]), copies)
+    _assign(_joined([_confirm(*some, pictures) for some in _gathered(candidates)]), copies)
     _group(_kept(rest, copies), pictures, copies)
 
 
@@ -137,9 +139,9 @@ def _pairs_among(rows: Indices, pictures: Pictures) -> _Pairs | None:
         if seen > _MAX_PAIRS + _MAX_PAIRS_PER_PICTURE * len(rows):
             return None
         if seen - confirmed > _MAX_PENDING:
-            found += [_confirm(*one, pictures) for one in pending]
+            found += [_confirm(*one, pictures) for one in _gathered(pending)]
             pending, confirmed = [], seen
-    return _joined(found + [_confirm(*one, pictures) for one in pending])
+    return _joined(found + [_confirm(*one, pictures) for one in _gathered(pending)])
 
 
 def _candidates_among(rows: Indices, pictures: Pictures) -> Iterator[tuple[Indices, Indices, Indices]]:
@@ -150,10 +152,12 @@ def _candidates_among(rows: Indices, pictures: Pictures) -> Iterator[tuple[Indic
     config = pictures.config
     rows, lightness = _by_lightness(rows, pictures)
     plain, turned = pictures.hashes_64[rows, 0], pictures.hashes_64[rows, 1:]
-    labels = (lightness * (_LABEL_STEPS / _MAX_EXPOSURE)).astype(np.uint64)
-    for first, second in near_pairs(plain, config.max_hamming_distance, labels, _LABEL_STEPS + 1):
-        one, other = rows[first], rows[second]
-        yield np.minimum(one, other), np.maximum(one, other), np.zeros(len(one), np.int64)
+    limit = config.max_hamming_distance
+    for distance, most in ((limit, _MAX_LIGHTNESS), (min(limit, _MAX_DISTANCE_EXPOSED), _MAX_EXPOSURE)):
+        labels = (lightness * (_LABEL_STEPS / most)).astype(np.uint64)
+        for first, second in near_pairs(plain, distance, labels, _LABEL_STEPS + 1):
+            one, other = rows[first], rows[second]
+            yield np.minimum(one, other), np.maximum(one, other), np.zeros(len(one), np.int64)
     for some, alike in _slices(lightness, lightness) if config.symmetries else ():
         queries = turned[some].reshape(-1)
         for query, best in pairs_within(queries, plain[alike], config.max_hamming_distance_turned):
@@ -288,10 +292,23 @@ def _crops(wholes: Indices, parts: Indices, pictures: Pictures) -> _Pairs:
     for some, alike in _slices(lightness, of_parts):
         whole, part = wholes[some], parts[alike]
         windows, hashes = pictures.windows_64[whole].reshape(-1), pictures.hashes_64[part, 0]
-        for place, at in pairs_within(windows, hashes, pictures.config.max_hamming_distance_crop):
+        near = pairs_within(windows, hashes, pictures.config.max_hamming_distance_crop)
+        for place, at in _gathered(near):
             of, window = np.divmod(place, len(WINDOWS))
             found.append(_confirm_crops(whole[of], window, part[at], pictures))
     return _joined(found)
+
+
+def _gathered(candidates: Iterable[tuple[Indices, ...]]) -> Iterator[tuple[Indices, ...]]:
+    """Yields the same candidates in fewer, larger arrays, which are confirmed faster."""
+    some: list[tuple[Indices, ...]] = []
+    for one in candidates:
+        some.append(one)
+        if sum(len(each[0]) for each in some) > _TOGETHER:
+            yield tuple(np.concatenate(part) for part in zip(*some, strict=True))
+            some = []
+    if some:
+        yield tuple(np.concatenate(part) for part in zip(*some, strict=True))
 
 
 def _confirm_crops(whole: Indices, window: Indices, part: Indices, pictures: Pictures) -> _Pairs:
