@@ -9,7 +9,7 @@ from recolor.cleaning.detect.outlier_table import column
 from recolor.color.arrays import Floats
 
 COLUMNS = ("L_mean", "contrast", "a_mean", "b_mean", "a_std", "b_std")
-_MOST = 0.6  # Lab units: one 8-bit level, twice
+_MOST = 1.5  # Lab units: strong compression rounds a colour by so much
 _MOST_GREY = 24.0  # of 255, the mean over the thumbnail, which is stretched; that of two noises is 45
 
 

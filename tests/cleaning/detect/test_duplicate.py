@@ -171,7 +171,9 @@ def _greedy_stars(rows):
     taken, kept = {}, []
     for row in sorted(rows, key=lambda row: (-row["width_px"], -row["size_bytes"], row["path"])):
         near = ((best, _distances(best, row)) for best in kept)
-        alike = ((best, distances) for best, distances in near if _is_near(distances) and _as_light(best, row, distances))
+        alike = (
+            (best, distances) for best, distances in near if _is_near(distances) and _as_light(best, row, distances)
+        )
         star = next(alike, None)
         if star is None:
             kept.append(row)
@@ -225,7 +227,7 @@ def test_thousands_of_equal_hashes_are_one_comparison(numbers, monkeypatch):
         monkeypatch.setattr(grouping, search, lambda hashes, *_: compared.append(len(hashes)) or iter(()))
     rows = [{"path": f"{number:05}.jpg", **hashed(number, [7] * 8, [7] * 32)} for number in range(5000)]
     assert len(found(numbers(rows))) == 4999
-    assert compared == [1, 7, len(WINDOWS)]  # the picture, how it may be turned, its windows
+    assert compared == [1, 1, 7, len(WINDOWS)]  # the picture, exposed anew, how it may be turned, its windows
 
 
 def test_a_long_burst_is_grouped_without_listing_its_pairs(numbers, monkeypatch):
@@ -306,3 +308,55 @@ def test_a_moon_and_a_sun_at_the_same_place_are_no_copies(measured):
     config = DuplicateConfig(min_contrast=0.0)
     assert not found(measured({"moon.jpg": moon, "sun.jpg": sun}), config)
     assert found(measured({"moon.jpg": moon, "again.jpg": disc((12, 22, 40), (240, 236, 220), 20)}), config)
+
+
+def test_flat_pictures_with_the_same_pixels_are_copies(measured, jpeg):
+    flat = np.full((64, 64, 3), (120, 122, 119), np.uint8)
+    pictures = {"a.jpg": jpeg(flat, quality=95), "b.jpg": jpeg(flat, quality=70), "c.jpg": jpeg(flat, quality=40)}
+    copies = found(measured(pictures | {"other.jpg": np.full((64, 64, 3), (120, 132, 119), np.uint8)}))
+    assert {path: row["kept_path"] for path, row in copies.items()} == {"b.jpg": "a.jpg", "c.jpg": "a.jpg"}
+
+
+EDITS = {
+    "exposed": lambda rgb: np.clip(rgb * 1.25, 0, 255),
+    "gamma": lambda rgb: 255 * (rgb / 255) ** 0.7,
+    "warm": lambda rgb: np.clip(rgb * np.array([1.15, 1.0, 0.8]), 0, 255),
+    "framed": lambda rgb: np.pad(rgb, ((20, 20), (20, 20), (0, 0)), constant_values=255),
+    "letterbox": lambda rgb: np.pad(rgb, ((40, 40), (0, 0), (0, 0))),
+    "15% cut from the right": lambda rgb: rgb[:, : rgb.shape[1] * 85 // 100],
+    "12% cut from the top": lambda rgb: rgb[rgb.shape[0] * 12 // 100 :],
+    "10% cut all around": lambda rgb: rgb[40:-40, 60:-60],
+    "4:3 cut from 3:2": lambda rgb: rgb[:, 33:-33],
+}
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_edited_copies_are_found(measured, edit):
+    copy = np.ascontiguousarray(EDITS[edit](photographs.coffee())).astype(np.uint8)
+    copies = found(measured({"a.jpg": photographs.coffee(), "b.jpg": copy, "other.jpg": photographs.chelsea()}))
+    assert len(copies) == 1
+    assert "other.jpg" not in copies
+
+
+def test_the_original_is_kept_instead_of_its_enlargement_and_the_reason_says_so(measured):
+    original = cv2.resize(photographs.coffee(), (300, 200), interpolation=cv2.INTER_AREA)
+    enlarged = cv2.resize(original, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
+    copies = found(measured({"a.jpg": enlarged, "b.jpg": original}))
+    assert set(copies) == {"a.jpg"}
+    assert "which has more detail: this one is an enlargement" in copies["a.jpg"]["reason"]
+
+
+def test_the_copy_without_a_frame_is_kept_and_the_reason_says_so(measured):
+    framed = np.pad(photographs.coffee(), ((20, 20), (20, 20), (0, 0)), constant_values=255)
+    copies = found(measured({"a.jpg": framed, "b.jpg": photographs.coffee()}))
+    assert set(copies) == {"a.jpg"}
+    assert "no frame" in copies["a.jpg"]["reason"]
+
+
+def test_a_crop_with_more_pixels_is_kept_instead_of_the_whole(measured):
+    whole = photographs.coffee()
+    small = cv2.resize(whole, (300, 200), interpolation=cv2.INTER_AREA)
+    copies = found(measured({"part.jpg": np.ascontiguousarray(whole[40:-40, 60:-60]), "whole.jpg": small}))
+    assert copies["whole.jpg"]["kept_path"] == "part.jpg"
+    assert copies["whole.jpg"]["relation"] == "whole"
+    assert copies["whole.jpg"]["reason"].startswith("shows more of part.jpg")
