@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from recolor.cleaning.detect import ISSUES, detect_issue
 from recolor.cleaning.select import select
+from recolor.cleaning.windows import WINDOWS
 from recolor.config.settings import (
     BlurryConfig,
     Config,
@@ -42,7 +43,8 @@ Rows = NDArray[np.int64]
 
 SHARES = {"exact": 0.01, "near": 0.01, "turned": 0.005, "cropped": 0.005, "broken": 0.002}  # of the rows
 TURNED = [3, 2, 1, 0, 7, 6, 5, 4]  # the symmetries, if the picture is turned upside down
-HASHES = {"phash_64": (8, 1), "phash_256": (8, 4), "phash_64_windows": (9, 1), "phash_256_windows": (9, 4)}
+HASHES = {"phash_64": (8, 1), "phash_256": (8, 4), "phash_64_windows": (len(WINDOWS), 1)}
+CENTRE = 4  # the window of `WINDOWS` that the cropped copies show
 LAYOUT = MEASUREMENTS.arrow.field("colour_layout").type
 NOWHERE = Path("/there/are/no/images/here")
 
@@ -97,6 +99,7 @@ def multiply(table: pa.Table, rows: int, rng: np.random.Generator) -> pa.Table:
     columns = {field.name: column(table[field.name].combine_chunks(), parents[0], rng) for field in MEASUREMENTS.arrow}
     columns |= {name: columns[name].take(pa.array(source)) for name in columns}
     columns |= hash_columns(table, parents, source, chosen, rng)
+    columns["thumbnail"] = thumbnails(table, parents[0][source], chosen)
     shas = rng.integers(0, 2**64, (rows, 4), dtype=np.uint64)
     shas[chosen["exact"]] = shas[source[chosen["exact"]]]
     columns["sha256"] = pa.array([sha.tobytes().hex() for sha in shas])
@@ -135,12 +138,25 @@ def hash_columns(
         hashes[name] = made
     for name in ("phash_64", "phash_256"):
         hashes[name][chosen["turned"]] = hashes[name][chosen["turned"]][:, TURNED]
-        parts = hashes[f"{name}_windows"][source[chosen["cropped"]], 4]
-        hashes[name][chosen["cropped"], 0] = noisy(parts, rng)
+    parts = hashes["phash_64_windows"][source[chosen["cropped"]], CENTRE]
+    hashes["phash_64"][chosen["cropped"], 0] = noisy(parts, rng)
     return {
         name: pa.FixedSizeBinaryArray.from_buffers(pa.binary(made[0].nbytes), len(made), [None, pa.py_buffer(made)])
         for name, made in hashes.items()
     }
+
+
+def thumbnails(table: pa.Table, parents: Rows, chosen: dict[str, Rows]) -> pa.Array:
+    """Thumbnails of the first parents; those of some copies turned upside down, or of the centre alone."""
+    stored = np.frombuffer(table["thumbnail"].combine_chunks().buffers()[1], np.uint8).reshape(len(table), -1)
+    side = int(stored.shape[1] ** 0.5)
+    made = stored.reshape(-1, side, side)[parents]
+    made[chosen["turned"]] = made[chosen["turned"]][:, ::-1, ::-1]
+    left, right, top, bottom = WINDOWS[CENTRE] * side
+    spans = (np.linspace(start, end, side) - 0.5 for start, end in ((left, right), (top, bottom)))
+    across, down = (np.clip(span, 0, side - 1).round().astype(int) for span in spans)
+    made[chosen["cropped"]] = made[chosen["cropped"]][:, down][:, :, across]
+    return pa.FixedSizeBinaryArray.from_buffers(pa.binary(side * side), len(made), [None, pa.py_buffer(made)])
 
 
 def symmetric_bits(rows: int, words: int, rng: np.random.Generator) -> Hashes:

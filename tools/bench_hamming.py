@@ -13,6 +13,7 @@ import pytest
 
 from recolor.cleaning.detect.duplicate import detect_duplicate
 from recolor.cleaning.detect.hamming import near_pairs
+from recolor.cleaning.windows import WINDOWS
 from recolor.config.settings import Config, DuplicateConfig
 from recolor.demo import make_demo_images
 from recolor.manifests.io import read_table
@@ -88,8 +89,9 @@ def measurements(measured, words, rng):
         "sha256": pa.array([f"{row:064x}" for row in rng.permutation(count)]),
         "phash_64": fixed_size(words[:, :8], 64),
         "phash_256": fixed_size(words[:, 8:], 256),
-        "phash_64_windows": fixed_size(rng.integers(0, 2**64, (count, 9), dtype=np.uint64), 72),
-        "phash_256_windows": fixed_size(rng.integers(0, 2**64, (count, 36), dtype=np.uint64), 288),
+        "phash_64_windows": fixed_size(
+            rng.integers(0, 2**64, (count, len(WINDOWS)), dtype=np.uint64), 8 * len(WINDOWS)
+        ),
     }
     table = measured.take(pa.array(rng.integers(0, len(measured), count)))
     columns = [own.get(name, table[name]) for name in MEASUREMENTS.arrow.names]

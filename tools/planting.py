@@ -159,10 +159,16 @@ def cut_one_side(rgb: Rgb, rng: np.random.Generator, *, share: float) -> Rgb:
     return cut_sides(rgb, rng, top=top, left=left, bottom=bottom, right=right)
 
 
-def white_border(rgb: Rgb, _: np.random.Generator) -> Rgb:
-    """A white frame of a twentieth of the short side."""
+def border(rgb: Rgb, _: np.random.Generator, *, level: int) -> Rgb:
+    """A frame of a twentieth of the short side."""
     width_px = max(2, min(rgb.shape[:2]) // 20)
-    return np.pad(rgb, ((width_px, width_px), (width_px, width_px), (0, 0)), constant_values=255)
+    return np.pad(rgb, ((width_px, width_px), (width_px, width_px), (0, 0)), constant_values=level)
+
+
+def letterbox(rgb: Rgb, rng: np.random.Generator) -> Rgb:
+    """Black bars above and below."""
+    height_px = round(len(rgb) * rng.uniform(0.06, 0.15))
+    return np.pad(rgb, ((height_px, height_px), (0, 0), (0, 0)))
 
 
 def watermark(rgb: Rgb, _: np.random.Generator) -> Rgb:
@@ -287,7 +293,7 @@ PLANTS: Mapping[str, Mapping[str, Plant]] = {
         "gamma_07": _of_rgb(partial(gamma, power=0.7)),
         "warm": _of_rgb(partial(defects.cast, gains=(1.12, 1.0, 0.85))),
         "saturation_15": _of_rgb(partial(saturate, times=1.5)),
-        "white_border": _of_rgb(white_border),
+        "white_border": _of_rgb(partial(border, level=255)),
         "cut_15_one_side": _of_rgb(partial(cut_one_side, share=0.15)),
         "cut_12_top": _of_rgb(partial(cut_sides, top=0.12, left=0.0, bottom=0.0, right=0.0)),
         "cut_10_left": _of_rgb(partial(cut_sides, top=0.0, left=0.10, bottom=0.0, right=0.0)),
@@ -295,6 +301,8 @@ PLANTS: Mapping[str, Mapping[str, Plant]] = {
         "cut_10_around": _of_rgb(partial(cut_sides, top=0.10, left=0.10, bottom=0.10, right=0.10)),
         "watermark": _of_rgb(watermark),
         "enlarged_2": _of_rgb(enlarged_copy),
+        "black_frame": _of_rgb(partial(border, level=0)),
+        "letterbox": _of_rgb(letterbox),
     },
     "monochrome": {
         "mode_l": _of_rgb(defects.to_grey),

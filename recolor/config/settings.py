@@ -106,24 +106,27 @@ class DuplicateConfig:
         max_hamming_distance: Maximum pHash-64 distance of a candidate pair. Distances of imagehash's pHash are even.
         max_hamming_distance_turned: Maximum pHash-64 distance of a flipped or rotated candidate. It is lower, because
             seven more comparisons make a chance match more likely.
-        max_hamming_distance_256: Maximum pHash-256 distance at which a candidate is a duplicate.
-        min_contrast: Minimum standard deviation of L (0..100). Below it an image is flat and its hash is meaningless.
+        max_hamming_distance_256: Maximum pHash-256 distance of a candidate that is not a crop.
+        min_similarity: Minimum correlation of the details of two candidates, laid over each other, at which they are
+            copies. It is lowered by 0.1 for a pair whose colours differ.
+        min_contrast: Minimum standard deviation of L (0..100). Below it an image is flat and its hash is meaningless:
+            flat images are copies if their colours and thumbnails agree.
         symmetries: Also compare with the 8 flips and rotations.
-        crops: Also find crops of another image that keep at least about 90% of its width and height.
-        max_hamming_distance_crop: Maximum pHash-64 distance between a crop of one image and another image for the two
-            to be candidates.
-        max_hamming_distance_256_crop: Maximum pHash-256 distance at which such a candidate is a duplicate.
+        crops: Also find images that are a part of another: 3% to 15% cut from a side, up to 10% from every side, or
+            another aspect ratio.
+        max_hamming_distance_crop: Maximum pHash-64 distance between a window of one image and another image for the
+            two to be candidates.
     """
 
     enabled: bool = True
-    max_hamming_distance: Annotated[int, Ge(0), Le(16)] = 10
+    max_hamming_distance: Annotated[int, Ge(0), Le(16)] = 12
     max_hamming_distance_turned: Annotated[int, Ge(0), Le(16)] = 6
-    max_hamming_distance_256: Annotated[int, Ge(0), Le(128)] = 48
+    max_hamming_distance_256: Annotated[int, Ge(0), Le(128)] = 72
+    min_similarity: Annotated[float, Ge(0.0), Le(1.0)] = 0.68
     min_contrast: Annotated[float, Ge(0.0), Le(100.0)] = 4.0
     symmetries: bool = True
     crops: bool = True
     max_hamming_distance_crop: Annotated[int, Ge(0), Le(16)] = 6
-    max_hamming_distance_256_crop: Annotated[int, Ge(0), Le(128)] = 72
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

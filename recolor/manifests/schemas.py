@@ -130,6 +130,7 @@ SHARPNESS = tuple(
     )
 )
 COLOUR_LAYOUT = 90  # numbers
+THUMBNAIL_PX = 24  # side
 GREY_TAIL = _number(
     "grey_tail",
     "-",
@@ -225,13 +226,28 @@ MEASUREMENTS = Schema(
         Column("phash_256", pa.binary(256), "-", "8 x 256 bits", "The same with `hash_size=16`.", True),
         Column(
             "phash_64_windows",
-            pa.binary(72),
+            pa.binary(200),
             "-",
-            "9 x 64 bits",
-            "pHash of 9 windows, each 92% of width and height.",
+            "25 x 64 bits",
+            "pHash of the windows `recolor.cleaning.windows.WINDOWS`, which copies may have been cut to.",
             True,
         ),
-        Column("phash_256_windows", pa.binary(288), "-", "9 x 256 bits", "The same with `hash_size=16`.", True),
+        Column(
+            "thumbnail",
+            pa.binary(THUMBNAIL_PX**2),
+            "grey",
+            "24 x 24 x uint8",
+            "Small grey copy, stretched to 0..255. A frame is cut off before it and the hashes are made.",
+            True,
+        ),
+        Column(
+            "frame_share",
+            pa.float64(),
+            "-",
+            "0..1",
+            "Share of the pixels that belong to a frame of one colour, or to two bars.",
+            True,
+        ),
         GREY_TAIL,
         *SHARPNESS,
         *EXPOSURE_MEASURES,
@@ -258,7 +274,7 @@ SYMMETRIES = (
     "rotate_270",
     "transverse",
 )
-RELATIONS = (*SYMMETRIES, "crop")
+RELATIONS = (*SYMMETRIES, "crop", "whole")
 _JUDGED = (
     PATH,
     Column(
@@ -311,18 +327,26 @@ DUPLICATE = _issue(
         pa.string(),
         "-",
         "-",
-        "Path of the kept copy: the most pixels, then the most bytes, then the first path.",
+        "Path of the kept copy: the most pixels that hold detail, then the most bytes, then the first path.",
         is_path=True,
     ),
     Column("exact", pa.bool_(), "-", "-", "Whether both files have the same bytes."),
     Column("hamming_distance", pa.int32(), "bits", "0..64", "pHash-64 distance to the kept copy."),
     Column("hamming_distance_256", pa.int32(), "bits", "0..256", "pHash-256 distance to the kept copy."),
     Column(
+        "similarity",
+        pa.float64(),
+        "-",
+        "-1..1",
+        "Correlation of the details of both images, laid over each other; lower by 0.1 if the colours differ.",
+    ),
+    Column(
         "relation",
         pa.string(),
         "-",
         ", ".join(RELATIONS),
-        "Flip or rotation that turns the image into the kept copy; `crop` is a part of the kept copy.",
+        "Flip or rotation that turns the image into the kept copy; `crop` is a part of the kept copy, and the kept copy"
+        " is a part of `whole`.",
     ),
 )
 MONOCHROME = _issue(

@@ -1,7 +1,7 @@
 """The detector of duplicates: equal bytes, flips and rotations, crops.
 
-Copies need not be equal: scaled or recompressed images are found too. 64-bit hashes give the candidates; 256-bit hashes
-and mean colours confirm them. See `recolor.cleaning.detect.duplicate_groups`.
+Copies need not be equal: scaled, recompressed, framed, graded or cut images are found too. Hashes give the candidates;
+thumbnails laid over each other confirm them. See `recolor.cleaning.detect.duplicate_groups`.
 """
 
 import binascii
@@ -12,53 +12,60 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from recolor.cleaning.detect import flat, real_detail
 from recolor.cleaning.detect.detector import Detector
 from recolor.cleaning.detect.duplicate_groups import Copies, Pictures, group_copies
 from recolor.cleaning.detect.hamming import Hashes, Indices
 from recolor.cleaning.detect.outlier_table import THRESHOLD, column, outlier_table
+from recolor.color.arrays import Floats
 from recolor.config.settings import DuplicateConfig
-from recolor.manifests.schemas import DUPLICATE, RELATIONS
+from recolor.manifests.schemas import DUPLICATE, RELATIONS, THUMBNAIL_PX
 
 _COLOURS = ("L_mean", "contrast", "a_mean", "b_mean", "chroma_mean")
-_FACTS = ("path", "sha256", "width_px", "height_px", "size_bytes")
-_HASHES = ("phash_64", "phash_256", "phash_64_windows", "phash_256_windows")
+_FACTS = ("path", "sha256", "width_px", "height_px", "size_bytes", "frame_share")
+_HASHES = ("phash_64", "phash_256", "phash_64_windows", "thumbnail")
 _PIXELS_BITS, _SIZE_BITS = 28, 34  # of the number that images are ranked by: up to 268 million pixels, 17 GB
-COLUMNS = (*_FACTS, *_COLOURS, *_HASHES)  # of the measurements
+COLUMNS = tuple(dict.fromkeys((*_FACTS, *_COLOURS, *flat.COLUMNS, *real_detail.COLUMNS, *_HASHES)))
 
 
 def detect_duplicate(measurements: pa.Table, config: DuplicateConfig) -> pa.Table:
     """Lists copies of other images; the best copy of each group is not listed.
 
-    The best copy has the most pixels, then the most bytes (the least compressed), then the first path.
+    The best copy has the most pixels that hold detail, then the most bytes (the least compressed), then the first path.
 
     Args:
         measurements: A table of `schemas.MEASUREMENTS`.
-        config: Maximum distances, the least contrast of images that are compared by hash, and whether flips, rotations
-            and crops count as copies.
+        config: Maximum distances, the least similarity, the least contrast of images that are compared by hash, and
+            whether flips, rotations and crops count as copies.
 
     Returns:
         A table of `schemas.DUPLICATE`.
     """
-    copies = _find_copies(measurements, config)
+    real_pixels = real_detail.real_pixels(measurements)
+    copies = _find_copies(measurements, _rank(measurements, real_pixels), config)
     rows = np.flatnonzero(copies.kept != np.arange(len(measurements)))
     best = measurements.select(["path", "sha256"]).take(pa.array(copies.kept[rows], pa.int64()))
-    distance_256 = copies.distance_256[rows]
     numbers = {
         "group": pa.array([sha[:16] for sha in best["sha256"].to_pylist()], pa.string()),
         "kept_path": best["path"],
         "exact": pc.equal(measurements["sha256"].take(pa.array(rows, pa.int64())), best["sha256"]),
         "hamming_distance": pa.array(copies.distance_64[rows], pa.int32()),
-        "hamming_distance_256": pa.array(distance_256, pa.int32()),
+        "hamming_distance_256": pa.array(copies.distance_256[rows], pa.int32()),
+        "similarity": pa.array(copies.similarity[rows], pa.float64()),
         "relation": pa.array([RELATIONS[relation] for relation in copies.relation[rows]], pa.string()),
     }
-    cropped = copies.relation[rows] == RELATIONS.index("crop")
-    limit = np.where(cropped, config.max_hamming_distance_256_crop, config.max_hamming_distance_256)
-    score = distance_256 / (2.0 * (limit + 1))
-    reasons = _reasons(measurements, rows, copies)
+    score = score_of(copies.similarity[rows], config.min_similarity)
+    reasons = _reasons(measurements, rows, copies, real_pixels)
     paths = measurements.select(["path"])
     return outlier_table(
         DUPLICATE, paths, rows=rows, score=score, threshold=THRESHOLD, reasons=reasons, numbers=numbers
     )
+
+
+def score_of(similarity: Floats, min_similarity: float) -> Floats:
+    """Returns the scores of similarities: 0 at 1, below 0.5 down to the minimum."""
+    score: Floats = np.clip((1.0 - similarity) / (2.0 * (1.0 - min_similarity) + 1e-6), 0.0, 1.0)
+    return score
 
 
 def compact_measurements(measurements: pa.Table, config: DuplicateConfig) -> pa.Table:
@@ -75,15 +82,17 @@ def columns(config: DuplicateConfig) -> tuple[str, ...]:
     return COLUMNS if config.crops else tuple(name for name in COLUMNS if not name.endswith("_windows"))
 
 
-def _find_copies(measurements: pa.Table, config: DuplicateConfig) -> Copies:
-    """Groups images by equal bytes, then equal hashes, then near hashes.
+def _find_copies(measurements: pa.Table, ranked: Indices, config: DuplicateConfig) -> Copies:
+    """Groups images by equal bytes, then flat ones by colour, the others by equal hashes, then near hashes.
 
     Each step keeps the best of each group.
     """
-    same = np.arange(len(measurements))
-    ranked = _rank(measurements)
+    same, kept = np.arange(len(measurements)), np.arange(len(measurements))
     units = _collapse(same, ranked, _digests(measurements, ranked))
-    units = units[column(measurements, "contrast")[units] >= config.min_contrast]
+    contrast = column(measurements, "contrast")[units]
+    flats, units = units[contrast < config.min_contrast], units[contrast >= config.min_contrast]
+    flats = _collapse(same, flats, flat.keys(measurements, flats, _hashes(measurements, flats, "thumbnail", 1)[..., 0]))
+    kept[flats] = flats[flat.flat_groups(measurements, flats, _thumbnails(measurements, flats))]
     whole = [_hashes(measurements, units, name, words)[:, 0] for name, words in (("phash_64", 1), ("phash_256", 4))]
     units = _collapse(same, units, np.concatenate(whole, axis=1))
     groups = group_copies(
@@ -91,20 +100,20 @@ def _find_copies(measurements: pa.Table, config: DuplicateConfig) -> Copies:
             _hashes(measurements, units, "phash_64", 1)[..., 0],
             _hashes(measurements, units, "phash_256", 4),
             _hashes(measurements, units, "phash_64_windows", 1)[..., 0],
-            _hashes(measurements, units, "phash_256_windows", 4),
+            _thumbnails(measurements, units),
             np.stack([column(measurements, name)[units] for name in _COLOURS], axis=1),
             config,
         )
     )
-    kept, distances = np.arange(len(measurements)), np.zeros((3, len(measurements)), np.int64)
     kept[units] = units[groups.kept]
+    distances, similarity = np.zeros((3, len(measurements)), np.int64), np.ones(len(measurements))
     distances[:, units] = groups.distance_64, groups.distance_256, groups.relation
-    return Copies(kept[same], *distances[:, same])
+    similarity[units] = groups.similarity
+    return Copies(kept[same], *distances[:, same], similarity[same])
 
 
-def _rank(measurements: pa.Table) -> Indices:
+def _rank(measurements: pa.Table, pixels: Floats) -> Indices:
     """Returns the rows of the decoded images, best copy first: int64 [decoded]."""
-    pixels = column(measurements, "width_px") * column(measurements, "height_px")
     size_bytes = column(measurements, "size_bytes")
     decoded = np.flatnonzero(~np.isnan(pixels))
     fewer_pixels = np.uint64(1 << _PIXELS_BITS) - pixels[decoded].astype(np.uint64)
@@ -160,9 +169,17 @@ def _hashes(measurements: pa.Table, rows: Indices, name: str, words: int) -> Has
     return np.frombuffer(stored.buffers()[1], np.uint64)[: len(rows) * each * words].reshape(len(rows), each, words)
 
 
-def _reasons(measurements: pa.Table, rows: Indices, copies: Copies) -> list[str]:
+def _thumbnails(measurements: pa.Table, rows: Indices) -> NDArray[np.uint8]:
+    """Returns the stored thumbnails of these rows: uint8 [rows, 24, 24]."""
+    words = _hashes(measurements, rows, "thumbnail", 1)
+    return words.view(np.uint8).reshape(len(rows), THUMBNAIL_PX, THUMBNAIL_PX)
+
+
+def _reasons(measurements: pa.Table, rows: Indices, copies: Copies, real_pixels: Floats) -> list[str]:
     both = pa.array(np.concatenate([rows, copies.kept[rows]]))
     facts = measurements.select(_FACTS).take(both).to_pylist()
+    for fact, real in zip(facts, real_pixels[np.concatenate([rows, copies.kept[rows]])].tolist(), strict=True):
+        fact["real_pixels"] = real
     return [_reason(facts[at], facts[at + len(rows)], int(row), copies) for at, row in enumerate(rows)]
 
 
@@ -170,15 +187,21 @@ def _reason(copy: dict[str, Any], kept: dict[str, Any], row: int, copies: Copies
     if copy["sha256"] == kept["sha256"]:
         return f"same bytes as {kept['path']}, whose path comes first"
     relation = RELATIONS[int(copies.relation[row])]
-    turned = "" if relation in ("identity", "crop") else f" after {relation.replace('_', ' ')}"
+    if relation in ("crop", "whole"):
+        alike = f"details correlate by {copies.similarity[row]:.2f} where they overlap"
+        what = "part of" if relation == "crop" else "shows more of"
+        return f"{what} {kept['path']} ({alike}), which has {_advantage(kept, copy)}"
+    turned = "" if relation == "identity" else f" after {relation.replace('_', ' ')}"
     alike = f"{int(copies.distance_256[row])} of 256 hash bits differ{turned}"
-    what = "part" if relation == "crop" else "copy"
-    return f"{what} of {kept['path']} ({alike}), which has {_advantage(kept, copy)}"
+    return f"copy of {kept['path']} ({alike}), which has {_advantage(kept, copy)}"
 
 
 def _advantage(kept: dict[str, Any], copy: dict[str, Any]) -> str:
     pixels = [facts["width_px"] * facts["height_px"] for facts in (kept, copy)]
-    if pixels[0] != pixels[1]:
+    if kept["real_pixels"] > copy["real_pixels"] and pixels[0] <= pixels[1]:
+        framed = (copy["frame_share"] or 0.0) > (kept["frame_share"] or 0.0)
+        return "no frame: this one has one" if framed else "more detail: this one is an enlargement"
+    if pixels[0] > pixels[1]:
         return f"more pixels ({pixels[0]} to {pixels[1]})"
     sizes = [facts["size_bytes"] for facts in (kept, copy)]
     if sizes[0] != sizes[1]:

@@ -1,34 +1,42 @@
-"""Groups copies among pictures that are described by their hashes and mean colours.
+"""Groups copies among pictures that are described by their hashes, thumbnails and mean colours.
 
-Each group is a star: every member is within the maximum distances of the kept picture itself. A chain of small steps
-therefore cannot join different pictures.
+Near hashes give candidates; thumbnails laid over each other confirm them. Each group is a star: every member is a copy
+of the kept picture itself. A chain of small steps therefore cannot join different pictures.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, fields
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
+from recolor.cleaning.detect.alignment import Thumbnails, similarities, structured_shares, turned
 from recolor.cleaning.detect.hamming import Hashes, Indices, near_pairs, pairs_within
+from recolor.cleaning.windows import WINDOWS
 from recolor.color.arrays import Floats
 from recolor.config.settings import DuplicateConfig
 from recolor.manifests.schemas import RELATIONS, SYMMETRIES
 
-WINDOWS = 9  # of a picture, which crops are compared with
 _TURNS = len(SYMMETRIES) - 1
 _SLICES = 8  # by lightness, from dark to light
 _LABEL_STEPS = 1000  # the largest difference in lightness, as a difference of labels
 _MAX_PAIRS = 1 << 20  # candidates that are confirmed in one go, plus
 _MAX_PAIRS_PER_PICTURE = 32  # for each picture
 _MAX_PENDING = 1 << 24  # candidates are kept until it is known that there are not too many; 400 MB
+_TOGETHER = 1 << 16  # candidates that are confirmed together, at least
 _LIST_PAIRS = 1 << 16  # pairs that are converted to Python lists at a time
 _FIRST_SHARE = 16  # if there are too many candidates, the best 1/16 of the pictures is grouped first
-_CROP = RELATIONS.index("crop")
 # The largest differences between copies in mean lightness, contrast and mean colour, in Lab units (98% of crops by 10%
 # stay within 5, 3 and 5). A picture with less chroma than the last number is grey.
 _MAX_LIGHTNESS, _MAX_CONTRAST, _MAX_COLOUR, _GREY_CHROMA = 8.0, 5.0, 5.0, 1.5
+_MAX_EXPOSURE = 20.0  # the largest difference in lightness of upright copies, which may have been exposed anew
+_MAX_DISTANCE_EXPOSED = 8  # of 64 bits: exposure changes few
+_OTHER_COLOUR = 0.1  # subtracted from the similarity of pictures whose colours differ more,
+_OTHER_PLAIN = 0.35  # if hardly anything is there to compare: a moon and a sun in plain skies
+_PLAIN_SHARE = 0.25  # of a picture: less structure than this is hardly anything
+_SURE_BITS = 16  # of 256: pictures of the same colours that differ in so few need no look at their thumbnails
+_WHOLE = np.array([0.0, 1.0, 0.0, 1.0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +48,14 @@ class Copies:
         distance_64: int64 [pictures], 0..64.
         distance_256: int64 [pictures], 0..256.
         relation: int64 [pictures], index into `RELATIONS`: what turns the picture into the kept one.
+        similarity: float64 [pictures], up to 1.
     """
 
     kept: Indices
     distance_64: Indices
     distance_256: Indices
     relation: Indices
+    similarity: Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +65,8 @@ class Pictures:
     Attributes:
         hashes_64: uint64 [pictures, 8 symmetries], or [pictures, 1] if flips and rotations are not compared.
         hashes_256: uint64 [pictures, 8 symmetries, 4], or [pictures, 1, 4].
-        windows_64: uint64 [pictures, 9 windows]; used only for crops.
-        windows_256: uint64 [pictures, 9 windows, 4].
+        windows_64: uint64 [pictures, 25 windows]; used only for crops.
+        thumbnails: uint8 [pictures, 24, 24]; all 0 if unknown.
         colours: float64 [pictures, 5]: mean and standard deviation of L, mean a, b and chroma.
         config: Maximum distances.
         lightness: float64 [pictures]: mean L; all 0 if it is unknown for any picture.
@@ -65,7 +75,7 @@ class Pictures:
     hashes_64: Hashes
     hashes_256: Hashes
     windows_64: Hashes
-    windows_256: Hashes
+    thumbnails: Thumbnails
     colours: Floats
     config: DuplicateConfig
     lightness: Floats = field(init=False)
@@ -78,19 +88,20 @@ class Pictures:
 
 @dataclass(frozen=True, slots=True)
 class _Pairs:
-    """Pairs of pictures that are copies, each pair once: integers [pairs]; see `Copies`."""
+    """Pairs of pictures that are copies: arrays [pairs]; see `Copies`."""
 
-    best: NDArray[np.int32]
-    other: NDArray[np.int32]
+    best: Indices
+    other: Indices
     distance_64: NDArray[np.uint8]
     distance_256: NDArray[np.int16]
-    relation: NDArray[np.int8]
+    relation: Indices
+    similarity: Floats
 
 
 def group_copies(pictures: Pictures) -> Copies:
     """Groups pictures: each, best first, takes its copies that no better one has taken."""
     rows = np.arange(len(pictures.hashes_64))
-    copies = Copies(rows.copy(), *np.zeros((3, len(rows)), np.int64))
+    copies = Copies(rows.copy(), *np.zeros((3, len(rows)), np.int64), np.ones(len(rows)))
     _group(rows, pictures, copies)
     if pictures.config.crops:
         _join_crops(pictures, copies)
@@ -110,7 +121,7 @@ def _group(rows: Indices, pictures: Pictures, copies: Copies) -> None:
     best, rest = np.split(rows, [max(1, len(rows) // _FIRST_SHARE)])
     _group(best, pictures, copies)
     candidates = _candidates_between(_kept(best, copies), rest, pictures)
-    _assign(_joined([_confirm(*some, pictures) for some in candidates]), copies)
+    _assign(_joined([_confirm(*some, pictures) for some in _gathered(candidates)]), copies)
     _group(_kept(rest, copies), pictures, copies)
 
 
@@ -128,9 +139,9 @@ def _pairs_among(rows: Indices, pictures: Pictures) -> _Pairs | None:
         if seen > _MAX_PAIRS + _MAX_PAIRS_PER_PICTURE * len(rows):
             return None
         if seen - confirmed > _MAX_PENDING:
-            found += [_confirm(*one, pictures) for one in pending]
+            found += [_confirm(*one, pictures) for one in _gathered(pending)]
             pending, confirmed = [], seen
-    return _joined(found + [_confirm(*one, pictures) for one in pending])
+    return _joined(found + [_confirm(*one, pictures) for one in _gathered(pending)])
 
 
 def _candidates_among(rows: Indices, pictures: Pictures) -> Iterator[tuple[Indices, Indices, Indices]]:
@@ -141,10 +152,12 @@ def _candidates_among(rows: Indices, pictures: Pictures) -> Iterator[tuple[Indic
     config = pictures.config
     rows, lightness = _by_lightness(rows, pictures)
     plain, turned = pictures.hashes_64[rows, 0], pictures.hashes_64[rows, 1:]
-    labels = (lightness * (_LABEL_STEPS / _MAX_LIGHTNESS)).astype(np.uint64)
-    for first, second in near_pairs(plain, config.max_hamming_distance, labels, _LABEL_STEPS + 1):
-        one, other = rows[first], rows[second]
-        yield np.minimum(one, other), np.maximum(one, other), np.zeros(len(one), np.int64)
+    limit = config.max_hamming_distance
+    for distance, most in ((limit, _MAX_LIGHTNESS), (min(limit, _MAX_DISTANCE_EXPOSED), _MAX_EXPOSURE)):
+        labels = (lightness * (_LABEL_STEPS / most)).astype(np.uint64)
+        for first, second in near_pairs(plain, distance, labels, _LABEL_STEPS + 1):
+            one, other = rows[first], rows[second]
+            yield np.minimum(one, other), np.maximum(one, other), np.zeros(len(one), np.int64)
     for some, alike in _slices(lightness, lightness) if config.symmetries else ():
         queries = turned[some].reshape(-1)
         for query, best in pairs_within(queries, plain[alike], config.max_hamming_distance_turned):
@@ -161,12 +174,12 @@ def _by_lightness(rows: Indices, pictures: Pictures) -> tuple[Indices, Floats]:
     return rows[order], lightness[order]
 
 
-def _slices(lightness: Floats, others: Floats) -> Iterator[tuple[slice, slice]]:
+def _slices(lightness: Floats, others: Floats, most: float = _MAX_LIGHTNESS) -> Iterator[tuple[slice, slice]]:
     """Yields slices of pictures, and slices of others that are similarly light.
 
     Both arrays ascend.
     """
-    most = _MAX_LIGHTNESS + 1e-6
+    most += 1e-6
     edges = [len(lightness) * part // _SLICES for part in range(_SLICES + 1)]
     for start, end in pairwise(edges):
         if start < end:
@@ -182,10 +195,10 @@ def _candidates_between(kept: Indices, rest: Indices, pictures: Pictures) -> Ite
     config = pictures.config
     kept, of_kept = _by_lightness(kept, pictures)
     rest, lightness = _by_lightness(rest, pictures)
-    for some, alike in _slices(lightness, of_kept):
-        plain = pictures.hashes_64[kept[alike], 0]
-        for symmetry in range(len(SYMMETRIES) if config.symmetries else 1):
-            limit = config.max_hamming_distance_turned if symmetry else config.max_hamming_distance
+    for symmetry in range(len(SYMMETRIES) if config.symmetries else 1):
+        limit = config.max_hamming_distance_turned if symmetry else config.max_hamming_distance
+        for some, alike in _slices(lightness, of_kept, _MAX_LIGHTNESS if symmetry else _MAX_EXPOSURE):
+            plain = pictures.hashes_64[kept[alike], 0]
             for other, best in pairs_within(pictures.hashes_64[rest[some], symmetry], plain, limit):
                 yield kept[alike][best], rest[some][other], np.full(len(other), symmetry)
 
@@ -193,25 +206,64 @@ def _candidates_between(kept: Indices, rest: Indices, pictures: Pictures) -> Ite
 def _confirm(best: Indices, other: Indices, symmetry: Indices, pictures: Pictures) -> _Pairs:
     """Returns the candidates that are copies.
 
-    They are near in 256 bits too, alike in colour, and nearest in this symmetry.
+    They are near in 256 bits too, nearest in this symmetry, and alike when laid over each other.
     """
     hashes = pictures.hashes_256
     near = np.flatnonzero(best < other)
     distance_256 = _hamming_distances(hashes[best[near], 0], hashes[other[near], symmetry[near]])
     near = near[distance_256 <= pictures.config.max_hamming_distance_256]
-    near = near[_similar_colours(pictures.colours[best[near]], pictures.colours[other[near]])]
+    near = near[_similar_exposure(best[near], other[near], symmetry[near], pictures)]
     best, other, symmetry = best[near], other[near], symmetry[near]
     tried = range(len(SYMMETRIES) if pictures.config.symmetries else 1)
     distances = np.stack([_hamming_distances(hashes[best, 0], hashes[other, turn]) for turn in tried])
-    nearest = distances.argmin(axis=0) == symmetry
-    best, other, symmetry = best[nearest], other[nearest], symmetry[nearest]
+    distance_256 = distances.min(axis=0)
+    similarity = _similarity(best, other, symmetry, distance_256, pictures)
+    copies = (distances.argmin(axis=0) == symmetry) & (similarity >= pictures.config.min_similarity)
     distance_64 = np.bitwise_count(pictures.hashes_64[best, 0] ^ pictures.hashes_64[other, symmetry])
-    distance_256 = distances.min(axis=0)[nearest]
-    return _Pairs(best.astype(np.int32), other.astype(np.int32), distance_64, distance_256, symmetry.astype(np.int8))
+    return _chosen(_Pairs(best, other, distance_64, distance_256, symmetry, similarity), copies)
+
+
+def _similar_exposure(best: Indices, other: Indices, symmetry: Indices, pictures: Pictures) -> NDArray[np.bool_]:
+    """Returns which pairs are not too different in lightness; turned ones must be nearer.
+
+    An unknown lightness counts as no difference.
+    """
+    difference = np.abs(pictures.colours[best, 0] - pictures.colours[other, 0])
+    return np.asarray(np.logical_not(difference > np.where(symmetry == 0, _MAX_EXPOSURE, _MAX_LIGHTNESS)))
+
+
+def _similarity(
+    best: Indices, other: Indices, symmetry: Indices, distance_256: NDArray[np.int16], pictures: Pictures
+) -> Floats:
+    """Returns how alike whole pictures are: float64 [pairs].
+
+    Nearly equal hashes and equal colours need no look at the thumbnails: half of the 256 bits differ by chance.
+    """
+    similar = _similar_colours(pictures.colours[best], pictures.colours[other])
+    found = 1.0 - distance_256 / 128.0
+    look = np.flatnonzero((distance_256 > _SURE_BITS) | ~similar)
+    thumbnails = pictures.thumbnails
+    windows = np.broadcast_to(_WHOLE, (len(look), 4))
+    found[look] = similarities(thumbnails[best[look]], turned(thumbnails[other[look]], symmetry[look]), windows)
+    found[~similar] -= _colour_penalty(best[~similar], pictures)
+    return found
+
+
+def _colour_penalty(rows: Indices, pictures: Pictures) -> Floats:
+    """Returns how much less alike pictures are for different colours: float64 [rows].
+
+    Copies that were graded anew have the same structure, which must be there to be seen.
+    """
+    plain = structured_shares(pictures.thumbnails[rows]) < _PLAIN_SHARE
+    return np.where(plain & pictures.thumbnails[rows].any(axis=(1, 2)), _OTHER_PLAIN, _OTHER_COLOUR)
+
+
+def _chosen(pairs: _Pairs, chosen: NDArray[np.bool_]) -> _Pairs:
+    return _Pairs(*(getattr(pairs, column.name)[chosen] for column in fields(pairs)))
 
 
 def _join_crops(pictures: Pictures, copies: Copies) -> None:
-    """Assigns kept pictures that are crops of better kept pictures to these.
+    """Assigns kept pictures that are crops of better kept pictures, or that better ones are crops of, to these.
 
     The members of their groups are released, because a group must not hold a chain. Each released picture is assigned
     to a better picture that it is a crop of itself, and the rest are grouped anew.
@@ -225,35 +277,56 @@ def _join_crops(pictures: Pictures, copies: Copies) -> None:
         return
     copies.kept[released] = released
     copies.distance_64[released] = copies.distance_256[released] = copies.relation[released] = 0
-    _assign(_crops(_kept(kept, copies), released, pictures), copies)
+    copies.similarity[released] = 1.0
+    kept = _kept(kept, copies)
+    crops = _joined([_crops(kept, released, pictures), _crops(released, kept, pictures)])
+    _assign(_chosen(crops, np.isin(crops.other, released) & ~np.isin(crops.best, released)), copies)
     _group(_kept(released, copies), pictures, copies)
 
 
-def _crops(kept: Indices, others: Indices, pictures: Pictures) -> _Pairs:
-    """Returns the pairs of a kept picture and a crop of it among `others`."""
-    kept, lightness = _by_lightness(kept, pictures)
-    others, of_others = _by_lightness(others, pictures)
+def _crops(wholes: Indices, parts: Indices, pictures: Pictures) -> _Pairs:
+    """Returns the pairs of a picture among `wholes` and a crop of it among `parts`."""
+    wholes, lightness = _by_lightness(wholes, pictures)
+    parts, of_parts = _by_lightness(parts, pictures)
     found = []
-    for some, alike in _slices(lightness, of_others):
-        best, worse = kept[some], others[alike]
-        windows, wholes = pictures.windows_64[best].reshape(-1), pictures.hashes_64[worse, 0]
-        for place, other in pairs_within(windows, wholes, pictures.config.max_hamming_distance_crop):
-            found.append(_confirm_crops(best[place // WINDOWS], place % WINDOWS, worse[other], pictures))
+    for some, alike in _slices(lightness, of_parts):
+        whole, part = wholes[some], parts[alike]
+        windows, hashes = pictures.windows_64[whole].reshape(-1), pictures.hashes_64[part, 0]
+        near = pairs_within(windows, hashes, pictures.config.max_hamming_distance_crop)
+        for place, at in _gathered(near):
+            of, window = np.divmod(place, len(WINDOWS))
+            found.append(_confirm_crops(whole[of], window, part[at], pictures))
     return _joined(found)
 
 
-def _confirm_crops(best: Indices, window: Indices, other: Indices, pictures: Pictures) -> _Pairs:
+def _gathered(candidates: Iterable[tuple[Indices, ...]]) -> Iterator[tuple[Indices, ...]]:
+    """Yields the same candidates in fewer, larger arrays, which are confirmed faster."""
+    some: list[tuple[Indices, ...]] = []
+    for one in candidates:
+        some.append(one)
+        if sum(len(each[0]) for each in some) > _TOGETHER:
+            yield tuple(np.concatenate(part) for part in zip(*some, strict=True))
+            some = []
+    if some:
+        yield tuple(np.concatenate(part) for part in zip(*some, strict=True))
+
+
+def _confirm_crops(whole: Indices, window: Indices, part: Indices, pictures: Pictures) -> _Pairs:
     """Returns the candidates that are crops.
 
-    They are worse, near the window in 256 bits too, and alike in colour.
+    They are similarly light, and alike when laid over the window. Either may be the better picture.
     """
-    distance_256 = _hamming_distances(pictures.windows_256[best, window], pictures.hashes_256[other, 0])
-    near = (best < other) & (distance_256 <= pictures.config.max_hamming_distance_256_crop)
-    near &= _similar_colours(pictures.colours[best], pictures.colours[other])
-    best, window, other = best[near], window[near], other[near]
-    distance_64 = np.bitwise_count(pictures.windows_64[best, window] ^ pictures.hashes_64[other, 0])
-    relation = np.full(len(best), _CROP, np.int8)
-    return _Pairs(best.astype(np.int32), other.astype(np.int32), distance_64, distance_256[near], relation)
+    relation = np.where(whole < part, RELATIONS.index("crop"), RELATIONS.index("whole"))
+    near = np.flatnonzero((whole != part) & _similar_exposure(whole, part, relation, pictures))
+    whole, window, part, relation = whole[near], window[near], part[near], relation[near]
+    similarity = similarities(pictures.thumbnails[whole], pictures.thumbnails[part], WINDOWS[window])
+    other = ~_similar_colours(pictures.colours[whole], pictures.colours[part])
+    similarity[other] -= _colour_penalty(whole[other], pictures)
+    copies = similarity >= pictures.config.min_similarity
+    distance_64 = np.bitwise_count(pictures.windows_64[whole, window] ^ pictures.hashes_64[part, 0])
+    distance_256 = _hamming_distances(pictures.hashes_256[whole, 0], pictures.hashes_256[part, 0])
+    best, other = np.minimum(whole, part), np.maximum(whole, part)
+    return _chosen(_Pairs(best, other, distance_64, distance_256, relation, similarity), copies)
 
 
 def _similar_colours(one: Floats, other: Floats) -> NDArray[np.bool_]:
@@ -276,13 +349,9 @@ def _hamming_distances(one: Hashes, other: Hashes) -> NDArray[np.int16]:
 
 def _joined(pairs: list[_Pairs]) -> _Pairs:
     """Concatenates a list of pairs, which may be empty."""
-    return _Pairs(
-        np.concatenate([np.zeros(0, np.int32), *(some.best for some in pairs)]),
-        np.concatenate([np.zeros(0, np.int32), *(some.other for some in pairs)]),
-        np.concatenate([np.zeros(0, np.uint8), *(some.distance_64 for some in pairs)]),
-        np.concatenate([np.zeros(0, np.int16), *(some.distance_256 for some in pairs)]),
-        np.concatenate([np.zeros(0, np.int8), *(some.relation for some in pairs)]),
-    )
+    none = np.zeros(0, np.int64)
+    every = [_Pairs(none, none, none.astype(np.uint8), none.astype(np.int16), none, none.astype(np.float64)), *pairs]
+    return _Pairs(*(np.concatenate([getattr(some, column.name) for some in every]) for column in fields(_Pairs)))
 
 
 def _assign(pairs: _Pairs, copies: Copies) -> None:
@@ -301,3 +370,4 @@ def _assign_one(pairs: _Pairs, pair: int, copies: Copies) -> None:
     copies.distance_64[other] = pairs.distance_64[pair]
     copies.distance_256[other] = pairs.distance_256[pair]
     copies.relation[other] = pairs.relation[pair]
+    copies.similarity[other] = pairs.similarity[pair]

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from recolor.cleaning.detect import DETECTORS
 from recolor.cleaning.detect.blurry import detect_blurry
-from recolor.cleaning.detect.duplicate import detect_duplicate
+from recolor.cleaning.detect.duplicate import detect_duplicate, score_of
 from recolor.cleaning.detect.exposure import detect_exposure
 from recolor.cleaning.detect.geometry import score_extreme_aspect, score_low_resolution
 from recolor.cleaning.detect.monochrome import detect_monochrome
@@ -21,7 +21,7 @@ from recolor.config.settings import Config, DuplicateConfig
 NEAR_IMAGES = 24
 _MARGIN = 0.2  # added to the threshold of the score
 _SIZE_MARGIN = 0.05  # the same for scores of sizes: sides up to 1.2 times the limit
-_MARGIN_BITS = 16  # of 256, added to the limit of copies
+_MARGIN_SIMILARITY = 0.15  # subtracted from the limit of copies
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +84,13 @@ def _by_score(found: Found) -> tuple[float, str]:
 
 
 def _nearly_copies(measurements: pa.Table, settings: DuplicateConfig) -> list[Found]:
-    """Returns pairs just above the limit of 256 bits, with a score above the threshold."""
-    limit = settings.max_hamming_distance_256
-    looser = replace(settings, crops=False, max_hamming_distance_256=min(128, limit + _MARGIN_BITS))
-    table = detect_duplicate(measurements, looser)
-    distances = table["hamming_distance_256"].to_pylist()
-    near = zip(found_in(table), distances)
-    return [replace(found, score=THRESHOLD * bits / (limit + 1)) for found, bits in near if bits > limit]
+    """Returns pairs that are a little less alike than copies, with a score above the threshold."""
+    limit = settings.min_similarity
+    table = detect_duplicate(measurements, replace(settings, min_similarity=max(0.0, limit - _MARGIN_SIMILARITY)))
+    similarity = table["similarity"].to_numpy()
+    scores = score_of(similarity, limit)
+    near = zip(found_in(table), scores.tolist(), similarity.tolist())
+    return [replace(found, score=score) for found, score, alike in near if alike < limit]
 
 
 def _nearly_ill_sized(measurements: pa.Table, score: Floats) -> list[Found]:

@@ -1,4 +1,4 @@
-"""Perceptual hashes of an image and of its flips and rotations, from one DCT.
+"""Perceptual hashes of an image, of its flips and rotations, and of windows of it, from one DCT.
 
 The hash is imagehash's pHash: each low frequency of the DCT-II is compared with their median. Mirroring an image
 changes the sign of its odd coefficients, and transposing it transposes them. The hashes of the flips and rotations
@@ -11,31 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recolor.cleaning.measure.sharpness import halve
-from recolor.manifests.schemas import SYMMETRIES
+from recolor.cleaning.symmetries import STEPS
+from recolor.cleaning.windows import BLOCKS, Span
+from recolor.manifests.schemas import THUMBNAIL_PX
 
 HASH_PX = 64  # side of the squares that are transformed
-WINDOWS = 3  # along each side
-WINDOW_SHARE = 0.92  # of each side: finds crops of 3% to 10%, see docs/decisions/2026-11-detectors.md
-
-# For each symmetry: whether to transpose, then to mirror left-right, then top-bottom. Rotations are clockwise.
-_STEPS = (
-    (False, False, False),
-    (False, True, False),
-    (False, False, True),
-    (False, True, True),
-    (True, False, False),
-    (True, True, False),
-    (True, False, True),
-    (True, True, True),
-)
-
-
-def apply_symmetry(picture: NDArray[np.uint8], symmetry: str) -> NDArray[np.uint8]:
-    """Returns an image, uint8 [H, W, ...], flipped or rotated by one of `SYMMETRIES`."""
-    transposed, mirrored, upside_down = _STEPS[SYMMETRIES.index(symmetry)]
-    picture = picture.swapaxes(0, 1) if transposed else picture
-    picture = picture[:, ::-1] if mirrored else picture
-    return picture[::-1] if upside_down else picture
+_WINDOW_SIDE = 8  # of the hashes of windows
 
 
 def phash_symmetries(squares: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
@@ -67,21 +48,37 @@ def hash_squares(squares: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray
     return few.reshape(len(squares), -1), many.reshape(len(squares), -1)
 
 
-def hash_windows(squares: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Returns the hashes of nine windows of grey squares.
+def hash_windows(squares: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Returns the 64-bit hashes of windows of grey squares.
 
-    Other images, which may be crops, are compared with them. A window has 92% of each side, at one of three positions
-    along it. Cropping, area resampling and the cosine transform are linear, so one matrix product does all three.
+    Other images, which may be crops, are compared with them. Cropping, area resampling and the cosine transform are
+    linear, so one matrix product does all three.
 
     Args:
         squares: uint8 [N, 64, 64].
 
     Returns:
-        The 64-bit and the 256-bit hashes of the windows, row by row from the top left: uint8 [N, 72] and [N, 288].
+        The hashes of `windows.WINDOWS`, in that order: uint8 [N, 200].
     """
     values = squares.astype(np.float64)
-    few, many = (_window_hashes(values, side).reshape(len(squares), -1) for side in (8, 16))
-    return few, many
+    hashes = [_block_hashes(values, down, across) for down, across in BLOCKS]
+    return np.concatenate(hashes, axis=1).reshape(len(squares), -1)
+
+
+def make_thumbnails(squares: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Returns small grey copies, from which `detect.alignment` tells whether two pictures are one.
+
+    Args:
+        squares: uint8 [N, 64, 64].
+
+    Returns:
+        uint8 [N, 576]: 24 x 24 means, stretched from 0 to 255 to lose little by rounding; all 0 if they are equal.
+    """
+    area = _area((0.0, 1.0), THUMBNAIL_PX)
+    means = (area @ squares.astype(np.float64) @ area.T).reshape(len(squares), -1)
+    least = means.min(axis=1, keepdims=True)
+    stretch = 255.0 / np.maximum(means.max(axis=1, keepdims=True) - least, 1e-6)
+    return np.rint((means - least) * np.where(stretch > 255e5, 0.0, stretch)).astype(np.uint8)
 
 
 def _bits_over_median(rows: NDArray[np.float64]) -> NDArray[np.uint8]:
@@ -94,32 +91,39 @@ def _bits_over_median(rows: NDArray[np.float64]) -> NDArray[np.uint8]:
     return np.packbits(rows > middle.mean(axis=-1, keepdims=True), axis=-1)
 
 
-def _window_hashes(squares: NDArray[np.float64], side: int) -> NDArray[np.uint8]:
+def _block_hashes(squares: NDArray[np.float64], down: tuple[Span, ...], across: tuple[Span, ...]) -> NDArray[np.uint8]:
     """Returns which low frequencies are above the median of their window.
 
     Returns:
-        uint8 [N, 9, side² / 8].
+        uint8 [N, windows, 8].
     """
-    operator = _window_operator(side)
-    low = (operator @ squares @ operator.T).reshape(-1, WINDOWS, side, WINDOWS, side)
-    return _bits_over_median(low.swapaxes(2, 3).reshape(-1, WINDOWS**2, side * side))
+    side = _WINDOW_SIDE
+    rows, columns = _window_operator(down), _window_operator(across).T
+    # The smaller product first.
+    low = (rows @ squares) @ columns if len(down) <= len(across) else rows @ (squares @ columns)
+    cut = low.reshape(-1, len(down), side, len(across), side).swapaxes(2, 3)
+    return _bits_over_median(cut.reshape(len(squares), -1, side * side))
 
 
 @cache
-def _window_operator(side: int) -> NDArray[np.float64]:
-    """Returns the matrix of area resampling and DCT of each window along an axis.
+def _window_operator(spans: tuple[Span, ...]) -> NDArray[np.float64]:
+    """Returns the matrix of area resampling and DCT of each span along an axis.
 
     Returns:
-        float64 [3 side, 64].
+        float64 [8 spans, 64].
     """
-    size, pixel = 4 * side, np.arange(HASH_PX)
-    operators = []
-    for start in np.linspace(0.0, HASH_PX * (1 - WINDOW_SHARE), WINDOWS):
-        edges = start + HASH_PX * WINDOW_SHARE * np.arange(size + 1) / size
-        overlap = np.minimum(edges[1:, None], pixel + 1) - np.maximum(edges[:-1, None], pixel)
-        area = np.clip(overlap, 0.0, None) * size / (HASH_PX * WINDOW_SHARE)
-        operators.append(_low_frequencies(size, side) @ area)
-    return np.concatenate(operators)
+    size = 4 * _WINDOW_SIDE
+    return np.concatenate([_low_frequencies(size, _WINDOW_SIDE) @ _area(span, size) for span in spans])
+
+
+@cache
+def _area(span: Span, size: int) -> NDArray[np.float64]:
+    """Returns the matrix of area resampling of a span of 64 pixels: float64 [size, 64]."""
+    start, end = span
+    pixel, edges = np.arange(HASH_PX), HASH_PX * (start + (end - start) * np.arange(size + 1) / size)
+    overlap = np.minimum(edges[1:, None], pixel + 1) - np.maximum(edges[:-1, None], pixel)
+    share: NDArray[np.float64] = np.clip(overlap, 0.0, None) * size / (HASH_PX * (end - start))
+    return share
 
 
 @cache
@@ -142,10 +146,10 @@ def _signs(side: int) -> NDArray[np.float64]:
     """
     odd = (-1.0) ** np.arange(side)
     ones = np.ones(side)
-    rows = [np.outer(odd if vertical else ones, odd if horizontal else ones) for _, horizontal, vertical in _STEPS]
+    rows = [np.outer(odd if vertical else ones, odd if horizontal else ones) for _, horizontal, vertical in STEPS]
     return np.stack(rows)
 
 
 @cache
 def _transposed() -> NDArray[np.bool_]:
-    return np.array([transposed for transposed, _, _ in _STEPS])[:, None, None]
+    return np.array([transposed for transposed, _, _ in STEPS])[:, None, None]

@@ -14,8 +14,9 @@ import numpy as np
 
 from recolor.cleaning.measure.colour import COLOUR_PX, measure_colours
 from recolor.cleaning.measure.exposure import measure_exposure, measure_surfaces
+from recolor.cleaning.measure.frame import without_frame
 from recolor.cleaning.measure.grey_tail import measure_grey_tail
-from recolor.cleaning.measure.hashes import HASH_PX, hash_squares, hash_windows
+from recolor.cleaning.measure.hashes import HASH_PX, hash_squares, hash_windows, make_thumbnails
 from recolor.cleaning.measure.sharpness import halve, measure_sharpness, octaves, square_copy
 from recolor.color.arrays import RGB, Grey
 from recolor.config.settings import MeasureConfig
@@ -25,7 +26,7 @@ from recolor.images.lenient import decode_damaged
 from recolor.pipeline.workers import time_limit
 
 TOGETHER = 16  # images per batch; some measurements process a batch at once
-HASHES = ("phash_64", "phash_256", "phash_64_windows", "phash_256_windows")
+HASHES = ("phash_64", "phash_256", "phash_64_windows", "thumbnail")
 
 Row = dict[str, Any]  # one row of the table, by column name
 
@@ -121,14 +122,18 @@ def _measure_decoded(decoded: Decoded, config: MeasureConfig) -> tuple[Row, _Cop
     """
     pictures = octaves(_bounded(decoded.rgb, config.measure_px))
     greys = [np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), np.uint8) for picture in pictures]
+    inside = without_frame(greys[0])
+    framed = inside.shape != greys[0].shape
     numbers = {
         **_describe(decoded),
         "notes": "; ".join(decoded.notes) or None,
+        "frame_share": 1.0 - inside.size / greys[0].size,
         "grey_tail": measure_grey_tail(pictures[0]),
         **measure_sharpness(greys),
         **measure_exposure(greys),
     }
-    return numbers, _Copies(square_copy(greys, HASH_PX), square_copy(pictures, COLOUR_PX))
+    hashed = octaves(inside) if framed else greys
+    return numbers, _Copies(square_copy(hashed, HASH_PX), square_copy(pictures, COLOUR_PX))
 
 
 def _measure_copies(copies: list[_Copies]) -> Iterator[Row]:
@@ -136,7 +141,7 @@ def _measure_copies(copies: list[_Copies]) -> Iterator[Row]:
     if not copies:
         return
     greys = np.stack([image.grey for image in copies])
-    hashes = (*hash_squares(greys), *hash_windows(greys))
+    hashes = (*hash_squares(greys), hash_windows(greys), make_thumbnails(greys))
     colours = measure_colours(np.stack([image.rgb for image in copies]))
     columns = dict(zip(HASHES, ([row.tobytes() for row in values] for values in hashes), strict=True)) | colours
     columns["surface_residual"] = measure_surfaces(greys).tolist()

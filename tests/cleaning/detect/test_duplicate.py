@@ -6,11 +6,13 @@ from skimage import data as photographs
 
 from recolor.cleaning.detect import duplicate_groups as grouping
 from recolor.cleaning.detect.duplicate import detect_duplicate
-from recolor.cleaning.measure.hashes import apply_symmetry
+from recolor.cleaning.symmetries import apply_symmetry
+from recolor.cleaning.windows import WINDOWS
 from recolor.config.settings import DuplicateConfig
 from recolor.manifests.schemas import DUPLICATE, SYMMETRIES
 
 DEFAULT = DuplicateConfig()
+NARROW = DuplicateConfig(max_hamming_distance=10, max_hamming_distance_256=48)
 
 
 def found(table, config=DEFAULT):
@@ -25,8 +27,7 @@ def hashed(sha, words_64, words_256, *, pixels=(100, 100), size=1, contrast=20.0
         "sha256": f"{sha:064x}",
         "phash_64": np.array(words_64, np.uint64).tobytes(),
         "phash_256": np.array(words_256, np.uint64).tobytes(),
-        "phash_64_windows": (~np.tile(np.array(words_64, np.uint64).reshape(-1)[:1], 9)).tobytes(),
-        "phash_256_windows": (~np.tile(np.array(words_256, np.uint64).reshape(-1)[:4], 9)).tobytes(),
+        "phash_64_windows": (~np.tile(np.array(words_64, np.uint64).reshape(-1)[:1], len(WINDOWS))).tobytes(),
         "width_px": pixels[0],
         "height_px": pixels[1],
         "size_bytes": size,
@@ -115,7 +116,7 @@ def test_pairs_near_in_64_bits_but_not_in_256_are_not_copies(numbers):
         {"path": "a.jpg", **hashed(1, [5] * 8, [0, 0, 0, 0] * 8)},
         {"path": "b.jpg", **hashed(2, [5] * 8, [2**49 - 1, 0, 0, 0] * 8)},
     ]
-    assert not found(numbers(rows))
+    assert not found(numbers(rows), NARROW)
     assert set(found(numbers(rows), DuplicateConfig(max_hamming_distance_256=49))) == {"b.jpg"}
 
 
@@ -128,7 +129,7 @@ def test_groups_are_those_of_brute_force(numbers, monkeypatch, seed, light, most
     monkeypatch.setattr(grouping, "_MAX_PAIRS_PER_PICTURE", 0 if most_pairs == 40 else 32)
     rows = _lit(_clustered_rows(np.random.default_rng(seed)), light)
     expected = _greedy_stars(rows)
-    copies = found(numbers(rows))
+    copies = found(numbers(rows), NARROW)
     assert {path: row["kept_path"] for path, row in copies.items()} == {
         path: star["path"] for path, (star, _) in expected.items()
     }
@@ -159,7 +160,7 @@ def _lit(rows, light):
     """Gives the pictures of a scene about its lightness, a little or too much more or less; equal ones the same."""
     for number, row in enumerate(rows):
         rng = np.random.default_rng(list(row["phash_64"][:8] + row["phash_256"][:32]))
-        row["L_mean"] = 5.0 + 2 * (number % 40) + rng.choice([0.0, 3.9, -3.9, 7.9, 12.0])
+        row["L_mean"] = 5.0 + 2 * (number % 40) + rng.choice([0.0, 3.9, -3.9, 7.9, 12.0, 25.0])
         if light == "unknown" or (light == "known of some" and rng.random() < 0.2):
             row["L_mean"] = None
     return rows
@@ -170,7 +171,9 @@ def _greedy_stars(rows):
     taken, kept = {}, []
     for row in sorted(rows, key=lambda row: (-row["width_px"], -row["size_bytes"], row["path"])):
         near = ((best, _distances(best, row)) for best in kept)
-        alike = ((best, distances) for best, distances in near if _is_near(distances) and _as_light(best, row))
+        alike = (
+            (best, distances) for best, distances in near if _is_near(distances) and _as_light(best, row, distances)
+        )
         star = next(alike, None)
         if star is None:
             kept.append(row)
@@ -192,9 +195,10 @@ def _is_near(distances):
     return distance_256 <= 48 and distance_64 <= (10 if symmetry == "identity" else 6)
 
 
-def _as_light(best, row):
+def _as_light(best, row, distances):
+    """Upright copies may have been exposed anew."""
     lightness = (best["L_mean"], row["L_mean"])
-    return None in lightness or abs(lightness[0] - lightness[1]) <= 8
+    return None in lightness or abs(lightness[0] - lightness[1]) <= (20 if distances[2] == "identity" else 8)
 
 
 def test_crops_are_found_among_pictures_of_any_lightness(numbers):
@@ -202,13 +206,12 @@ def test_crops_are_found_among_pictures_of_any_lightness(numbers):
     rng = np.random.default_rng(3)
     rows, expected = [], {}
     for number in range(300):
-        words = rng.integers(0, 2**64, 40 + 45, dtype=np.uint64)
+        words = rng.integers(0, 2**64, 40 + len(WINDOWS), dtype=np.uint64)
         whole = hashed(number, words[:8], words[8:40], size=9) | {"L_mean": float(rng.uniform(5, 90))}
-        whole["phash_64_windows"], whole["phash_256_windows"] = words[40:49].tobytes(), words[49:].tobytes()
+        whole["phash_64_windows"] = words[40:].tobytes()
         part = hashed(number + 300, rng.integers(0, 2**64, 8, np.uint64), rng.integers(0, 2**64, 32, np.uint64))
-        window = int(rng.integers(9))
+        window = int(rng.integers(len(WINDOWS)))
         part["phash_64"] = words[40 + window].tobytes() + part["phash_64"][8:]
-        part["phash_256"] = words[49 + 4 * window :][:4].tobytes() + part["phash_256"][32:]
         part["L_mean"] = whole["L_mean"] + (8.1 if number % 3 == 0 else float(rng.uniform(-7.9, 7.9)))
         rows += [{"path": f"{number:03}.jpg", **whole}, {"path": f"{number:03} part.jpg", **part}]
         if number % 3:
@@ -224,7 +227,7 @@ def test_thousands_of_equal_hashes_are_one_comparison(numbers, monkeypatch):
         monkeypatch.setattr(grouping, search, lambda hashes, *_: compared.append(len(hashes)) or iter(()))
     rows = [{"path": f"{number:05}.jpg", **hashed(number, [7] * 8, [7] * 32)} for number in range(5000)]
     assert len(found(numbers(rows))) == 4999
-    assert compared == [1, 7, 9]  # the picture, how it may be turned, its windows
+    assert compared == [1, 1, 7, len(WINDOWS)]  # the picture, exposed anew, how it may be turned, its windows
 
 
 def test_a_long_burst_is_grouped_without_listing_its_pairs(numbers, monkeypatch):
@@ -305,3 +308,55 @@ def test_a_moon_and_a_sun_at_the_same_place_are_no_copies(measured):
     config = DuplicateConfig(min_contrast=0.0)
     assert not found(measured({"moon.jpg": moon, "sun.jpg": sun}), config)
     assert found(measured({"moon.jpg": moon, "again.jpg": disc((12, 22, 40), (240, 236, 220), 20)}), config)
+
+
+def test_flat_pictures_with_the_same_pixels_are_copies(measured, jpeg):
+    flat = np.full((64, 64, 3), (120, 122, 119), np.uint8)
+    pictures = {"a.jpg": jpeg(flat, quality=95), "b.jpg": jpeg(flat, quality=70), "c.jpg": jpeg(flat, quality=40)}
+    copies = found(measured(pictures | {"other.jpg": np.full((64, 64, 3), (120, 132, 119), np.uint8)}))
+    assert {path: row["kept_path"] for path, row in copies.items()} == {"b.jpg": "a.jpg", "c.jpg": "a.jpg"}
+
+
+EDITS = {
+    "exposed": lambda rgb: np.clip(rgb * 1.25, 0, 255),
+    "gamma": lambda rgb: 255 * (rgb / 255) ** 0.7,
+    "warm": lambda rgb: np.clip(rgb * np.array([1.15, 1.0, 0.8]), 0, 255),
+    "framed": lambda rgb: np.pad(rgb, ((20, 20), (20, 20), (0, 0)), constant_values=255),
+    "letterbox": lambda rgb: np.pad(rgb, ((40, 40), (0, 0), (0, 0))),
+    "15% cut from the right": lambda rgb: rgb[:, : rgb.shape[1] * 85 // 100],
+    "12% cut from the top": lambda rgb: rgb[rgb.shape[0] * 12 // 100 :],
+    "10% cut all around": lambda rgb: rgb[40:-40, 60:-60],
+    "4:3 cut from 3:2": lambda rgb: rgb[:, 33:-33],
+}
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_edited_copies_are_found(measured, edit):
+    copy = np.ascontiguousarray(EDITS[edit](photographs.coffee())).astype(np.uint8)
+    copies = found(measured({"a.jpg": photographs.coffee(), "b.jpg": copy, "other.jpg": photographs.chelsea()}))
+    assert len(copies) == 1
+    assert "other.jpg" not in copies
+
+
+def test_the_original_is_kept_instead_of_its_enlargement_and_the_reason_says_so(measured):
+    original = cv2.resize(photographs.coffee(), (300, 200), interpolation=cv2.INTER_AREA)
+    enlarged = cv2.resize(original, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
+    copies = found(measured({"a.jpg": enlarged, "b.jpg": original}))
+    assert set(copies) == {"a.jpg"}
+    assert "which has more detail: this one is an enlargement" in copies["a.jpg"]["reason"]
+
+
+def test_the_copy_without_a_frame_is_kept_and_the_reason_says_so(measured):
+    framed = np.pad(photographs.coffee(), ((20, 20), (20, 20), (0, 0)), constant_values=255)
+    copies = found(measured({"a.jpg": framed, "b.jpg": photographs.coffee()}))
+    assert set(copies) == {"a.jpg"}
+    assert "no frame" in copies["a.jpg"]["reason"]
+
+
+def test_a_crop_with_more_pixels_is_kept_instead_of_the_whole(measured):
+    whole = photographs.coffee()
+    small = cv2.resize(whole, (300, 200), interpolation=cv2.INTER_AREA)
+    copies = found(measured({"part.jpg": np.ascontiguousarray(whole[40:-40, 60:-60]), "whole.jpg": small}))
+    assert copies["whole.jpg"]["kept_path"] == "part.jpg"
+    assert copies["whole.jpg"]["relation"] == "whole"
+    assert copies["whole.jpg"]["reason"].startswith("shows more of part.jpg")

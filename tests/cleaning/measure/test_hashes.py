@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 from PIL import Image
 from skimage import data as photographs
 
-from recolor.cleaning.measure.hashes import HASH_PX, apply_symmetry, hash_squares, hash_windows, phash_symmetries
+from recolor.cleaning.measure.hashes import HASH_PX, hash_squares, hash_windows, make_thumbnails, phash_symmetries
 from recolor.cleaning.measure.sharpness import octaves, square_copy
+from recolor.cleaning.symmetries import apply_symmetry
+from recolor.cleaning.windows import WINDOWS
 from recolor.manifests.schemas import SYMMETRIES
 
 
@@ -67,9 +69,10 @@ def test_a_hash_survives_resizing():
 def test_a_hash_does_not_depend_on_the_pictures_beside_it(count, seed):
     squares = np.random.default_rng(seed).integers(0, 256, (count, HASH_PX, HASH_PX), dtype=np.uint8)
     at = seed % count
+    own = squares[at : at + 1]
     for together, alone in zip(
-        (*hash_squares(squares), *hash_windows(squares)),
-        (*hash_squares(squares[at : at + 1]), *hash_windows(squares[at : at + 1])),
+        (*hash_squares(squares), hash_windows(squares), make_thumbnails(squares)),
+        (*hash_squares(own), hash_windows(own), make_thumbnails(own)),
         strict=True,
     ):
         assert (together[at] == alone[0]).all()
@@ -80,14 +83,21 @@ def test_windows_are_hashed_as_the_crops_themselves_would_be():
     grey = np.asarray(Image.fromarray(photographs.coffee()).convert("L"))
     square = np.asarray(Image.fromarray(grey).resize((HASH_PX, HASH_PX), Image.Resampling.BOX))
     large = np.kron(square, np.ones((25, 25), np.uint8))
-    side = round(0.92 * len(large))
-    starts = [0, (len(large) - side) // 2, len(large) - side]
-    for bits, words in zip((8, 16), hash_windows(square[None]), strict=True):
-        crops = [large[top : top + side, left : left + side].astype(np.float32) for top in starts for left in starts]
-        means = [cv2.resize(crop, (4 * bits, 4 * bits), interpolation=cv2.INTER_AREA) for crop in crops]
-        low = np.array([scipy.fft.dctn(mean.astype(np.float64), norm=None)[:bits, :bits].reshape(-1) for mean in means])
-        over = low - np.median(low, axis=1)[:, None]
-        found = np.unpackbits(words).reshape(9, -1)
-        clear = np.abs(over) > 1e-3 * np.abs(low).max()
-        assert clear.mean() > 0.5
-        assert (found == (over > 0))[clear].all()
+    edges = np.rint(WINDOWS * len(large)).astype(int)
+    crops = [large[top:bottom, left:right].astype(np.float32) for left, right, top, bottom in edges]
+    means = [cv2.resize(crop, (32, 32), interpolation=cv2.INTER_AREA) for crop in crops]
+    low = np.array([scipy.fft.dctn(mean.astype(np.float64), norm=None)[:8, :8].reshape(-1) for mean in means])
+    over = low - np.median(low, axis=1)[:, None]
+    found = np.unpackbits(hash_windows(square[None])).reshape(len(WINDOWS), -1)
+    clear = np.abs(over) > 1e-3 * np.abs(low).max()
+    assert clear.mean() > 0.5
+    assert (found == (over > 0))[clear].all()
+
+
+def test_a_thumbnail_is_the_mean_of_the_square_stretched_to_all_grey_levels():
+    square = picture(HASH_PX, 0)
+    (found,) = make_thumbnails(square[None])
+    means = cv2.resize(square.astype(np.float32), (24, 24), interpolation=cv2.INTER_AREA).reshape(-1)
+    stretched = (means - means.min()) / (means.max() - means.min()) * 255
+    assert np.abs(found - stretched).max() <= 0.51
+    assert not make_thumbnails(np.full((1, HASH_PX, HASH_PX), 77, np.uint8)).any()
