@@ -341,13 +341,9 @@ PLANTS: Mapping[str, Mapping[str, Plant]] = {
         "blown_out": _of_rgb(blown_out),
         "blank": _of_rgb(blank),
         "flat": _of_rgb(flat),
-    },
-    "exposure": {
-        "black": _of_rgb(defects.blacken),
         "night_6_stops": _of_rgb(partial(defects.underexpose, stops=6.0)),
         "night_8_stops": _of_rgb(partial(defects.underexpose, stops=8.0)),
         **{f"clipped_{share:.0%}": _of_rgb(partial(defects.overexpose, lightest=share)) for share in (0.65, 0.8, 0.95)},
-        "flat": _of_rgb(flat),
         "gradient": _of_rgb(defects.fade),
     },
     "clean": {

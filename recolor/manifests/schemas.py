@@ -131,6 +131,7 @@ SHARPNESS = tuple(
 )
 COLOUR_LAYOUT = 90  # numbers
 THUMBNAIL_PX = 24  # side
+COLOUR_TONES = 81
 GREY_TAIL = _number(
     "grey_tail",
     "-",
@@ -261,6 +262,15 @@ MEASUREMENTS = Schema(
             " Null if the image cannot be decoded.",
             True,
         ),
+        Column(
+            "colour_tones",
+            pa.binary(4 * COLOUR_TONES),
+            "sRGB, Lab",
+            "81 x float32",
+            "Percentiles of the channels, greyest colours by lightness, and means of 4 x 4 cells; see"
+            " `recolor.cleaning.measure.tones`. Null if the image cannot be decoded.",
+            True,
+        ),
     ),
 )
 
@@ -369,7 +379,13 @@ SKEWED = _issue(
         "Robust distance from the data set's colours. Null if the data set has too few images.",
         True,
     ),
-    Column("layout_score", pa.float64(), "-", "0..1", "Score of `colour_layout` by a small network; 0 is skewed."),
+    Column(
+        "layout_score",
+        pa.float64(),
+        "-",
+        "0..1",
+        "Score of `colour_layout` and `colour_tones` by a small network; 0 is skewed.",
+    ),
     *(column for column in COLOUR if column.name in ("a_mean", "b_mean", "cast", "hue_entropy")),
 )
 BLURRY = _issue(

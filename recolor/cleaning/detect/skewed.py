@@ -1,8 +1,11 @@
 """The detector of unusual colours: casts, swapped channels, filters, white balance.
 
-The score is the lower of two. A small network scores the layout of the colours: it was trained on where in photographs,
-and at which lightness, each colour occurs. A robust Mahalanobis distance compares the colour statistics of an image
-with those of the whole data set; it is used only if there are enough images to estimate their distribution.
+The score is that of a small network. It was trained on where in photographs, and at which lightness, each colour
+occurs, and on whether something in them is neutral: a blue or orange scene has a neutral highlight or shadow, a cast
+has none.
+
+A robust Mahalanobis distance from the colours of the whole data set is reported beside it. It does not affect the
+score, because a colour that is rare in a data set, such as the green of a park among deserts, is no defect.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,17 +18,23 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from recolor.cleaning.detect.detector import Detector
-from recolor.cleaning.detect.outlier_table import column, logistic, outlier_table, score_below
+from recolor.cleaning.detect.outlier_table import column, logistic, outlier_table
+from recolor.cleaning.measure.tones import PERCENTILES, TONE_STRETCHES
 from recolor.color.arrays import Floats
 from recolor.config.settings import SkewedConfig
-from recolor.manifests.schemas import COLOUR_LAYOUT, SKEWED
+from recolor.manifests.schemas import COLOUR_LAYOUT, COLOUR_TONES, SKEWED
 
 NETWORK_FILE = Path(__file__).with_suffix(".npz")  # made by tools/fit_skewed.py
 MIN_IMAGES = 200
-CAST = 15.0  # Lab units from which the reason says "colour cast"
-DISTANCE_LIMIT = 5.0  # in median distances, at which the score is 0.5
+CAST = 8.0  # Lab units from grey from which the reason names a cast
+ONE_HUE = 0.3  # entropy of the hues below which the reason names one hue
+HUES = (  # angle in Lab, in degrees, up to which a cast has the name
+    *((20, "pink"), (50, "red"), (75, "orange"), (110, "yellow"), (170, "green"), (230, "cyan"), (310, "blue")),
+    *((325, "violet"), (350, "magenta"), (360, "pink")),
+)
 CLIP = 6.0  # standard deviations to which the network's inputs are clipped
-_NETWORK_OFFSET = 3.0  # nats; set so that about 1% of clean photographs are flagged
+LAYERS = 2
+_LIMIT, _STEEPNESS = -2.1, 0.7  # nats at which the score is 0.5: about 0.6% of ordinary scenes are below
 _BATCH_ROWS = 1 << 11  # layouts in a batch of the network, small enough for the CPU cache
 _TILE_ROWS = 1 << 14  # rows in one step of the distance
 _SHRINKAGE = 0.3
@@ -33,7 +42,7 @@ _CLIP_DISTANCE = 4.0  # a z-score beyond this adds no more to the correlations
 _SPREADS = ("a_std", "b_std", "chroma_mean", "chroma_p95")
 _MEANS = tuple(f"{channel}_band_{band}" for band in range(3) for channel in "ab")
 COLUMNS = (  # of the measurements
-    *("path", "colour_layout", "cast", "hue_entropy", "a_mean", "b_mean", "ab_covariance"),
+    *("path", "colour_layout", "colour_tones", "cast", "hue_entropy", "a_mean", "b_mean", "ab_covariance"),
     *_SPREADS,
     *_MEANS,
 )
@@ -42,19 +51,37 @@ Network = Mapping[str, NDArray[np.float32]]
 
 
 def score_skewed(measurements: pa.Table) -> Floats:
-    """Returns how usual the colours are, the lower of the two scores.
+    """Returns the network's scores, 0 for skewed.
 
     Returns:
         float64 [rows]; 1 if not decoded.
     """
-    return _lower_score(score_layout(measurements), colour_distance(measurements))
+    if "layout_score" in measurements.column_names:
+        return column(measurements, "layout_score")
+    decoded = np.flatnonzero(measurements["colour_layout"].combine_chunks().is_valid().to_numpy(zero_copy_only=False))
+    layouts, tones = (
+        _numbers(measurements, name, count)
+        for name, count in (("colour_layout", COLOUR_LAYOUT), ("colour_tones", COLOUR_TONES))
+    )
+    evidence = np.full(len(measurements), np.nan)
+    with threadpool_limits(1, user_api="blas"):  # for such small products, threads cost more than they gain
+        for start in range(0, len(decoded), _BATCH_ROWS):
+            some = decoded[start : start + _BATCH_ROWS]
+            evidence[some] = network_evidence(network_inputs(layouts[some], tones[some]), _network())
+    return logistic(_STEEPNESS * (evidence - _LIMIT))
+
+
+def _numbers(measurements: pa.Table, name: str, count: int) -> NDArray[np.float32]:
+    """Returns the numbers of a binary column without a copy: float32 [rows, count]; any if not decoded."""
+    values = measurements[name].combine_chunks()
+    return np.frombuffer(values.buffers()[1], "<f4")[values.offset * count :][: len(values) * count].reshape(-1, count)
 
 
 def compact_measurements(measurements: pa.Table, config: SkewedConfig) -> pa.Table:
-    """Replaces the layouts, 360 bytes per image, by the network's scores, 8 bytes per image."""
+    """Replaces layouts and tones, 684 bytes per image, by the network's scores, 8 bytes per image."""
     del config
-    score = pa.array(score_layout(measurements), pa.float64())
-    return measurements.drop_columns("colour_layout").append_column("layout_score", score)
+    score = pa.array(score_skewed(measurements), pa.float64())
+    return measurements.drop_columns(["colour_layout", "colour_tones"]).append_column("layout_score", score)
 
 
 def detect_skewed(measurements: pa.Table, config: SkewedConfig) -> pa.Table:
@@ -64,69 +91,50 @@ def detect_skewed(measurements: pa.Table, config: SkewedConfig) -> pa.Table:
         measurements: A table of `schemas.MEASUREMENTS`, or the result of `compact_measurements`.
         config: The threshold.
     """
-    layouts, distances = score_layout(measurements), colour_distance(measurements)
-    score = _lower_score(layouts, distances)
+    score = score_skewed(measurements)
     rows = np.flatnonzero(score < config.threshold)
-    layouts, distances = layouts[rows], distances[rows]
-    taken = measurements.select(["cast", "hue_entropy"]).take(pa.array(rows, pa.int64()))
-    casts, entropies = column(taken, "cast"), column(taken, "hue_entropy")
-    reasons = [
-        _reason(layout < config.threshold, distance, cast, entropy)
-        for layout, distance, cast, entropy in zip(layouts, distances, casts, entropies)
-    ]
+    distances = colour_distance(measurements)[rows] if rows.size else np.zeros(0)
+    taken = measurements.select(["cast", "hue_entropy", "a_mean", "b_mean"]).take(pa.array(rows, pa.int64()))
+    reasons = [_reason(**row) for row in taken.to_pylist()]
     numbers = {
         "colour_distance": pa.array(distances, pa.float64(), from_pandas=True),
-        "layout_score": pa.array(layouts, pa.float64()),
+        "layout_score": pa.array(score[rows], pa.float64()),
     }
     return outlier_table(
         SKEWED, measurements, rows=rows, score=score[rows], threshold=config.threshold, reasons=reasons, numbers=numbers
     )
 
 
-def _lower_score(layouts: Floats, distances: Floats) -> Floats:
-    return np.minimum(layouts, score_below(distances, DISTANCE_LIMIT))
-
-
-def score_layout(measurements: pa.Table) -> Floats:
-    """Returns the network's scores of the colour layouts, 0 for skewed.
-
-    Returns:
-        float64 [rows]; 1 if not decoded.
-    """
-    if "layout_score" in measurements.column_names:
-        return column(measurements, "layout_score")
-    layouts = measurements["colour_layout"].combine_chunks()
-    decoded = np.flatnonzero(layouts.is_valid().to_numpy(zero_copy_only=False))
-    values = np.frombuffer(layouts.buffers()[1], "<f4")[layouts.offset * COLOUR_LAYOUT :].reshape(-1, COLOUR_LAYOUT)
-    evidence = np.full(len(layouts), np.nan)
-    with threadpool_limits(1, user_api="blas"):  # for such small products, threads cost more than they gain
-        for start in range(0, len(decoded), _BATCH_ROWS):
-            some = decoded[start : start + _BATCH_ROWS]
-            evidence[some] = network_evidence(values[some], _network()) + _NETWORK_OFFSET
-    return logistic(evidence)
-
-
-def network_evidence(layouts: NDArray[np.float32], network: Network) -> Floats:
+def network_evidence(inputs: NDArray[np.float32], network: Network) -> Floats:
     """Returns the log-odds that the colours are those of a photograph: float64 [rows].
 
     Args:
-        layouts: float32 [rows, 90], from `recolor.cleaning.measure.colour`.
-        network: Arrays of `NETWORK_FILE`: one hidden layer with ReLU, on standardised inputs.
+        inputs: float32 [rows, 164], from `network_inputs`. They are overwritten.
+        network: Arrays of `NETWORK_FILE`: layers with ReLU between them, on standardised inputs.
     """
-    z = prepare_layout(layouts)
-    z -= network["mean"]
-    z /= network["std"]
-    np.clip(z, -CLIP, CLIP, out=z)
-    hidden = z @ network["weight_1"].T
-    hidden += network["bias_1"]
-    np.maximum(hidden, 0, out=hidden)
-    return np.asarray(hidden @ network["weight_2"] + network["bias_2"], np.float64)
+    inputs -= network["mean"]
+    inputs /= network["std"]
+    values = np.clip(inputs, -CLIP, CLIP, out=inputs)
+    for layer in range(LAYERS):
+        if layer:
+            np.maximum(values, 0, out=values)
+        values = values @ network[f"weight_{layer}"].T
+        values += network[f"bias_{layer}"]
+    return np.asarray(values[:, 0], np.float64)
 
 
-def prepare_layout(layouts: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Returns layouts as inputs of the network.
+def network_inputs(layouts: NDArray[np.float32], tones: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Returns layouts and tones as inputs of the network.
 
-    Variances and hues become logarithms, and the means of empty cells near zero.
+    Variances, hues and chroma become logarithms, and the means of empty cells near zero. The percentiles of the
+    channels become logarithms of red over green and of blue over green.
+
+    Args:
+        layouts: float32 [rows, 90], from `recolor.cleaning.measure.colour`.
+        tones: float32 [rows, 81], from `recolor.cleaning.measure.tones`.
+
+    Returns:
+        float32 [rows, 164].
     """
     prepared = layouts.astype(np.float32)  # a copy
     share, means, variances, covariances, hues = np.split(prepared, [9, 27, 45, 54], axis=1)  # views
@@ -134,7 +142,9 @@ def prepare_layout(layouts: NDArray[np.float32]) -> NDArray[np.float32]:
     variances[:] = np.log(np.maximum(variances, 0) + np.float32(4))
     covariances[:] = np.copysign(np.log1p(np.abs(covariances) / np.float32(4)), covariances)
     hues[:] = np.log(hues + np.float32(0.3))
-    return prepared
+    channels, greys, cells = np.split(tones, [3 * len(PERCENTILES), 3 * len(PERCENTILES) + TONE_STRETCHES], axis=1)
+    red, green, blue = np.split(np.log(channels + np.float32(8)), 3, axis=1)
+    return np.concatenate([prepared, red - green, blue - green, np.log(greys + np.float32(2)), cells], axis=1)
 
 
 @cache
@@ -213,14 +223,15 @@ def _standardise(values: Floats) -> None:
         values[:, at] /= max(1.4826 * half, 0.3 * most, 1e-6)
 
 
-def _reason(by_layout: bool, distance: float, cast: float, hue_entropy: float) -> str:
-    if not by_layout:
-        return f"unusual colours: {distance:.1f} times as far from the data set's own as half of its images"
+def _reason(cast: float, hue_entropy: float, a_mean: float, b_mean: float) -> str:
     if cast >= CAST:
-        return f"colour cast: even the greyest colours are {cast:.0f} Lab units from grey"
-    if hue_entropy < 0.3:
-        return f"few hues (entropy {hue_entropy:.2f} of 1), and not where photographs have them"
-    return "colours are not where photographs have them: swapped channels, a filter, or wrong white balance"
+        turn = float(np.degrees(np.arctan2(b_mean, a_mean))) % 360
+        hue = next(name for most, name in HUES if turn <= most)
+        least = f"the greyest twentieth is {cast:.0f} Lab units towards {hue}"
+        return f"{hue} cast: nothing in the picture is neutral, {least}"
+    if hue_entropy < ONE_HUE:
+        return f"one hue explains nearly all colour (entropy {hue_entropy:.2f} of 1), and not where photographs have it"
+    return "colours are not where photographs have them: swapped channels, solarised, a filter, or wrong white balance"
 
 
 SKEWED_DETECTOR = Detector(

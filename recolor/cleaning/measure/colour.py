@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from recolor.cleaning.measure.tones import measure_tones
 from recolor.color.arrays import RGB, Floats
 from recolor.color.lab import rgb_to_lab
 
@@ -32,12 +33,13 @@ def measure_colours(squares: RGB) -> dict[str, list[float] | list[bytes]]:
         squares: uint8 [N, 48, 48, 3], sRGB.
 
     Returns:
-        The columns `schemas.COLOUR`, and `colour_layout` as the bytes of float32 [90]. Each has N values; the values
-        of one picture do not depend on the others.
+        The columns `schemas.COLOUR`, and `colour_layout` and `colour_tones` as the bytes of float32 [90] and [81]. Each
+        has N values; the values of one picture do not depend on the others.
     """
-    L, a, b = np.moveaxis(rgb_to_lab(squares), -1, 0)
+    lab = rgb_to_lab(squares)
+    L, a, b = np.moveaxis(lab, -1, 0)
     chroma = np.sqrt(a * a + b * b)
-    light = _lights(L)
+    light, order = _lights(L), _order_of_lightness(L)
     cells, hues = _cell_sums(light, L, a, b), _hue_sums(light, a, b, chroma)
     L_mean, a_mean, b_mean, L_variance, a_variance, b_variance, ab_covariance = _moments(cells.sum(axis=2))
     columns = {
@@ -52,14 +54,26 @@ def measure_colours(squares: RGB) -> dict[str, list[float] | list[bytes]]:
         "chroma_p95": percentile(chroma, 95),
         "cast": _cast(a, b, a_mean, b_mean),
         "hue_entropy": _hue_entropy(hues.sum(axis=1)),
-        **_ab_residual(L, a, b),
+        **_ab_residual(_ordered(L, order), _ordered(a, order), _ordered(b, order)),
         **_band_means(cells),
     }
     layouts = _layout(cells, hues).astype("<f4")
+    tones = measure_tones(squares, lab, _ordered(chroma, order)).astype("<f4")
     return {
         **{name: values.tolist() for name, values in columns.items()},
         "colour_layout": [layout.tobytes() for layout in layouts],
+        "colour_tones": [tone.tobytes() for tone in tones],
     }
+
+
+def _order_of_lightness(L: Planes) -> NDArray[np.intp]:
+    """Returns the pixels of each picture from the darkest to the lightest: [N, pixels]."""
+    steps = np.rint(L * np.float32(_STEPS_OF_L)).astype(np.uint16)  # integers sort faster
+    return np.argsort(steps.reshape(len(L), -1), axis=1, kind="stable")
+
+
+def _ordered(plane: Planes, order: NDArray[np.intp]) -> Planes:
+    return np.take_along_axis(plane.reshape(len(plane), -1), order, axis=1)
 
 
 def _lights(L: Planes) -> NDArray[np.int64]:
@@ -124,12 +138,13 @@ def _ab_residual(L: Planes, a: Planes, b: Planes) -> dict[str, Floats]:
 
     The curve is a least-squares line in each of 24 segments of L, because a clipped sepia has corners that no cubic
     fits. The copies were averaged in sRGB, where greys, tints and duotones are straight lines, which averaging keeps.
+
+    Args:
+        L: Lightness of each picture in ascending order: [N, pixels].
+        a: Of the same pixels.
+        b: Of the same pixels.
     """
-    pictures = len(L)
-    steps = np.rint(L * np.float32(_STEPS_OF_L)).astype(np.uint16)  # integers sort faster
-    order = np.argsort(steps.reshape(pictures, -1), axis=1, kind="stable")
-    planes = (np.take_along_axis(plane.reshape(pictures, -1), order, axis=1) for plane in (L, a, b))
-    stretched = (plane.reshape(pictures, _STRETCHES, -1) for plane in planes)
+    stretched = (plane.reshape(len(plane), _STRETCHES, -1) for plane in (L, a, b))
     L, a, b = (plane - plane.mean(axis=2, keepdims=True) for plane in stretched)
     spread = np.einsum("nsp,nsp->ns", L, L) + np.float32(1e-6)
     a, b = (plane - L * (np.einsum("nsp,nsp->ns", L, plane) / spread)[:, :, None] for plane in (a, b))

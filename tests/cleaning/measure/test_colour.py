@@ -7,7 +7,7 @@ from skimage import data as photographs
 
 from recolor.cleaning.measure.colour import COLOUR_PX, measure_colours
 from recolor.cleaning.measure.sharpness import octaves, square_copy
-from recolor.manifests.schemas import COLOUR, COLOUR_LAYOUT
+from recolor.manifests.schemas import COLOUR, COLOUR_LAYOUT, COLOUR_TONES
 
 
 def measure_colour(rgb):
@@ -81,11 +81,12 @@ def test_one_hue_has_no_entropy_and_all_hues_have_much():
 def test_every_picture_has_finite_numbers(height, width, seed, flat):
     rgb = np.random.default_rng(seed).integers(0, 256, (1 if flat else height, 1 if flat else width, 3), dtype=np.uint8)
     numbers = measure_colour(np.broadcast_to(rgb, (height, width, 3)).copy())
-    layout = np.frombuffer(numbers.pop("colour_layout"), "<f4")
+    layout, tones = (np.frombuffer(numbers.pop(name), "<f4") for name in ("colour_layout", "colour_tones"))
     assert list(numbers) == [column.name for column in COLOUR]
     assert np.isfinite(list(numbers.values())).all()
-    assert len(layout) == COLOUR_LAYOUT
+    assert (len(layout), len(tones)) == (COLOUR_LAYOUT, COLOUR_TONES)
     assert np.isfinite(layout).all()
+    assert np.isfinite(tones).all()
 
 
 @settings(max_examples=20)
