@@ -245,9 +245,12 @@ class GeneratorModelConfig:
     """The architecture of the generator.
 
     Attributes:
-        encoder_weights: Initial weights of the encoder: `imagenet` (from torchvision's hub), `none`, or the path of a
-            ResNet101 state dict.
-        encoder_depth: Last ResNet101 layer that is used.
+        encoder: Network whose features are used: `resnet101`, or any network of timm with features at strides 4, 8, ...
+            (extra `encoders`), such as `efficientnet_lite0`, whose weights the extra installs.
+        encoder_weights: Initial weights of the encoder: `imagenet` (from torchvision's or timm's hub, or an installed
+            package), `none`, or the path of a state dict.
+        encoder_depth: Number of features of the encoder that are used: at strides 4, 8, 16 and 32. For `resnet101`,
+            its last layer that is used.
         head: Output of the model: a `distribution` over ab bins (Zhang et al. 2016) or plain `regression`.
         width: Number of channels of the decoder.
         blocks: Number of residual blocks of the decoder. The receptive field of four blocks covers an image of 224 px.
@@ -255,8 +258,9 @@ class GeneratorModelConfig:
             quarter of the computation.
     """
 
+    encoder: str = "resnet101"
     encoder_weights: str = "imagenet"
-    encoder_depth: Annotated[int, Ge(1), Le(3)] = 2
+    encoder_depth: Annotated[int, Ge(1), Le(4)] = 2
     head: Literal["distribution", "regression"] = "distribution"
     width: Annotated[int, Ge(8), Le(1024), MultipleOf(8)] = 128
     blocks: Annotated[int, Ge(0), Le(32)] = 4
@@ -268,12 +272,14 @@ class RefinerModelConfig:
     """The architecture of the refiner.
 
     Attributes:
-        encoder_weights: Initial weights of the encoder: `imagenet` (from torchvision's hub), `none`, or the path of a
-            ResNet101 state dict.
+        encoder: Network whose features at stride 4 are used: `resnet101`, or any network of timm.
+        encoder_weights: Initial weights of the encoder: `imagenet` (from torchvision's or timm's hub, or an installed
+            package), `none`, or the path of a state dict.
         width: Number of channels of the EDSR body.
         blocks: Number of residual blocks of the EDSR body.
     """
 
+    encoder: str = "resnet101"
     encoder_weights: str = "imagenet"
     width: Annotated[int, Ge(8), Le(512)] = 64
     blocks: Annotated[int, Ge(1), Le(64)] = 16

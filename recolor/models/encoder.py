@@ -8,23 +8,27 @@ from torch import Tensor, nn
 from recolor.color.lab_torch import linear_to_srgb
 from recolor.models.blocks import Bottleneck
 
-BLOCKS = (3, 4, 23)  # ResNet101's layer1, layer2, layer3 (He et al. 2015, table 1)
-CHANNELS = (256, 512, 1024)
+BLOCKS = (3, 4, 23, 3)  # ResNet101's layer1 to layer4 (He et al. 2015, table 1)
+CHANNELS = (256, 512, 1024, 2048)
 GREY_MEAN, GREY_STD = 0.449, 0.226  # ImageNet's mean and standard deviation, averaged over R, G, B
 
 
 class Encoder(nn.Module):
-    """ResNet101 up to one of its first three layers; parameters have torchvision's names.
+    """ResNet101 up to one of its four layers; parameters have torchvision's names.
 
     Its weights are random (He initialisation); `recolor.models.weights` loads pretrained ones.
 
     Args:
-        depth: Number of layers: 1, 2 or 3.
+        depth: Number of layers, 1 to 4.
+
+    Attributes:
+        channels: Number of channels of each layer's features.
     """
 
     def __init__(self, depth: int) -> None:
         super().__init__()
         self.depth = depth
+        self.channels = CHANNELS[:depth]
         self.conv1 = nn.Conv2d(1, 64, 7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
         self.relu = nn.ReLU(inplace=True)
@@ -41,7 +45,8 @@ class Encoder(nn.Module):
             L: Lightness [N,1,H,W], float32, 0..100.
 
         Returns:
-            One tensor per layer: [N,256,H/4,W/4], [N,512,H/8,W/8], [N,1024,H/16,W/16] (sizes rounded up).
+            One tensor per layer: [N,256,H/4,W/4], [N,512,H/8,W/8], [N,1024,H/16,W/16], [N,2048,H/32,W/32] (sizes
+            rounded up).
         """
         return self.features((grey_from_lightness(L) - GREY_MEAN) / GREY_STD)
 

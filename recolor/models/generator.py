@@ -6,8 +6,8 @@ from torch.nn import functional
 
 from recolor.config.settings import GeneratorModelConfig
 from recolor.models.ab_bins import AbBins
+from recolor.models.backbones import make_encoder
 from recolor.models.blocks import ResidualBlock, zeroed
-from recolor.models.encoder import CHANNELS, Encoder
 
 AB_SCALE = 110.0  # the regression head predicts ab / 110, about -1..1
 LOGIT_SCALE = 16.0  # AdamW's steps would change the logits of normalised features too slowly
@@ -16,7 +16,7 @@ _DILATIONS = (1, 2, 4, 8)
 
 
 class Generator(nn.Module):
-    """ResNet101 features, residual blocks at the deepest layer, upsampling with skips.
+    """Features of the encoder, residual blocks at the deepest layer, upsampling with skips.
 
     The output has a quarter of the input's resolution.
 
@@ -31,10 +31,9 @@ class Generator(nn.Module):
         super().__init__()
         self.head_kind = config.head
         self.scale = config.scale
-        self.encoder = Encoder(config.encoder_depth)
+        self.encoder = make_encoder(config.encoder, config.encoder_depth)
         self.bins = AbBins()
-        channels = CHANNELS[: config.encoder_depth]
-        self.laterals = nn.ModuleList(nn.Conv2d(count, config.width, 1) for count in channels)
+        self.laterals = nn.ModuleList(nn.Conv2d(count, config.width, 1) for count in self.encoder.channels)
         dilations = [_DILATIONS[number % len(_DILATIONS)] for number in range(config.blocks)]
         self.blocks = nn.Sequential(*(ResidualBlock(config.width, dilation) for dilation in dilations))
         self.fuse = nn.Sequential(

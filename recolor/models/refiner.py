@@ -5,8 +5,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from recolor.config.settings import RefinerModelConfig
+from recolor.models.backbones import make_encoder
 from recolor.models.blocks import ResidualBlock, zeroed
-from recolor.models.encoder import CHANNELS, Encoder
 
 AB_SCALE = 110.0  # the network computes with ab / 110, about -1..1
 
@@ -24,9 +24,9 @@ class Refiner(nn.Module):
     def __init__(self, config: RefinerModelConfig) -> None:
         super().__init__()
         width = config.width
-        self.encoder = Encoder(depth=1)
+        self.encoder = make_encoder(config.encoder, 1)
         self.encode_ab = nn.Sequential(nn.Conv2d(2, width, 3, padding=1), nn.ReLU(inplace=True))
-        self.join = nn.Conv2d(CHANNELS[0] + 16 + width, width, 1)
+        self.join = nn.Conv2d(self.encoder.channels[0] + 16 + width, width, 1)
         self.body = nn.Sequential(*(ResidualBlock(width) for _ in range(config.blocks)))
         self.upsample = nn.Sequential(_times_two(width), _times_two(width))
         self.head = zeroed(nn.Conv2d(width, 2, 3, padding=1))

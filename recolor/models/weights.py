@@ -1,4 +1,4 @@
-"""Initial weights of the encoder: torchvision's, a file's, or random ones, without fallback."""
+"""Initial weights of the encoder: torchvision's or timm's, a file's, or random ones, without fallback."""
 
 import hashlib
 import logging
@@ -14,6 +14,15 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from recolor.errors import WeightsError
+from recolor.models.backbones import (
+    RESNET101,
+    Backbone,
+    backbone_identity,
+    check_backbone,
+    check_backbone_hub,
+    load_backbone_weights,
+    make_encoder,
+)
 from recolor.models.encoder import Encoder
 from recolor.paths import expand_user
 from recolor.pipeline.cache import sha256_file
@@ -25,26 +34,27 @@ IMAGENET = "imagenet"
 NONE = "none"
 _HUB_TIMEOUT_S = 10
 _OTHER_CHOICES = (
-    "Or give encoder_weights another value: the PATH of a ResNet101 state dict (.pth or .safetensors), or `none` to"
+    "Or give encoder_weights another value: the PATH of a state dict (.pth or .safetensors), or `none` to"
     " start from random weights."
 )
 
 _log = logging.getLogger(__name__)
 
 
-def encoder_identity(weights: str) -> str:
+def encoder_identity(weights: str, encoder: str = RESNET101) -> str:
     """Returns the identity of weights, for keys; it does not depend on their path.
 
     Args:
-        weights: `imagenet`, `none` or the path of a ResNet101 state dict.
+        weights: `imagenet`, `none` or the path of a state dict.
+        encoder: `resnet101` or a network of timm.
 
     Raises:
-        WeightsError: There is no such file.
+        WeightsError: There is no such file, or timm has no such weights.
     """
     if weights == NONE:
         return NONE
     if weights == IMAGENET:
-        return f"{IMAGENET} {_hub_file()}"
+        return f"{IMAGENET} {_hub_file() if encoder == RESNET101 else backbone_identity(encoder)}"
     return f"file {sha256_file(_existing(weights))}"
 
 
@@ -53,40 +63,54 @@ def weights_kind(weights: str) -> str:
     return weights if weights in (IMAGENET, NONE) else "file"
 
 
-def check_encoder_weights(weights: str) -> None:
-    """Checks, within seconds and before hours of other work, that the weights are available.
+def check_encoder_weights(weights: str, encoder: str = RESNET101, depth: int = 3) -> None:
+    """Checks, within seconds and before hours of other work, that network and weights are available.
 
     Args:
-        weights: `imagenet`, `none` or the path of a ResNet101 state dict.
+        weights: `imagenet`, `none` or the path of a state dict.
+        encoder: `resnet101` or a network of timm.
+        depth: Number of features that are used.
 
     Raises:
-        WeightsError: There is no such file, it is not a ResNet101, or the hub cannot be reached.
+        WeightsError: There is no such network or file, it is not of this network, or the hub cannot be reached.
     """
+    if encoder != RESNET101:
+        check_backbone(encoder, depth)
     if weights == IMAGENET:
-        _check_hub()
+        _check_hub() if encoder == RESNET101 else check_backbone_hub(encoder)
     elif weights != NONE:
-        _check_names(_read_file(_existing(weights)), Encoder(depth=3), weights)
+        load_encoder_weights(make_encoder(encoder, depth), weights)
 
 
-def load_encoder_weights(encoder: Encoder, weights: str) -> str:
+def load_encoder_weights(encoder: Encoder | Backbone, weights: str) -> str:
     """Loads the initial weights into the encoder; those of the stem are summed over R, G and B.
 
     Args:
         encoder: An encoder with random weights, which `none` keeps.
-        weights: `imagenet`, `none` or the path of a ResNet101 state dict.
+        weights: `imagenet`, `none` or the path of a state dict.
 
     Returns:
         SHA-256, in hexadecimal, of the encoder's names and tensors.
 
     Raises:
-        WeightsError: They are not available or not a ResNet101's; the message names the alternatives.
+        WeightsError: They are not available or not this network's; the message names the alternatives.
     """
-    if weights != NONE:
+    if weights != NONE and isinstance(encoder, Encoder):
         state = read_resnet101(weights, encoder)
         encoder.load_state_dict({name: _adapted(name, state[name]) for name in encoder.state_dict()})
+    elif weights != NONE and isinstance(encoder, Backbone):
+        _load_backbone(encoder, weights)
     sha256 = tensors_sha256(encoder.state_dict())
-    _log.info("encoder weights: %s, sha256 of the tensors used %s", encoder_identity(weights), sha256)
+    name = encoder.name if isinstance(encoder, Backbone) else RESNET101
+    _log.info("%s encoder weights: %s, sha256 of the tensors used %s", name, encoder_identity(weights, name), sha256)
     return sha256
+
+
+def _load_backbone(backbone: Backbone, weights: str) -> None:
+    try:
+        load_backbone_weights(backbone, None if weights == IMAGENET else _read_file(_existing(weights)))
+    except WeightsError as error:
+        raise error if weights == IMAGENET else WeightsError(f"{weights}: {error}") from error
 
 
 def read_resnet101(weights: str, encoder: Encoder) -> Mapping[str, Tensor]:
@@ -122,8 +146,8 @@ def _existing(weights: str) -> Path:
     path = expand_user(weights)
     if not path.is_file():
         raise WeightsError(
-            f"encoder_weights = {weights!r}: there is no such file. Allowed: `imagenet` (from torchvision's hub), the"
-            " PATH of a ResNet101 state dict (.pth or .safetensors), or `none` (random weights)."
+            f"encoder_weights = {weights!r}: there is no such file. Allowed: `imagenet` (from torchvision's or"
+            " timm's hub), the PATH of a state dict (.pth or .safetensors), or `none` (random weights)."
         )
     return path
 

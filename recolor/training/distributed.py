@@ -34,8 +34,8 @@ from recolor.config.loading import overlay
 from recolor.config.settings import Config, ExecutionConfig, GeneratorConfig, RefinerConfig, TrainConfig
 from recolor.dataset.sampler import WHOLE, Share
 from recolor.errors import RecolorError, TrainingError
+from recolor.models.backbones import make_encoder
 from recolor.models.device import resolve_device
-from recolor.models.encoder import Encoder
 from recolor.models.weights import IMAGENET, load_encoder_weights
 from recolor.pipeline.cache import Counts, Outcome, Part, run_part
 from recolor.pipeline.parallel import worker_count
@@ -127,7 +127,7 @@ def run_training(stage: TrainingStage, workspace: Workspace, config: Config) -> 
         if settings.train.devices == 1:
             return stage.build(part, config, staging)
         if _needs_imagenet(settings):  # downloaded once, before several processes ask for it
-            load_encoder_weights(Encoder(depth=1), IMAGENET)
+            load_encoder_weights(make_encoder(settings.model.encoder, 1), IMAGENET)
         job = Job(stage.name, str(workspace.root), config, logging.getLogger().getEffectiveLevel())
         return _run_processes(job, settings.train.devices, staging, stage.checkpoints(part, config))
 

@@ -35,7 +35,7 @@ def initial_weights(name: str, config: GeneratorConfig | RefinerConfig, models: 
                 " from. Copy them with `recolor export models FOLDER`, and start from that folder."
             )
         return {"encoder": NONE, "start_from": start_identity(config.start_from, name)}
-    return {"encoder": encoder_identity(config.model.encoder_weights)}
+    return {"encoder": encoder_identity(config.model.encoder_weights, config.model.encoder)}
 
 
 def check_initial_weights(name: str, config: GeneratorConfig | RefinerConfig) -> None:
@@ -48,7 +48,8 @@ def check_initial_weights(name: str, config: GeneratorConfig | RefinerConfig) ->
         _check_perceptual_weights(config)
     if not config.start_from:
         try:
-            check_encoder_weights(config.model.encoder_weights)
+            depth = config.model.encoder_depth if isinstance(config, GeneratorConfig) else 1
+            check_encoder_weights(config.model.encoder_weights, config.model.encoder, depth)
         except WeightsError as error:
             raise WeightsError(f"{name}.model.{error}") from error
     elif isinstance(config, GeneratorConfig):
