@@ -95,7 +95,7 @@ def blacken(rgb: RGB, rng: np.random.Generator) -> RGB:
 
 def underexpose(rgb: RGB, rng: np.random.Generator, *, stops: float) -> RGB:
     """Divides the light by 2 to the power of `stops` and adds the noise of a sensor: a night without detail."""
-    return _rounded(rgb / 2.0 ** (stops / 2.2) + rng.normal(0.0, 1.5, rgb.shape))
+    return _rounded(rgb.astype(np.float64) / 2.0 ** (stops / 2.2) + rng.normal(0.0, 1.5, rgb.shape))
 
 
 def overexpose(rgb: RGB, _: np.random.Generator, *, lightest: float) -> RGB:
