@@ -101,7 +101,7 @@ def underexpose(rgb: RGB, rng: np.random.Generator, *, stops: float) -> RGB:
 def overexpose(rgb: RGB, _: np.random.Generator, *, lightest: float) -> RGB:
     """Multiplies the light until a share `lightest` of the pixels is white; some detail remains in the shadows."""
     darkest_channel = rgb.min(axis=2).astype(np.float64)
-    return _rounded(rgb * (255.0 / max(float(np.quantile(darkest_channel, 1.0 - lightest)), 1.0)))
+    return _rounded(rgb.astype(np.float64) * (255.0 / max(float(np.quantile(darkest_channel, 1.0 - lightest)), 1.0)))
 
 
 def empty(rgb: RGB, rng: np.random.Generator) -> RGB:
