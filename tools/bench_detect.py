@@ -26,6 +26,7 @@ from recolor.config.settings import (
     Config,
     CorruptConfig,
     DuplicateConfig,
+    ExposureConfig,
     ExtremeAspectConfig,
     LowResolutionConfig,
     MonochromeConfig,
@@ -197,6 +198,7 @@ def thresholds(at: int) -> Config:
         monochrome=MonochromeConfig(threshold=0.5 - step),
         skewed=SkewedConfig(threshold=0.5 - step),
         blurry=BlurryConfig(threshold=0.5 - step),
+        exposure=ExposureConfig(threshold=0.5 - step),
         low_resolution=LowResolutionConfig(min_side_px=200 - at),
         extreme_aspect=ExtremeAspectConfig(min_aspect=0.5 - step),
     )

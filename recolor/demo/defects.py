@@ -95,13 +95,13 @@ def blacken(rgb: RGB, rng: np.random.Generator) -> RGB:
 
 def underexpose(rgb: RGB, rng: np.random.Generator, *, stops: float) -> RGB:
     """Divides the light by 2 to the power of `stops` and adds the noise of a sensor: a night without detail."""
-    return _rounded(rgb / 2.0 ** (stops / 2.2) + rng.normal(0.0, 1.5, rgb.shape))
+    return _rounded(rgb.astype(np.float64) / 2.0 ** (stops / 2.2) + rng.normal(0.0, 1.5, rgb.shape))
 
 
 def overexpose(rgb: RGB, _: np.random.Generator, *, lightest: float) -> RGB:
     """Multiplies the light until a share `lightest` of the pixels is white; some detail remains in the shadows."""
     darkest_channel = rgb.min(axis=2).astype(np.float64)
-    return _rounded(rgb * (255.0 / max(float(np.quantile(darkest_channel, 1.0 - lightest)), 1.0)))
+    return _rounded(rgb.astype(np.float64) * (255.0 / max(float(np.quantile(darkest_channel, 1.0 - lightest)), 1.0)))
 
 
 def empty(rgb: RGB, rng: np.random.Generator) -> RGB:

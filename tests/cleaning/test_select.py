@@ -66,8 +66,8 @@ def test_every_image_is_kept_or_rejected_with_all_its_reasons(workspace, images)
     assert not set(kept(workspace).index) & set(rejected(workspace).index)
     assert set(rejected(workspace).index) == {"bad.jpg", "copy.jpg", "mirrored.jpg", "grey and small.jpg"}
     several = rejected(workspace).loc["grey and small.jpg"]
-    assert list(several["issues"]) == ["monochrome", "low_resolution", "extreme_aspect"]
-    assert len(several["reasons"]) == 3
+    assert list(several["issues"]) == ["monochrome", "exposure", "low_resolution", "extreme_aspect"]  # only sky
+    assert len(several["reasons"]) == 4
     assert several["score"] < 0.2
     assert outcome.counts["kept"] == 13
     assert outcome.counts["train"] + outcome.counts["val"] + outcome.counts["test"] == 13
