@@ -100,7 +100,8 @@ def _fitted(one: Planes, other: Planes, windows: Planes) -> Planes:
 def _cut(pictures: Planes, windows: Planes) -> Planes:
     """Returns windows of pictures, resampled to the pictures' size; what lies outside repeats the edge."""
     left, right, top, bottom = windows.T
-    return _resampling(top, bottom) @ pictures @ _resampling(left, right).swapaxes(1, 2)
+    down, across = _resampling(top, bottom), _resampling(left, right)
+    return np.asarray(down @ pictures @ across.swapaxes(1, 2), np.float32)
 
 
 def _resampling(start: Planes, end: Planes) -> Planes:
@@ -122,7 +123,7 @@ def _normalised(pictures: Planes) -> Planes:
 
 def _around(pictures: Planes) -> Planes:
     mean = _mean_around()
-    return mean @ pictures @ mean.T
+    return np.asarray(mean @ pictures @ mean.T, np.float32)
 
 
 @cache

@@ -106,10 +106,11 @@ def _find_copies(measurements: pa.Table, ranked: Indices, config: DuplicateConfi
         )
     )
     kept[units] = units[groups.kept]
-    distances, similarity = np.zeros((3, len(measurements)), np.int64), np.ones(len(measurements))
-    distances[:, units] = groups.distance_64, groups.distance_256, groups.relation
-    similarity[units] = groups.similarity
-    return Copies(kept[same], *distances[:, same], similarity[same])
+    distance_64, distance_256, relation = np.zeros((3, len(measurements)), np.int64)
+    similarity = np.ones(len(measurements))
+    distance_64[units], distance_256[units] = groups.distance_64, groups.distance_256
+    relation[units], similarity[units] = groups.relation, groups.similarity
+    return Copies(kept[same], distance_64[same], distance_256[same], relation[same], similarity[same])
 
 
 def _rank(measurements: pa.Table, pixels: Floats) -> Indices:

@@ -101,7 +101,8 @@ class _Pairs:
 def group_copies(pictures: Pictures) -> Copies:
     """Groups pictures: each, best first, takes its copies that no better one has taken."""
     rows = np.arange(len(pictures.hashes_64))
-    copies = Copies(rows.copy(), *np.zeros((3, len(rows)), np.int64), np.ones(len(rows)))
+    distance_64, distance_256, relation = np.zeros((3, len(rows)), np.int64)
+    copies = Copies(rows.copy(), distance_64, distance_256, relation, np.ones(len(rows)))
     _group(rows, pictures, copies)
     if pictures.config.crops:
         _join_crops(pictures, copies)
@@ -121,7 +122,7 @@ def _group(rows: Indices, pictures: Pictures, copies: Copies) -> None:
     best, rest = np.split(rows, [max(1, len(rows) // _FIRST_SHARE)])
     _group(best, pictures, copies)
     candidates = _candidates_between(_kept(best, copies), rest, pictures)
-    _assign(_joined([_confirm(*some, pictures) for some in _gathered(candidates)]), copies)
+    _assign(_joined([_confirm(best, other, turn, pictures) for best, other, turn in _gathered(candidates)]), copies)
     _group(_kept(rest, copies), pictures, copies)
 
 
@@ -139,9 +140,9 @@ def _pairs_among(rows: Indices, pictures: Pictures) -> _Pairs | None:
         if seen > _MAX_PAIRS + _MAX_PAIRS_PER_PICTURE * len(rows):
             return None
         if seen - confirmed > _MAX_PENDING:
-            found += [_confirm(*one, pictures) for one in _gathered(pending)]
+            found += [_confirm(best, other, turn, pictures) for best, other, turn in _gathered(pending)]
             pending, confirmed = [], seen
-    return _joined(found + [_confirm(*one, pictures) for one in _gathered(pending)])
+    return _joined(found + [_confirm(best, other, turn, pictures) for best, other, turn in _gathered(pending)])
 
 
 def _candidates_among(rows: Indices, pictures: Pictures) -> Iterator[tuple[Indices, Indices, Indices]]:
@@ -325,7 +326,8 @@ def _confirm_crops(whole: Indices, window: Indices, part: Indices, pictures: Pic
     copies = similarity >= pictures.config.min_similarity
     distance_64 = np.bitwise_count(pictures.windows_64[whole, window] ^ pictures.hashes_64[part, 0])
     distance_256 = _hamming_distances(pictures.hashes_256[whole, 0], pictures.hashes_256[part, 0])
-    best, other = np.minimum(whole, part), np.maximum(whole, part)
+    best = np.where(whole < part, whole, part)
+    other = np.where(whole < part, part, whole)
     return _chosen(_Pairs(best, other, distance_64, distance_256, relation, similarity), copies)
 
 

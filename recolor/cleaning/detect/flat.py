@@ -7,10 +7,11 @@ from numpy.typing import NDArray
 from recolor.cleaning.detect.hamming import Hashes, Indices
 from recolor.cleaning.detect.outlier_table import column
 from recolor.color.arrays import Floats
+from recolor.manifests.schemas import THUMBNAIL_PX
 
 COLUMNS = ("L_mean", "contrast", "a_mean", "b_mean", "a_std", "b_std")
 _MOST = 1.5  # Lab units: strong compression rounds a colour by so much
-_MOST_GREY = 24.0  # of 255, the mean over the thumbnail, which is stretched; that of two noises is 45
+_LEAST_CORRELATION = 0.9  # of the thumbnails, unless both are of one grey; that of two noises is about 0
 
 
 def keys(measurements: pa.Table, rows: Indices, thumbnails: Hashes) -> Hashes:
@@ -44,13 +45,21 @@ def flat_groups(measurements: pa.Table, rows: Indices, thumbnails: NDArray[np.ui
     return kept
 
 
+def _standardised(thumbnails: NDArray[np.uint8]) -> Floats:
+    """Returns thumbnails of mean 0 and length 1, or all 0 if they are of one grey: float64 [N, 576]."""
+    detail = thumbnails.reshape(len(thumbnails), THUMBNAIL_PX**2).astype(np.float64)
+    detail -= detail.mean(axis=1, keepdims=True)
+    standard: Floats = detail / np.maximum(np.linalg.norm(detail, axis=1, keepdims=True), 1e-6)
+    return standard
+
+
 def _pairs(colours: Floats, thumbnails: NDArray[np.uint8]) -> list[tuple[int, int]]:
     """Returns pairs of a better and a worse picture that are alike, sorted.
 
     Pictures are compared with those that follow in the order of lightness, until none is as light.
     """
     order = np.argsort(colours[:, 0], kind="stable")
-    colours, thumbnails = colours[order], thumbnails[order].astype(np.int16)
+    colours, detail = colours[order], _standardised(thumbnails[order])
     found = [np.empty((0, 2), np.int64)]
     one = np.arange(len(order))
     for offset in range(1, len(order)):
@@ -59,7 +68,8 @@ def _pairs(colours: Floats, thumbnails: NDArray[np.uint8]) -> list[tuple[int, in
         if not len(one):
             break
         alike = one[np.abs(colours[one + offset] - colours[one]).max(axis=1) <= _MOST]
-        differences = np.abs(thumbnails[alike + offset] - thumbnails[alike]).mean(axis=(1, 2))
-        alike = alike[differences <= _MOST_GREY]
+        correlation = np.einsum("ij,ij->i", detail[alike + offset], detail[alike])
+        plain = ~(detail[alike + offset].any(axis=1) | detail[alike].any(axis=1))
+        alike = alike[plain | (correlation >= _LEAST_CORRELATION)]
         found.append(np.sort(np.stack([order[alike], order[alike + offset]], axis=1), axis=1))
     return sorted((int(best), int(other)) for best, other in np.concatenate(found))

@@ -78,7 +78,7 @@ def make_thumbnails(squares: NDArray[np.uint8]) -> NDArray[np.uint8]:
     means = (area @ squares.astype(np.float64) @ area.T).reshape(len(squares), -1)
     least = means.min(axis=1, keepdims=True)
     stretch = 255.0 / np.maximum(means.max(axis=1, keepdims=True) - least, 1e-6)
-    return np.rint((means - least) * np.where(stretch > 255e5, 0.0, stretch)).astype(np.uint8)
+    return np.asarray(np.rint((means - least) * np.where(stretch > 255e5, 0.0, stretch)), np.uint8)
 
 
 def _bits_over_median(rows: NDArray[np.float64]) -> NDArray[np.uint8]:
