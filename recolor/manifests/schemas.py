@@ -96,39 +96,19 @@ _SIZE_PX = (
     ),
 )
 ANGLES = (0, 45, 90, 135)  # degrees from horizontal, anticlockwise: directions in which detail is measured
-_LAPLACIAN = {
-    octave: (
-        _number(
-            f"laplacian_variance_{octave}",
-            "grey²",
-            "≥ 0",
-            f"Mean squared Laplacian of the grey image, halved {octave} times.",
-        ),
-        _number(
-            f"laplacian_block_{octave}",
-            "grey²",
-            "≥ 0",
-            f"`laplacian_variance_{octave}` of the sharpest blocks (95th percentile).",
-        ),
-    )
-    for octave in (1, 2)
-}
+SHARPNESS_PX = 288  # pictures are halved while their short side stays at least this, then measured
+DETAIL_OCTAVES = 6
 SHARPNESS = tuple(
-    column
-    for octave in range(4)
-    for column in (
-        *(
-            _number(
-                f"detail_{angle}_{octave}",
-                "grey²",
-                "≥ 0",
-                f"Mean squared second difference of the grey image along {angle}°, halved {octave} times.",
-            )
-            for angle in ANGLES
-        ),
-        *_LAPLACIAN.get(octave, ()),
+    _number(
+        f"detail_{angle}_{octave}",
+        "grey²",
+        "≥ 0",
+        f"Mean squared second difference of the grey image along {angle}°, halved {octave} times.",
     )
+    for octave in range(DETAIL_OCTAVES)
+    for angle in ANGLES
 )
+EDGES = 32  # numbers
 COLOUR_LAYOUT = 90  # numbers
 THUMBNAIL_PX = 24  # side
 COLOUR_TONES = 81
@@ -251,6 +231,15 @@ MEASUREMENTS = Schema(
         ),
         GREY_TAIL,
         *SHARPNESS,
+        Column(
+            "edges",
+            pa.binary(4 * EDGES),
+            "-",
+            "32 x float32",
+            "Steepness of edges and contrast of blocks; see `recolor.cleaning.measure.edges`."
+            " Null if the image cannot be decoded.",
+            True,
+        ),
         *EXPOSURE_MEASURES,
         *COLOUR,
         Column(
@@ -403,10 +392,14 @@ BLURRY = _issue(
         pa.float64(),
         "log2",
         "≥ 0",
-        "Ratio of the finest energy between the directions with most and least detail.",
+        "Ratio of the energy between the directions with most and least detail, where it is largest.",
     ),
     Column(
-        "block_detail", pa.float64(), "log2 grey²", "≥ 0", "Energy of the sharpest blocks; about 12 in sharp images."
+        "edge_px",
+        pa.float64(),
+        "px",
+        "1..16",
+        "Width of edges, at a short side of at most 575 px; about 2 in sharp images, at most 16.",
     ),
 )
 EXPOSURE = _issue("exposure", "an image in which nothing is to be seen: black, blown out or blank", *EXPOSURE_MEASURES)

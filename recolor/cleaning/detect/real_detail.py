@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from recolor.cleaning.detect.outlier_table import column
 from recolor.color.arrays import Floats
-from recolor.config.settings import MeasureConfig
+from recolor.manifests.schemas import SHARPNESS_PX
 
 OCTAVES = 4
 COLUMNS = ("frame_share", *(f"detail_{angle}_{octave}" for octave in range(OCTAVES) for angle in (0, 90)))
@@ -23,7 +23,7 @@ def real_pixels(measurements: pa.Table) -> Floats:
     """Returns the number of pixels that hold the detail of an image.
 
     An octave without detail divides the number by 4. Detail is measured on a copy whose short side is at least
-    `measure.measure_px`. If its finest octave has none, the larger ones have none either. If it has, they count as
+    `SHARPNESS_PX`. If its finest octave has none, the larger ones have none either. If it has, they count as
     full, although nobody has looked. A frame holds no detail.
 
     Args:
@@ -35,7 +35,7 @@ def real_pixels(measurements: pa.Table) -> Floats:
     width_px, height_px = column(measurements, "width_px"), column(measurements, "height_px")
     empty = _empty_octaves(measurements)
     short_px = np.fmin(width_px, height_px)
-    halvings = np.floor(np.log2(np.fmax(1.0, short_px / MeasureConfig().measure_px)))
+    halvings = np.floor(np.log2(np.fmax(1.0, short_px / SHARPNESS_PX)))
     enlarged = np.where(empty > 0, _ORIGINAL * 0.25 ** (halvings + empty), 1.0)
     frame = np.nan_to_num(column(measurements, "frame_share"))
     framed = np.where(frame > 0, _ORIGINAL * (1.0 - frame), 1.0)

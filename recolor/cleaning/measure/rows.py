@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from recolor.cleaning.measure.colour import COLOUR_PX, measure_colours
+from recolor.cleaning.measure.edges import measure_edges
 from recolor.cleaning.measure.exposure import measure_exposure, measure_surfaces
 from recolor.cleaning.measure.frame import without_frame
 from recolor.cleaning.measure.grey_tail import measure_grey_tail
@@ -23,6 +24,7 @@ from recolor.config.settings import MeasureConfig
 from recolor.errors import DAMAGE, ImageError
 from recolor.images import Decoded, decode, read_bytes
 from recolor.images.lenient import decode_damaged
+from recolor.manifests.schemas import SHARPNESS_PX
 from recolor.pipeline.workers import time_limit
 
 TOGETHER = 16  # images per batch; some measurements process a batch at once
@@ -73,7 +75,7 @@ def _decode(file: IndexedFile, config: MeasureConfig) -> tuple[Row, _Copies | No
             data = _read(file, config)
             row["sha256"] = hashlib.sha256(data).hexdigest()
             with time_limit(config.max_decode_s):
-                numbers, copies = _measure_decoded(decode(data, config, config.measure_px), config)
+                numbers, copies = _measure_decoded(decode(data, config, config.measure_px))
             return row | numbers, copies
         except ImageError as error:
             refused = {"reason": error.reason, "detail": error.detail}
@@ -113,14 +115,14 @@ def _name_file(
         error.add_note(str(file))
 
 
-def _measure_decoded(decoded: Decoded, config: MeasureConfig) -> tuple[Row, _Copies]:
+def _measure_decoded(decoded: Decoded) -> tuple[Row, _Copies]:
     """Measures sharpness, and returns the small copies for colour and hashes.
 
-    Sharpness is measured at the decoded size, whose short side is at least `measure_px`: half the size of a 1024 px
+    Sharpness is measured at a short side of 288 to 575 px (less if the file has less): half the size of a 1024 px
     photograph. A blur below one pixel there is below two pixels in the file and invisible in the 256 px of the shards.
-    The decoded size does not matter for colour and hashes.
+    The blurry detector knows no other scale, so this is no setting. It does not matter for colour and hashes.
     """
-    pictures = octaves(_bounded(decoded.rgb, config.measure_px))
+    pictures = octaves(bounded(decoded.rgb, SHARPNESS_PX))
     greys = [np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), np.uint8) for picture in pictures]
     inside = without_frame(greys[0])
     framed = inside.shape != greys[0].shape
@@ -131,6 +133,7 @@ def _measure_decoded(decoded: Decoded, config: MeasureConfig) -> tuple[Row, _Cop
         "grey_tail": measure_grey_tail(pictures[0]),
         **measure_sharpness(greys),
         **measure_exposure(greys),
+        "edges": measure_edges(greys).astype("<f4").tobytes(),
     }
     hashed = octaves(inside) if framed else greys
     return numbers, _Copies(square_copy(hashed, HASH_PX), square_copy(pictures, COLOUR_PX))
@@ -149,7 +152,7 @@ def _measure_copies(copies: list[_Copies]) -> Iterator[Row]:
         yield dict(zip(columns, values, strict=True))
 
 
-def _bounded(rgb: RGB, side_px: int) -> RGB:
+def bounded(rgb: RGB, side_px: int) -> RGB:
     """Halves a picture while its short side stays at least `side_px`, as the JPEG decoder does while decoding."""
     while min(rgb.shape[:2]) >= 2 * side_px:
         rgb = halve(rgb)

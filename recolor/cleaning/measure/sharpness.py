@@ -9,13 +9,10 @@ direction is measured.
 import cv2
 import numpy as np
 
-from recolor.cleaning.measure.colour import percentile
 from recolor.color.arrays import RGB, Grey
+from recolor.manifests.schemas import DETAIL_OCTAVES, SHARPNESS_PX
 
-OCTAVES = 4
-LAPLACIAN_OCTAVES = (1, 2)
-_BLOCK_PX = 16
-_PERCENTILE = 95
+OCTAVES = 4  # of which copies are made, in colour
 # Angle in degrees from horizontal, anticlockwise -> rows down and columns right to the next pixel.
 _STEPS = {0: (0, 1), 45: (-1, 1), 90: (1, 0), 135: (1, 1)}
 
@@ -48,48 +45,36 @@ def measure_sharpness(pictures: list[Grey]) -> dict[str, float]:
     """Measures second differences at several octaves.
 
     Args:
-        pictures: uint8 [H, W] each, each half as large as the one before, as `octaves` returns them.
+        pictures: uint8 [H, W] each, each half as large as the one before, as `octaves` returns them. Two more halvings
+            follow: a heavy blur leaves detail in none of the finer octaves, as a plain sky does, and only in coarse
+            ones do the two differ.
 
     Returns:
-        For octave k: `detail_<angle>_k`, the mean of the squared second difference along a direction. For the middle
-        two octaves also `laplacian_variance_k`, the mean of the squared Laplacian (4 neighbours), and
-        `laplacian_block_k`, the same for the sharpest blocks (95th percentile over blocks of 16 px), so that a sharp
-        subject before a blurred background counts as sharp. Grey levels², ≥ 0.
+        `detail_<angle>_<octave>`, the mean of the squared second difference along a direction. Grey levels², ≥ 0.
     """
-    numbers = {}
-    for octave, grey in enumerate(pictures):
-        for angle, step in _STEPS.items():
-            numbers[f"detail_{angle}_{octave}"] = _detail(grey, *step)
-        if octave in LAPLACIAN_OCTAVES:
-            numbers[f"laplacian_variance_{octave}"], numbers[f"laplacian_block_{octave}"] = _laplacian(grey)
-    return numbers
-
-
-def _laplacian(grey: Grey) -> tuple[float, float]:
-    """Returns the mean over the picture and over its sharpest blocks; the latter ignore incomplete blocks."""
-    laplacian = cv2.Laplacian(grey, cv2.CV_16S, borderType=cv2.BORDER_REFLECT_101)  # 16 bits hold 8 x 255
-    mean = float(cv2.norm(laplacian, cv2.NORM_L2SQR)) / grey.size
-    height, width = grey.shape[0] // _BLOCK_PX, grey.shape[1] // _BLOCK_PX
-    if not height or not width:
-        return mean, mean
-    whole = laplacian[: height * _BLOCK_PX].astype(np.float32).reshape(height, _BLOCK_PX, -1)
-    columns = np.einsum("iyx,iyx->ix", whole, whole)[:, : width * _BLOCK_PX]
-    energies = columns.reshape(height, width, _BLOCK_PX).sum(axis=2) / _BLOCK_PX**2
-    return mean, float(percentile(energies[None], _PERCENTILE)[0])
+    finest_first = list(pictures)
+    while len(finest_first) < DETAIL_OCTAVES:
+        finest_first.append(halve(finest_first[-1]))
+    return {
+        f"detail_{angle}_{octave}": _detail(grey, *step)
+        for octave, grey in enumerate(finest_first)
+        for angle, step in _STEPS.items()
+    }
 
 
 def _detail(grey: Grey, down: int, right: int) -> float:
-    """Returns the mean of (before - 2 here + after)² along a direction, over every other row.
+    """Returns the mean of (before - 2 here + after)² along a direction, over every other row (of many, every fourth).
 
     Computed as 2 (before - here)² + 2 (here - after)² - (before - after)², which is exact in integers and needs no
-    temporary picture. Half of the rows give the same mean as all, within noise. 0 if no pixel has both neighbours.
+    temporary picture. These rows give the same mean as all, within noise. 0 if no pixel has both neighbours.
     """
     height, width = grey.shape[0] - 2 * abs(down), grey.shape[1] - 2 * right
     if height < 1 or width < 1:
         return 0.0
-    top = 2 * max(0, -down)
+    top, every = 2 * max(0, -down), 2 if len(grey) < SHARPNESS_PX else 4
     before, here, after = (
-        grey[top + way * down : top + way * down + height : 2, way * right : way * right + width] for way in range(3)
+        grey[top + way * down : top + way * down + height : every, way * right : way * right + width]
+        for way in range(3)
     )
     near = cv2.norm(before, here, cv2.NORM_L2SQR) + cv2.norm(here, after, cv2.NORM_L2SQR)
     return float(2.0 * near - cv2.norm(before, after, cv2.NORM_L2SQR)) / float(before.size)

@@ -17,6 +17,7 @@ from recolor.config.settings import Config, ExecutionConfig, MeasureConfig
 from recolor.errors import MissingStageError
 from recolor.images import decode
 from recolor.manifests.pandas import read_manifest
+from recolor.manifests.schemas import SHARPNESS_PX
 from recolor.pipeline.cache import read_record, record_path
 from recolor.pipeline.workspace import open_workspace
 
@@ -327,7 +328,7 @@ def test_names_of_all_kinds_are_measured(workspace, tmp_path):
 
 
 def test_sharpness_is_measured_at_a_scale_that_keeps_blur_visible():
-    assert MeasureConfig().measure_px > 256  # a 1024 px photograph at half its size, not at a quarter
+    assert MeasureConfig().measure_px >= SHARPNESS_PX > 256  # a 1024 px photograph at half its size, not at a quarter
     noise = np.random.default_rng(0).integers(0, 256, (1024, 1024, 3), dtype=np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(noise).save(buffer, "JPEG")

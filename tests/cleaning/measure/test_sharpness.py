@@ -3,7 +3,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import ndimage
 from skimage import data as photographs
 
 from recolor.cleaning.measure.sharpness import halve, octaves, square_copy
@@ -17,15 +16,6 @@ def measure_sharpness(grey):
 
 def grey():
     return cv2.cvtColor(photographs.rocket(), cv2.COLOR_RGB2GRAY)
-
-
-def test_the_energy_is_that_of_the_laplacian():
-    picture = octaves(grey()[:416, :640])[1]
-    reference = ndimage.laplace(picture.astype(float), mode="mirror")
-    numbers = measure_octaves([picture, picture])
-    assert numbers["laplacian_variance_1"] == pytest.approx((reference**2).mean(), rel=1e-5)
-    blocks = (reference**2).reshape(13, 16, 20, 16).mean(axis=(1, 3))
-    assert numbers["laplacian_block_1"] == pytest.approx(np.sort(blocks, axis=None)[247], rel=1e-5)  # of 260
 
 
 def test_detail_is_the_energy_of_second_differences_along_a_line_in_every_other_row():
@@ -67,6 +57,12 @@ def test_any_size_can_be_measured(shape):
     numbers = measure_sharpness(np.full(shape, 7, np.uint8))
     assert list(numbers) == [column.name for column in SHARPNESS]
     assert set(numbers.values()) == {0.0}
+
+
+def test_of_large_pictures_every_fourth_row_gives_about_the_detail_of_all():
+    picture = cv2.cvtColor(photographs.astronaut(), cv2.COLOR_RGB2GRAY)
+    second = np.diff(picture.astype(float), 2, axis=1)
+    assert measure_sharpness(picture)["detail_0_0"] == pytest.approx(np.square(second).mean(), rel=0.05)
 
 
 def means(picture, rows, columns):
