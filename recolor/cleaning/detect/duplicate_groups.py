@@ -213,7 +213,10 @@ def _confirm(best: Indices, other: Indices, symmetry: Indices, pictures: Picture
     near = np.flatnonzero(best < other)
     distance_256 = _hamming_distances(hashes[best[near], 0], hashes[other[near], symmetry[near]])
     near = near[distance_256 <= pictures.config.max_hamming_distance_256]
-    near = near[_similar_exposure(best[near], other[near], symmetry[near], pictures)]
+    distance_64 = np.bitwise_count(pictures.hashes_64[best[near], 0] ^ pictures.hashes_64[other[near], symmetry[near]])
+    exposed = (symmetry[near] == 0) & (distance_64 <= _MAX_DISTANCE_EXPOSED)
+    most = np.where(exposed, _MAX_EXPOSURE, _MAX_LIGHTNESS)
+    near = near[_similar_exposure(best[near], other[near], most, pictures)]
     best, other, symmetry = best[near], other[near], symmetry[near]
     tried = range(len(SYMMETRIES) if pictures.config.symmetries else 1)
     distances = np.stack([_hamming_distances(hashes[best, 0], hashes[other, turn]) for turn in tried])
@@ -224,13 +227,10 @@ def _confirm(best: Indices, other: Indices, symmetry: Indices, pictures: Picture
     return _chosen(_Pairs(best, other, distance_64, distance_256, symmetry, similarity), copies)
 
 
-def _similar_exposure(best: Indices, other: Indices, symmetry: Indices, pictures: Pictures) -> NDArray[np.bool_]:
-    """Returns which pairs are not too different in lightness; turned ones must be nearer.
-
-    An unknown lightness counts as no difference.
-    """
+def _similar_exposure(best: Indices, other: Indices, most: float | Floats, pictures: Pictures) -> NDArray[np.bool_]:
+    """Returns which pairs differ in lightness by at most `most`; an unknown lightness counts as no difference."""
     difference = np.abs(pictures.colours[best, 0] - pictures.colours[other, 0])
-    return np.asarray(np.logical_not(difference > np.where(symmetry == 0, _MAX_EXPOSURE, _MAX_LIGHTNESS)))
+    return np.asarray(np.logical_not(difference > most))
 
 
 def _similarity(
@@ -318,11 +318,11 @@ def _confirm_crops(whole: Indices, window: Indices, part: Indices, pictures: Pic
     They are similarly light, and alike when laid over the window. Either may be the better picture.
     """
     relation = np.where(whole < part, RELATIONS.index("crop"), RELATIONS.index("whole"))
-    near = np.flatnonzero((whole != part) & _similar_exposure(whole, part, relation, pictures))
+    near = np.flatnonzero((whole != part) & _similar_exposure(whole, part, _MAX_LIGHTNESS, pictures))
     whole, window, part, relation = whole[near], window[near], part[near], relation[near]
     similarity = similarities(pictures.thumbnails[whole], pictures.thumbnails[part], WINDOWS[window])
-    other = ~_similar_colours(pictures.colours[whole], pictures.colours[part])
-    similarity[other] -= _colour_penalty(whole[other], pictures)
+    unlike = ~_similar_colours(pictures.colours[whole], pictures.colours[part])
+    similarity[unlike] -= _colour_penalty(whole[unlike], pictures)
     copies = similarity >= pictures.config.min_similarity
     distance_64 = np.bitwise_count(pictures.windows_64[whole, window] ^ pictures.hashes_64[part, 0])
     distance_256 = _hamming_distances(pictures.hashes_256[whole, 0], pictures.hashes_256[part, 0])

@@ -198,7 +198,8 @@ def _is_near(distances):
 def _as_light(best, row, distances):
     """Upright copies may have been exposed anew."""
     lightness = (best["L_mean"], row["L_mean"])
-    return None in lightness or abs(lightness[0] - lightness[1]) <= (20 if distances[2] == "identity" else 8)
+    exposed = distances[2] == "identity" and distances[0] <= 8
+    return None in lightness or abs(lightness[0] - lightness[1]) <= (20 if exposed else 8)
 
 
 def test_crops_are_found_among_pictures_of_any_lightness(numbers):
