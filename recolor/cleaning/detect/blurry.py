@@ -77,7 +77,7 @@ def network_inputs(measurements: pa.Table) -> NDArray[np.float32]:
 def edge_numbers(measurements: pa.Table) -> NDArray[np.float32]:
     """Returns the column `edges` of decoded images: float32 [rows, 2 octaves, 16]."""
     numbers = np.frombuffer(b"".join(measurements["edges"].to_pylist()), "<f4")
-    return numbers.reshape(len(measurements), _OCTAVES, -1).copy()
+    return numbers.reshape(len(measurements), _OCTAVES, EDGES // _OCTAVES).copy()
 
 
 def network_evidence(inputs: NDArray[np.float32], network: Network) -> Floats:

@@ -6,6 +6,9 @@ chroma, because a strong tint leaves a larger residual, and with the contrast, b
 little.
 """
 
+from functools import cache
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 
@@ -15,18 +18,12 @@ from recolor.color.arrays import Floats
 from recolor.config.settings import MonochromeConfig
 from recolor.manifests.schemas import MONOCHROME
 
-# A logistic regression on logarithms (docs/decisions/2026-11-detectors.md). Lab units are added to each measurement
-# before the logarithm: the noise of JPEG in a grey image, or a difference that is hardly visible.
+WEIGHTS_FILE = Path(__file__).with_suffix(".npz")  # made by tools/fit_monochrome.py
+# Lab units are added to each measurement before the logarithm: the noise of JPEG in a grey image, or a difference that
+# is hardly visible.
 _NOISE, _SMALL = 0.5, 3.0
-_TERMS = (  # column of the measurements, Lab units added to it, weight of the logarithm
-    ("ab_residual_p90", _NOISE, 3.9),
-    ("ab_residual_median", _NOISE, 1.8),
-    ("chroma_mean", _SMALL, -2.5),
-    ("contrast", _SMALL, -2.0),
-)
-_OFFSET = 9.8  # set so that about 2% of colour photographs are flagged
 _GREY_CHROMA = 0.8  # Lab units, at which the score is 0.5: nobody sees a chroma below 1
-COLUMNS = ("path", "ab_residual", *(name for name, _, _ in _TERMS))  # of the measurements
+COLUMNS = ("path", "ab_residual_p90", "ab_residual_median", "chroma_mean", "contrast")  # of the measurements
 
 
 def score_monochrome(measurements: pa.Table) -> Floats:
@@ -35,9 +32,25 @@ def score_monochrome(measurements: pa.Table) -> Floats:
     Returns:
         float64 [rows]; 1 for images that were not decoded.
     """
-    terms = [weight * np.log(column(measurements, name) + added) for name, added, weight in _TERMS]
-    unexplained = logistic(np.sum(terms, axis=0) + _OFFSET)
+    weights = _weights()
+    unexplained = logistic(terms(*(column(measurements, name) for name in COLUMNS[1:])) @ weights[:-1] + weights[-1])
     return np.minimum(unexplained, score_above(column(measurements, "chroma_mean"), _GREY_CHROMA))
+
+
+def terms(p90: Floats, median: Floats, chroma: Floats, contrast: Floats) -> Floats:
+    """Returns the terms of the logistic regression: float64 [rows, 6].
+
+    The weight of the chroma is not the same in pale pictures and in tinted ones, hence three terms of it.
+    """
+    log_chroma = np.log(chroma + 1.0)
+    logarithms = np.log(p90 + _NOISE), np.log(median + _NOISE), np.log(chroma + _SMALL), np.log(contrast + _SMALL)
+    return np.column_stack([*logarithms, log_chroma, log_chroma * log_chroma])
+
+
+@cache
+def _weights() -> Floats:
+    with np.load(WEIGHTS_FILE) as file:
+        return np.asarray(file["weights"], np.float64)
 
 
 def detect_monochrome(measurements: pa.Table, config: MonochromeConfig) -> pa.Table:
@@ -60,7 +73,7 @@ def _reason(residual: float, chroma: float) -> str:
 MONOCHROME_DETECTOR = Detector(
     schema=MONOCHROME,
     settings=lambda config: config.monochrome,
-    columns=lambda _: COLUMNS,
+    columns=lambda _: (*COLUMNS, "ab_residual"),
     detect=detect_monochrome,
     score=score_monochrome,
 )

@@ -33,9 +33,8 @@ HUES = (  # angle in Lab, in degrees, up to which a cast has the name
     *((325, "violet"), (350, "magenta"), (360, "pink")),
 )
 CLIP = 6.0  # standard deviations to which the network's inputs are clipped
-LAYERS = 2
 _LIMIT, _STEEPNESS = -2.1, 0.7  # nats at which the score is 0.5: about 0.6% of ordinary scenes are below
-_BATCH_ROWS = 1 << 11  # layouts in a batch of the network, small enough for the CPU cache
+_BATCH_ROWS = 1 << 10  # rows in a batch of the network, small enough for the CPU cache
 _TILE_ROWS = 1 << 14  # rows in one step of the distance
 _SHRINKAGE = 0.3
 _CLIP_DISTANCE = 4.0  # a z-score beyond this adds no more to the correlations
@@ -109,18 +108,14 @@ def network_evidence(inputs: NDArray[np.float32], network: Network) -> Floats:
     """Returns the log-odds that the colours are those of a photograph: float64 [rows].
 
     Args:
-        inputs: float32 [rows, 164], from `network_inputs`. They are overwritten.
-        network: Arrays of `NETWORK_FILE`: layers with ReLU between them, on standardised inputs.
+        inputs: float32 [rows, 164], from `network_inputs`.
+        network: Arrays of `NETWORK_FILE`: one hidden layer with ReLU, on standardised inputs.
     """
-    inputs -= network["mean"]
-    inputs /= network["std"]
-    values = np.clip(inputs, -CLIP, CLIP, out=inputs)
-    for layer in range(LAYERS):
-        if layer:
-            np.maximum(values, 0, out=values)
-        values = values @ network[f"weight_{layer}"].T
-        values += network[f"bias_{layer}"]
-    return np.asarray(values[:, 0], np.float64)
+    z = (inputs - network["mean"]) / network["std"]
+    # In double precision, because the last digits of a matrix product depend on the number of rows.
+    values = np.clip(z, -CLIP, CLIP).astype(np.float64)
+    hidden = np.maximum(values @ network["weight_0"].T.astype(np.float64) + network["bias_0"], 0)
+    return np.asarray(hidden @ network["weight_1"][0].astype(np.float64) + network["bias_1"][0], np.float64)
 
 
 def network_inputs(layouts: NDArray[np.float32], tones: NDArray[np.float32]) -> NDArray[np.float32]:

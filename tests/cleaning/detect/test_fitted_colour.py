@@ -1,0 +1,27 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from recolor.cleaning.detect import monochrome, skewed
+
+ROOT = Path(__file__).parents[3]
+SHARED = ROOT / "../shared/data"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not (SHARED / "photos_more").is_dir(), reason="../shared/data/photos_more is not there")
+@pytest.mark.parametrize(
+    ("script", "shipped"), [("fit_skewed", skewed.NETWORK_FILE), ("fit_monochrome", monochrome.WEIGHTS_FILE)]
+)
+def test_the_script_reproduces_what_is_shipped(tmp_path, script, shipped):
+    made = tmp_path / "made.npz"
+    command = [sys.executable, ROOT / f"tools/{script}.py", "--data", SHARED, "--out", made]
+    subprocess.run(command, check=True, cwd=ROOT)
+    with np.load(shipped) as kept, np.load(made) as again:
+        assert kept.files == again.files
+        assert kept["fingerprint"] == again["fingerprint"]
+        for name in set(kept.files) - {"fingerprint"}:
+            np.testing.assert_allclose(kept[name], again[name], rtol=0.02, atol=0.02)
