@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recolor.cleaning.detect import real_detail
 from recolor.cleaning.index import and_more
 from recolor.config.settings import SPLITS, Config, SelectConfig, Split
 from recolor.errors import LIMITS, ConfigError, InputError, MissingStageError
@@ -62,7 +63,7 @@ def select(workspace: Workspace, config: Config) -> Outcome:
 
     Kept images have their split, rejected ones the reasons. Decisions in `manifests/decisions.csv` override the
     detectors; an image of which no part can be decoded is never kept. If all copies of a picture are rejected, the
-    best copy that is rejected only as a duplicate is kept after all: the one with the most pixels, then the first path.
+    best copy that is rejected only as a duplicate is kept after all: most pixels that hold detail, then the first path.
     So a blurry enlargement does not cost its sharp original.
 
     Raises:
@@ -193,7 +194,7 @@ def read_decisions(file: Path) -> str:
 def _select(
     sources: Mapping[str, Path], decisions: Mapping[str, Decision], config: SelectConfig, staging: Path
 ) -> Counts:
-    columns = ["path", "reason", *CLEAN.arrow.names[1:4]]
+    columns = ["path", "reason", *CLEAN.arrow.names[1:4], *real_detail.COLUMNS]
     images = read_table(MEASUREMENTS, sources["measurements"], columns)
     issues = {name: read_table(schema, sources[name]) for name, schema in ISSUE_SCHEMAS.items()}
     verdicts = judge(issues, decisions, images)
@@ -235,7 +236,7 @@ def judge(issues: Mapping[str, pa.Table], decisions: Mapping[str, Decision], ima
     Args:
         issues: The table of each issue.
         decisions: The decisions of `decisions.csv`, by path.
-        images: Path, reason and size of every image, out of `measurements`.
+        images: Path, reason, size and the columns `real_detail.COLUMNS` of every image, out of `measurements`.
     """
     verdicts: dict[str, Verdict] = {}
     for name, table in issues.items():
@@ -276,7 +277,7 @@ def _warn_of_ignored(decisions: Mapping[str, Decision], images: pa.Table) -> Non
 def _replace_rejected(verdicts: dict[str, Verdict], duplicates: pa.Table, images: pa.Table) -> None:
     """Keeps one copy of each picture whose copies are all rejected, if one is rejected only as a duplicate."""
     images = images.filter(pc.is_in(images["path"], value_set=duplicates["path"].combine_chunks()))
-    pixels = dict(zip(images["path"].to_pylist(), pc.multiply(images["width_px"], images["height_px"]).to_pylist()))
+    pixels = dict(zip(images["path"].to_pylist(), real_detail.real_pixels(images).tolist()))
     copies: dict[str, list[str]] = defaultdict(list)
     for path, kept_path in zip(duplicates["path"].to_pylist(), duplicates["kept_path"].to_pylist()):
         copies[kept_path].append(path)

@@ -137,8 +137,10 @@ def _by_best(found: Sequence[Found]) -> dict[str, list[Found]]:
 
 
 def _advantage(best: Facts, copies: Sequence[Facts]) -> str:
-    """Returns why this copy is the best: most pixels, then most bytes, then first path."""
+    """Returns why this copy is the best: most pixels that hold detail, then most bytes, then first path."""
     pixels, size_bytes = best.rank
+    if any(copy.rank[0] > pixels for copy in copies):
+        return "Best copy: it has the most detail; larger copies are enlargements, or have a frame."
     rivals = [copy.size_bytes for copy in copies if copy.rank[0] == pixels]
     if not rivals:
         return "Best copy: it has the most pixels."

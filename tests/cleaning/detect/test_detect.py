@@ -13,7 +13,7 @@ from recolor.cleaning.detect.duplicate import detect_duplicate
 from recolor.cleaning.index import index_images
 from recolor.cleaning.measure import measure_part, merge_measurements, plan_measure
 from recolor.cli.main import cli
-from recolor.config.settings import BlurryConfig, Config, DuplicateConfig, MonochromeConfig, SkewedConfig
+from recolor.config.settings import BlurryConfig, Config, DuplicateConfig, ExposureConfig, MonochromeConfig, SkewedConfig
 from recolor.errors import ConfigError, MissingStageError
 from recolor.manifests.io import read_table, write_manifest
 from recolor.manifests.pandas import read_manifest
@@ -154,7 +154,8 @@ def test_judged_a_row_group_at_a_time_the_outliers_are_the_same(
     workspace, many_measured, issue, symmetries_and_crops, monkeypatch
 ):
     duplicates = DuplicateConfig(symmetries=symmetries_and_crops, crops=symmetries_and_crops)
-    config = Config(duplicate=duplicates, blurry=BlurryConfig(threshold=0.9), skewed=SkewedConfig(threshold=0.99))
+    scored = {"blurry": BlurryConfig(threshold=0.9), "skewed": SkewedConfig(threshold=0.99)}
+    config = Config(duplicate=duplicates, exposure=ExposureConfig(threshold=0.999), **scored)
     target = workspace.manifest("measurements")
     found = []
     for rows in (7, 128, 1 << 17):
