@@ -65,7 +65,8 @@ def _block_maxima(grey: Grey) -> NDArray[np.uint8]:
         uint8 [4, blocks].
     """
     if min(grey.shape) < _BLOCK_PX:
-        grey = np.asarray(cv2.resize(grey, np.maximum(grey.shape[::-1], _BLOCK_PX), interpolation=0), np.uint8)
+        size_px = max(grey.shape[1], _BLOCK_PX), max(grey.shape[0], _BLOCK_PX)
+        grey = np.asarray(cv2.resize(grey, size_px, interpolation=cv2.INTER_NEAREST), np.uint8)
     height, width = (side // _BLOCK_PX for side in grey.shape)
     bands = np.ascontiguousarray(grey[: height * _BLOCK_PX, : width * _BLOCK_PX]).reshape(height, _BLOCK_PX, -1)
     bands = np.ascontiguousarray(bands[:: 3 if height > _ALL_BANDS else 1])
