@@ -12,6 +12,7 @@ SHARED = ROOT / "../shared/data"
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 @pytest.mark.skipif(not (SHARED / "photos_more").is_dir(), reason="../shared/data/photos_more is not there")
 @pytest.mark.parametrize(
     ("script", "shipped"), [("fit_skewed", skewed.NETWORK_FILE), ("fit_monochrome", monochrome.WEIGHTS_FILE)]
