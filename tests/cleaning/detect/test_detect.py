@@ -13,7 +13,14 @@ from recolor.cleaning.detect.duplicate import detect_duplicate
 from recolor.cleaning.index import index_images
 from recolor.cleaning.measure import measure_part, merge_measurements, plan_measure
 from recolor.cli.main import cli
-from recolor.config.settings import BlurryConfig, Config, DuplicateConfig, ExposureConfig, MonochromeConfig, SkewedConfig
+from recolor.config.settings import (
+    BlurryConfig,
+    Config,
+    DuplicateConfig,
+    ExposureConfig,
+    MonochromeConfig,
+    SkewedConfig,
+)
 from recolor.errors import ConfigError, MissingStageError
 from recolor.manifests.io import read_table, write_manifest
 from recolor.manifests.pandas import read_manifest

@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ SHARED = ROOT / "../shared/data"
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
+@pytest.mark.skipif("RECOLOR_FIT_TESTS" not in os.environ, reason="takes a quarter of an hour: set RECOLOR_FIT_TESTS=1")
 @pytest.mark.skipif(not (SHARED / "photos_more").is_dir(), reason="../shared/data/photos_more is not there")
 @pytest.mark.parametrize(
     ("script", "shipped"), [("fit_skewed", skewed.NETWORK_FILE), ("fit_monochrome", monochrome.WEIGHTS_FILE)]
