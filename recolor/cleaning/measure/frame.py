@@ -26,10 +26,9 @@ def without_frame(grey: Grey) -> Grey:
 
 def _between_bars(grey: Grey) -> Grey:
     """Returns the rows between two bars of one level, or all."""
-    if not _uniform(grey[0]) or not _uniform(grey[-1]):
-        return grey
-    level = int(np.median(grey[0]))
-    if abs(level - int(np.median(grey[-1]))) > _TOLERANCE:
+    first, last = np.sort(grey[0]), np.sort(grey[-1])
+    level, other_level = int(first[len(first) // 2]), int(last[len(last) // 2])
+    if abs(level - other_level) > _TOLERANCE or not (_uniform(first, level) and _uniform(last, other_level)):
         return grey
     most = int(len(grey) * _MAX_SHARE)
     width = min(_bar(lines, level) for lines in (grey[:most], grey[::-1][:most]))
@@ -46,8 +45,11 @@ def _bar(lines: Grey, level: int) -> int:
     return len(lines)
 
 
-def _uniform(line: Grey) -> bool:
-    return _other_share(line, int(np.median(line))) <= 1 - _FRAME_SHARE
+def _uniform(ranked: Grey, level: int) -> bool:
+    """Whether values in ascending order have the level, as most of the pixels of a frame do."""
+    ends = np.array([max(level - _TOLERANCE, 0), min(level + _TOLERANCE, 255)], np.uint8)
+    inside = np.searchsorted(ranked, ends[1], "right") - np.searchsorted(ranked, ends[0], "left")
+    return bool(inside >= _FRAME_SHARE * len(ranked))
 
 
 def _other_share(values: Grey, level: int) -> float:
