@@ -1,7 +1,6 @@
 """Photographs as files, by chance: sharp ones in the guises that sharp ones come in, and blurred ones.
 
-`tools/fit_blurry.py` learns from these. Sizes in pixels are those of the 512 px at which sharpness is measured in a
-photograph of 1024 px, so twice as large a blur is applied there.
+`tools/fit_blurry.py` learns from these.
 """
 
 from collections.abc import Callable
@@ -16,13 +15,12 @@ Rgb = NDArray[np.uint8]
 Change = Callable[[Rgb, np.random.Generator], Rgb]
 
 FILTERS = (cv2.INTER_CUBIC, cv2.INTER_LINEAR, cv2.INTER_LANCZOS4, cv2.INTER_CUBIC, cv2.INTER_NEAREST)
-SEEN_PX = 576  # pictures of twice this short side are measured at half their size, and so on
-SMALL_PX = 288  # and those of less than twice this at their own
+SMALL_PX = 288  # pictures of at least twice this short side are measured at half their size, and so on
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A file, and by how much it is blurred: the standard deviation, in pixels as measured; 0 if it is sharp."""
+    """A file, and by how much it is blurred: the standard deviation along a line, in pixels; 0 if it is sharp."""
 
     data: bytes
     blur_px: float
@@ -44,27 +42,27 @@ def blurred_sample(rgb: Rgb, rng: np.random.Generator) -> Sample:
     largest = 0.06 * min(picture.shape[:2])
     sigma_px = float(np.exp(rng.uniform(np.log(0.6 * seen_scale(picture)), np.log(largest))))
     kind = rng.random()
-    if kind < 0.35:
+    if kind < 0.26:
         picture = smoothed(picture, sigma_px)
-    elif kind < 0.5:
+    elif kind < 0.36:
         picture = out_of_focus(picture, sigma_px)
-    elif kind < 0.72:
-        picture = moved(picture, max(2.5 * seen_scale(picture), sigma_px) * 12**0.5, rng.uniform(0, np.pi))
+    elif kind < 0.7:
+        sigma_px = max(1.6 * seen_scale(picture), sigma_px)
+        angle = rng.uniform(0, np.pi) if rng.random() < 0.7 else 0.0  # a camera that pans
+        picture = moved(picture, sigma_px * 12**0.5, angle)
     elif kind < 0.93:
         factor = max(1.7, min(sigma_px / 0.35, 12.0))
         picture, sigma_px = enlarged(picture, factor, FILTERS[rng.integers(len(FILTERS))]), 0.35 * factor
     else:
         wide = smoothed(picture, 3.7 * sigma_px)
         picture = rounded(0.6 * smoothed(picture, sigma_px) + 0.4 * wide)
-    blur_px = sigma_px / seen_scale(picture)
     if rng.random() < 0.3:
         before = min(picture.shape[:2])
         least = max(160, before * min(1.0, 1.0 / sigma_px))
         if least < before:
             picture = to_side(picture, int(rng.uniform(least, before)))
             sigma_px *= min(picture.shape[:2]) / before
-            blur_px = sigma_px / seen_scale(picture)
-    return Sample(saved(picture, rng), blur_px)
+    return Sample(saved(picture, rng), sigma_px)
 
 
 def seen_scale(rgb: Rgb) -> int:
@@ -77,6 +75,8 @@ def seen_scale(rgb: Rgb) -> int:
 
 def framed(rgb: Rgb, rng: np.random.Generator) -> Rgb:
     """A part of it, or all; never enlarged, and mostly at one of the sizes that sets have."""
+    if min(rgb.shape[:2]) >= 2 * SMALL_PX and rng.random() < 0.6:
+        return rgb  # or few would be large enough to be halved
     if rng.random() < 0.3:
         height_px, width_px = (max(min(side, 160), int(side * rng.uniform(0.5, 1))) for side in rgb.shape[:2])
         top, left = rng.integers(rgb.shape[0] - height_px + 1), rng.integers(rgb.shape[1] - width_px + 1)
@@ -181,6 +181,19 @@ def calm_part(rgb: Rgb, rng: np.random.Generator) -> Rgb:
     return np.ascontiguousarray(min(places, key=lambda place: float(place[::3, ::3].std())))
 
 
+def lone_object(rgb: Rgb, rng: np.random.Generator) -> Rgb:
+    """A disc of the picture before a plain gradient: a moon, a sun, a balloon, a bird in the sky."""
+    height_px, width_px = rgb.shape[:2]
+    y, x = np.mgrid[:height_px, :width_px]
+    radius = min(height_px, width_px) * rng.uniform(0.02, 0.12)
+    middle = rng.uniform(0.15, 0.85, 2) * (width_px, height_px)
+    mask = np.clip(radius + 0.5 - np.hypot(x - middle[0], y - middle[1]), 0, 1)[..., None]
+    top, bottom = rng.uniform(10, 230, (2, 3))
+    plain = top + (bottom - top) * rng.uniform(0.1, 1) * (y / height_px)[..., None]
+    noisy = plain + rng.normal(0, rng.uniform(0, 1.5), rgb.shape)
+    return rounded(mask * (rgb if rng.random() < 0.5 else rng.uniform(0, 255, 3)) + (1 - mask) * noisy)
+
+
 def shallow_focus(rgb: Rgb, rng: np.random.Generator) -> Rgb:
     """A sharp subject before a soft background: macro, portrait."""
     height_px, width_px = rgb.shape[:2]
@@ -244,8 +257,9 @@ def slightly_enlarged(rgb: Rgb, rng: np.random.Generator) -> Rgb:
     return np.asarray(cv2.resize(small, (width_px, height_px), interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
-TONES: tuple[Change, ...] = (misty, pale_winter, darkened, silhouette, misty)
+TONES: tuple[Change, ...] = (misty, pale_winter, darkened, silhouette, lone_object)
 GUISES: tuple[Change, ...] = (
-    *(misty, pale_winter, darkened, silhouette, sky_part, sky_part, calm_part, calm_part, shallow_focus),
-    *(shallow_focus, long_exposure, without_texture, without_texture, sharpened, slightly_enlarged, slightly_enlarged),
+    *(misty, pale_winter, darkened, silhouette, sky_part, sky_part, calm_part, calm_part, lone_object, lone_object),
+    *(shallow_focus, shallow_focus, long_exposure, long_exposure, without_texture, without_texture, sharpened),
+    *(slightly_enlarged, slightly_enlarged),
 )

@@ -20,6 +20,7 @@ from recolor.training.outputs import key_settings
 SETTINGS = {setting.name: setting for group in settings_reference() for setting in group.settings}
 # Other values where a changed number would contradict another setting.
 OTHER = {
+    "measure.measure_px": 320,
     "execution.runner": "threads",
     "index.suffixes": (".png",),
     "index.skip": ("lost+found",),

@@ -27,7 +27,8 @@ from recolor.config.settings import BlurryConfig
 from recolor.manifests.schemas import ANGLES, BLURRY, DETAIL_OCTAVES, EDGES, SHARPNESS_PX
 
 NETWORK_FILE = Path(__file__).with_suffix(".npz")  # made by tools/fit_blurry.py
-INPUTS = 58
+INPUTS = 74
+HALVED = -2  # of the inputs: whether the picture was halved before
 CLIP = 5.0  # standard deviations to which the network's inputs are clipped
 DETAIL = tuple(f"detail_{angle}_{octave}" for octave in range(DETAIL_OCTAVES) for angle in ANGLES)
 COLUMNS = ("path", "width_px", "height_px", "edges", *DETAIL)  # of the measurements
@@ -62,32 +63,35 @@ def network_inputs(measurements: pa.Table) -> NDArray[np.float32]:
     """Returns measurements of decoded images as inputs of the network.
 
     Returns:
-        float32 [rows, 58]: log2 of the energies; the numbers of `edges`, grey levels as log2; whether the picture was
-        halved before, which makes photographs sharper; and log2 of the short side at which it was measured.
+        float32 [rows, 74]: log2 of the energies; the least and the mean ratio of each octave to the next, over
+        directions; the anisotropy of each octave; the numbers of `edges`, grey levels as log2; whether the picture
+        was halved before, which makes photographs sharper; and log2 of the short side at which it was measured.
     """
-    energies = np.log2(np.stack([column(measurements, name) for name in DETAIL], axis=1) + _NOISE)
+    energies = _energies(measurements)
+    ratios = energies[:-1] - energies[1:]
+    detail = [*energies.reshape(len(DETAIL), -1), *ratios.min(axis=1), *ratios.mean(axis=1), *np.ptp(energies, axis=1)]
     edges = edge_numbers(measurements)
     edges[..., _GREYS] = np.log2(edges[..., _GREYS] + 1)
     short_px = np.minimum(column(measurements, "width_px"), column(measurements, "height_px"))
     times = np.maximum(np.floor(np.log2(short_px / SHARPNESS_PX)), 0)
-    sizes = np.stack([np.minimum(times, 1), np.log2(short_px / SHARPNESS_PX) - times], axis=1)
-    return np.concatenate([energies, edges.reshape(-1, EDGES), sizes], axis=1, dtype=np.float32)
+    sizes = [np.minimum(times, 1), np.log2(short_px / SHARPNESS_PX) - times]
+    return np.stack([*detail, *edges.reshape(-1, EDGES).T, *sizes], axis=1, dtype=np.float32)
 
 
 def edge_numbers(measurements: pa.Table) -> NDArray[np.float32]:
     """Returns the column `edges` of decoded images: float32 [rows, 2 octaves, 16]."""
     numbers = np.frombuffer(b"".join(measurements["edges"].to_pylist()), "<f4")
-    return numbers.reshape(len(measurements), _OCTAVES, -1).copy()
+    return numbers.reshape(len(measurements), _OCTAVES, EDGES // _OCTAVES).copy()
 
 
 def network_evidence(inputs: NDArray[np.float32], network: Network) -> Floats:
     """Returns the log-odds that an image is sharp: float64 [rows].
 
     Args:
-        inputs: float32 [rows, 58].
+        inputs: float32 [rows, 74].
         network: Arrays of `NETWORK_FILE`: two hidden layers with ReLU, on standardised inputs.
     """
-    hidden = np.clip((inputs - network["mean"]) / network["std"], -CLIP, CLIP)
+    hidden = np.clip((inputs - network["mean"]) / network["std"], -CLIP, CLIP).astype(np.float64)
     for layer in (1, 2):
         hidden = np.maximum(hidden @ network[f"weight_{layer}"].T + network[f"bias_{layer}"], 0)
     return np.asarray(hidden @ network["weight_3"] + network["bias_3"], np.float64)
