@@ -72,9 +72,8 @@ def _detail(grey: Grey, down: int, right: int) -> float:
     if height < 1 or width < 1:
         return 0.0
     top, every = 2 * max(0, -down), 2 if len(grey) < SHARPNESS_PX else 4
-    before, here, after = (
-        grey[top + way * down : top + way * down + height : every, way * right : way * right + width]
-        for way in range(3)
-    )
+    before = grey[top : top + height : every, :width]
+    here = grey[top + down : top + down + height : every, right : right + width]
+    after = grey[top + 2 * down : top + 2 * down + height : every, 2 * right : 2 * right + width]
     near = cv2.norm(before, here, cv2.NORM_L2SQR) + cv2.norm(here, after, cv2.NORM_L2SQR)
     return float(2.0 * near - cv2.norm(before, after, cv2.NORM_L2SQR)) / float(before.size)
