@@ -26,7 +26,7 @@ _CLIPPED = 0.5  # share of pixels
 _CONTRAST = 0.28  # share of the other pixels, times their greatest distance from white (0 to 1)
 _STRUCTURE = 22.0  # grey²
 _SURFACE = 10.0  # grey levels
-_NOISE_BLOCKS = 2.0  # the richest block of pure noise has at most so many times the median's energy
+_NOISE_BLOCKS = 2.0  # in pure noise, the energy of the richest block is at most twice that of the median
 _MOST_NOISE = 100.0  # grey²; a median above this is texture
 
 
