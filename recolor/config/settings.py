@@ -246,10 +246,11 @@ class GeneratorModelConfig:
     """The architecture of the generator.
 
     Attributes:
-        encoder: Network whose features are used: `resnet101`, or any network of timm with features at strides 4, 8, ...
-            (extra `encoders`), such as `efficientnet_lite0`, whose weights the extra installs.
-        encoder_weights: Initial weights of the encoder: `imagenet` (from torchvision's or timm's hub, or an installed
-            package), `none`, or the path of a state dict.
+        encoder: Network whose features are used: `resnet101`, `efficientnet_lite0` (or 1, 2), or, with the extra
+            `encoders`, any network of timm with features at strides 4, 8, ...
+        encoder_weights: Initial weights of the encoder: `imagenet` (from torchvision's or timm's hub; for
+            `efficientnet_lite0` from the package that the extra `encoders` installs), `none`, or the path of a state
+            dict.
         encoder_depth: Number of features of the encoder that are used: at strides 4, 8, 16 and 32. For `resnet101`,
             its last layer that is used.
         head: Output of the model: a `distribution` over ab bins (Zhang et al. 2016) or plain `regression`.
@@ -273,9 +274,8 @@ class RefinerModelConfig:
     """The architecture of the refiner.
 
     Attributes:
-        encoder: Network whose features at stride 4 are used: `resnet101`, or any network of timm.
-        encoder_weights: Initial weights of the encoder: `imagenet` (from torchvision's or timm's hub, or an installed
-            package), `none`, or the path of a state dict.
+        encoder: Network whose features at stride 4 are used, as for the generator.
+        encoder_weights: Initial weights of the encoder, as for the generator.
         width: Number of channels of the EDSR body.
         blocks: Number of residual blocks of the EDSR body.
     """
@@ -294,6 +294,8 @@ class TrainConfig:
         steps: Total number of optimiser steps.
         batch_images: Number of images in a batch, over all devices.
         lr: Peak learning rate of AdamW. It warms up linearly, then decays by a cosine to 1% of the peak.
+        encoder_lr_fraction: Learning rate of the encoder, as a fraction of `lr`. 0 freezes the encoder, with the
+            statistics of its batch norm.
         warmup_steps: Number of warm-up steps.
         weight_decay: Weight decay of AdamW, applied to weights of two dimensions or more.
         clip_norm: Maximum norm of the gradient. A larger gradient is scaled down to it.
@@ -327,6 +329,7 @@ class TrainConfig:
     steps: Positive = 20_000
     batch_images: Positive = 128
     lr: Annotated[float, Gt(0.0), Le(1.0)] = 1e-3
+    encoder_lr_fraction: Fraction = 1.0
     warmup_steps: Annotated[int, Ge(0)] = 500
     weight_decay: Annotated[float, Ge(0.0), Le(1.0)] = 0.01
     clip_norm: Annotated[float, Gt(0.0)] = 1.0

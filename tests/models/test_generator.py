@@ -10,7 +10,7 @@ def _generator(**changes):
     return Generator(GeneratorModelConfig(**{"encoder_weights": "none", "width": 16, "blocks": 2, **changes}))
 
 
-@pytest.mark.parametrize("depth", [1, 2, 3])
+@pytest.mark.parametrize("depth", [1, 2, 3, 4])
 @pytest.mark.parametrize("size", [(64, 64), (72, 88)])
 @pytest.mark.parametrize("head", ["distribution", "regression"])
 def test_predictions_are_a_quarter_of_the_input(depth, size, head):
@@ -41,8 +41,9 @@ def test_a_scaled_generator_predicts_as_an_unscaled_one_does_on_the_smaller_pict
     torch.testing.assert_close(ab[:, :, 0, scale - 1], between[:, :, 0], rtol=1e-4, atol=1e-3)
 
 
-def test_every_parameter_learns():
-    model = _generator(encoder_depth=2, blocks=1)
+@pytest.mark.parametrize("depth", [1, 2, 4])
+def test_every_parameter_learns(depth):
+    model = _generator(encoder="efficientnet_lite0", encoder_depth=depth, blocks=1)
     for parameter in model.parameters():  # zero-initialised layers hide those before them
         torch.nn.init.normal_(parameter, std=0.1)
     model(torch.rand(2, 1, 64, 64) * 100).square().mean().backward()

@@ -133,7 +133,15 @@ def test_the_temperature_is_an_input_that_may_be_left_out(models, exported, temp
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("changes", [{"encoder_depth": 3}, {"head": "regression", "scale": 2, "blocks": 2}], ids=str)
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"encoder_depth": 3},
+        {"encoder": "efficientnet_lite0", "encoder_depth": 4},
+        {"head": "regression", "scale": 2, "blocks": 2},
+    ],
+    ids=str,
+)
 def test_every_kind_of_generator_can_be_exported(tmp_path, changes):
     loaded = _save_generator(tmp_path / "generator", **changes)
     (tmp_path / "g.onnx").write_bytes(ours.generator_to_onnx(loaded))
