@@ -10,11 +10,7 @@ from PIL import Image
 
 from recolor import Colorizer, Look
 
-LOOKS = (
-    Look(),  # as predicted
-    Look(saturation=1.3),  # 1.3 times as colourful
-    Look(temperature=0.2),  # more vivid: lower temperatures choose the likeliest colour
-)
+LOOKS = [Look.named(name) for name in ("careful", "natural", "vivid")]
 
 
 def color_strip(photograph: Path, colorizer: Colorizer) -> Image.Image:

@@ -24,12 +24,20 @@ if TYPE_CHECKING:
 @option(
     "--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", help="Device that runs the models."
 )
-@option("--saturation", type=float, default=1.0, help="Factor on the colour. 0 gives grey.")
+@option(
+    "--look",
+    type=click.Choice(["careful", "natural", "vivid"]),
+    default="natural",
+    help="Paler and safer colours, the model's own, or as bold as photographs are.",
+)
+@option(
+    "--saturation", type=float, help="Factor on the colour. 0 gives grey.", show_default="1, or 1.2 with --look vivid"
+)
 @option(
     "--temperature",
     type=float,
     help="Boldness of the colour, above 0 to 1. Lower is bolder.",
-    show_default="the model's own",
+    show_default="the model's own, or 1 with --look careful",
 )
 @option("--batch", type=click.IntRange(min=1), help="Photographs coloured together.", show_default="1; on CUDA 16")
 @option("--overwrite", is_flag=True, help="Colour again what is already in OUT.")
@@ -56,7 +64,8 @@ def colorize(
     *,
     model: Path | None,
     device: ColorizeDevice,
-    saturation: float,
+    look: str,
+    saturation: float | None,
     temperature: float | None,
     batch: int | None,
     file_format: str | None,
@@ -80,17 +89,21 @@ def colorize(
     """
     from recolor.colorize import Colorizer, Look, colorize_paths, is_video
 
-    look = Look(saturation=saturation, temperature=temperature)
+    named = Look.named(look)
+    chosen = Look(
+        saturation=named.saturation if saturation is None else saturation,
+        temperature=named.temperature if temperature is None else temperature,
+    )
     colorizer = Colorizer.from_folder(model, device) if model else Colorizer.from_pretrained(device)
     if any(is_video(path) for path in (*inputs, out)):
         _colorize_video(
-            inputs, out, colorizer, look=look, smoothing=smoothing, overwrite=options["overwrite"], batch=batch or 1
+            inputs, out, colorizer, look=chosen, smoothing=smoothing, overwrite=options["overwrite"], batch=batch or 1
         )
         return
     wanted: Any = file_format and file_format.upper()
     limits = MeasureConfig(max_pixels=max_pixels)
     result = colorize_paths(
-        inputs, out, colorizer, look=look, batch_images=batch, file_format=wanted, limits=limits, **options
+        inputs, out, colorizer, look=chosen, batch_images=batch, file_format=wanted, limits=limits, **options
     )
     _report_colorized(result, out)
     if result.failed:

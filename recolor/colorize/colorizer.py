@@ -13,9 +13,10 @@ from PIL import Image, ImageOps
 
 from recolor.color.arrays import RGB
 from recolor.color.gamut import BLOCK_PIXELS, grey_of, join, lightness_of, lightness_of_grey
+from recolor.colorize.look import Look
 from recolor.colorize.upsample import resize, upsample
 from recolor.config.settings import ColorizeDevice
-from recolor.errors import ConfigError, MissingStageError
+from recolor.errors import MissingStageError
 from recolor.images import from_picture
 from recolor.images.pillow import PILLOW_ERRORS
 from recolor.models.device import resolve_device
@@ -28,40 +29,11 @@ Float32Array = NDArray[np.float32]
 
 T = TypeVar("T")
 
-_MAX_SATURATION = 100
 _MAX_ELONGATION = 4
 _MIN_MODEL_SIDE_PX = 32
 _BATCH_PIXELS = 64 * 256 * 256  # of one batch; takes some gigabytes of memory
 _BATCH_PIXELS_ON_CPU = 4 * 256 * 256  # larger batches are not faster there
 _ALPHA_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBa")  # modes that Pillow converts to RGBA with alpha
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
-    """Saturation and temperature of the colours.
-
-    Attributes:
-        saturation: Factor on a and b, 0 to 100: 0 gives grey, 1 the predicted colours.
-        temperature: Temperature T of the annealed mean, above 0 to 1; lower is more vivid. None uses the model's own.
-
-    Raises:
-        ConfigError: A value is out of range.
-
-    Examples:
-        >>> from recolor import Look
-        >>> vivid = Look(saturation=1.3, temperature=0.3)
-    """
-
-    saturation: float = 1.0
-    temperature: float | None = None
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.saturation <= _MAX_SATURATION:
-            raise ConfigError(
-                f"saturation = {self.saturation}: not allowed. Allowed: 0 (grey) to {_MAX_SATURATION}; 1 as predicted."
-            )
-        if self.temperature is not None and not 0 < self.temperature <= 1:
-            raise ConfigError(f"temperature = {self.temperature}: not allowed. Allowed: above 0, at most 1.")
 
 
 _AS_PREDICTED = Look()

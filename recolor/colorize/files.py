@@ -15,8 +15,9 @@ from tqdm import tqdm
 
 from recolor.color.arrays import Pixels, Uint8, on_white, to_8_bits
 from recolor.color.gamut import join, join16
-from recolor.colorize.colorizer import Colorizer, Look
+from recolor.colorize.colorizer import Colorizer
 from recolor.colorize.encode import FORMATS_16_BIT, Format, encode
+from recolor.colorize.look import Look
 from recolor.colorize.metadata import Metadata
 from recolor.colorize.outputs import check_writable, is_done, remove_stray, write_output
 from recolor.colorize.photo import Photo, read_photo

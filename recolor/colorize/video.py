@@ -12,7 +12,8 @@ from tqdm import tqdm
 from recolor.color.arrays import RGB
 from recolor.color.gamut import join, lightness_of
 from recolor.colorize.clip import Sound, add_sound, check_codec, look_through, read_frames, write_frames
-from recolor.colorize.colorizer import Colorizer, Look
+from recolor.colorize.colorizer import Colorizer
+from recolor.colorize.look import Look
 from recolor.colorize.outputs import temporary_beside
 from recolor.colorize.smoothing import Colours, Flicker, smoothed
 from recolor.colorize.upsample import upsample

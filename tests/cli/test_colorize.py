@@ -151,6 +151,21 @@ def test_options_reach_the_pictures(models, tmp_path):
     assert (tmp_path / "out" / "one.jpg").read_bytes() != before  # another temperature
 
 
+def test_a_look_sets_temperature_and_saturation_which_may_be_given_beside_it(models, tmp_path):
+    (tmp_path / "one.jpg").write_bytes(encoded("JPEG", data.camera()))
+
+    def pixels(*options):
+        assert invoke(models, tmp_path / "one.jpg", tmp_path / "one.png", "--overwrite", *options).exit_code == 0
+        return np.asarray(Image.open(tmp_path / "one.png"))
+
+    natural, careful, vivid = pixels(), pixels("--look", "careful"), pixels("--look", "vivid")
+    assert np.array_equal(natural, pixels("--look", "natural"))
+    assert np.array_equal(careful, pixels("--temperature", 1))
+    assert np.array_equal(vivid, pixels("--saturation", 1.2))
+    assert np.array_equal(natural, pixels("--look", "vivid", "--saturation", 1))
+    assert not np.array_equal(careful, natural)
+
+
 @pytest.mark.parametrize(
     ("options", "error"),
     [

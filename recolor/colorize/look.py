@@ -1,0 +1,63 @@
+"""The look of coloured photographs: how bold the colours are that are read from a predicted distribution."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from recolor.errors import ConfigError
+
+_MAX_SATURATION = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """Saturation and temperature of the colours.
+
+    Attributes:
+        saturation: Factor on a and b, 0 to 100: 0 gives grey, 1 the predicted colours.
+        temperature: Temperature T of the annealed mean, above 0 to 1; lower is more vivid. None uses the model's own.
+
+    Raises:
+        ConfigError: A value is out of range.
+
+    Examples:
+        >>> from recolor import Look
+        >>> bold = Look(saturation=1.3, temperature=0.3)
+        >>> careful = Look.named("careful")
+    """
+
+    saturation: float = 1.0
+    temperature: float | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.saturation <= _MAX_SATURATION:
+            raise ConfigError(
+                f"saturation = {self.saturation}: not allowed. Allowed: 0 (grey) to {_MAX_SATURATION}; 1 as predicted."
+            )
+        if self.temperature is not None and not 0 < self.temperature <= 1:
+            raise ConfigError(f"temperature = {self.temperature}: not allowed. Allowed: above 0, at most 1.")
+
+    @classmethod
+    def named(cls, name: str) -> "Look":
+        """Returns a look of `LOOKS`.
+
+        Args:
+            name: `careful`, `natural` or `vivid`.
+
+        Raises:
+            ConfigError: There is no look of that name.
+        """
+        if name not in LOOKS:
+            near = get_close_matches(name, LOOKS, 1)
+            nearest = f" Did you mean {near[0]!r}?" if near else ""
+            raise ConfigError(f"look = {name!r}: not allowed. Allowed: {', '.join(LOOKS)}.{nearest}")
+        return LOOKS[name]
+
+
+# `careful` is the mean of the predicted distribution, which errs least; `natural` is what the model's own temperature
+# gives; `vivid` is as colourful as photographs are.
+LOOKS: Mapping[str, Look] = {
+    "careful": Look(temperature=1.0),
+    "natural": Look(),
+    "vivid": Look(saturation=1.2),
+}

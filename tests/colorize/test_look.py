@@ -1,0 +1,34 @@
+"""Looks: their range, and their names."""
+
+import pytest
+
+from recolor.colorize import Look
+from recolor.colorize.look import LOOKS
+from recolor.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    ("look", "said"),
+    [
+        ({"saturation": -0.1}, "saturation = -0.1"),
+        ({"saturation": float("nan")}, "saturation = nan"),
+        ({"saturation": float("inf")}, "saturation = inf"),
+        ({"temperature": 0.0}, "temperature = 0.0"),
+        ({"temperature": 1.1}, "temperature = 1.1"),
+        ({"temperature": float("nan")}, "temperature = nan"),
+    ],
+)
+def test_an_impossible_look_is_refused(look, said):
+    with pytest.raises(ConfigError, match=said):
+        Look(**look)
+
+
+def test_looks_are_named_from_the_palest_to_the_boldest():
+    careful, natural, vivid = (Look.named(name) for name in LOOKS)
+    assert (careful.temperature, natural) == (1.0, Look())
+    assert careful.saturation <= natural.saturation < vivid.saturation
+
+
+def test_an_unknown_look_is_answered_with_the_nearest():
+    with pytest.raises(ConfigError, match=r"look = 'carefull'.*careful, natural, vivid\. Did you mean 'careful'\?"):
+        Look.named("carefull")
