@@ -6,7 +6,7 @@ import pickle
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError
@@ -38,6 +38,9 @@ _OTHER_CHOICES = (
     "Or give encoder_weights another value: the PATH of a state dict (.pth or .safetensors), or `none` to"
     " start from random weights."
 )
+
+_CHECKPOINT_KEYS = ("state_dict", "model_state_dict", "model")
+_WRAPPERS = ("module.", "_orig_mod.", "model.")  # DistributedDataParallel, torch.compile, Lightning
 
 _log = logging.getLogger(__name__)
 
@@ -180,9 +183,23 @@ def _read_file(path: Path) -> Mapping[str, Tensor]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, EOFError, RuntimeError, pickle.UnpicklingError, SafetensorError) as error:
         raise WeightsError(f"{path}: cannot be read as a state dict ({_one_line(error)}). {_OTHER_CHOICES}") from error
+    state = _unwrapped(state)
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
         raise WeightsError(f"{path}: not a state dict (names and tensors). {_OTHER_CHOICES}")
     return state
+
+
+def _unwrapped(state: object) -> Any:
+    """Returns the state dict inside what training programs save: checkpoints, and models in wrappers."""
+    while isinstance(state, Mapping) and (key := next((key for key in _CHECKPOINT_KEYS if key in state), None)):
+        state = state[key]
+    while isinstance(state, Mapping) and state and (prefix := _common_prefix(state)):
+        state = {name.removeprefix(prefix): value for name, value in state.items()}
+    return state
+
+
+def _common_prefix(state: Mapping[Any, object]) -> str | None:
+    return next((prefix for prefix in _WRAPPERS if all(str(name).startswith(prefix) for name in state)), None)
 
 
 def _check_names(state: Mapping[str, Tensor], encoder: Encoder, weights: str) -> None:

@@ -51,7 +51,7 @@ def check_initial_weights(name: str, config: GeneratorConfig | RefinerConfig) ->
             depth = config.model.encoder_depth if isinstance(config, GeneratorConfig) else 1
             check_encoder_weights(config.model.encoder_weights, config.model.encoder, depth)
         except WeightsError as error:
-            raise WeightsError(f"{name}.model.{error}") from error
+            raise WeightsError(f"{name}.model: {error}") from error
     elif isinstance(config, GeneratorConfig):
         load_start(Generator(config.model), config.start_from, name)
     else:

@@ -48,6 +48,18 @@ def test_a_pth_and_a_safetensors_file_give_the_same_weights(file, state, tmp_pat
     torch.testing.assert_close(first.layer2[3].conv2.weight.data, state["layer2.3.conv2.weight"], rtol=0, atol=0)
 
 
+@pytest.mark.parametrize(
+    ("key", "prefix"),
+    [("state_dict", "module."), ("model_state_dict", ""), ("model", "model."), (None, "module._orig_mod.")],
+)
+def test_a_checkpoint_is_unwrapped(file, state, key, prefix, tmp_path):
+    used = {name: tensor for name, tensor in state.items() if not name.startswith(("layer2", "layer3"))}
+    wrapped = {f"{prefix}{name}": tensor for name, tensor in used.items()}
+    torch.save({key: wrapped, "epoch": 7, "optimizer": {}} if key else wrapped, tmp_path / "checkpoint.pth")
+    first, second = Encoder(1), Encoder(1)
+    assert load_encoder_weights(first, str(file)) == load_encoder_weights(second, str(tmp_path / "checkpoint.pth"))
+
+
 def test_none_keeps_the_random_weights_and_sends_no_request(no_hub):
     encoder = Encoder(1)
     before = tensors_sha256(encoder.state_dict())
