@@ -279,13 +279,14 @@ def render_report(report: Report) -> str:
 
 
 def verdict(report: Report) -> str:
-    """Returns sentences on the model's PSNR against the baselines and its colourfulness."""
+    """Returns sentences on the model's PSNR against the baselines, its colourfulness, and images better left grey."""
     model, grey, mean = report.model, report.row("grey"), report.row("mean_ab")
     share = model.colourfulness / max(model.truth_colourfulness, 1e-9)
     return (
         f"The model's PSNR is {_than(model.psnr_db - grey.psnr_db)} that of grey images and"
         f" {_than(model.psnr_db - mean.psnr_db)} that of the mean colour."
         f" Its images have {share:.0%} of the photographs' colourfulness."
+        f" {model.closer_than_grey:.0%} of them are closer to the photographs than images without colour."
     )
 
 

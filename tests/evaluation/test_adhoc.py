@@ -157,7 +157,7 @@ def test_two_models_are_compared_and_a_later_run_leaves_no_comparison_behind(pho
     found = evaluate_photos(photographs, out, CONFIG, models=[first, second], size_px=SIZE_PX)
     table = read_table(COMPARISON, out / "comparison.parquet").to_pandas().set_index("metric")
     own = metrics(out)
-    for metric in ("psnr_db", "delta_e_2000", "delta_cf_set"):
+    for metric in ("psnr_db", "delta_e_2000", "delta_cf_set", "closer_than_grey", "hue_kept"):
         row = table.loc[metric]
         assert (row["first"], row["second"]) == ("one", "two")
         assert row["first_value"] == own.loc[("one", "refined"), metric]

@@ -169,6 +169,7 @@ def test_the_verdict_tells_worse_from_better(report):
     )
     assert "4.5 dB below that of the mean colour" in verdict(with_psnr(report, "mean_ab", 27.956))
     assert "50% of the photographs' colourfulness" in verdict(report)
+    assert verdict(report).endswith("62% of them are closer to the photographs than images without colour.")
 
 
 def test_worst_median_and_best_are_in_order():
