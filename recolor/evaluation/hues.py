@@ -83,9 +83,9 @@ class HueMetrics:
 def pixel_hues(lab: Lab) -> PixelHues:
     """Returns the hue of each pixel.
 
-    It is neutral below a chroma C*ab of `NEUTRAL_CHROMA`, else given by the hue angle h_ab (CIE 15:2018, section
-    8.2.3). Orange is orange, yellow and brown; red is red, pink and purple; blue includes cyan. An angle that is a
-    limit belongs to the class above.
+    It is neutral below a chroma C*ab of `NEUTRAL_CHROMA`, else given by the hue angle h_ab (CIE 15:2018). Orange is
+    orange, yellow and brown; red is red, pink and purple; blue includes cyan. An angle that is a limit belongs to the
+    class above.
 
     Args:
         lab: CIELAB [H, W, 3].
