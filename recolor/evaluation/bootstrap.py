@@ -40,9 +40,23 @@ def resample_counts(images: int, resamples: int = RESAMPLES, seed: int = _SEED) 
 
 
 def percentile_interval(resampled: Float64Array) -> Bounds:
-    """Returns the 2.5% and 97.5% percentiles of a metric's resampled values [B]."""
-    low, high = np.quantile(resampled, (_TAIL, 1 - _TAIL))
+    """Returns the 2.5% and 97.5% percentiles of a metric's resampled values [B].
+
+    Resamples in which the metric is undefined (NaN) are left out; it must be defined in at least one.
+    """
+    low, high = percentile_bounds(resampled)
     return float(low), float(high)
+
+
+def percentile_bounds(resampled: Float64Array) -> tuple[Float64Array, Float64Array]:
+    """Returns the percentiles of several metrics: arrays [...] for resampled values [B, ...].
+
+    NaN values are left out; the bounds of a metric that is NaN in all resamples are NaN.
+    """
+    defined = ~np.isnan(resampled).all(axis=0)
+    bounds = np.full((2, *resampled.shape[1:]), np.nan)
+    bounds[:, defined] = np.nanquantile(resampled[:, defined], (_TAIL, 1 - _TAIL), axis=0)
+    return bounds[0], bounds[1]
 
 
 def normal_interval(value: float, resampled: Float64Array) -> Bounds:

@@ -8,9 +8,11 @@ import torch
 from tqdm import tqdm
 
 from recolor.color.gamut import join
+from recolor.color.lab import rgb_to_lab
 from recolor.config.settings import Config
 from recolor.dataset.augment import Batch
 from recolor.dataset.dataset import ShardDataset
+from recolor.evaluation.hues import hue_counts, hue_kept, pixel_hues, weighted_sums
 from recolor.evaluation.methods import Model, load_models
 from recolor.evaluation.metrics import ab_mse, colourfulness, psnr_db
 from recolor.evaluation.split import crops, pixels, spaced_rows
@@ -34,6 +36,8 @@ class CalibrationPoint:
         ab_mse: Mean squared error of a and b, in units of (ab + 128) / 255.
         colourfulness: Colourfulness of the coloured images.
         truth_colourfulness: Colourfulness of the photographs.
+        hue_kept: Share of the pixels with a true hue other than neutral that were given that hue; None without such
+            pixels. Saturation does not make a wrong hue right.
     """
 
     temperature: float
@@ -42,6 +46,7 @@ class CalibrationPoint:
     ab_mse: float
     colourfulness: float
     truth_colourfulness: float
+    hue_kept: float | None
 
     @property
     def delta_cf(self) -> float:
@@ -97,10 +102,11 @@ def best_point(points: Sequence[CalibrationPoint]) -> CalibrationPoint:
 
 def calibration_text(points: Sequence[CalibrationPoint]) -> str:
     """Returns a table of the points and the suggested settings."""
-    lines = ["    T  saturation  PSNR, dB  ab-MSE, e-3  colourfulness   ΔCF"]
+    lines = ["    T  saturation  PSNR, dB  ab-MSE, e-3  colourfulness   ΔCF  hue kept, %"]
     lines += [
         f"{point.temperature:5.2f}  {point.saturation:10.2f}  {point.psnr_db:8.2f}  {1e3 * point.ab_mse:11.3f}"
         f"  {point.colourfulness:13.1f}  {point.delta_cf:4.1f}"
+        + ("" if point.hue_kept is None else f"  {100 * point.hue_kept:11.0f}")
         for point in points
     ]
     best = best_point(points)
@@ -132,12 +138,14 @@ def _search(model: Model, batches: Sequence[Batch], temperature: float) -> Itera
 @torch.inference_mode()
 def _measured(model: Model, batches: Sequence[Batch], temperature: float, saturation: float) -> CalibrationPoint:
     generator = replace(model.generator, temperature=temperature, saturation=saturation)
-    rows = []
+    rows, hues = [], []
     for batch in batches:
         ab_small = generator.predict_ab(batch.L)
         ab = pixels(model.refiner.refine_ab(batch.L, ab_small) if model.refiner else upsample_ab(ab_small))
         for L, truth_ab, own_ab in zip(pixels(batch.L)[..., 0], pixels(batch.ab), ab, strict=True):
             truth, own = join(L, truth_ab), join(L, own_ab)
             rows.append((psnr_db(own, truth), ab_mse(own_ab, truth_ab), colourfulness(own), colourfulness(truth)))
+            hues.append(hue_counts(pixel_hues(rgb_to_lab(own)), pixel_hues(rgb_to_lab(truth))))
     psnr, error, own_cf, truth_cf = np.mean(rows, axis=0).tolist()
-    return CalibrationPoint(temperature, saturation, psnr, error, own_cf, truth_cf)
+    kept = float(hue_kept(weighted_sums(hues, np.ones(len(hues)))))
+    return CalibrationPoint(temperature, saturation, psnr, error, own_cf, truth_cf, None if np.isnan(kept) else kept)

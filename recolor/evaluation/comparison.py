@@ -6,9 +6,9 @@ from typing import Literal
 from recolor.evaluation.methods import Method
 from recolor.evaluation.summary import METRICS, Resampled, metric_interval
 
-# More colourfulness is neither better nor worse: the target is that of the photographs, see `delta_cf_*`.
-_HIGHER = {"psnr_db", "ssim", "ab_psnr_db", "ab_psnr_db_set"}
-_NEITHER = {"colourfulness", "colourfulness_abs"}
+# More colourfulness or orange is neither better nor worse: the target is that of the photographs, see `delta_cf_*`.
+_HIGHER = {"psnr_db", "ssim", "ab_psnr_db", "ab_psnr_db_set", "closer_than_grey", "hue_kept", "green_kept"}
+_NEITHER = {"colourfulness", "colourfulness_abs", "orange_ratio"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

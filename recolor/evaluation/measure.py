@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from recolor.color.gamut import join
+from recolor.color.lab import rgb_to_lab
 from recolor.dataset.sampler import Int64Array
+from recolor.evaluation.hues import HueCounts, PixelHues, hue_counts, pixel_hues
 from recolor.evaluation.methods import Method
 from recolor.evaluation.metrics import ImageMetrics, image_metrics
 from recolor.evaluation.networks import Networks, inception_features, lpips_distance
@@ -56,10 +58,11 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """Metrics of one image and method, and Inception's features (None without weights)."""
+    """Metrics and hues of one image and method, and Inception's features (None without weights)."""
 
     method: Method
     metrics: ImageMetrics
+    hues: HueCounts
     features: Float32Array | None
 
 
@@ -70,6 +73,11 @@ class ImageScores:
     path: str
     scores: tuple[Score, ...]
     truth_features: Float32Array | None
+
+    def closer_than_grey(self, number: int) -> bool:
+        """Whether ΔE2000 of a method's image, `scores[number]`, is below that of the method `grey`."""
+        grey = next(score.metrics for score in self.scores if score.method.name == "grey")
+        return self.scores[number].metrics.delta_e_2000 < grey.delta_e_2000
 
 
 def measure(
@@ -108,12 +116,14 @@ def draw(source: Source, rows: Int64Array, shown: Sequence[Method]) -> Iterator[
 
 
 def _score(sample: Sample, networks: Networks) -> ImageScores:
-    scores = tuple(_score_method(sample, method, ab, networks) for method, ab in sample.methods)
+    truth = pixel_hues(rgb_to_lab(sample.truth))
+    scores = tuple(_score_method(sample, truth, method, ab, networks) for method, ab in sample.methods)
     return ImageScores(sample.path, scores, inception_features(networks, sample.truth))
 
 
-def _score_method(sample: Sample, method: Method, ab: Float32Array, networks: Networks) -> Score:
+def _score_method(sample: Sample, truth: PixelHues, method: Method, ab: Float32Array, networks: Networks) -> Score:
     rgb = join(sample.L, ab)
     lpips = lpips_distance(networks, rgb, sample.truth)
     metrics = image_metrics(rgb, sample.truth, ab, sample.truth_ab, lpips)
-    return Score(method, metrics, inception_features(networks, rgb))
+    hues = hue_counts(pixel_hues(rgb_to_lab(rgb)), truth)
+    return Score(method, metrics, hues, inception_features(networks, rgb))

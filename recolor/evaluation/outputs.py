@@ -11,6 +11,7 @@ import pyarrow as pa
 from recolor.dataset.sampler import Int64Array
 from recolor.evaluation.comparison import Comparison, compare
 from recolor.evaluation.facts import model_facts
+from recolor.evaluation.hues import HueCounts, HueMetrics, hue_metrics
 from recolor.evaluation.measure import ImageScores, Source, draw
 from recolor.evaluation.methods import Method, Model
 from recolor.evaluation.pictures import Picture, picture_grid
@@ -26,10 +27,10 @@ from recolor.evaluation.report import (
 from recolor.evaluation.split import spaced_rows
 from recolor.evaluation.summary import METRICS, Resampled, Summary, resample, summarise
 from recolor.manifests.io import write_manifest
-from recolor.manifests.schemas import COMPARISON, PER_IMAGE_METRICS, Schema
+from recolor.manifests.schemas import COMPARISON, HUE_METRICS, HUES, PER_IMAGE_METRICS, Schema
 from recolor.manifests.schemas import METRICS as METRICS_SCHEMA
 
-FILES = ("metrics.parquet", "per_image.parquet", "pictures.png", "report.html")
+FILES = ("metrics.parquet", "hues.parquet", "per_image.parquet", "pictures.png", "report.html")
 COMPARISON_FILE = "comparison.parquet"  # written if there are at least two models
 
 _EXTREMES = 3
@@ -93,6 +94,7 @@ def write_evaluation(evaluation: Evaluation, folder: Path, pictures: int) -> Non
     """
     _write(PER_IMAGE_METRICS, _image_rows(evaluation.images), folder)
     _write(METRICS_SCHEMA, [_metrics_row(summary) for summary in evaluation.summaries], folder)
+    _write(HUE_METRICS, _hue_rows(evaluation.resampled, evaluation.summaries), folder)
     if evaluation.comparisons:
         _write(COMPARISON, _comparison_rows(evaluation.comparisons), folder)
     headings = _headings(evaluation.models)
@@ -103,10 +105,55 @@ def write_evaluation(evaluation: Evaluation, folder: Path, pictures: int) -> Non
 
 def _image_rows(images: Sequence[ImageScores]) -> list[Mapping[str, object]]:
     return [
-        {"path": image.path, **asdict(score.method), **asdict(score.metrics)}
+        {
+            "path": image.path,
+            **asdict(score.method),
+            **asdict(score.metrics),
+            "closer_than_grey": image.closer_than_grey(number),
+            **_hues_of_image(score.hues),
+        }
         for image in images
-        for score in image.scores
+        for number, score in enumerate(image.scores)
     ]
+
+
+def _hues_of_image(counts: HueCounts) -> Mapping[str, object]:
+    hues = hue_metrics(counts)
+    row: dict[str, object] = {}
+    for number, true in enumerate(HUES):
+        row |= {f"pixels_{true}_as_{given}": int(n) for given, n in zip(HUES, counts.pixels[number], strict=True)}
+        row[f"truth_chroma_{true}"] = _or_none(hues.truth_chroma[number])
+        row[f"chroma_{true}"] = _or_none(hues.chroma[number])
+    return row
+
+
+def _hue_rows(resampled: Sequence[Resampled], summaries: Sequence[Summary]) -> list[Mapping[str, object]]:
+    return [
+        {
+            **asdict(summary.method),
+            "hue": hue,
+            "truth_pixels": int(of_all.hues.pixels[number].sum()),
+            "truth_share": float(summary.hues.metrics.truth_share[number]),
+            "truth_chroma": _or_none(summary.hues.metrics.truth_chroma[number]),
+            **_hue_values(summary.hues.metrics, number),
+            **_hue_values(summary.hues.low, number, "_low"),
+            **_hue_values(summary.hues.high, number, "_high"),
+        }
+        for of_all, summary in zip(resampled, summaries, strict=True)
+        for number, hue in enumerate(HUES)
+    ]
+
+
+def _hue_values(hues: HueMetrics, number: int, end: str = "") -> Mapping[str, float | None]:
+    """Returns the columns of a hue that have an interval, or one of its ends."""
+    values = {name: getattr(hues, name)[number] for name in ("share", "share_ratio", "chroma")}
+    values |= {f"as_{given}": hues.confusion[number, column] for column, given in enumerate(HUES)}
+    return {name + end: _or_none(value) for name, value in values.items()}
+
+
+def _or_none(value: float) -> float | None:
+    """Returns None for NaN, which is null in a table."""
+    return None if np.isnan(value) else float(value)
 
 
 def _metrics_row(summary: Summary) -> Mapping[str, object]:

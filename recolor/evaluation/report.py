@@ -9,9 +9,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from recolor.evaluation.comparison import Comparison, direction
+from recolor.evaluation.hues import NEUTRAL_CHROMA
 from recolor.evaluation.methods import Kind, Name
 from recolor.evaluation.pictures import Picture
-from recolor.evaluation.summary import SetMetrics, Summary
+from recolor.evaluation.summary import HueSummary, SetMetrics, Summary
+from recolor.manifests.schemas import HUES
 from recolor.pages.html import data_uri, inline_script, page_environment, printable
 
 _ARROWS = {"higher": " ↑", "lower": " ↓", "neither": ""}
@@ -82,6 +84,35 @@ COLUMNS: tuple[MetricColumn, ...] = (
     MetricColumn("fid", "FID", "Inception", 1),
     MetricColumn("kid", "KID", "· 10³", 2, factor=1000),
 )
+HUE_COLUMNS: tuple[MetricColumn, ...] = (
+    MetricColumn("closer_than_grey", "Closer than grey", "% of images", 0, factor=100),
+    MetricColumn("hue_kept", "Hue kept", "% of pixels", 0, factor=100),
+    MetricColumn("green_kept", "Green kept", "% of green", 0, factor=100),
+    MetricColumn("orange_ratio", "Orange", "× true share", 2),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Hue:
+    """One hue over the pixels of all images.
+
+    Attributes:
+        name: Name of the hue.
+        truth_share: Share of the photographs' pixels, 0..1.
+        share, share_low, share_high: Share of the coloured images' pixels, and its interval.
+        truth_chroma, chroma: Mean chroma of photographs and coloured images over the pixels that truly have this hue;
+            None if there are none.
+        given: Share of each given hue among these pixels; None if there are none.
+    """
+
+    name: str
+    truth_share: float
+    share: float
+    share_low: float
+    share_high: float
+    truth_chroma: float | None
+    chroma: float | None
+    given: tuple[float | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +128,11 @@ class MetricRow:
         """`model` or `control`."""
         return self.summary.method.kind
 
+    @property
+    def hues(self) -> tuple[Hue, ...]:
+        """The hues, in the order of `HUES`."""
+        return _hues(self.summary.hues)
+
 
 def metric_rows(summaries: Sequence[Summary], mean_of: str) -> tuple[MetricRow, ...]:
     """Returns the rows of the table.
@@ -109,6 +145,27 @@ def metric_rows(summaries: Sequence[Summary], mean_of: str) -> tuple[MetricRow, 
     """
     several = len({summary.method.model for summary in summaries if summary.method.kind == "model"}) > 1
     return tuple(_metric_row(summary, mean_of, named=several) for summary in summaries)
+
+
+def _hues(summary: HueSummary) -> tuple[Hue, ...]:
+    metrics = summary.metrics
+    return tuple(
+        Hue(
+            name=name,
+            truth_share=float(metrics.truth_share[number]),
+            share=float(metrics.share[number]),
+            share_low=float(summary.low.share[number]),
+            share_high=float(summary.high.share[number]),
+            truth_chroma=_or_none(metrics.truth_chroma[number]),
+            chroma=_or_none(metrics.chroma[number]),
+            given=tuple(map(_or_none, metrics.confusion[number])),
+        )
+        for number, name in enumerate(HUES)
+    )
+
+
+def _or_none(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
 
 
 def _metric_row(summary: Summary, mean_of: str, *, named: bool) -> MetricRow:
@@ -196,11 +253,20 @@ class Report:
     @property
     def columns(self) -> tuple[MetricColumn, ...]:
         """The columns of the table: all metrics that were measured."""
-        return tuple(column for column in COLUMNS if getattr(self.model, column.metric) is not None)
+        return self._measured(COLUMNS)
+
+    @property
+    def hue_columns(self) -> tuple[MetricColumn, ...]:
+        """The columns of the table of hues: ΔCF first, as it cannot see hues."""
+        return self._measured((*(column for column in COLUMNS if column.metric == "delta_cf_set"), *HUE_COLUMNS))
 
     def column(self, metric: str) -> MetricColumn | None:
         """Returns the column of a metric; None if it was not measured."""
-        return next((column for column in self.columns if column.metric == metric), None)
+        columns = (*self.columns, *self.hue_columns)
+        return next((column for column in columns if column.metric == metric), None)
+
+    def _measured(self, columns: Sequence[MetricColumn]) -> tuple[MetricColumn, ...]:
+        return tuple(column for column in columns if getattr(self.model, column.metric) is not None)
 
 
 def render_report(report: Report) -> str:
@@ -208,18 +274,19 @@ def render_report(report: Report) -> str:
     environment = page_environment()
     environment.filters.update(jpeg=_jpeg_uri, png=_png_uri, printable=printable)
     return environment.get_template("report.html").render(
-        report=report, verdict=verdict(report), script=inline_script("report.js")
+        report=report, neutral_chroma=NEUTRAL_CHROMA, verdict=verdict(report), script=inline_script("report.js")
     )
 
 
 def verdict(report: Report) -> str:
-    """Returns sentences on the model's PSNR against the baselines and its colourfulness."""
+    """Returns sentences on the model's PSNR against the baselines, its colourfulness, and images better left grey."""
     model, grey, mean = report.model, report.row("grey"), report.row("mean_ab")
     share = model.colourfulness / max(model.truth_colourfulness, 1e-9)
     return (
         f"The model's PSNR is {_than(model.psnr_db - grey.psnr_db)} that of grey images and"
         f" {_than(model.psnr_db - mean.psnr_db)} that of the mean colour."
         f" Its images have {share:.0%} of the photographs' colourfulness."
+        f" {model.closer_than_grey:.0%} of them are closer to the photographs than images without colour."
     )
 
 

@@ -33,14 +33,14 @@ from recolor.pipeline.workspace import Workspace, existing_workspace, locked
 from recolor.shards.format import index_path
 
 STAGE = "evaluate"
-VERSION = 2
+VERSION = 3
 
 
 def evaluate(workspace: Workspace | Path | str, config: Config, tell: ProgressCallback | None = None) -> Outcome:
     """Measures the workspace's models and their controls on a split of the shards.
 
-    Writes `data/evaluation/`: `metrics.parquet`, `per_image.parquet`, `pictures.png` and `report.html`. On a CPU, the
-    same shards and models give the same bytes.
+    Writes `data/evaluation/`: `metrics.parquet`, `hues.parquet`, `per_image.parquet`, `pictures.png` and `report.html`.
+    On a CPU, the same shards and models give the same bytes.
 
     Args:
         workspace: Folder with shards and trained models. It is locked meanwhile, unless it is given as a `Workspace`.

@@ -501,6 +501,37 @@ COLOURFULNESS = (
     Column("truth_colourfulness", pa.float64(), "-", "≥ 0", "`colourfulness` of the original photographs."),
     Column("truth_colourfulness_abs", pa.float64(), "-", "≥ 0", "`colourfulness_abs` of the original photographs."),
 )
+HUES = ("green", "blue", "orange", "red", "neutral")  # of pixels, see `recolor.evaluation.hues`
+
+
+def _per_image_hues() -> tuple[Column, ...]:
+    """Returns the columns of an image's hues: its confusion table, and the chroma by true hue."""
+    pixels = (
+        Column(
+            f"pixels_{true}_as_{given}",
+            pa.int64(),
+            "pixels",
+            "≥ 0",
+            f"Pixels that are {true} in the photograph and {given} in the coloured image.",
+        )
+        for true in HUES
+        for given in HUES
+    )
+    chroma = (
+        Column(
+            f"{prefix}chroma_{true}",
+            pa.float64(),
+            "Lab units",
+            "≥ 0",
+            f"Mean chroma C*ab of {image} over the pixels that are {true} in the photograph. Null if there are none.",
+            True,
+        )
+        for true in HUES
+        for prefix, image in (("truth_", "the photograph"), ("", "the coloured image"))
+    )
+    return *pixels, *chroma
+
+
 LPIPS = Column(
     "lpips",
     pa.float64(),
@@ -528,6 +559,14 @@ PER_IMAGE_METRICS = Schema(
             "≥ 0",
             "Absolute difference of `colourfulness` and `truth_colourfulness`.",
         ),
+        Column(
+            "closer_than_grey",
+            pa.bool_(),
+            "-",
+            "-",
+            "Whether `delta_e_2000` is below that of the image without colour (the method `grey`).",
+        ),
+        *_per_image_hues(),
         LPIPS,
     ),
 )
@@ -548,6 +587,32 @@ OF_SETS = (
     ),
     Column("delta_cf_set_abs", pa.float64(), "-", "≥ 0", "The same for `colourfulness_abs`."),
     Column("delta_cf_image", pa.float64(), "-", "≥ 0", "Mean over images of `delta_cf`."),
+    Column("closer_than_grey", pa.float64(), "-", "0..1", "Share of the images with `closer_than_grey`."),
+    Column(
+        "hue_kept",
+        pa.float64(),
+        "-",
+        "0..1",
+        "Share of the pixels that are green, blue, orange or red in the photographs and were given that hue. Null if"
+        " there are none.",
+        True,
+    ),
+    Column(
+        "green_kept",
+        pa.float64(),
+        "-",
+        "0..1",
+        "Share of the truly green pixels that were given green. Null if there are none.",
+        True,
+    ),
+    Column(
+        "orange_ratio",
+        pa.float64(),
+        "-",
+        "≥ 0",
+        "Share of orange in the coloured images, divided by that in the photographs. Null if these have none.",
+        True,
+    ),
     LPIPS,
     Column(
         "fid",
@@ -603,6 +668,55 @@ METRICS = Schema(
         *COLOURFULNESS,
         *OF_SETS,
         *(end for column in (*ACCURACY, *COLOURFULNESS[:2], *OF_SETS) for end in _ends(column)),
+    ),
+)
+_OF_HUE = (
+    Column("share", pa.float64(), "-", "0..1", "Share of the coloured images' pixels that have this hue."),
+    Column(
+        "share_ratio", pa.float64(), "-", "≥ 0", "share / truth_share. Null if the photographs lack this hue.", True
+    ),
+    Column(
+        "chroma",
+        pa.float64(),
+        "Lab units",
+        "≥ 0",
+        "Mean chroma C*ab of the coloured images over the pixels that have this hue in the photographs. Null if there"
+        " are none.",
+        True,
+    ),
+    *(
+        Column(
+            f"as_{given}",
+            pa.float64(),
+            "-",
+            "0..1",
+            f"Share of the pixels of this hue in the photographs that were given {given}. Null if there are none.",
+            True,
+        )
+        for given in HUES
+    ),
+)
+HUE_METRICS = Schema(
+    "data/evaluation/hues",
+    "evaluate",
+    "a hue and a model or a control; its columns `as_*` are a row of the confusion table over all pixels",
+    (
+        MODEL,
+        NAME,
+        KIND,
+        Column("hue", pa.string(), "-", ", ".join(HUES), "Hue; orange includes yellow and brown, red pink and purple."),
+        Column("truth_pixels", pa.int64(), "pixels", "≥ 0", "Pixels of the photographs that have this hue."),
+        Column("truth_share", pa.float64(), "-", "0..1", "Share of the photographs' pixels that have this hue."),
+        Column(
+            "truth_chroma",
+            pa.float64(),
+            "Lab units",
+            "≥ 0",
+            "Mean chroma C*ab of the photographs over these pixels. Null if there are none.",
+            True,
+        ),
+        *_OF_HUE,
+        *(end for column in _OF_HUE for end in _ends(column)),
     ),
 )
 COMPARISON = Schema(
@@ -684,6 +798,7 @@ SCHEMAS: tuple[Schema, ...] = (
     CLEAN,
     METRICS,
     PER_IMAGE_METRICS,
+    HUE_METRICS,
     COMPARISON,
     SHARD_INDEX,
     TRAINING_METRICS,

@@ -3,6 +3,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
+from evaluation.hue_examples import reference_counts
 from PIL import Image
 from skimage import data
 
@@ -17,7 +18,7 @@ from recolor.evaluation.metrics import ab_mse, psnr_db
 from recolor.evaluation.photos import find_photos, photo_source, read_photo
 from recolor.manifests.io import read_table
 from recolor.manifests.pandas import read_manifest
-from recolor.manifests.schemas import COMPARISON, METRICS, PER_IMAGE_METRICS
+from recolor.manifests.schemas import COMPARISON, HUES, METRICS, PER_IMAGE_METRICS
 from recolor.models.device import resolve_device
 
 CONFIG = Config(evaluate=EvaluateConfig(device="cpu", pictures=2), execution=ExecutionConfig(workers=1))
@@ -103,6 +104,43 @@ def test_the_controls_are_what_they_say(photographs, make_models, out):
     assert 1.2 < ratio < 1.5
 
 
+def test_hues_of_the_file_are_the_sums_of_the_images_and_those_of_a_loop(photographs, make_models, out):
+    models = make_models("m")
+    evaluate_photos(photographs, out, CONFIG, models=[models], size_px=SIZE_PX)
+    colorizer = Colorizer.from_folder(models, "cpu")
+    expected = np.zeros((5, 5), int)
+    for path in PHOTOGRAPHS:
+        truth = read_photo(photographs, path, SIZE_PX, MeasureConfig())
+        coloured = colorizer.colorize_rgb(truth)
+        expected += reference_counts(coloured, truth)[0]
+    summed = read_manifest(out / "per_image.parquet").query("name == 'refined'").sum(numeric_only=True)
+    found = np.array([[summed[f"pixels_{true}_as_{given}"] for given in HUES] for true in HUES])
+    assert np.abs(found - expected).sum() <= 0.002 * expected.sum()  # pixels beside a limit
+    hues = read_manifest(out / "hues.parquet").query("name == 'refined'").set_index("hue")
+    assert list(hues.index) == list(HUES)
+    assert hues["truth_pixels"].to_list() == found.sum(axis=1).tolist()
+    for number, hue in enumerate(HUES):
+        row, true = hues.loc[hue], found[number].sum()
+        assert row["share"] == pytest.approx(found[:, number].sum() / found.sum())
+        assert row["truth_share"] == pytest.approx(true / found.sum())
+        if true:
+            assert [row[f"as_{given}"] for given in HUES] == pytest.approx((found[number] / true).tolist())
+            assert row["share_low"] <= row["share"] <= row["share_high"]
+        else:
+            assert row[["share_ratio", "chroma", "truth_chroma", "as_green", "as_green_low"]].isna().all()
+
+
+def test_an_image_is_closer_than_grey_where_its_error_is_below_that_of_the_grey_control(photographs, make_models, out):
+    evaluate_photos(photographs, out, CONFIG, models=[make_models("m")], size_px=SIZE_PX)
+    errors = images(out)["delta_e_2000"].unstack(["model", "name"])
+    closer = images(out)["closer_than_grey"].unstack(["model", "name"])
+    for method in errors.columns:
+        assert closer[method].tolist() == (errors[method] < errors["", "grey"]).tolist()
+        assert metrics(out).loc[method, "closer_than_grey"] == pytest.approx(closer[method].mean())
+    assert metrics(out).loc[("", "oracle"), "closer_than_grey"] == 1
+    assert metrics(out).loc[("", "grey"), ["closer_than_grey", "hue_kept", "green_kept", "orange_ratio"]].eq(0).all()
+
+
 def test_the_saturated_control_is_the_control_times_one_and_a_half(photographs, make_models):
     models = load_models([make_models("m")], [make_models("l1", 2)], resolve_device("cpu"))
     photos = find_photos(photographs, SIZE_PX, MeasureConfig(), max_images=9, workers=1)
@@ -119,7 +157,7 @@ def test_two_models_are_compared_and_a_later_run_leaves_no_comparison_behind(pho
     found = evaluate_photos(photographs, out, CONFIG, models=[first, second], size_px=SIZE_PX)
     table = read_table(COMPARISON, out / "comparison.parquet").to_pandas().set_index("metric")
     own = metrics(out)
-    for metric in ("psnr_db", "delta_e_2000", "delta_cf_set"):
+    for metric in ("psnr_db", "delta_e_2000", "delta_cf_set", "closer_than_grey", "hue_kept"):
         row = table.loc[metric]
         assert (row["first"], row["second"]) == ("one", "two")
         assert row["first_value"] == own.loc[("one", "refined"), metric]
@@ -128,6 +166,7 @@ def test_two_models_are_compared_and_a_later_run_leaves_no_comparison_behind(pho
     assert "difference" in found.text
     evaluate_photos(photographs, out, CONFIG, models=[first], size_px=SIZE_PX)
     assert sorted(file.name for file in out.iterdir()) == [
+        "hues.parquet",
         "metrics.parquet",
         "per_image.parquet",
         "pictures.png",

@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from evaluation.hue_examples import reference_counts
 
 from recolor.cli.main import cli
 from recolor.color.gamut import join
@@ -22,14 +23,16 @@ from recolor.evaluation.split import crops
 from recolor.models.device import resolve_device
 
 CONFIG = Config(evaluate=EvaluateConfig(device="cpu"))
-POINT = CalibrationPoint(0.5, 1.0, psnr_db=24.0, ab_mse=2e-3, colourfulness=20.0, truth_colourfulness=30.0)
+POINT = CalibrationPoint(
+    0.5, 1.0, psnr_db=24.0, ab_mse=2e-3, colourfulness=20.0, truth_colourfulness=30.0, hue_kept=0.5
+)
 
 
 def by_hand(workspace, point):
-    """Colourfulness and PSNR, image by image."""
+    """Colourfulness, PSNR and the share of hues kept, image by image."""
     (model,) = load_models([workspace.models], [], resolve_device("cpu"))
     dataset = ShardDataset.open(workspace, "val")
-    found = []
+    found, pixels = [], np.zeros((5, 5))
     for row in range(dataset.rows):
         ((_, batch),) = crops(dataset, np.array([row]), model.device, 8)
         ab_small = point.saturation * model.generator.model.predict_ab(batch.L, point.temperature)
@@ -37,7 +40,8 @@ def by_hand(workspace, point):
         L, own, truth = (tensor[0].permute(1, 2, 0).numpy() for tensor in (batch.L, ab, batch.ab))
         rgb, true_rgb = join(L[..., 0], own), join(L[..., 0], truth)
         found.append((colourfulness(rgb), psnr_db(rgb, true_rgb), colourfulness(true_rgb)))
-    return np.mean(found, axis=0)
+        pixels += reference_counts(rgb, true_rgb)[0]
+    return *np.mean(found, axis=0), np.trace(pixels[:4, :4]) / pixels[:4].sum()  # neutral comes last
 
 
 def test_the_saturation_found_makes_the_set_as_colourful_as_the_photographs(without_test_split):
@@ -48,7 +52,9 @@ def test_the_saturation_found_makes_the_set_as_colourful_as_the_photographs(with
     assert any(point.delta_cf > 5 for point in points[::2])
     for point in points[:3]:
         expected = (point.colourfulness, point.psnr_db, point.truth_colourfulness)
-        np.testing.assert_allclose(by_hand(without_test_split, point), expected, rtol=1e-4)
+        *found, kept = by_hand(without_test_split, point)
+        np.testing.assert_allclose(found, expected, rtol=1e-4)
+        assert kept == pytest.approx(point.hue_kept, abs=2e-3)  # pixels beside a limit
 
 
 def test_of_the_looks_that_are_colourful_enough_that_with_the_least_error_is_suggested():
@@ -70,6 +76,7 @@ def test_the_command_prints_the_table_and_what_to_write_into_the_settings(withou
     )
     assert "[generator]\ntemperature = " in result.stdout
     assert "\nsaturation = " in calibration_text([POINT])
+    assert calibration_text([POINT]).splitlines()[1].split()[-1] == "50"
 
 
 def test_it_is_given_alone_and_needs_photographs_to_validate_on(evaluable, replace_shards):

@@ -3,6 +3,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from evaluation.hue_examples import hue_summary
 
 from recolor.evaluation.comparison import Comparison, Difference
 from recolor.evaluation.methods import Method
@@ -37,6 +38,10 @@ METRICS = SetMetrics(
     delta_cf_set=20.0,
     delta_cf_set_abs=18.0,
     delta_cf_image=20.5,
+    closer_than_grey=0.625,
+    hue_kept=0.5,
+    green_kept=0.3456,
+    orange_ratio=4.42,
 )
 METHODS = (
     Method("", "grey", "control"),
@@ -50,7 +55,8 @@ METHODS = (
 
 def summary(method, **changes):
     metrics = replace(METRICS, **changes)
-    return Summary(method, 1234, metrics, replace(metrics, psnr_db=22.1), replace(metrics, psnr_db=24.9))
+    low, high = replace(metrics, psnr_db=22.1), replace(metrics, psnr_db=24.9)
+    return Summary(method, 1234, metrics, low, high, hue_summary(0.35))
 
 
 @pytest.fixture
@@ -97,7 +103,7 @@ def test_nothing_is_loaded_from_anywhere(report):
 
 def test_numbers_are_shown_beside_their_controls(report):
     html = render_report(report)
-    assert html.count('<th scope="row">') == len(METHODS) + 1
+    assert [table.count('<th scope="row">') for table in html.split("<table")[1:3]] == [len(METHODS) + 1] * 2
     for shown in ("23.46", "0.912", "8.76", "11.60", "2.07", "27.90", "20.0", "40.0", "1,234", "low resolution"):
         assert shown in html
     table = html.split("<table>")[1].split("</table>")[0]
@@ -163,6 +169,7 @@ def test_the_verdict_tells_worse_from_better(report):
     )
     assert "4.5 dB below that of the mean colour" in verdict(with_psnr(report, "mean_ab", 27.956))
     assert "50% of the photographs' colourfulness" in verdict(report)
+    assert verdict(report).endswith("62% of them are closer to the photographs than images without colour.")
 
 
 def test_worst_median_and_best_are_in_order():

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from evaluation.hue_examples import hue_summary
 from PIL import Image
 from skimage import data
 
@@ -42,6 +43,10 @@ METRICS = SetMetrics(
     delta_cf_set=20.0,
     delta_cf_set_abs=18.0,
     delta_cf_image=20.5,
+    closer_than_grey=0.625,
+    hue_kept=0.5,
+    green_kept=0.35,
+    orange_ratio=4.4,
 )
 GREY = replace(METRICS, psnr_db=20.0, delta_e_2000=12.0, colourfulness=0.0)
 ORACLE = replace(METRICS, psnr_db=40.0, delta_e_2000=2.0, colourfulness=39.0)
@@ -69,7 +74,7 @@ def png():
 
 @pytest.fixture
 def report():
-    summaries = [Summary(method, 48, metrics, metrics, metrics) for method, metrics in METHODS]
+    summaries = [Summary(method, 48, metrics, metrics, metrics, hue_summary(0.35)) for method, metrics in METHODS]
     pictures = tuple(picture(number, name) for number, name in enumerate(NAMES))
     difference = Difference(
         metric="delta_e_2000", first=9.0, second=8.0, difference=-1.0, low=-1.5, high=-0.4, better="m"
@@ -214,11 +219,63 @@ def test_every_number_is_explained_on_request(page):
     headings = page.run(
         "[...document.querySelectorAll('table')[0].querySelectorAll('thead th')].slice(1).map(t => t.innerText)"
     )
-    explained = page.run("[...document.querySelectorAll('.meaning dt')].map((term) => term.textContent)")
+    explained = page.run("[...document.querySelectorAll('#meaning dt')].map((term) => term.textContent)")
+    assert ["".join(heading.split()) for heading in headings] == ["".join(term.split()) for term in explained]
+    headings = page.run("[...document.querySelectorAll('.hues thead th')].slice(1, 6).map(t => t.innerText)")
+    explained = page.run("[...document.querySelectorAll('.of-hues dt')].slice(0, 5).map((term) => term.textContent)")
     assert ["".join(heading.split()) for heading in headings] == ["".join(term.split()) for term in explained]
     assert page.run("document.querySelector('.meaning').checkVisibility()") is False
     page.click("document.querySelector('#meaning summary')")
     assert page.run("document.querySelector('.meaning').checkVisibility()") is True
+
+
+def test_hues_are_drawn_for_the_model_and_for_each_control(page):
+    """35% of the truly green pixels are orange; no pixel is red; neutral is 400 of 1,000 pixels."""
+    tables = page.run(
+        "[...document.querySelectorAll('.heat')].map((table) => [...table.querySelectorAll('tbody tr')]"
+        ".map((row) => [...row.querySelectorAll('td')].map((cell) => cell.textContent)))"
+    )
+    assert len(tables) == len(METHODS)
+    assert tables[0] == [
+        ["65", "0", "35", "0", "0"],
+        ["0", "100", "0", "0", "0"],
+        ["0", "0", "100", "0", "0"],
+        ["–"] * 5,
+        ["0", "0", "0", "0", "100"],
+        ["13", "30", "17", "0", "40"],
+    ]
+    shades = page.run(
+        "[...document.querySelectorAll('.heat tbody tr')[0].querySelectorAll('td')]"
+        ".map((cell) => parseFloat(getComputedStyle(cell, '::before').opacity))"
+    )
+    assert shades == pytest.approx([0.65, 0, 0.35, 0, 0])
+    bars = page.run("[...document.querySelectorAll('.twin')].map((bars) => bars.innerText.split(/\\s+/))")
+    assert bars[0][:6] == ["green", "20.0", "13.0", "blue", "30.0", "30.0"]
+    assert bars[1] == [
+        "green",
+        "31.0",
+        "18.0",
+        "blue",
+        "24.0",
+        "20.0",
+        "orange",
+        "28.0",
+        "26.0",
+        "neutral",
+        "3.0",
+        "4.0",
+    ]
+
+
+@pytest.mark.parametrize("width", [390, 1400])
+def test_the_hues_of_the_model_are_whole_on_a_phone_and_on_a_desk(page, width):
+    emulate(page, width)
+    cells = page.run(
+        "[...document.querySelector('.heat').querySelectorAll('th, td')]"
+        ".map((cell) => [cell.getBoundingClientRect().right, cell.scrollWidth - cell.clientWidth])"
+    )
+    assert max(right for right, _ in cells) < width
+    assert max(cut for _, cut in cells) <= 0
 
 
 @pytest.mark.parametrize("width", [360, 820, 1280, 2000])
@@ -248,6 +305,10 @@ def test_text_can_be_read_in_both_schemes(page, scheme):
         ".control td",
         "summary",
         ".note",
+        ".heat td.kept",
+        ".heat th small",
+        ".twin em",
+        ".key",
     ):
         text, ground = page.run(
             f"(function (part) {{ const own = getComputedStyle(part).color; let at = part;"
@@ -255,6 +316,19 @@ def test_text_can_be_read_in_both_schemes(page, scheme):
             f" return [own, getComputedStyle(at).backgroundColor]; }})(document.querySelector('{selector}'))"
         )
         assert contrast(text, ground) >= 4.5, (selector, text, ground)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_numbers_can_be_read_on_the_darkest_cell_of_the_hues(page, scheme):
+    emulate(page, 1280, scheme)
+    text, shade, card = page.run(
+        "((cell) => [getComputedStyle(cell).color, getComputedStyle(cell, '::before').backgroundColor,"
+        " getComputedStyle(cell.closest('.card')).backgroundColor])(document.querySelector('.heat td'))"
+    )
+    *over, alpha = (float(part) for part in shade[shade.index("(") + 1 : -1].split(","))
+    under = [float(part) for part in card[card.index("(") + 1 : -1].split(",")][:3]
+    mixed = [alpha * above + (1 - alpha) * below for above, below in zip(over, under, strict=True)]
+    assert contrast(text, f"rgb({', '.join(map(str, mixed))})") >= 4.5
 
 
 def contrast(first, second):
@@ -273,7 +347,8 @@ def test_paper_shows_the_whole_table_the_pictures_and_what_the_numbers_mean(page
     page.run("dispatchEvent(new Event('beforeprint'))")
     assert page.run("document.querySelector('.meaning').checkVisibility()") is True
     assert page.run("document.querySelector('.settings').checkVisibility()") is False
-    assert page.run("document.querySelector('table').getBoundingClientRect().right") <= 691
+    rights = page.run("[...document.querySelectorAll('table')].map((table) => table.getBoundingClientRect().right)")
+    assert max(rights) <= 691
     assert luminance(page.run("getComputedStyle(document.querySelector('h1')).color")) < 0.05  # ink on paper
     assert page.run(
         "[...document.querySelectorAll('.tiles img')].every((image) => image.complete && image.naturalWidth)"

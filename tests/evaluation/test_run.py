@@ -17,7 +17,7 @@ from recolor.manifests.io import read_table
 from recolor.manifests.pandas import read_manifest
 from recolor.manifests.schemas import METRICS, PER_IMAGE_METRICS
 
-OUTPUTS = ("metrics.parquet", "per_image.parquet", "pictures.png", "report.html")
+OUTPUTS = ("metrics.parquet", "hues.parquet", "per_image.parquet", "pictures.png", "report.html")
 NAMES = ("grey", "mean_ab", "generator", "refined", "oracle", "oracle_refined")
 CONFIG = Config(evaluate=EvaluateConfig(device="cpu", pictures=3))
 

@@ -1,10 +1,12 @@
-from dataclasses import fields
+from dataclasses import fields, replace
+
+from evaluation.hue_examples import hue_summary
 
 from recolor.evaluation.comparison import Comparison, Difference
 from recolor.evaluation.methods import Method
 from recolor.evaluation.report import COLUMNS
 from recolor.evaluation.summary import METRICS, SetMetrics, Summary
-from recolor.evaluation.text import comparison_text, metrics_text
+from recolor.evaluation.text import comparison_text, hues_text, metrics_text
 
 
 def summary(method, value):
@@ -13,7 +15,7 @@ def summary(method, value):
             **{item.name: None if item.name in {"lpips", "fid", "kid"} else of for item in fields(SetMetrics)}
         )
 
-    return Summary(method, 7, metrics(value), metrics(value - 1), metrics(value + 3))
+    return Summary(method, 7, metrics(value), metrics(value - 1), metrics(value + 3), hue_summary(0.35))
 
 
 def test_every_column_is_a_metric_of_sets():
@@ -32,6 +34,25 @@ def test_the_table_has_a_line_for_each_method_with_half_its_interval_and_the_pho
     assert "±: half of the 95% interval" in lines[5]
     assert "FID" not in lines[0]
     assert len({len(line) for line in lines[2:5]}) == 1
+
+
+def test_hues_are_in_a_table_of_at_most_80_columns():
+    methods = [Method("", "grey", "control"), Method("pretrained", "generator", "model")]
+    lines = hues_text(
+        [summary(method, 0.5) for method in [*methods, Method("models", "oracle_refined", "control")]]
+    ).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert lines[0].split() == ["closer", "↑", "green", "↑", "green", "blue", "orange", "red", "neutral"]
+    assert lines[3].split()[2:] == ["50", "±200", "50", "±200", "13.0", "30.0", "17.0", "0.0", "40.0"]
+    assert lines[5].split() == ["photographs", "-", "-", "20.0", "30.0", "10.0", "0.0", "40.0"]
+
+
+def test_hues_that_no_photograph_has_leave_their_column_out():
+    one = summary(Method("m", "refined", "model"), 0.5)
+    without = replace(one, metrics=replace(one.metrics, green_kept=None))
+    lines = hues_text([without]).splitlines()
+    assert lines[0].split()[:3] == ["closer", "↑", "green"]
+    assert lines[2].split()[2:5] == ["50", "±200", "13.0"]
 
 
 def test_a_comparison_says_who_is_better():

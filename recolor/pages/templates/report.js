@@ -42,12 +42,12 @@ zoom.addEventListener("keydown", (event) => {
 });
 
 // Printed pages contain the meanings of the metrics, but not the settings.
-const meaning = document.getElementById("meaning");
-let wasOpen = false;
+const meanings = [...document.querySelectorAll(".meaning")].map((list) => list.closest("details"));
+let wereOpen = [];
 addEventListener("beforeprint", () => {
-  wasOpen = meaning.open;
-  meaning.open = true;
+  wereOpen = meanings.map((part) => part.open);
+  meanings.forEach((part) => (part.open = true));
 });
 addEventListener("afterprint", () => {
-  meaning.open = wasOpen;
+  meanings.forEach((part, place) => (part.open = wereOpen[place]));
 });
