@@ -16,6 +16,7 @@ from PIL import Image
 
 from recolor.color.arrays import Pixels, Uint16, on_white, to_8_bits
 from recolor.errors import DecodeReason, ImageError
+from recolor.images.color_space import ColorSpace, icc_profile
 from recolor.images.decoded import Decoded, check_size
 from recolor.images.icc import to_srgb
 from recolor.images.orientation import upright, upright_size, valid_orientation
@@ -100,16 +101,22 @@ def open_picture(data: bytes, file_format: str) -> Image.Image:
         raise ImageError(reason_of(str(error), "unsupported"), one_line(error)) from error
 
 
-def read_picture(opened: Image.Image, max_pixels: int) -> Decoded:
+def read_picture(opened: Image.Image, max_pixels: int, space: ColorSpace | None = None) -> Decoded:
     """Decodes the first frame of a file of 8 bits a channel or fewer, and closes it; see `recolor.images.decode`.
+
+    Args:
+        opened: The file.
+        max_pixels: Limit on the number of pixels.
+        space: The colour space of the pixels. None means that the ICC profile says so, or else that they are sRGB.
 
     Raises:
         ImageError: With a typed reason.
     """
     with opened as picture:
         check_size(*picture.size, max_pixels)
-        mode, profile, stated = picture.mode, picture.info.get("icc_profile"), read_orientation(picture)
-        pixels, alpha = _read_pixels(picture, profile if isinstance(profile, bytes) else b"")
+        mode, own_profile, stated = picture.mode, read_profile(picture), read_orientation(picture)
+        profile = own_profile if space is None else icc_profile(space, grey=mode in (*_GREYS, *_DEEP_GREYS))
+        pixels, alpha = _read_pixels(picture, profile)
         remaining = read_orientation(picture)  # 1 by now if it is a TIFF: Pillow turns these as it loads them
         frames = read_frames(picture)
     width_px, height_px = upright_size(pixels.shape[1], pixels.shape[0], remaining)
@@ -122,7 +129,7 @@ def read_picture(opened: Image.Image, max_pixels: int) -> Decoded:
         mode=mode,
         frames=frames,
         orientation=remaining if remaining > 1 else stated,
-        icc=bool(profile),
+        icc=bool(own_profile),
     )
 
 
@@ -135,10 +142,15 @@ def from_picture(picture: Image.Image) -> NDArray[np.uint8]:
     Raises:
         ImageError: Its pixels cannot be read.
     """
-    profile = picture.info.get("icc_profile")
-    pixels, alpha = _read_pixels(picture, profile if isinstance(profile, bytes) else b"")
+    pixels, alpha = _read_pixels(picture, read_profile(picture))
     rgb = to_8_bits(pixels if alpha is None else on_white(pixels, alpha))
     return upright(rgb, read_orientation(picture))  # read after loading: Pillow has turned a TIFF by then
+
+
+def read_profile(picture: Image.Image) -> bytes:
+    """Returns the ICC profile, or nothing."""
+    profile = picture.info.get("icc_profile")
+    return profile if isinstance(profile, bytes) else b""
 
 
 def read_orientation(picture: Image.Image) -> int:
