@@ -61,10 +61,11 @@ def _is_mat(lines: RGB, count: int) -> bool:
     if (len(lines) - count) % _BLOCK_PX <= 1:  # one more where colour is sampled at half the resolution
         return False
     following = lines[count : count + _ROW_LINES].astype(np.int16)
-    is_grey: _Mask = (np.abs(following - _GREY) <= _TOLERANCE).all(axis=2)
+    is_grey: _Mask = np.asarray((np.abs(following - _GREY) <= _TOLERANCE).all(axis=2))
     return all(np.median(_runs(some)) < _RUN_PX for some in (is_grey, is_grey[:, ::-1]))
 
 
 def _runs(is_grey: _Mask) -> NDArray[np.intp]:
     """Returns how many pixels are grey from the start of each line: [H]."""
-    return np.where(is_grey.all(axis=1), is_grey.shape[1], is_grey.argmin(axis=1))
+    runs: NDArray[np.intp] = np.where(is_grey.all(axis=1), is_grey.shape[1], is_grey.argmin(axis=1))
+    return runs
