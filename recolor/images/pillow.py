@@ -8,6 +8,7 @@ import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from typing import Literal, cast
 
 import numpy as np
@@ -34,11 +35,29 @@ _DEEP_GREYS = ("I", "I;16", "I;16B", "I;16L", "I;16N", "F")
 _GREYS = ("1", "L", "LA", "La")
 _ALPHA_MODES = ("RGBA", "LA", "PA", "La", "RGBa")
 
+_inside: ContextVar[bool] = ContextVar("inside a block of pillow_warnings_as_errors", default=False)
+
+
+class _OnlyInside(type):
+    """A category of warnings that has subclasses only inside a block of this thread or task."""
+
+    def __subclasscheck__(cls, category: type) -> bool:
+        return _inside.get() and issubclass(category, cls.__bases__)
+
+
+class _RaisedInside(UserWarning, metaclass=_OnlyInside):
+    pass
+
+
+class _IgnoredInside(Image.DecompressionBombWarning, metaclass=_OnlyInside):
+    pass
+
+
 _Filter = tuple[Literal["error", "ignore"], None, type[Warning], re.Pattern[str] | None, int]
 
 _FILTERS: tuple[_Filter, ...] = (  # as `warnings` stores them; the one added last is tried first
-    ("ignore", None, Image.DecompressionBombWarning, None, 0),
-    ("error", None, UserWarning, re.compile(r"PIL\."), 0),
+    ("ignore", None, _IgnoredInside, None, 0),
+    ("error", None, _RaisedInside, re.compile(r"PIL\."), 0),
 )
 _lock = threading.Lock()
 _blocks: list[None] = []  # one for each block that is open, in any thread
@@ -47,18 +66,21 @@ _added: list[_Filter] = []
 
 @contextmanager
 def pillow_warnings_as_errors() -> Iterator[None]:
-    """Raises Pillow's warnings as errors inside the block, and leaves `warnings.filters` as it was.
+    """Raises Pillow's warnings as errors inside the block, in this thread or task alone.
 
     Warning filters belong to the whole process, and `warnings.catch_warnings` is not thread-safe. The first thread that
-    enters a block adds two filters for Pillow's modules; the last one that leaves removes them. Filters that were
-    there before stay. Pillow's bomb warning is ignored: `check_size` limits the number of pixels.
+    enters a block adds two filters for Pillow's modules, and the last one that leaves removes them. Their categories
+    match no warning of a thread that is in no block. Filters that were there before stay. Pillow's bomb warning is
+    ignored: `check_size` limits the number of pixels.
     """
     with _lock:
         _blocks.append(None)
         _add_filters()
+    token = _inside.set(True)
     try:
         yield
     finally:
+        _inside.reset(token)
         with _lock:
             _blocks.pop()
             if not _blocks:
