@@ -117,4 +117,5 @@ def _decode_bmp(data: bytes, max_pixels: int) -> Decoded:
     """Missing rows of a BMP are the upper ones, as it is stored from below."""
     width_px, height_px = struct.unpack_from("<ii", data, 18)
     check_size(width_px, abs(height_px), max_pixels)
-    return read_picture(open_picture(data.ljust(4 * width_px * abs(height_px) + 2048, b"\0"), "BMP"), max_pixels)
+    whole = data.ljust(4 * width_px * abs(height_px) + 2048, b"\0")
+    return bmp.in_srgb(read_picture(open_picture(whole, "BMP"), max_pixels), data)
