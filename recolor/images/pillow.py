@@ -158,6 +158,8 @@ def read_picture(opened: Image.Image, max_pixels: int, space: ColorSpace | None 
 def from_picture(picture: Image.Image) -> NDArray[np.uint8]:
     """Returns upright sRGB of a picture that is open: its first frame or the one that it stands at.
 
+    Of what describes its colours, the ICC profile counts. Pillow does not keep the codes of a PNG or AVIF.
+
     Returns:
         uint8 [H, W, 3], contiguous, transparency laid on white.
 

@@ -342,3 +342,16 @@ def test_a_profile_beside_codes_is_not_written_if_it_is_not_true_of_the_pixels()
     photo = read_photo(png(PICTURE, cicp(P3, SRGB), iccp(wide)), LIMITS)
     assert photo.metadata.profile != wide
     assert ImageCms.ImageCmsProfile(io.BytesIO(photo.metadata.profile)).profile.profile_description.startswith("sRGB")
+
+
+def test_what_is_left_of_a_damaged_png_has_its_colours():
+    samples = stored(described(PICTURE / 255, XY[BT2020], 1.0), np.uint16)
+    whole = png(samples, gama(1), chrm(XY[BT2020]))
+    pixels = whole.index(b"IDAT")
+    with pytest.raises(ImageError, match="truncated"):
+        decode(whole[: (pixels + len(whole)) // 2], LIMITS)
+    decoded = decode(whole[: (pixels + len(whole)) // 2], LIMITS, lenient=True)
+    assert np.abs(decoded.pixels[:30] / 257 - PICTURE[:30]).max() < 0.5
+    gamma = whole.index(b"gAMA") + 4
+    hurt = whole[:gamma] + b"\xff" + whole[gamma + 1 :]  # its checksum is wrong: no picture of that gamma is shown
+    assert decode(hurt, LIMITS, lenient=True).pixels.mean() > 1000
