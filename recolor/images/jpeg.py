@@ -36,7 +36,7 @@ def decode(data: bytes, max_pixels: int, min_side_px: int | None) -> Decoded:
         ImageError: With a typed reason.
     """
     header = read_header(data)
-    is_named = _has_named_sampling(data)
+    is_named = _has_named_sampling(data, header)
     factor = _scale(header, min_side_px) if is_named else 1
     # In one scan a sequential JPEG takes memory for the decoded pixels alone, any other for all of its coefficients.
     in_one_scan = header.sequential and header.interleaved
@@ -70,7 +70,7 @@ def check_stream(data: bytes) -> None:
     """
     header = read_header(data)
     _check_kind(data, header)
-    if not _has_named_sampling(data):
+    if not _has_named_sampling(data, header):
         _check_other_sampling(data, header)
         return
     try:
@@ -110,8 +110,10 @@ def _check_size_of_libjpeg(data: bytes, header: Header) -> None:
         raise ImageError("bad_entropy_data", said)
 
 
-def _has_named_sampling(data: bytes) -> bool:
+def _has_named_sampling(data: bytes, header: Header) -> bool:
     """Whether TurboJPEG, and so the strict decoder, has a name for how colours are sampled."""
+    if not _has_height(data, header):
+        return True  # to TurboJPEG nothing has a name then
     try:
         simplejpeg.decode_jpeg_header(data)
     except ValueError as error:
@@ -163,12 +165,16 @@ def _read_pixels(
 
 
 def _mend(data: bytes, header: Header, said: str, largest: int) -> tuple[bytes, tuple[str, ...]]:
-    has_height = any(data[header.frame + 1 : header.frame + 3])  # else it follows the first scan
-    if has_height and reason_of(said) == "unsupported":
+    if _has_height(data, header) and reason_of(said) == "unsupported":
         raise ImageError("unsupported", said)
     strict = partial(_strict, header=header)
     decoder = Decoder(small=partial(strict, factor=8), full=partial(strict, factor=largest))
     return without_disorder(data, header, decoder)
+
+
+def _has_height(data: bytes, header: Header) -> bool:
+    """Whether the frame header says the number of lines; else it follows the first scan (T.81, B.2.5)."""
+    return any(data[header.frame + 1 : header.frame + 3])
 
 
 def _strict(data: bytes, factor: int, *, header: Header) -> NDArray[np.uint8]:
