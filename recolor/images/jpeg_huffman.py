@@ -99,7 +99,10 @@ def _check_scan(data: bytes, header: Header, scan: Scan, state: _State) -> None:
         said = f"{len(restarts)} restart markers, or others than in their order, in {units} MCUs of {interval}"
         raise ImageError("bad_entropy_data", said)
     for number, part in enumerate(parts):
-        _follow(part.rstrip(b"\xff").replace(b"\xff\0", b"\xff"), blocks, min(interval, units - number * interval))
+        stuffed = part.rstrip(b"\xff")  # fill bytes in front of a marker
+        if stuffed.count(b"\xff") != stuffed.count(b"\xff\0"):
+            raise ImageError("bad_entropy_data", "a marker between the codes")
+        _follow(stuffed.replace(b"\xff\0", b"\xff"), blocks, min(interval, units - number * interval))
 
 
 def _units(data: bytes, header: Header, scan: Scan, state: _State) -> tuple[int, list[_Block]]:

@@ -114,7 +114,7 @@ def test_the_codes_of_any_sequential_jpeg_are_followed_to_the_end(options, heigh
     check_blocks(source, read_header(source))
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(st.data())
 def test_what_the_strict_decoder_refuses_is_refused(data):
     """Also a flipped bit that it passes: a block of too many coefficients, of which libjpeg does not warn."""
@@ -134,6 +134,12 @@ def test_a_progressive_one_stays_refused_by_name():
     source = in_three_scans(ODD).replace(b"\xff\xc0", b"\xff\xc2", 1)
     with pytest.raises(ImageError, match=r"unsupported: .*sampled in a way that has no name"):
         decode(source, LIMITS)
+
+
+def test_a_marker_between_the_codes_is_damage():
+    source = in_three_scans(ODD)
+    stuffed = source.index(b"\xff\0", source.index(b"\xff\xda"))
+    assert reason_of(source[: stuffed + 1] + b"\1" + source[stuffed + 2 :]) == "bad_entropy_data"
 
 
 def test_tables_and_scans_that_cannot_be_are_refused():
