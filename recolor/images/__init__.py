@@ -52,8 +52,8 @@ def _read(descriptor: int, max_bytes: int) -> bytes:
 def decode(data: bytes, limits: MeasureConfig, min_side_px: int | None = None, *, lenient: bool = False) -> Decoded:
     """Decodes an image strictly: what a tolerant decoder would only warn about is a verdict here.
 
-    The first frame of animations is taken, EXIF orientation applied, and ICC profiles are converted to sRGB. A file
-    that is not in order, but of which no pixel is lost, is decoded, with notes.
+    The first frame of animations is taken, EXIF orientation applied, and ICC profiles and other descriptions of colours
+    are converted to sRGB. A file that is not in order, but of which no pixel is lost, is decoded, with notes.
 
     Args:
         data: The bytes of a JPEG, PNG, WebP, TIFF, BMP, GIF, AVIF or (with the extra `heif`) HEIC file; the content

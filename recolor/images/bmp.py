@@ -1,7 +1,7 @@
-"""BMP: headers and pixels that contradict each other, and the colour masks that Pillow does not know."""
+"""BMP: headers and pixels that contradict each other, and the colour masks and profiles that Pillow does not know."""
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from operator import or_
 
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from recolor.errors import ImageError
 from recolor.images.decoded import Decoded, check_size
+from recolor.images.icc import to_srgb
 from recolor.images.pillow import open_picture, read_picture
 from recolor.images.zero_tail import check_rows
 
@@ -22,6 +23,8 @@ _END_OF_PICTURE = b"\0\1"
 _BITFIELDS = (3, 6)  # without and with a mask for alpha, which comes last
 _HEADER_BYTES = 54
 _HEADER_WITH_ALPHA_BYTES, _ALPHA_MASK = 56, 66
+_HEADER_WITH_PROFILE_BYTES = 124
+_SPACE, _PROFILE, _EMBEDDED = 70, 126, b"DEBM"  # kind of colours; place behind the file header, and size
 _BLOCK_ROWS = 64
 # Two densities beyond that are no shape of pixels, but damage or an attack on whoever corrects the shape.
 _MOST_STRETCHED = 100
@@ -59,7 +62,17 @@ def decode(data: bytes, max_pixels: int) -> Decoded:
     """
     check(data, max_pixels)
     decoded = decode_bitfields(data)
-    return decoded if decoded is not None else read_picture(open_picture(data, "BMP"), max_pixels)
+    return in_srgb(decoded if decoded is not None else read_picture(open_picture(data, "BMP"), max_pixels), data)
+
+
+def in_srgb(decoded: Decoded, data: bytes) -> Decoded:
+    """Converts a decoded picture by the ICC profile that its file embeds (BITMAPV5HEADER), if there is one."""
+    if len(data) < _HEADER_WITH_PROFILE_BYTES + 14 or data[_SPACE : _SPACE + 4] != _EMBEDDED:
+        return decoded
+    header_bytes, (start, size) = struct.unpack_from("<I", data, 14)[0], struct.unpack_from("<II", data, _PROFILE)
+    if header_bytes < _HEADER_WITH_PROFILE_BYTES or 14 + start + size > len(data):
+        return decoded
+    return replace(decoded, pixels=to_srgb(decoded.pixels, data[14 + start : 14 + start + size]), icc=True)
 
 
 def check(data: bytes, max_pixels: int) -> None:

@@ -6,6 +6,9 @@ many pixels as it has; those of a damaged one hardly ever do.
 
 from dataclasses import dataclass, replace
 
+import numpy as np
+
+from recolor.color.arrays import Pixels
 from recolor.errors import ImageError
 from recolor.images.decoded import Decoded, check_size
 from recolor.images.pillow import open_picture, read_picture
@@ -14,12 +17,15 @@ SIGNATURES = (b"GIF87a", b"GIF89a")
 _HEADER_BYTES = 13
 _EXTENSION, _IMAGE, _TRAILER = 0x21, 0x2C, 0x3B
 _MAX_BITS = 12
+_OPAQUE = 255
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """The first frame: size, number of colours, bits of its smallest codes, packed codes, and where it ends."""
+    """The first frame: place, size, number of colours, bits of its smallest codes, packed codes, and where it ends."""
 
+    left_px: int
+    top_px: int
     width_px: int
     height_px: int
     colours: int
@@ -39,7 +45,16 @@ def decode(data: bytes, max_pixels: int) -> Decoded:
     notes = _check_codes(frame)
     if frame.end >= len(data):
         notes += ("no end marker",)
-    return replace(decoded, notes=notes)
+    return replace(decoded, alpha=_alpha(decoded, frame), notes=notes)
+
+
+def _alpha(decoded: Decoded, frame: Frame) -> Pixels | None:
+    """Returns alpha that is 0 where the screen goes beyond the first frame: viewers show no background colour there."""
+    inside = np.zeros(decoded.pixels.shape[:2], np.uint8)
+    inside[frame.top_px : frame.top_px + frame.height_px, frame.left_px : frame.left_px + frame.width_px] = _OPAQUE
+    if inside.all():
+        return decoded.alpha
+    return inside if decoded.alpha is None else np.minimum(inside, decoded.alpha)
 
 
 def _first_frame(data: bytes, max_pixels: int) -> Frame:
@@ -58,13 +73,13 @@ def _first_frame(data: bytes, max_pixels: int) -> Frame:
         what = "no image" if kind == _TRAILER else f"no block begins with {kind}"
         raise ImageError("bad_entropy_data", f"byte {position}: {what}")
     _byte(data, position + 10)
-    width_px, height_px = _word(data, position + 5), _word(data, position + 7)
+    left_px, top_px, width_px, height_px = (_word(data, position + offset) for offset in (1, 3, 5, 7))
     check_size(width_px, height_px, max_pixels)
     own = _palette_bytes(data, position + 9)
     position += 10 + own
     bits = _byte(data, position)
     end, codes = _sub_blocks(data, position + 1)
-    return Frame(width_px, height_px, own // 3 or shared, bits, codes, end)
+    return Frame(left_px, top_px, width_px, height_px, own // 3 or shared, bits, codes, end)
 
 
 def _byte(data: bytes, position: int) -> int:

@@ -1,18 +1,18 @@
 """AVIF and HEIC, which share a container (ISO/IEC 14496-12 and 23008-12). HEIC needs the extra `heif`."""
 
 import io
-from collections.abc import Iterator
 
 from PIL import Image
 
 from recolor.errors import ImageError
+from recolor.images.color_space import ColorSpace, from_codes
 from recolor.images.decoded import Decoded
+from recolor.images.heif_boxes import boxes, color_codes
 from recolor.images.pillow import PILLOW_ERRORS, one_line, open_picture, read_picture, reason_of
 from recolor.images.zero_tail import check_compressed
 
 _AVIF_BRANDS = (b"avif", b"avis")
 _METADATA_BYTES = 1024  # EXIF blocks are padded
-_BOX_BYTES = 8  # the size, which 0 says is up to the end of the file, and the name
 _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
 
@@ -29,9 +29,17 @@ def decode(data: bytes, max_pixels: int) -> Decoded:
     """
     _check_boxes(data)
     is_avif = not _brands(data).isdisjoint(_AVIF_BRANDS)
-    decoded = read_picture(open_picture(data, "AVIF") if is_avif else _open_heic(data), max_pixels)
+    picture = open_picture(data, "AVIF") if is_avif else _open_heic(data)
+    decoded = read_picture(picture, max_pixels, _color_space(data, picture))
     check_compressed(_pixel_box(data), decoded.width_px * decoded.height_px, _METADATA_BYTES)
     return decoded
+
+
+def _color_space(data: bytes, picture: Image.Image) -> ColorSpace | None:
+    """Returns the colour space of the codes; None if there is an ICC profile, which counts, or nothing."""
+    if picture.info.get("icc_profile") or (codes := color_codes(data)) is None:
+        return None
+    return from_codes(*codes)
 
 
 def _brands(data: bytes) -> set[bytes]:
@@ -54,7 +62,7 @@ def _open_heic(data: bytes) -> Image.Image:
 
 def _pixel_box(data: bytes) -> bytes:
     """Returns the content of the last box of media data, which holds metadata as well."""
-    found = [data[start:end] for name, start, end in _boxes(data) if name == b"mdat"]
+    found = [data[box.start : box.end] for box in boxes(data) if box.name == b"mdat"]
     return found[-1] if found else b""
 
 
@@ -64,19 +72,6 @@ def _check_boxes(data: bytes) -> None:
     Raises:
         ImageError: `truncated`.
     """
-    for _, start, end in _boxes(data):
-        if end > len(data):
-            raise ImageError("truncated", f"{len(data)} bytes, the box at byte {start} ends at {end}")
-
-
-def _boxes(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Yields name, start and end of the boxes of the file."""
-    position = 0
-    while position < len(data):
-        size = int.from_bytes(data[position : position + 4])
-        if size == 1:  # 64 bits follow the name
-            size = int.from_bytes(data[position + 8 : position + 16])
-        if size < _BOX_BYTES:  # no box: stray bytes behind the last one
-            return
-        yield data[position + 4 : position + 8], position, position + size
-        position += size
+    for box in boxes(data):
+        if box.end > len(data):
+            raise ImageError("truncated", f"{len(data)} bytes, the box at byte {box.start} ends at {box.end}")

@@ -9,17 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-from recolor.color.arrays import Pixels
+from recolor.color.arrays import Pixels, to_8_bits, to_16_bits
 
 # Without its one-pixel cache a transform may be used by several threads at once (Little CMS manual, cmsFLAGS_NOCACHE).
 _FLAGS = ImageCms.Flags.NOCACHE
 _INTENT = ImageCms.Intent.RELATIVE_COLORIMETRIC
 _PATCHES = np.stack(np.meshgrid(*[np.array([0, 64, 128, 192, 255], np.uint8)] * 3), axis=-1).reshape(25, 5, 3)
 _SAME = 8  # levels of 255: profiles of sRGB differ by their black point and the precision of their curves
-_MODES = {1: "L", 3: "RGB", 4: "CMYK"}  # in Pillow's words, by the number of channels
+_MODES = {3: "RGB", 4: "CMYK"}  # in Pillow's words, by the number of channels
 _SPACES = {1: b"GRAY", 3: b"RGB ", 4: b"CMYK"}  # as a profile names them
 # With 16 bits Little CMS would mix from a table of few points unless told not to: up to 4,400 of 65,535 off.
 _FLAGS_16 = imagecodecs.CMS.FLAGS.NOOPTIMIZE | imagecodecs.CMS.FLAGS.NOCACHE
+_NEUTRAL = 4  # levels of 65,535 by which greys of Little CMS differ in red, green and blue
 _SPACES_16 = {1: "minisblack", 3: "rgb", 4: "cmyk"}  # in imagecodecs' words
 
 
@@ -89,12 +90,24 @@ def srgb_profile() -> bytes:
 
 
 def _convert_8(pixels: Pixels, profile: bytes) -> NDArray[np.uint8] | None:
+    if pixels.shape[2] == 1:
+        greys = _greys(profile)
+        return None if greys is None else greys[pixels[..., 0]]
     mode = _MODES[pixels.shape[2]]
     transform = _transform(profile, mode)
     if transform is None:
         return None
-    picture = Image.fromarray(np.ascontiguousarray(pixels[..., 0] if mode == "L" else pixels), mode)
-    return np.asarray(ImageCms.applyTransform(picture, transform))
+    return np.asarray(ImageCms.applyTransform(Image.fromarray(np.ascontiguousarray(pixels), mode), transform))
+
+
+@lru_cache(maxsize=32)
+def _greys(profile: bytes) -> NDArray[np.uint8] | None:
+    """Returns sRGB of the 256 greys, [256, 3]: with 8 bits Little CMS is up to 10 of 255 off in a dark linear grey."""
+    converted = _convert_16(to_16_bits(np.arange(256, dtype=np.uint8)[:, None, None]), profile)
+    if converted is None:
+        return None
+    neutral = np.ptp(converted, axis=-1).max() <= _NEUTRAL
+    return to_8_bits(np.repeat(converted[..., 1:2], 3, axis=-1) if neutral else converted).reshape(256, 3)
 
 
 @lru_cache(maxsize=32)

@@ -13,13 +13,16 @@ from recolor.errors import ImageError
 from recolor.images.decoded import Decoded, check_size
 from recolor.images.icc import to_srgb
 from recolor.images.jpeg_disorder import Decoder, reason_of, without_disorder
-from recolor.images.jpeg_header import Header, count_scans, read_header
+from recolor.images.jpeg_header import END, Header, count_scans, read_header, scans
+from recolor.images.jpeg_huffman import check_blocks
 from recolor.images.orientation import upright, upright_size
 from recolor.images.pillow import PILLOW_ERRORS, one_line, pillow_warnings_as_errors
+from recolor.images.pillow import reason_of as of_pillow
 
 SIGNATURE = b"\xff\xd8\xff"
 _MODES = {1: "L", 3: "RGB", 4: "CMYK"}
 _COLORSPACES = {1: "GRAY", 3: "RGB", 4: "CMYK"}  # in simplejpeg's words
+_NO_NAME = "subsampling level"  # what TurboJPEG says of a sampling that it has no name for
 _BITS = 8
 _SMALLEST = 8  # the strongest scale of libjpeg-turbo; all entropy-coded bytes are read even so
 # Each scan passes over the whole picture: thousands of empty scans are an attack on time.
@@ -33,13 +36,17 @@ def decode(data: bytes, max_pixels: int, min_side_px: int | None) -> Decoded:
         ImageError: With a typed reason.
     """
     header = read_header(data)
-    factor = _scale(header, min_side_px)
+    is_named = _has_named_sampling(data, header)
+    factor = _scale(header, min_side_px) if is_named else 1
     # In one scan a sequential JPEG takes memory for the decoded pixels alone, any other for all of its coefficients.
     in_one_scan = header.sequential and header.interleaved
     check_size(header.width_px, header.height_px, max_pixels * (factor**2 if in_one_scan else 1))
     _check_kind(data, header)
     largest = 1 if header.width_px * header.height_px <= max_pixels else factor  # scale of any decode
-    pixels, tidy, notes = _read_pixels(data, header, factor, largest)
+    if is_named:
+        pixels, tidy, notes = _read_pixels(data, header, factor, largest)
+    else:
+        pixels, tidy, notes = _read_other_sampling(data, header), None, ()
     width_px, height_px = upright_size(header.width_px, header.height_px, header.orientation)
     return Decoded(
         pixels=upright(pixels, header.orientation),
@@ -63,6 +70,9 @@ def check_stream(data: bytes) -> None:
     """
     header = read_header(data)
     _check_kind(data, header)
+    if not _has_named_sampling(data, header):
+        _check_other_sampling(data, header)
+        return
     try:
         _strict(data, _SMALLEST, header=header)
     except ValueError as error:
@@ -100,6 +110,41 @@ def _check_size_of_libjpeg(data: bytes, header: Header) -> None:
         raise ImageError("bad_entropy_data", said)
 
 
+def _has_named_sampling(data: bytes, header: Header) -> bool:
+    """Whether TurboJPEG, and so the strict decoder, has a name for how colours are sampled."""
+    if not _has_height(data, header):
+        return True  # to TurboJPEG nothing has a name then
+    try:
+        simplejpeg.decode_jpeg_header(data)
+    except ValueError as error:
+        return _NO_NAME not in str(error)
+    except KeyError:  # simplejpeg has none, but decodes it (4:4:1)
+        return True
+    return True
+
+
+def _read_other_sampling(data: bytes, header: Header) -> Pixels:
+    """Decodes a JPEG whose sampling has no name, by libjpeg in Pillow.
+
+    Pillow says nothing of what libjpeg warns of, so the codes are followed before.
+
+    Raises:
+        ImageError: `truncated` or `bad_entropy_data`; `unsupported` if it is not sequential, or not in order.
+    """
+    _check_other_sampling(data, header)
+    return _decode_with_pillow(data, header.profile)
+
+
+def _check_other_sampling(data: bytes, header: Header) -> None:
+    if not header.sequential or header.stray:
+        what = "stray bytes" if header.stray else "several passes"
+        raise ImageError("unsupported", f"JPEG of {what} whose colours are sampled in a way that has no name")
+    found = list(scans(data, header.scan))
+    if not found or not data.startswith(END, found[-1].end):
+        raise ImageError("truncated", "no end marker behind the last scan")
+    check_blocks(data, header)
+
+
 def _read_pixels(
     data: bytes, header: Header, factor: int, largest: int
 ) -> tuple[Pixels, bytes | None, tuple[str, ...]]:
@@ -115,17 +160,21 @@ def _read_pixels(
         tidy, notes = _mend(data, header, str(error), largest)
         stored = strict(tidy, wanted)
     if header.components == 4:
-        return _convert_cmyk(tidy or data, header.profile), tidy, notes
+        return _decode_with_pillow(tidy or data, header.profile), tidy, notes
     return to_srgb(stored, header.profile), tidy, notes
 
 
 def _mend(data: bytes, header: Header, said: str, largest: int) -> tuple[bytes, tuple[str, ...]]:
-    has_height = any(data[header.frame + 1 : header.frame + 3])  # else it follows the first scan
-    if has_height and reason_of(said) == "unsupported":
+    if _has_height(data, header) and reason_of(said) == "unsupported":
         raise ImageError("unsupported", said)
     strict = partial(_strict, header=header)
     decoder = Decoder(small=partial(strict, factor=8), full=partial(strict, factor=largest))
     return without_disorder(data, header, decoder)
+
+
+def _has_height(data: bytes, header: Header) -> bool:
+    """Whether the frame header says the number of lines; else it follows the first scan (T.81, B.2.5)."""
+    return any(data[header.frame + 1 : header.frame + 3])
 
 
 def _strict(data: bytes, factor: int, *, header: Header) -> NDArray[np.uint8]:
@@ -145,10 +194,11 @@ def _strict(data: bytes, factor: int, *, header: Header) -> NDArray[np.uint8]:
 
 
 @pillow_warnings_as_errors()
-def _convert_cmyk(data: bytes, profile: bytes) -> Pixels:
+def _decode_with_pillow(data: bytes, profile: bytes) -> Pixels:
     try:
         picture = Image.open(io.BytesIO(data), formats=["JPEG"])
         picture.load()
     except PILLOW_ERRORS as error:
-        raise ImageError("unsupported", one_line(error)) from error
-    return to_srgb(np.asarray(picture), profile)
+        raise ImageError(of_pillow(str(error), "unsupported"), one_line(error)) from error
+    stored = np.asarray(picture)
+    return to_srgb(stored.reshape(*stored.shape[:2], -1), profile)

@@ -17,6 +17,8 @@ from recolor.images.pillow import PILLOW_ERRORS, open_picture, pillow_warnings_a
 from recolor.images.png_pixels import Layout
 
 _COLORSPACES = {1: "GRAY", 3: "RGB"}
+_NEEDED = (b"IHDR", b"PLTE", b"tRNS", b"iCCP", b"eXIf")
+_COLORS = (b"cICP", b"sRGB", b"gAMA", b"cHRM")  # damaged ones would change all colours
 
 
 def decode_damaged(data: bytes, max_pixels: int, refused: ImageError) -> Decoded:
@@ -73,10 +75,13 @@ def _completed_png(data: bytes, max_pixels: int) -> bytes:
     packed, position = b"", len(png.SIGNATURE)
     while len(kind := data[position + 4 : position + 8]) == 4:
         body = data[position + 8 : position + 8 + int.from_bytes(data[position : position + 4])]
+        checksum = data[position + 8 + len(body) : position + 12 + len(body)]
         position += 12 + len(body)
         if kind == b"IDAT":
             packed += body
-        elif kind in (b"IHDR", b"PLTE", b"tRNS", b"iCCP", b"eXIf") and not packed:
+        elif packed:
+            continue
+        elif kind in _NEEDED or (kind in _COLORS and checksum == zlib.crc32(kind + body).to_bytes(4)):
             kept.append((kind, body))
     if not kept or kept[0][0] != b"IHDR" or len(kept[0][1]) != 13:
         raise ImageError("truncated", "PNG without an IHDR chunk")
@@ -112,4 +117,5 @@ def _decode_bmp(data: bytes, max_pixels: int) -> Decoded:
     """Missing rows of a BMP are the upper ones, as it is stored from below."""
     width_px, height_px = struct.unpack_from("<ii", data, 18)
     check_size(width_px, abs(height_px), max_pixels)
-    return read_picture(open_picture(data.ljust(4 * width_px * abs(height_px) + 2048, b"\0"), "BMP"), max_pixels)
+    whole = data.ljust(4 * width_px * abs(height_px) + 2048, b"\0")
+    return bmp.in_srgb(read_picture(open_picture(whole, "BMP"), max_pixels), data)

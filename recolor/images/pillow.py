@@ -8,6 +8,7 @@ import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from typing import Literal, cast
 
 import numpy as np
@@ -16,6 +17,7 @@ from PIL import Image
 
 from recolor.color.arrays import Pixels, Uint16, on_white, to_8_bits
 from recolor.errors import DecodeReason, ImageError
+from recolor.images.color_space import ColorSpace, icc_profile
 from recolor.images.decoded import Decoded, check_size
 from recolor.images.icc import to_srgb
 from recolor.images.orientation import upright, upright_size, valid_orientation
@@ -33,11 +35,29 @@ _DEEP_GREYS = ("I", "I;16", "I;16B", "I;16L", "I;16N", "F")
 _GREYS = ("1", "L", "LA", "La")
 _ALPHA_MODES = ("RGBA", "LA", "PA", "La", "RGBa")
 
+_inside: ContextVar[bool] = ContextVar("inside a block of pillow_warnings_as_errors", default=False)
+
+
+class _OnlyInside(type):
+    """A category of warnings that has subclasses only inside a block of this thread or task."""
+
+    def __subclasscheck__(cls, category: type) -> bool:
+        return _inside.get() and issubclass(category, cls.__bases__)
+
+
+class _RaisedInside(UserWarning, metaclass=_OnlyInside):
+    pass
+
+
+class _IgnoredInside(Image.DecompressionBombWarning, metaclass=_OnlyInside):
+    pass
+
+
 _Filter = tuple[Literal["error", "ignore"], None, type[Warning], re.Pattern[str] | None, int]
 
 _FILTERS: tuple[_Filter, ...] = (  # as `warnings` stores them; the one added last is tried first
-    ("ignore", None, Image.DecompressionBombWarning, None, 0),
-    ("error", None, UserWarning, re.compile(r"PIL\."), 0),
+    ("ignore", None, _IgnoredInside, None, 0),
+    ("error", None, _RaisedInside, re.compile(r"PIL\."), 0),
 )
 _lock = threading.Lock()
 _blocks: list[None] = []  # one for each block that is open, in any thread
@@ -46,18 +66,21 @@ _added: list[_Filter] = []
 
 @contextmanager
 def pillow_warnings_as_errors() -> Iterator[None]:
-    """Raises Pillow's warnings as errors inside the block, and leaves `warnings.filters` as it was.
+    """Raises Pillow's warnings as errors inside the block, in this thread or task alone.
 
     Warning filters belong to the whole process, and `warnings.catch_warnings` is not thread-safe. The first thread that
-    enters a block adds two filters for Pillow's modules; the last one that leaves removes them. Filters that were
-    there before stay. Pillow's bomb warning is ignored: `check_size` limits the number of pixels.
+    enters a block adds two filters for Pillow's modules, and the last one that leaves removes them. Their categories
+    match no warning of a thread that is in no block. Filters that were there before stay. Pillow's bomb warning is
+    ignored: `check_size` limits the number of pixels.
     """
     with _lock:
         _blocks.append(None)
         _add_filters()
+    token = _inside.set(True)
     try:
         yield
     finally:
+        _inside.reset(token)
         with _lock:
             _blocks.pop()
             if not _blocks:
@@ -100,16 +123,22 @@ def open_picture(data: bytes, file_format: str) -> Image.Image:
         raise ImageError(reason_of(str(error), "unsupported"), one_line(error)) from error
 
 
-def read_picture(opened: Image.Image, max_pixels: int) -> Decoded:
+def read_picture(opened: Image.Image, max_pixels: int, space: ColorSpace | None = None) -> Decoded:
     """Decodes the first frame of a file of 8 bits a channel or fewer, and closes it; see `recolor.images.decode`.
+
+    Args:
+        opened: The file.
+        max_pixels: Limit on the number of pixels.
+        space: The colour space of the pixels. None means that the ICC profile says so, or else that they are sRGB.
 
     Raises:
         ImageError: With a typed reason.
     """
     with opened as picture:
         check_size(*picture.size, max_pixels)
-        mode, profile, stated = picture.mode, picture.info.get("icc_profile"), read_orientation(picture)
-        pixels, alpha = _read_pixels(picture, profile if isinstance(profile, bytes) else b"")
+        mode, own_profile, stated = picture.mode, read_profile(picture), read_orientation(picture)
+        profile = own_profile if space is None else icc_profile(space, grey=mode in (*_GREYS, *_DEEP_GREYS))
+        pixels, alpha = _read_pixels(picture, profile)
         remaining = read_orientation(picture)  # 1 by now if it is a TIFF: Pillow turns these as it loads them
         frames = read_frames(picture)
     width_px, height_px = upright_size(pixels.shape[1], pixels.shape[0], remaining)
@@ -122,12 +151,14 @@ def read_picture(opened: Image.Image, max_pixels: int) -> Decoded:
         mode=mode,
         frames=frames,
         orientation=remaining if remaining > 1 else stated,
-        icc=bool(profile),
+        icc=bool(own_profile),
     )
 
 
 def from_picture(picture: Image.Image) -> NDArray[np.uint8]:
     """Returns upright sRGB of a picture that is open: its first frame or the one that it stands at.
+
+    Of what describes its colours, the ICC profile counts. Pillow does not keep the codes of a PNG or AVIF.
 
     Returns:
         uint8 [H, W, 3], contiguous, transparency laid on white.
@@ -135,10 +166,15 @@ def from_picture(picture: Image.Image) -> NDArray[np.uint8]:
     Raises:
         ImageError: Its pixels cannot be read.
     """
-    profile = picture.info.get("icc_profile")
-    pixels, alpha = _read_pixels(picture, profile if isinstance(profile, bytes) else b"")
+    pixels, alpha = _read_pixels(picture, read_profile(picture))
     rgb = to_8_bits(pixels if alpha is None else on_white(pixels, alpha))
     return upright(rgb, read_orientation(picture))  # read after loading: Pillow has turned a TIFF by then
+
+
+def read_profile(picture: Image.Image) -> bytes:
+    """Returns the ICC profile, or nothing."""
+    profile = picture.info.get("icc_profile")
+    return profile if isinstance(profile, bytes) else b""
 
 
 def read_orientation(picture: Image.Image) -> int:

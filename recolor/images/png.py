@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from recolor.color.arrays import Uint16
 from recolor.errors import ImageError
+from recolor.images.color_space import ColorSpace, icc_profile
 from recolor.images.decoded import Decoded, check_size
 from recolor.images.icc import to_srgb
 from recolor.images.orientation import upright, upright_size
@@ -26,16 +27,18 @@ from recolor.images.pillow import (
     read_frames,
     read_orientation,
     read_picture,
+    read_profile,
     reason_of,
 )
 from recolor.images.png_bodies import fits
+from recolor.images.png_color import describe_colors
 from recolor.images.png_pixels import Layout, check_pixels
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_BEFORE_PLTE = (b"cHRM", b"gAMA", b"iCCP", b"sBIT", b"sRGB")
+_BEFORE_PLTE = (b"cICP", b"cHRM", b"gAMA", b"iCCP", b"sBIT", b"sRGB")
 _BEFORE_IDAT = (b"bKGD", b"hIST", b"tRNS", b"pHYs", b"sPLT", b"oFFs", b"pCAL", b"sCAL", b"sTER", b"acTL")
 _MANY = frozenset((b"IDAT", b"tEXt", b"zTXt", b"iTXt", b"sPLT", b"fcTL", b"fdAT", b"gIFx"))
-_ONCE_ANYWHERE = frozenset((b"IHDR", b"IEND", b"tIME", b"eXIf", b"cICP", b"mDCV", b"cLLI", b"dSIG", b"gIFg"))
+_ONCE_ANYWHERE = frozenset((b"IHDR", b"IEND", b"tIME", b"eXIf", b"mDCV", b"cLLI", b"dSIG", b"gIFg"))
 _KNOWN = frozenset((*_BEFORE_PLTE, b"PLTE", *_BEFORE_IDAT)) | _MANY | _ONCE_ANYWHERE
 # Colours depend on these: with two of them, or one behind the pixels, viewers show different pictures.
 _DECIDES_COLOURS = frozenset((b"PLTE", b"tRNS", b"iCCP"))
@@ -82,24 +85,34 @@ def decode(data: bytes, max_pixels: int) -> Decoded:
         ImageError: With a typed reason.
     """
     chunks = read_chunks(data, max_pixels)
+    space = _color_space(chunks)
     source = tidy(chunks) if chunks.notes else data
     try:
-        decoded = _decode(source, chunks, max_pixels)
+        decoded = _decode(source, chunks, space, max_pixels)
     except ImageError:  # Pillow reads texts, too, and refuses large ones
-        decoded = _decode(tidy(chunks, texts=False), chunks, max_pixels)
+        decoded = _decode(tidy(chunks, texts=False), chunks, space, max_pixels)
     if chunks.notes:
         _check_second_decoder(data, source, chunks)
     return replace(decoded, notes=tuple(chunks.notes), tidy=source if chunks.notes else None)
 
 
-def _decode(source: bytes, chunks: Chunks, max_pixels: int) -> Decoded:
+def _color_space(chunks: Chunks) -> ColorSpace | None:
+    """Returns what the samples mean, and leaves out chunks that cannot say it."""
+    described = describe_colors(chunks.kept)
+    if described.unusable:
+        chunks.notes.append(described.said)
+        chunks.kept = [chunk for chunk in chunks.kept if chunk[0] not in described.unusable]
+    return described.space
+
+
+def _decode(source: bytes, chunks: Chunks, space: ColorSpace | None, max_pixels: int) -> Decoded:
     if chunks.bits == 16:
-        return _decode_16(source, chunks)
+        return _decode_16(source, chunks, space)
     opened = open_picture(source, "PNG")
     transparent = opened.info.get("transparency")
     if opened.mode == "L" and isinstance(transparent, int):  # Pillow scales greys to 8 bits, but not this one
         opened.info["transparency"] = transparent * 255 // ((1 << chunks.bits) - 1)
-    return read_picture(opened, max_pixels)
+    return read_picture(opened, max_pixels, space)
 
 
 def read_chunks(data: bytes, max_pixels: int) -> Chunks:
@@ -251,7 +264,7 @@ def _disorder(kind: bytes, seen: _Seen) -> str:
     return ""
 
 
-def _decode_16(source: bytes, chunks: Chunks) -> Decoded:
+def _decode_16(source: bytes, chunks: Chunks, space: ColorSpace | None) -> Decoded:
     """Decodes 16 bits a channel, of which Pillow would keep 8."""
     # Without chunks that the pixels do not need: libpng refuses some of them.
     bare = join_chunks([*(chunk for chunk in chunks.kept if chunk[0] in (b"IHDR", b"tRNS")), *_pixel_chunks(chunks)])
@@ -269,9 +282,10 @@ def _decode_16(source: bytes, chunks: Chunks) -> Decoded:
             picture.load()
         except PILLOW_ERRORS as error:
             raise ImageError(reason_of(str(error), "bad_entropy_data"), one_line(error)) from error
-        mode, profile, frames = picture.mode, picture.info.get("icc_profile"), read_frames(picture)
+        mode, own_profile, frames = picture.mode, read_profile(picture), read_frames(picture)
         orientation = read_orientation(picture)
-    pixels = to_srgb(_full_range(values, chunks.content(b"sBIT")), profile if isinstance(profile, bytes) else b"")
+    profile = own_profile if space is None else icc_profile(space, grey=colours == 1)
+    pixels = to_srgb(_full_range(values, chunks.content(b"sBIT")), profile)
     width_px, height_px = upright_size(values.shape[1], values.shape[0], orientation)
     return Decoded(
         pixels=upright(pixels, orientation),
@@ -282,7 +296,7 @@ def _decode_16(source: bytes, chunks: Chunks) -> Decoded:
         mode=mode,
         frames=frames,
         orientation=orientation,
-        icc=bool(profile),
+        icc=bool(own_profile),
     )
 
 

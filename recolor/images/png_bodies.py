@@ -1,7 +1,6 @@
 """What PNG chunks hold, as far as its form is fixed: length, codes and separators (ISO/IEC 15948, section 11).
 
-Values that no pixel depends on (chromaticities, gamma, times, texts) are not judged: as with an ICC profile that cannot
-be used, the pixels are taken as they are.
+Values that no pixel depends on (times, texts) are not judged. What chromaticities and gamma may be says `png_color`.
 """
 
 import re

@@ -22,7 +22,7 @@ from recolor.pipeline.cache import RECORD_SUFFIX, Record, read_record, record_pa
 from recolor.pipeline.workspace import Workspace
 
 STAGE = "shard"
-VERSION = 3  # of format and content: raised when the same images would give other bytes
+VERSION = 4  # of format and content: raised when the same images would give other bytes
 
 _log = logging.getLogger(__name__)
 

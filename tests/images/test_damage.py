@@ -67,6 +67,18 @@ def test_a_black_half_is_no_damage(encoding):
     assert reason_of(encoded(np.zeros_like(RGB), encoding.split()[-1].upper(), **options)) == "decoded ()"
 
 
+@pytest.mark.parametrize("method", [0, 2, 6])
+@pytest.mark.parametrize("quality", [10, 80, 100])
+def test_a_lossy_webp_needs_the_zeros_that_it_ends_in(quality, method):
+    flat = RGB.copy()
+    flat[130:] = 128  # ends in hundreds of zeros with method 0
+    assert reason_of(encoded(flat, "WEBP", quality=quality, method=method)) == "decoded ()"
+    whole = encoded(RGB, "WEBP", quality=quality, method=method)
+    for percent in (5, 30, 60, 90):
+        unwritten = len(whole) * percent // 100
+        assert reason_of(whole[:-unwritten] + bytes(unwritten)) == "bad_entropy_data"
+
+
 def gif_codes(whole):
     """Position of the first sub-block of codes of a GIF that Pillow has written."""
     position = 13 + (3 << (whole[10] & 7) + 1)

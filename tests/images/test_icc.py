@@ -13,6 +13,7 @@ from recolor.color.gamut import join
 from recolor.colorize.encode import encode
 from recolor.colorize.photo import read_photo
 from recolor.config.settings import MeasureConfig
+from recolor.images import decode
 from recolor.images.icc import srgb_profile, to_srgb
 
 LIMITS = MeasureConfig()
@@ -146,6 +147,34 @@ def test_a_profile_describes_what_is_written(file_format, profile, kept):
         assert opened_profile.xcolor_space == "RGB "
         assert opened_profile.profile_description.startswith("sRGB")
         assert written == srgb_profile()
+
+
+def bmp_with_profile(picture, profile, *, cut=0):
+    """A BMP with a header of version 5, which embeds a profile behind the pixels."""
+    plain = saved(picture, "BMP")
+    start = int.from_bytes(plain[10:14], "little")
+    header = bytearray(plain[14:54].ljust(124, b"\0"))
+    header[:4] = struct.pack("<I", 124)
+    header[56:60] = b"DEBM"
+    header[112:120] = struct.pack("<II", len(plain) + 84 - 14, len(profile))
+    whole = plain[:14] + bytes(header) + plain[54:] + profile[: len(profile) - cut]
+    return whole[:2] + struct.pack("<I", len(whole)) + whole[6:10] + struct.pack("<I", start + 84) + whole[14:]
+
+
+@pytest.mark.parametrize("picture", [SMOOTH.astype(np.uint8), GREY])
+def test_the_profile_that_a_bmp_embeds_is_applied(picture):
+    decoded = decode(bmp_with_profile(picture, rgb_profile()), LIMITS)
+    rgb = np.broadcast_to(picture.reshape(*picture.shape[:2], -1), (*picture.shape[:2], 3))
+    expected = np.asarray(by_little_cms(np.ascontiguousarray(rgb), rgb_profile())).astype(int)
+    assert decoded.icc
+    assert np.abs(decoded.pixels - expected).max() <= 1
+    assert np.abs(expected - rgb).mean() > 2
+
+
+def test_a_bmp_whose_profile_is_cut_off_is_left_as_it_is():
+    decoded = decode(bmp_with_profile(GREY, rgb_profile(), cut=9), LIMITS)
+    assert not decoded.icc
+    assert np.array_equal(decoded.pixels[..., 0], GREY)
 
 
 def grey_profile_of_curve(curve):

@@ -453,6 +453,28 @@ def test_warnings_of_pillow_are_verdicts_in_every_thread_and_filters_stay_put():
     assert outcomes == ["unsupported", "picture"] * 40
 
 
+def test_other_threads_have_pillows_warnings_as_warnings_while_a_file_is_read():
+    def warn(category=UserWarning):
+        warnings.warn_explicit("hurt", category, "TiffImagePlugin.py", 1, module="PIL.TiffImagePlugin")
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with pillow_files.pillow_warnings_as_errors(), ThreadPoolExecutor(1) as pool:
+            with pytest.raises(UserWarning, match="hurt"):
+                warn()
+            warn(Image.DecompressionBombWarning)
+            assert caught == []
+            pool.submit(warn).result()
+            pool.submit(warn, Image.DecompressionBombWarning).result()
+            with pillow_files.pillow_warnings_as_errors():
+                pass
+            with pytest.raises(UserWarning, match="hurt"):
+                warn()
+        warn()
+    kinds = [UserWarning, Image.DecompressionBombWarning, UserWarning]
+    assert [warning.category for warning in caught] == kinds
+
+
 def _outcome(data):
     try:
         decode(data, LIMITS)

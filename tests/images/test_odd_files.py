@@ -153,6 +153,38 @@ def test_a_profile_that_only_calls_itself_srgb_is_applied():
     assert decode(encoded(RGB, "PNG", icc_profile=bytes(linear)), LIMITS).rgb.mean() > RGB.mean() + 20
 
 
+def gif_on_a_screen(picture, size, left_top, **options):
+    """A GIF whose only frame is somewhere on a larger screen, or cut by a smaller one."""
+    source = bytearray(encoded(picture, "GIF", **options))
+    struct.pack_into("<HH", source, 6, *size)
+    position = 13 + 3 * (2 << (source[10] & 7))
+    while source[position] == 0x21:  # extensions
+        position += 2
+        while source[position]:
+            position += source[position] + 1
+        position += 1
+    struct.pack_into("<HH", source, position + 1, *left_top)
+    return bytes(source)
+
+
+@pytest.mark.parametrize("options", [{}, {"transparency": 7}, {"background": 9}])
+@pytest.mark.parametrize("picture", [Image.fromarray(GREY), Image.fromarray(RGB).quantize(64)])
+def test_what_a_gif_shows_beside_its_first_frame_is_transparent(picture, options):
+    whole = decode(encoded(picture, "GIF", **options), LIMITS)
+    placed = decode(gif_on_a_screen(picture, (200, 150), (40, 30), **options), LIMITS)
+    frame = (slice(30, 30 + 96), slice(40, 40 + 128))
+    assert (placed.width_px, placed.height_px) == (200, 150)
+    assert np.array_equal(placed.rgb[frame], whole.rgb)
+    outside = np.ones((150, 200), bool)
+    outside[frame] = False
+    assert not placed.alpha[outside].any()
+    assert (placed.rgb[outside] == 255).all()
+
+
+def test_a_gif_whose_first_frame_goes_beyond_its_screen_is_opaque():
+    assert decode(gif_on_a_screen(GREY, (50, 40), (0, 0)), LIMITS).alpha is None
+
+
 @pytest.mark.timeout(60)  # minutes to hours, if each were compared with all before it
 def test_clear_codes_without_end_and_pieces_without_end_take_linear_time():
     codes, buffer, available = bytearray(), 0, 0

@@ -11,6 +11,11 @@ from recolor.images import decode
 
 CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 COLOURS = (b"PLTE", b"\0\0\0\x10\x20\x30")
+COLOUR_BODIES = {
+    b"gAMA": struct.pack(">I", 45455),
+    b"cHRM": struct.pack(">8I", 31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000),
+    b"cICP": b"\1\x0d\0\1",
+}
 NUMBERS = struct.pack(">ii", 0, 65535)
 
 
@@ -118,7 +123,8 @@ def test_some_lengths_follow_from_the_colour_type(kind, sizes):
 )  # fmt: skip
 def test_some_lengths_are_fixed(kind, size):
     for length in range(40):
-        assert is_in_order(png((kind, bytes(length)))) == (length == size), length
+        body = COLOUR_BODIES.get(kind, b"").ljust(length, b"\0")[:length]
+        assert is_in_order(png((kind, body))) == (length == size), length
 
 
 def test_the_end_is_empty():
@@ -160,11 +166,18 @@ def test_what_belongs_to_a_palette_fits_it():
         assert not is_in_order(png((kind, body), COLOURS, colour=3))
 
 
-@pytest.mark.parametrize("kind", [b"cHRM", b"gAMA", b"tIME"])
-def test_values_that_no_pixel_depends_on_are_not_judged(kind):
-    size = {b"cHRM": 32, b"gAMA": 4, b"tIME": 7}[kind]
-    for value in (0, 255):  # good pictures have both: chromaticities of 42949.7, a gamma of 0
-        assert is_in_order(png((kind, bytes([value] * size))))
+@pytest.mark.parametrize("value", [0, 255])
+def test_a_time_that_there_is_not_is_not_judged(value):
+    assert is_in_order(png((b"tIME", bytes([value] * 7))))
+
+
+@pytest.mark.parametrize("kind", [b"cHRM", b"gAMA"])
+@pytest.mark.parametrize("value", [0, 255])
+def test_colours_that_there_are_not_are_noted(kind, value):
+    size = {b"cHRM": 32, b"gAMA": 4}[kind]
+    described = decode(png((kind, bytes([value] * size))), MeasureConfig())  # chromaticities of 42949.7, a gamma of 0
+    assert [kind.decode() in note for note in described.notes] == [True]
+    assert is_in_order(png((b"sRGB", b"\0"), (kind, bytes([value] * size))))  # what does not count is not judged
 
 
 @pytest.mark.parametrize("appended", [b"\0", b"\n\n\n\n\n", bytes(5000), b"IDAT" * 9])
