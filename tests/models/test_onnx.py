@@ -136,7 +136,6 @@ def test_the_temperature_is_an_input_that_may_be_left_out(models, exported, temp
 @pytest.mark.parametrize(
     "changes",
     [
-        {"encoder_depth": 3},
         {"encoder": "efficientnet_lite0", "encoder_depth": 4},
         {"head": "regression", "scale": 2, "blocks": 2},
     ],
