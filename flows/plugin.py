@@ -60,14 +60,15 @@ def end_with_parent(first: int) -> None:
     parent = os.getppid()
 
     def watch() -> None:
-        while os.getppid() == parent and _exists(first):
+        while os.getppid() == parent and exists(first):
             time.sleep(_WATCH_EVERY_S)
         os._exit(1)
 
     threading.Thread(target=watch, name="parent watch", daemon=True).start()
 
 
-def _exists(process: int) -> bool:
+def exists(process: int) -> bool:
+    """Returns whether there is a process of this number."""
     try:
         os.kill(process, 0)
     except OSError:
