@@ -18,6 +18,7 @@ from prefect.runtime import flow_run
 from flows.artifacts import final_state, show_outcomes
 from flows.dead_runs import end_dead_runs, hold_run
 from flows.forms import Settings
+from flows.plugin import watch_parent
 from flows.runners import check_runner
 from recolor.config.loading import load_config, overlay
 from recolor.config.presets import Preset
@@ -27,6 +28,8 @@ from recolor.paths import expand_user
 from recolor.pipeline.cache import Outcome, fingerprint
 from recolor.pipeline.workspace import Workspace, image_folder, local_path, locked
 from recolor.stages import workspace_for
+
+watch_parent()  # while a run's other modules load, and until it ends
 
 T = TypeVar("T")
 
