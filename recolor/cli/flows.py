@@ -106,7 +106,7 @@ def demo(folder: Path, prefect: bool) -> None:
     help="Port of the Prefect server and its UI.",
     show_default=str(_USUAL_PORT),
 )
-@option("--server", metavar="URL", help="Use this Prefect server. Default: start one for this workspace.")
+@option("--server", metavar="URL", help="Use an existing Prefect server.", show_default="a server of its own")
 def up(target: Target, port: int | None, server: str | None) -> None:
     """Start a Prefect server, a worker and all deployments.
 
