@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import click
 import httpx
@@ -82,7 +83,11 @@ def program(target: Target, port: int, api: str | None) -> None:
         _check_port(port)
     for stop in (signal.SIGINT, signal.SIGTERM):  # SIGINT too: shells make their background jobs ignore it
         signal.signal(stop, signal.default_int_handler)
-    with _only_instance(), temporary_settings({PREFECT_API_URL: server.api}), _services(server) as (services, client):
+    with (
+        _only_instance(server),
+        temporary_settings({PREFECT_API_URL: server.api}),
+        _services(server) as (services, client),
+    ):
         click.echo("Deploying the flows ...")
         deploy(client, _environment(server), default_parameters(target))
         create_missing_limits(client)
@@ -229,20 +234,22 @@ def _home() -> Path:
 
 
 @contextmanager
-def _only_instance() -> Iterator[None]:
-    """Holds a lock, so that only one `recolor up` uses Prefect's folder.
+def _only_instance(server: Server) -> Iterator[None]:
+    """Holds a lock, so that only one `recolor up` uses Prefect's folder with our own server, or an existing server.
 
     Raises:
-        InputError: Another `recolor up` uses it.
+        InputError: Another `recolor up` does.
     """
-    lock = process_lock(_home() / "recolor-up.lock")
+    lock = process_lock(_home() / ("recolor-up.lock" if server.is_own else f"recolor-up-{quote(server.api, '')}.lock"))
     try:
         lock.acquire()
     except Timeout as error:
-        raise InputError(
-            f"`recolor up` is already running with Prefect's folder {_home()}. End it, or give another --workspace"
-            " (or another PREFECT_HOME, if that is set)."
-        ) from error
+        if server.is_own:
+            raise InputError(
+                f"`recolor up` is already running with Prefect's folder {_home()}. End it, or give another --workspace"
+                " (or another PREFECT_HOME, if that is set)."
+            ) from error
+        raise InputError(f"`recolor up` is already running with the server {server.api}. End it first.") from error
     try:
         yield
     finally:
@@ -291,8 +298,9 @@ def _has_pool(client: SyncPrefectClient) -> bool:
 
 def _check_answers(client: SyncPrefectClient, server: Server) -> None:
     if (error := client.api_healthcheck()) is not None:
+        why = str(error).partition("\n")[0]
         raise InputError(
-            f"--server {server.api}: no Prefect server answers there ({error}). Correct the address, or leave --server"
+            f"--server {server.api}: no Prefect server answers there ({why}). Correct the address, or leave --server"
             " out: `recolor up` then starts a server of its own."
         )
 

@@ -1,9 +1,11 @@
 """What a killed process leaves on the server: its runs, subflows and tasks become Crashed, and nobody else's do."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -14,7 +16,9 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId, FlowR
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, get_current_settings, temporary_settings
 from prefect.states import Running
 
+from flows.clean import clean
 from flows.dead_runs import end_dead_runs, hold_run, mark_crashed, runs_folder
+from flows.forms import Settings
 
 PROJECT = Path(__file__).parents[2]
 # A flow with a task, and a subflow with a task, which says when all of them run.
@@ -39,6 +43,13 @@ def outer():
     inner()
 
 outer()
+"""
+
+CLEANING = """
+import json, sys
+from flows.clean import clean
+from flows.forms import Settings
+clean(sys.argv[1], sys.argv[2], None, Settings(**json.loads(sys.argv[3])))
 """
 
 
@@ -72,17 +83,22 @@ def states(client, run):
     return [each.state_type.value for each in family], [each.state_type.value for each in tasks]
 
 
-@pytest.mark.timeout(600)
-def test_a_killed_flow_its_subflows_and_tasks_become_crashed_and_not_before_it_is_killed(client):
-    other = running(client).id
-    before = seen(client, other)
+def start(program, *arguments):
+    """A flow as a program of its own, with this server and home."""
     env = {
         **os.environ,
         "PREFECT_API_URL": PREFECT_API_URL.value(),
         "PREFECT_HOME": str(get_current_settings().home),
     }
-    command = [sys.executable, "-c", PROGRAM]
-    with subprocess.Popen(command, cwd=PROJECT, env=env, stdout=subprocess.PIPE, text=True) as process:
+    command = [sys.executable, "-c", program, *map(str, arguments)]
+    return subprocess.Popen(command, cwd=PROJECT, env=env, stdout=subprocess.PIPE, text=True)
+
+
+@pytest.mark.timeout(600)
+def test_a_killed_flow_its_subflows_and_tasks_become_crashed_and_not_before_it_is_killed(client):
+    other = running(client).id
+    before = seen(client, other)
+    with start(PROGRAM) as process:
         run = UUID(process.stdout.readline().strip())
         assert process.stdout.readline() == "all run\n"
         end_dead_runs(client)
@@ -93,6 +109,24 @@ def test_a_killed_flow_its_subflows_and_tasks_become_crashed_and_not_before_it_i
     assert "was killed" in client.read_flow_run(run).state.message
     assert seen(client, other) == before
     assert not (runs_folder() / str(run)).exists()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_killed_cleaning_is_ended_by_the_next_run_of_any_flow(client, images, tiny, tmp_path):
+    with start(CLEANING, images, tmp_path / "space", json.dumps(tiny)) as process:
+        while not (files := [file for file in runs_folder().iterdir() if file.name != "guard"]):
+            assert process.poll() is None
+            time.sleep(0.05)
+        run = UUID(files[0].name)
+        while client.read_flow_run(run).state_type.value == "PENDING":
+            time.sleep(0.05)
+        process.kill()
+    assert client.read_flow_run(run).state_type.value == "RUNNING"
+    clean(images, tmp_path / "space", None, Settings(**tiny))
+    flows, tasks = states(client, run)
+    assert flows == ["CRASHED"]
+    assert set(tasks) <= {"CRASHED", "COMPLETED"}
 
 
 def test_a_run_of_this_process_and_one_that_the_server_does_not_know_are_left(client):
