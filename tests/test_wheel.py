@@ -48,7 +48,7 @@ def wheel(tmp_path_factory):
     """Built from a copy of the sources, with tests and tools beside them, as setuptools writes into their folder."""
     sources, built = tmp_path_factory.mktemp("sources"), tmp_path_factory.mktemp("wheel")
     for name in ("recolor", "flows", "tests", "tools"):
-        shutil.copytree(PROJECT / name, sources / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(PROJECT / name, sources / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "README.md", "LICENSE", "prefect.yaml"):
         shutil.copy(PROJECT / name, sources)
     options = ("--no-build-isolation", "--no-deps", "--no-index", "--quiet", "--wheel-dir", str(built))
