@@ -7,14 +7,18 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
+from uuid import UUID
 
 from prefect import Flow, flow
+from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
 from flows.artifacts import final_state, show_outcomes
+from flows.dead_runs import end_dead_runs, hold_run
 from flows.forms import Settings
+from flows.plugin import watch_parent
 from flows.runners import check_runner
 from recolor.config.loading import load_config, overlay
 from recolor.config.presets import Preset
@@ -24,6 +28,8 @@ from recolor.paths import expand_user
 from recolor.pipeline.cache import Outcome, fingerprint
 from recolor.pipeline.workspace import Workspace, image_folder, local_path, locked
 from recolor.stages import workspace_for
+
+watch_parent()  # while a run's other modules load, and until it ends
 
 T = TypeVar("T")
 
@@ -76,6 +82,8 @@ def open_run(
 ) -> Iterator[Run]:
     """Checks the settings, then locks the workspace while the flow runs; waits while another run has locked it.
 
+    Also ends the runs of processes that were killed (see `flows.dead_runs`).
+
     Raises:
         ConfigError: A setting is not allowed, or the Dask cluster is not usable; nothing was started.
         InputError: There is no such workspace, and no stage makes it.
@@ -83,6 +91,10 @@ def open_run(
     workspace = local_path(workspace, "workspace")
     images = None if images is None else local_path(images, "images")
     config = _config(workspace, preset, settings)
+    if flow_run.id:
+        hold_run(UUID(flow_run.id))
+    with get_client(sync_client=True) as client:
+        end_dead_runs(client)
     run = Run(workspace_for(stages, workspace), images and images.absolute(), config)
     with _locked_when_free(run.workspace):
         if config.execution.runner == "dask" and {"clean", "shard"} & set(stages):

@@ -12,12 +12,15 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from functools import wraps
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+import httpx
 from prefect.plugins import HookContext, SetupResult, register_hook
 
 if TYPE_CHECKING:  # this module is loaded in the middle of Prefect's own start
@@ -31,7 +34,9 @@ if TYPE_CHECKING:  # this module is loaded in the middle of Prefect's own start
 SETTINGS = "settings"
 API_URL = "http://127.0.0.1:4200/api"
 PARENT = "RECOLOR_UP"  # environment variable of the processes that `recolor up` starts: its process id
+_WATCH = "parent watch"
 _WATCH_EVERY_S = 0.2
+_SUPERVISOR = "_workspace_supervisor"  # the module that starts a run's process
 
 
 @register_hook
@@ -40,16 +45,25 @@ def setup_environment(*, ctx: HookContext) -> SetupResult | None:
 
     The `prefect` command uses the server of `recolor up` if no other is set.
     """
-    if PARENT in os.environ:
-        end_with_parent(int(os.environ[PARENT]))
+    watch_parent()
+    if any(word.endswith(_SUPERVISOR) for word in sys.orig_argv):
+        # Prefect's program for the hooks of a killed run, which is started below this one, would show a traceback: it
+        # loads plugins inside an event loop. The flow itself, started here too, calls `watch_parent`.
+        os.environ["PREFECT_PLUGINS_ENABLED"] = "false"
     from prefect.client.orchestration import PrefectClient  # noqa: PLC0415 - not importable any earlier
 
     client: Any = PrefectClient
     client.read_deployment_by_name = by_either_name(PrefectClient.read_deployment_by_name)
     client.create_flow_run_from_deployment = with_dotted_settings(PrefectClient.create_flow_run_from_deployment)
-    if ctx.api_url is None and Path(sys.argv[0]).stem == "prefect":  # programs keep Prefect's temporary server
+    if ctx.api_url is None and _is_typed():  # programs keep Prefect's temporary server
         return SetupResult(env={"PREFECT_API_URL": API_URL})
     return None
+
+
+def watch_parent() -> None:
+    """Makes this process end with `recolor up`, if that has started it."""
+    if PARENT in os.environ and _WATCH not in [thread.name for thread in threading.enumerate()]:
+        end_with_parent(int(os.environ[PARENT]))
 
 
 def end_with_parent(first: int) -> None:
@@ -60,14 +74,15 @@ def end_with_parent(first: int) -> None:
     parent = os.getppid()
 
     def watch() -> None:
-        while os.getppid() == parent and _exists(first):
+        while os.getppid() == parent and exists(first):
             time.sleep(_WATCH_EVERY_S)
         os._exit(1)
 
-    threading.Thread(target=watch, name="parent watch", daemon=True).start()
+    threading.Thread(target=watch, name=_WATCH, daemon=True).start()
 
 
-def _exists(process: int) -> bool:
+def exists(process: int) -> bool:
+    """Returns whether there is a process of this number."""
     try:
         os.kill(process, 0)
     except OSError:
@@ -78,14 +93,26 @@ def _exists(process: int) -> bool:
 def by_either_name(read: "ReadByName") -> "ReadByName":
     """Wraps `read_deployment_by_name`, so that it accepts DEPLOYMENT alone.
 
-    It also adds the dotted settings to the deployment's parameters.
+    It also adds the dotted settings to the deployment's parameters. On the command line, a mistyped setting is answered
+    with the nearest one, and a server that does not answer with what to do, in one line each.
     """
 
     @wraps(read)
     async def read_either(client: "PrefectClient", name: str) -> "DeploymentResponse":
-        deployment = await read(client, name if "/" in name else await _full_name(client, name))
+        try:
+            deployment = await read(client, name if "/" in name else await _full_name(client, name))
+        except httpx.ConnectError as error:
+            if not _is_typed():
+                raise
+            raise SystemExit(
+                f"No Prefect server answers at {str(client.api_url).rstrip('/')}. Start one in another terminal:"
+                " `recolor up`. If it runs at another address, as `recolor up` prints it, set PREFECT_API_URL to that."
+            ) from error
         schema = deployment.parameter_openapi_schema or {}
-        schema.setdefault("properties", {}).update(dotted_settings(schema))
+        settings = dotted_settings(schema)
+        schema.setdefault("properties", {}).update(settings)
+        if settings and _is_typed():
+            check_names(_given_names(sys.argv), schema["properties"])
         return deployment
 
     return read_either
@@ -111,6 +138,31 @@ def with_dotted_settings(create: "CreateRun") -> "CreateRun":
         return await create(client, deployment_id, parameters=given, **others)
 
     return create_with
+
+
+def check_names(names: Iterable[str], known: Iterable[str]) -> None:
+    """Checks that names of parameters are known, or like none that is: Prefect then lists all.
+
+    Raises:
+        SystemExit: A name is unknown and like a known one, or is the last part of one; the message says which.
+    """
+    known = list(known)
+    for name in names:
+        close = [each for each in known if each.rpartition(".")[2] == name][:3] or get_close_matches(name, known, n=1)
+        if name not in known and close:
+            raise SystemExit(f"There is no parameter {name!r}. Did you mean {' or '.join(map(repr, close))}?")
+
+
+def _given_names(words: Sequence[str]) -> list[str]:
+    """Returns the names of the parameters on Prefect's command line: `-p NAME=VALUE`, `--param=NAME=VALUE`."""
+    given = [word for flag, word in pairwise(words) if flag in {"-p", "--param"}]
+    given += [word.removeprefix("--param=") for word in words if word.startswith("--param=")]
+    return [word.partition("=")[0] for word in given]
+
+
+def _is_typed() -> bool:
+    """Returns whether this is the command `prefect`, and not a program."""
+    return Path(sys.argv[0]).stem == "prefect"
 
 
 def nested(settings: Mapping[str, Any], dotted: Mapping[str, Any]) -> dict[str, Any]:
@@ -166,5 +218,9 @@ async def _full_name(client: "PrefectClient", name: str) -> str:
         return found[0]
     if found:
         raise SystemExit(f"Several deployments are called {name!r}. Say which: {', '.join(sorted(found))}.")
-    there = f"There are: {', '.join(sorted(known))}" if known else "There are none: run `prefect deploy --all`"
+    there = (
+        f"There are: {', '.join(sorted(known))}"
+        if known
+        else "There are none: run `recolor up`, or `prefect deploy --all` in Recolor's folder"
+    )
     raise SystemExit(f"No deployment is called {name!r}. {there}.")

@@ -1,7 +1,8 @@
-"""`recolor up`: Prefect's server, a worker and all deployments, in one command.
+"""`recolor up`: a worker and all deployments, on a Prefect server of its own or on an existing one.
 
-Everything runs on this machine. All processes that it starts end with it, on Ctrl-C or for any other reason (see
-`flows.plugin`). A run that was under way is marked as crashed, at once or when `recolor up` is started again.
+Everything that it starts runs on this machine and ends with it, on Ctrl-C or for any other reason (see
+`flows.plugin`). The runs of a killed process are marked as crashed: while `recolor up` runs, when it ends, and when it
+is started again. Deployments, runs and limits of other projects on the same server are not changed.
 """
 
 import os
@@ -11,153 +12,213 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import click
 import httpx
 from filelock import Timeout
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.actions import DeploymentUpdate, GlobalConcurrencyLimitCreate
-from prefect.client.schemas.filters import (
-    FlowRunFilter,
-    FlowRunFilterDeploymentId,
-    FlowRunFilterParentFlowRunId,
-    FlowRunFilterState,
-    FlowRunFilterStateType,
-)
-from prefect.client.schemas.objects import State, StateType
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterDeploymentId
+from prefect.client.schemas.objects import FlowRun, StateType, WorkerStatus
 from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
-from prefect.states import Crashed
 
-from flows.devices import limits_of_this_machine
-from flows.plugin import PARENT
-from recolor.cli.options import images_option, preset_option, workspace_option
+from flows.dead_runs import UNDER_WAY, end_dead_runs, mark_crashed, read_flow_runs, state_is_one_of
+from flows.deploy import POOL, POOL_TYPE, PROJECT, check_beside_others, create_missing_limits, deploy, our_deployments
+from flows.plugin import PARENT, exists
+from recolor.cli.options import Target, read_settings, stage_options
 from recolor.cli.running import run_reporting_errors
-from recolor.config.presets import Preset
-from recolor.errors import ConfigError, InputError, RecolorError
+from recolor.config.loading import read_changes
+from recolor.errors import InputError, RecolorError
 from recolor.pipeline.workspace import process_lock
 
-PROJECT = Path(__file__).resolve().parents[1]
 _HOST = "127.0.0.1"
 _USUAL_PORT = 4200  # of `plugin.API_URL`
 _GRACE_S = 10
 _POLL_EVERY_S = 0.5
+_SWEEP_EVERY_S = 5.0
+_STOPPED = "`recolor up` was stopped. Finished work is kept: run it again to continue."
 
 _WELCOME = """
-Recolor is up, for this machine only: http://{host}:{port}
+Recolor is up{audience}: {ui}
 
 In another terminal, in {folder}:
   {prefix}prefect deployment run clean-and-train{images}
   {prefix}prefect deployment run clean -p blurry.threshold=0.4
 
-Ctrl-C ends server, worker and runs; finished work is kept.
+{end}
 """
 
 
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A Prefect server.
+
+    Attributes:
+        api: URL of its API, such as `http://127.0.0.1:4200/api`.
+        port: Port to start it on. None: it exists, and is neither started nor stopped.
+    """
+
+    api: str
+    port: int | None
+
+    @property
+    def is_own(self) -> bool:
+        """Whether `recolor up` starts it; then nobody else uses the pool."""
+        return self.port is not None
+
+
 @click.command("up")
-@images_option
-@workspace_option
-@preset_option
-@click.option(
-    "--port",
-    type=click.IntRange(1, 65535),
-    default=_USUAL_PORT,
-    show_default=True,
-    help="Port of the server and its UI.",
-)
-def program(images: Path | None, workspace: Path, preset: Preset | None, port: int) -> None:
+@stage_options
+@click.option("--port", type=click.IntRange(1, 65535), help="Port of the server and its UI.", default=_USUAL_PORT)
+@click.option("--server", "api", metavar="URL", help="URL of the API of an existing Prefect server.")
+def program(target: Target, port: int, api: str | None) -> None:
     """Starts server, worker and deployments, prints the address of the UI, and waits."""
-    if images is not None and not images.is_dir():
-        raise InputError(f"{images}: no such folder.")
-    if not (PROJECT / "prefect.yaml").is_file():
-        raise ConfigError(f"{PROJECT}: no prefect.yaml here. `recolor up` needs the project's folder: pip install -e .")
-    _check_port(port)
-    places = {"images": images, "workspace": workspace}
-    defaults = {name: str(place.absolute()) for name, place in places.items() if place is not None}
+    server = Server(f"http://{_HOST}:{port}/api", port) if api is None else Server(api_url(api), None)
+    if server.is_own:
+        _check_port(port)
     for stop in (signal.SIGINT, signal.SIGTERM):  # SIGINT too: shells make their background jobs ignore it
         signal.signal(stop, signal.default_int_handler)
-    with _only_instance(), temporary_settings({PREFECT_API_URL: _api(port)}), _services(port) as services:
-        with get_client(sync_client=True) as client:
-            _deploy(client, port, {**defaults, "preset": preset} if preset else defaults)
-        click.echo(_welcome(port, images))
-        _wait_until(lambda: False, services)
+    with (
+        _only_instance(server),
+        temporary_settings({PREFECT_API_URL: server.api}),
+        _services(server) as (services, client),
+    ):
+        click.echo("Deploying the flows ...")
+        deploy(client, _environment(server), default_parameters(target))
+        create_missing_limits(client)
+        click.echo(_welcome(server, target))
+        while True:
+            until = time.monotonic() + _SWEEP_EVERY_S
+            _wait_until(lambda until=until: time.monotonic() > until, services)  # type: ignore[misc]
+            with suppress(httpx.HTTPError):  # the server is busy or gone; the worker says so
+                end_dead_runs(client)
+
+
+def default_parameters(target: Target) -> dict[str, Any]:
+    """Returns the default parameters of the deployments that the command's options give.
+
+    With `--config` these are all settings, since that file stands in for the workspace's recolor.toml. Otherwise only
+    what was given is set, so that recolor.toml still counts when a run starts.
+    """
+    places = {"images": target.images, "workspace": target.workspace}
+    parameters: dict[str, Any] = {name: str(place.absolute()) for name, place in places.items() if place is not None}
+    if target.file is not None:
+        return {**parameters, "settings": asdict(read_settings(target))}
+    settings = read_changes(None, target.overrides)
+    preset = target.preset or settings.pop("preset", None)
+    given = {"preset": preset, "settings": settings}
+    return parameters | {name: value for name, value in given.items() if value}
+
+
+def api_url(url: str) -> str:
+    """Returns the URL of a server's API; that of its UI is completed.
+
+    `http://127.0.0.1:4200` becomes `http://127.0.0.1:4200/api`.
+    """
+    url = url.rstrip("/")
+    return url if "/api" in url else f"{url}/api"
 
 
 @contextmanager
-def _services(port: int) -> Iterator[Mapping[str, subprocess.Popen[bytes]]]:
-    """Runs a server and a worker while the context is open.
+def _services(server: Server) -> Iterator[tuple[dict[str, subprocess.Popen[bytes]], SyncPrefectClient]]:
+    """Runs a worker, and a server if it is to be ours, while the context is open.
 
     Then ends both, and the worker's runs.
     """
     services: dict[str, subprocess.Popen[bytes]] = {}
-    arguments = ["server", "start", "--host", _HOST, "--port", str(port), "--log-level", "WARNING"]
-    with _server_log().open("w") as log:
-        services["server"] = _start(port, *arguments, stdout=log, stderr=log)
     try:
-        _wait_until(lambda: _answers(port, "health"), services)
-        _mark_crashed()
-        arguments = ["worker", "start", "--pool", "local", "--type", "process", "--name", "recolor-up"]
-        services["worker"] = _start(port, *arguments)
-        _wait_until(lambda: _answers(port, "work_pools/local"), services)
-        yield services
+        if server.is_own:
+            arguments = ["server", "start", "--host", _HOST, "--port", str(server.port), "--log-level", "WARNING"]
+            with _server_log().open("w") as log:
+                services["server"] = _start(server, *arguments, stdout=log, stderr=log)
+            _wait_until(lambda: _is_healthy(server), services)
+        with get_client(sync_client=True) as client:
+            if not server.is_own:
+                _check_answers(client, server)
+            check_beside_others(client)
+            end_left_runs(client, server)
+            click.echo("Starting a worker ...")
+            arguments = ["worker", "start", "--pool", POOL, "--type", POOL_TYPE, "--name", worker_name()]
+            services["worker"] = _start(server, *arguments)
+            _wait_until(lambda: _has_pool(client), services)
+            try:
+                yield services, client
+            finally:
+                _end_worker(services, client, server)
     finally:
-        if worker := services.get("worker"):
-            worker.kill()  # on SIGTERM it would wait for its runs; they end when their parent is gone
-            worker.wait()
-            _mark_crashed()
-        _end(services["server"])
+        for process in reversed(services.values()):
+            _end(process)
 
 
-def _start(port: int, *arguments: str, **options: Any) -> subprocess.Popen[bytes]:
+def _end_worker(services: Mapping[str, subprocess.Popen[bytes]], client: SyncPrefectClient, server: Server) -> None:
+    services["worker"].kill()  # on SIGTERM it would wait for its runs; they end when their parent is gone
+    services["worker"].wait()
+    if server.is_own and services["server"].poll() is not None:
+        return  # the runs are marked when `recolor up` is started again
+    with suppress(httpx.HTTPError):  # as above
+        deadline = time.monotonic() + _GRACE_S
+        while any(map(_has_process, _runs_under_way(client))) and time.monotonic() < deadline:
+            time.sleep(_POLL_EVERY_S)
+        time.sleep(_POLL_EVERY_S)  # the flow itself runs in a process below that one, and ends a moment later
+        end_left_runs(client, server)
+
+
+def end_left_runs(client: SyncPrefectClient, server: Server) -> None:
+    """Marks runs of our deployments as crashed that have no process any more, and all that they have started.
+
+    A run under way on our own server has its process on this machine. On an existing server, another worker of the
+    pool, on any machine, may have it: only runs whose file was locked on this machine are known to be dead, and pending
+    runs while no other worker is there.
+    """
+    left = [run for run in _runs_under_way(client) if not _has_process(run)]
+    if left and not server.is_own:
+        left = [] if _has_other_workers(client) else [run for run in left if run.state_type is StateType.PENDING]
+    mark_crashed(client, [run.id for run in left], _STOPPED)
+    end_dead_runs(client)
+
+
+def _runs_under_way(client: SyncPrefectClient) -> list[FlowRun]:
+    ours = FlowRunFilterDeploymentId(any_=[deployment.id for deployment in our_deployments(client)])
+    return read_flow_runs(client, FlowRunFilter(state=state_is_one_of(UNDER_WAY), deployment_id=ours))
+
+
+def _has_process(run: FlowRun) -> bool:
+    """Returns whether the process that a worker has started for a run exists on this machine."""
+    if not (run.infrastructure_pid or "").isdigit():
+        return False
+    process = Path("/proc") / str(run.infrastructure_pid)
+    if not process.parent.is_dir():  # macOS
+        return exists(int(str(run.infrastructure_pid)))
+    try:  # another process may have the number by now
+        return f"PREFECT__FLOW_RUN_ID={run.id}".encode() in (process / "environ").read_bytes()
+    except OSError:
+        return False
+
+
+def _has_other_workers(client: SyncPrefectClient) -> bool:
+    workers = client.read_workers_for_work_pool(POOL)
+    return any(worker.status == WorkerStatus.ONLINE and worker.name != worker_name() for worker in workers)
+
+
+def worker_name() -> str:
+    """Returns the name of the worker that `recolor up` starts on this machine."""
+    return f"recolor-up-{socket.gethostname()}"
+
+
+def _start(server: Server, *arguments: str, **options: Any) -> subprocess.Popen[bytes]:
     return subprocess.Popen(  # noqa: S603 - Prefect's command line
-        ["prefect", *arguments],  # noqa: S607 - found on the PATH of `_environment`
+        [sys.executable, "-m", "prefect", *arguments],
         cwd=PROJECT,
-        env=_environment(port),
+        env=_environment(server),
         stdin=subprocess.DEVNULL,
         process_group=0,  # Ctrl-C would reach it too; this process ends it instead
         **options,
     )
-
-
-def _deploy(client: SyncPrefectClient, port: int, defaults: Mapping[str, str]) -> None:
-    """Deploys all of prefect.yaml with these default parameters.
-
-    Also creates the concurrency limits that do not exist yet.
-    """
-    command = ["prefect", "--no-prompt", "deploy", "--all"]
-    done = subprocess.run(  # noqa: S603 - as above
-        command, cwd=PROJECT, env=_environment(port), check=False, capture_output=True, text=True
-    )
-    if done.returncode:
-        raise RecolorError(f"prefect deploy: {done.stdout}{done.stderr}")
-    for deployment in client.read_deployments():
-        client.update_deployment(deployment.id, DeploymentUpdate(parameters=dict(defaults)))
-    for name, limit in limits_of_this_machine().items():
-        try:
-            client.read_global_concurrency_limit_by_name(name)
-        except ObjectNotFound:
-            client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name=name, limit=limit))
-
-
-def _mark_crashed() -> None:
-    """Sets unfinished runs of deployments to Crashed.
-
-    Their worker is gone, and they would show as running for ever.
-    """
-    under_way = FlowRunFilterState(
-        type=FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.PENDING, StateType.CANCELLING])
-    )
-    state: State[Any] = Crashed(message="`recolor up` was stopped. Finished work is kept: run it again to continue.")
-    deployed = FlowRunFilter(state=under_way, deployment_id=FlowRunFilterDeploymentId(is_null_=False))
-    with get_client(sync_client=True) as client:
-        runs = [run.id for run in client.read_flow_runs(flow_run_filter=deployed)]
-        inside = FlowRunFilter(state=under_way, parent_flow_run_id=FlowRunFilterParentFlowRunId(any_=runs))
-        runs += [run.id for run in client.read_flow_runs(flow_run_filter=inside)]
-        for run in runs:
-            client.set_flow_run_state(run, state, force=True)
 
 
 def _server_log() -> Path:
@@ -166,27 +227,29 @@ def _server_log() -> Path:
 
 
 def _home() -> Path:
-    """Returns the folder of Prefect's database; makes it if it does not exist."""
+    """Returns Prefect's folder, with the database of our own server; makes it if it does not exist."""
     home = get_current_settings().home
     home.mkdir(parents=True, exist_ok=True)
     return home
 
 
 @contextmanager
-def _only_instance() -> Iterator[None]:
-    """Holds a lock, so that only one `recolor up` uses the database.
+def _only_instance(server: Server) -> Iterator[None]:
+    """Holds a lock, so that only one `recolor up` uses Prefect's folder with our own server, or an existing server.
 
     Raises:
-        InputError: Another `recolor up` uses it.
+        InputError: Another `recolor up` does.
     """
-    lock = process_lock(_home() / "recolor-up.lock")
+    lock = process_lock(_home() / ("recolor-up.lock" if server.is_own else f"recolor-up-{quote(server.api, '')}.lock"))
     try:
         lock.acquire()
     except Timeout as error:
-        raise InputError(
-            f"`recolor up` is already running with the database in {_home()}. End it, or set PREFECT_HOME to another"
-            " folder."
-        ) from error
+        if server.is_own:
+            raise InputError(
+                f"`recolor up` is already running with Prefect's folder {_home()}. End it, or give another --workspace"
+                " (or another PREFECT_HOME, if that is set)."
+            ) from error
+        raise InputError(f"`recolor up` is already running with the server {server.api}. End it first.") from error
     try:
         yield
     finally:
@@ -218,11 +281,28 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _answers(port: int, path: str) -> bool:
+def _is_healthy(server: Server) -> bool:
     try:
-        return httpx.get(f"{_api(port)}/{path}", timeout=10).is_success
+        return httpx.get(f"{server.api}/health", timeout=10).is_success
     except httpx.TransportError:
         return False
+
+
+def _has_pool(client: SyncPrefectClient) -> bool:
+    try:
+        client.read_work_pool(POOL)
+    except ObjectNotFound:
+        return False
+    return True
+
+
+def _check_answers(client: SyncPrefectClient, server: Server) -> None:
+    if (error := client.api_healthcheck()) is not None:
+        why = str(error).partition("\n")[0]
+        raise InputError(
+            f"--server {server.api}: no Prefect server answers there ({why}). Correct the address, or leave --server"
+            " out: `recolor up` then starts a server of its own."
+        )
 
 
 def _check_port(port: int) -> None:
@@ -237,13 +317,13 @@ def _check_port(port: int) -> None:
             ) from error
 
 
-def _environment(port: int) -> dict[str, str]:
+def _environment(server: Server) -> dict[str, str]:
     """Returns the environment of server, worker and runs.
 
     It sets the server's address and the parent process, and switches telemetry off.
     """
     ours = {
-        "PREFECT_API_URL": _api(port),
+        "PREFECT_API_URL": server.api,
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
         "PWD": str(PROJECT),  # prefect.yaml names it
@@ -252,18 +332,18 @@ def _environment(port: int) -> dict[str, str]:
     return {**os.environ, **ours, "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
 
 
-def _api(port: int) -> str:
-    return f"http://{_HOST}:{port}/api"
-
-
-def _welcome(port: int, images: Path | None) -> str:
-    usual = port == _USUAL_PORT and "PREFECT_API_URL" not in os.environ
+def _welcome(server: Server, target: Target) -> str:
+    """Returns what to type next; the plugin of the short names is on in this project's folder, and not elsewhere."""
+    in_project = (PROJECT / "pyproject.toml").is_file()
+    usual = server.port == _USUAL_PORT and "PREFECT_API_URL" not in os.environ
     return _WELCOME.format(
-        host=_HOST,
-        port=port,
-        folder=PROJECT,
-        prefix="" if usual else f"PREFECT_API_URL={_api(port)} ",
-        images="" if images else " -p images=FOLDER",
+        audience=", for this machine only" if server.is_own else "",
+        ui=server.api.removesuffix("/api"),
+        folder=f"{PROJECT}" if in_project else "any folder",
+        prefix=("" if usual else f"PREFECT_API_URL={server.api} ")
+        + ("" if in_project else "PREFECT_PLUGINS_ENABLED=1 "),
+        images="" if target.images else " -p images=FOLDER",
+        end=f"Ctrl-C ends {'server, ' if server.is_own else ''}worker and runs; finished work is kept.",
     )
 
 

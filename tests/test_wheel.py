@@ -3,12 +3,16 @@
 import os
 import re
 import shutil
+import signal
+import socket
 import subprocess
 import sys
 import sysconfig
+import time
 import zipfile
 from pathlib import Path
 
+import httpx
 import pytest
 from PIL import Image
 
@@ -18,6 +22,7 @@ from recolor.demo import render_landscape
 PROJECT = Path(__file__).parents[1]
 SHIPPED = {
     "flows/clean_and_train.py",
+    "flows/prefect.yaml",
     "recolor/cleaning/detect/skewed.npz",
     "recolor/models/pretrained/MODEL_CARD.md",
     "recolor/models/pretrained/generator/config.json",
@@ -43,8 +48,8 @@ def wheel(tmp_path_factory):
     """Built from a copy of the sources, with tests and tools beside them, as setuptools writes into their folder."""
     sources, built = tmp_path_factory.mktemp("sources"), tmp_path_factory.mktemp("wheel")
     for name in ("recolor", "flows", "tests", "tools"):
-        shutil.copytree(PROJECT / name, sources / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copytree(PROJECT / name, sources / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE", "prefect.yaml"):
         shutil.copy(PROJECT / name, sources)
     options = ("--no-build-isolation", "--no-deps", "--no-index", "--quiet", "--wheel-dir", str(built))
     run(sys.executable, "-m", "pip", "wheel", *options, str(sources), folder=built)
@@ -112,3 +117,30 @@ def test_installed_it_cleans_a_folder_and_renders_the_gallery(programs, tmp_path
     run(programs / "recolor", "clean", "--images", "images", "--set", "low_resolution.min_side_px=64", folder=tmp_path)
     run(programs / "recolor", "gallery", folder=tmp_path)
     assert "2.jpg" in (tmp_path / "manifests/gallery.html").read_text()
+
+
+@pytest.mark.timeout(900)
+def test_installed_it_brings_up_prefect_with_all_deployments_in_any_folder(programs, tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    log = tmp_path / "up.log"
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "PREFECT"))}
+    command = [programs / "recolor", "up", "--workspace", "space", "--port", str(port)]
+    with log.open("w") as file:
+        process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=file, stderr=file)
+    try:
+        deadline = time.monotonic() + 600
+        while "Recolor is up" not in log.read_text():
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.5)
+        found = httpx.post(f"http://127.0.0.1:{port}/api/deployments/filter", json={}, timeout=60).json()
+    finally:
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130
+    assert {each["name"] for each in found} >= {"clean-and-train", "clean", "evaluate"}
+    assert {each["parameters"]["workspace"] for each in found} == {str(tmp_path / "space")}
+    assert "PREFECT_PLUGINS_ENABLED=1 prefect deployment run clean-and-train" in log.read_text()
+    assert (tmp_path / "space/.recolor/prefect/prefect.db").is_file()
+    assert "Traceback" not in log.read_text()

@@ -20,19 +20,32 @@ from recolor.cli.extras import require_packages
 from recolor.cli.options import (
     Target,
     UserPath,
-    images_option,
     option,
-    preset_option,
     read_settings,
     stage_options,
-    workspace_option,
 )
 from recolor.cli.running import run_stages
 from recolor.config.settings import Runner
-from recolor.errors import ConfigError, StorageError
+from recolor.errors import ConfigError, InputError, StorageError
 from recolor.paths import expand_user
 from recolor.pipeline.storage import write_atomically
-from recolor.pipeline.workspace import locked, open_workspace
+from recolor.pipeline.workspace import Workspace, locked, open_workspace
+
+_USUAL_PORT = 4200
+# As [tool.prefect] in pyproject.toml, which says why; Prefect reads that in the project's folder only.
+_SETTINGS: Mapping[str, str] = {
+    "DO_NOT_TRACK": "1",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+    "PREFECT_PLUGINS_ENABLED": "true",
+    "PREFECT_PLUGINS_ALLOW": "recolor",
+    "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
+    "PREFECT_LOGGING_EXTRA_LOGGERS": "recolor",
+    "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "200",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "200",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
+}
 
 
 @click.command()
@@ -86,38 +99,47 @@ def demo(folder: Path, prefect: bool) -> None:
 
 
 @click.command()
-@images_option
-@workspace_option
-@preset_option
-@option("--port", type=click.IntRange(1, 65535), default=4200, help="Port of the Prefect server and its UI.")
-def up(images: Path | None, workspace: Path, preset: str | None, port: int) -> None:
+@stage_options
+@option(
+    "--port",
+    type=click.IntRange(1, 65535),
+    help="Port of the Prefect server and its UI.",
+    show_default=str(_USUAL_PORT),
+)
+@option("--server", metavar="URL", help="Use an existing Prefect server.", show_default="a server of its own")
+def up(target: Target, port: int | None, server: str | None) -> None:
     """Start a Prefect server, a worker and all deployments.
 
     Everything runs on this machine until Ctrl-C. The options given here become the defaults of the deployments, so
-    that `prefect deployment run clean-and-train` needs no parameters.
+    that `prefect deployment run clean-and-train` needs no parameters. The server's files are in the workspace's
+    .recolor/prefect, or in PREFECT_HOME if that is set. With --server, nothing of other projects is changed there.
     """
+    if server is not None and port is not None:
+        raise click.UsageError("--port is for a server that is started, and --server names one that exists.")
+    read_settings(target)
+    if target.images is not None and not target.images.is_dir():
+        raise InputError(f"{target.images}: no such folder.")
     _check_flows()
-    _check_prefect_home()
-    arguments = ["--workspace", str(workspace), "--port", str(port)]
-    for name, value in (("--images", images), ("--preset", preset)):
-        arguments += [name, str(value)] if value is not None else []
-    command = [sys.executable, "-m", "flows.up", *arguments]
-    os.execve(sys.executable, command, {**_QUIET, **os.environ})  # noqa: S606 - replaces this process by our own module
+    environment = {**_SETTINGS, **os.environ}
+    if server is None:
+        environment.setdefault("PREFECT_HOME", str(Workspace(target.workspace.absolute()).internal / "prefect"))
+    _check_prefect_home(environment)
+    at = ["--port", str(port or _USUAL_PORT)] if server is None else ["--server", server]
+    click.echo("Starting Prefect's server ..." if server is None else f"Connecting to {server} ...")
+    command = [sys.executable, "-m", "flows.up", *_arguments(target), *at]
+    sys.stdout.flush()
+    os.execve(sys.executable, command, environment)  # noqa: S606 - replaces this process by our own module
 
 
 def _run_flow(target: Target) -> None:
     """Runs the flow in a subprocess, since this package does not import Prefect."""
     read_settings(target)
     _check_flows()
+    environment = {**_SETTINGS, **os.environ}
     if "PREFECT_API_URL" not in os.environ:  # a temporary server, with its database there
-        _check_prefect_home()
-    arguments = ["--workspace", str(target.workspace)]
-    for name, value in (("--images", target.images), ("--preset", target.preset), ("--config", target.file)):
-        arguments += [name, str(value)] if value is not None else []
-    for override in target.overrides:
-        arguments += ["--set", override]
-    command = [sys.executable, "-m", "flows.clean_and_train", *arguments]
-    with subprocess.Popen(command, env={**_QUIET, **os.environ}) as program:  # noqa: S603 - our own module
+        _check_prefect_home(environment)
+    command = [sys.executable, "-m", "flows.clean_and_train", *_arguments(target)]
+    with subprocess.Popen(command, env=environment) as program:  # noqa: S603 - our own module
         try:
             code = program.wait()
         except KeyboardInterrupt:  # the terminal interrupts the subprocess too, which reports the outcome
@@ -126,19 +148,29 @@ def _run_flow(target: Target) -> None:
         sys.exit(code)
 
 
+def _arguments(target: Target) -> list[str]:
+    """Returns the options of the command line that give this target."""
+    arguments = ["--workspace", str(target.workspace)]
+    for name, value in (("--images", target.images), ("--preset", target.preset), ("--config", target.file)):
+        arguments += [name, str(value)] if value is not None else []
+    for override in target.overrides:
+        arguments += ["--set", override]
+    return arguments
+
+
 def _check_flows() -> None:
     if importlib.util.find_spec("flows") is None:
         raise ConfigError("the package `flows` is not installed. Run this command in Recolor's folder.")
     require_packages("Prefect flows", "prefect", "fastapi")
 
 
-def _check_prefect_home() -> None:
+def _check_prefect_home(environment: Mapping[str, str]) -> None:
     """Checks that Prefect's folder can be written to, without importing Prefect, which would wait for minutes.
 
     Raises:
         StorageError: The folder cannot be made or written to.
     """
-    home = expand_user(os.environ.get("PREFECT_HOME", "~/.prefect"))
+    home = expand_user(environment.get("PREFECT_HOME", "~/.prefect"))
     try:
         home.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=home):
@@ -149,11 +181,3 @@ def _check_prefect_home() -> None:
             " PREFECT_HOME to a folder that can, or run without Prefect: `recolor run` without --prefect, `recolor demo"
             " --no-prefect`."
         ) from error
-
-
-# Prefect sends no telemetry, and its temporary server has enough time to start on a slow machine.
-_QUIET: Mapping[str, str] = {
-    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-    "DO_NOT_TRACK": "1",
-    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
-}

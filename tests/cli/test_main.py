@@ -241,12 +241,21 @@ def test_a_model_folder_with_a_tilde_is_looked_for_in_the_home_folder(tmp_path, 
 
 
 @pytest.mark.skipif(not Path("/proc/sys").is_dir(), reason="needs a folder that even root cannot write to")
-@pytest.mark.parametrize("variable", ["HOME", "PREFECT_HOME"])
-@pytest.mark.parametrize("verb", ["run --prefect", "up"])
-def test_a_home_that_prefect_cannot_write_to_is_refused_before_prefect_starts(verb, variable, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("verb", "variable", "home"),
+    [
+        ("run --prefect", "HOME", "/proc/sys/home/.prefect"),
+        ("run --prefect", "PREFECT_HOME", "/proc/sys/home"),
+        ("up", "PREFECT_HOME", "/proc/sys/home"),
+        ("up --server http://host:4200", "HOME", "/proc/sys/home/.prefect"),
+    ],
+)
+def test_a_home_that_prefect_cannot_write_to_is_refused_before_prefect_starts(
+    verb, variable, home, tmp_path, monkeypatch
+):
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    monkeypatch.delenv("PREFECT_HOME", raising=False)
     monkeypatch.setenv(variable, "/proc/sys/home")
-    home = "/proc/sys/home/.prefect" if variable == "HOME" else "/proc/sys/home"
     answer = CliRunner().invoke(cli, [*verb.split(), "--workspace", str(tmp_path / "space")])
     assert isinstance(answer.exception, StorageError)
     assert str(answer.exception).startswith(f"{home}: Prefect keeps its database here")

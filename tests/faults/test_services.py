@@ -74,8 +74,8 @@ def start_server(site):
 
 
 def start_worker(site):
-    site.start("worker", "start", "--pool", "local", "--type", "process")
-    site.wait_until("work_pools/local")
+    site.start("worker", "start", "--pool", "recolor", "--type", "process")
+    site.wait_until("work_pools/recolor")
     return site.services[-1]
 
 

@@ -124,6 +124,13 @@ class Site:
             before, found = found, {task["name"]: task["state"]["name"] for task in runs}
         return found
 
+    def states_below(self, flow_run_id):
+        """The states of a flow run, its subflows, and all their tasks, one for each."""
+        below = {"flow_runs": {"parent_flow_run_id": {"any_": [flow_run_id]}}}
+        family = [self.run_of(flow_run_id), *self.post("flow_runs/filter", below)]
+        tasks = self.post("task_runs/filter", {"flow_runs": {"id": {"any_": [run["id"] for run in family]}}})
+        return [run["state"]["type"] for run in [*family, *tasks]]
+
     def logs(self, flow_run_id):
         found = self.post("logs/filter", {"logs": {"flow_run_id": {"any_": [flow_run_id]}}})
         return [line["message"] for line in found]
@@ -215,7 +222,10 @@ def test_everything_runs_by_the_literal_words_and_a_stage_again_redoes_only_what
 
 @pytest.mark.parametrize(
     ("word", "said"),
-    [("blurry.threshold=3", "settings.blurry.threshold"), ("blury.threshold=0.4", "'blury.threshold'")],
+    [
+        ("blurry.threshold=3", "settings.blurry.threshold"),
+        ("blury.threshold=0.4", "'blury.threshold'. Did you mean 'blurry.threshold'?"),
+    ],
 )
 def test_a_bad_word_is_refused_when_the_run_is_created(site, word, said):
     before = len(site.post("flow_runs/filter", {}))
@@ -278,6 +288,26 @@ def test_a_second_one_on_the_same_port_says_so(site):
     assert f"--port {site.port + 1}" in refused.stderr
 
 
+def test_a_killed_run_leaves_no_subflow_or_task_running_and_no_traceback(site, space):
+    training = {"stages": ["train-generator"], "settings": {"generator": {"train": {"seed": 3, "steps": 100_000}}}}
+    killed = site.create("clean-and-train", training)
+    status = space / "data" / "models" / "generator" / "progress.json"
+    site.wait_for(status.is_file)
+    said = len(site.log.read_text())
+    [engine] = [
+        process
+        for process in psutil.Process(site.process.pid).children(recursive=True)
+        if process.environ().get("PREFECT__FLOW_RUN_ID") == killed and "prefect.engine" in process.cmdline()
+    ]
+    engine.kill()
+    site.wait_for(lambda: set(site.states_below(killed)) == {"CRASHED"})
+    assert len(site.states_below(killed)) == 4, "two flow runs, the subflow's task run, and the training"
+    site.wait_for(lambda: "Reported flow run" in site.log.read_text()[said:])
+    time.sleep(10)  # a program for hooks, which has nothing to do, comes and goes
+    assert "Traceback" not in site.log.read_text()[said:]
+    status.unlink()
+
+
 def test_killed_in_the_middle_of_a_run_it_leaves_nothing_and_says_so_when_it_is_started_again(site, space):
     killed = site.create("train-generator", {"settings": {"generator": {"train": {"seed": 2, "steps": 100_000}}}})
     status = space / "data" / "models" / "generator" / "progress.json"
@@ -293,6 +323,7 @@ def test_killed_in_the_middle_of_a_run_it_leaves_nothing_and_says_so_when_it_is_
     site.wait_for(site.answers)
     site.wait_for(lambda: site.run_of(killed)["state"]["type"] == "CRASHED")
     assert "recolor up" in site.run_of(killed)["state"]["message"]
+    assert set(site.states_below(killed)) == {"CRASHED"}
     started = psutil.Process(site.process.pid).children(recursive=True)
     os.killpg(site.process.pid, signal.SIGINT)
     assert site.process.wait(60) == 130

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
+import httpx
 import pytest
 from prefect.utilities.callables import parameter_schema
 
@@ -17,6 +18,7 @@ from flows.plugin import (
     API_URL,
     PARENT,
     by_either_name,
+    check_names,
     dotted_settings,
     nested,
     setup_environment,
@@ -75,10 +77,45 @@ def test_a_name_without_a_slash_is_the_one_deployment_of_that_name():
 def test_a_name_of_none_or_of_several_is_refused_and_says_which_there_are():
     with pytest.raises(SystemExit, match=r"No deployment is called 'claen'. There are: clean/clean, shard/shard"):
         read(Client("shard/shard", "clean/clean"), "claen")
-    with pytest.raises(SystemExit, match=r"There are none: run `prefect deploy --all`"):
+    with pytest.raises(SystemExit, match=r"There are none: run `recolor up`"):
         read(Client(), "clean")
     with pytest.raises(SystemExit, match=r"Several .* 'local'\. Say which: clean/local, shard/local"):
         read(Client("shard/local", "clean/local"), "local")
+
+
+@pytest.mark.parametrize("words", [["-p", "blury.threshold=0.4"], ["--param=blury.threshold=0.4"]])
+def test_a_mistyped_setting_on_the_command_line_is_answered_with_the_nearest(words, monkeypatch):
+    async def read_clean(client, name):
+        return SimpleNamespace(parameter_openapi_schema=parameter_schema(clean.fn).model_dump())
+
+    read_either = by_either_name(read_clean)
+    monkeypatch.setattr(sys, "argv", ["/bin/prefect", "deployment", "run", "clean", *words])
+    with pytest.raises(SystemExit, match=r"no parameter 'blury.threshold'. Did you mean 'blurry.threshold'\?"):
+        asyncio.run(read_either(Client("clean/clean"), "clean"))
+    monkeypatch.setattr(sys, "argv", ["program.py", *words])
+    assert asyncio.run(read_either(Client("clean/clean"), "clean"))
+
+
+def test_names_that_are_known_or_like_none_are_left_to_prefect_and_a_last_part_is_completed():
+    known = ["images", "blurry.threshold", "skewed.threshold", "generator.train.lr"]
+    check_names(["images", "blurry.threshold", "zzz"], known)
+    with pytest.raises(SystemExit, match=r"'threshold'. Did you mean 'blurry.threshold' or 'skewed.threshold'\?"):
+        check_names(["threshold"], known)
+
+
+def test_without_a_server_what_is_typed_is_answered_in_one_line_and_a_program_gets_the_error(monkeypatch):
+    class Unreachable(Client):
+        api_url = "http://nowhere/api"
+
+        async def read_deployments(self):
+            raise httpx.ConnectError("refused")
+
+    monkeypatch.setattr(sys, "argv", ["/bin/prefect", "deployment", "run", "clean"])
+    with pytest.raises(SystemExit, match=r"^No Prefect server answers at http://nowhere/api\. Start one.*recolor up"):
+        read(Unreachable(), "clean")
+    monkeypatch.setattr(sys, "argv", ["program.py"])
+    with pytest.raises(httpx.ConnectError):
+        read(Unreachable(), "clean")
 
 
 def test_dotted_parameters_become_settings_and_change_what_is_given_or_deployed():
