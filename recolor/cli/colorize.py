@@ -3,12 +3,13 @@
 import os
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from recolor.cli.options import UserPath, model_option, option
+from recolor.cli.options import UserPath, look_option, model_option, option
 from recolor.config.settings import LARGEST_PIXELS, ColorizeDevice, MeasureConfig
 from recolor.errors import DAMAGE, ImageError, InputError, RecolorError
 from recolor.manifests.names import shown
@@ -24,12 +25,7 @@ if TYPE_CHECKING:
 @option(
     "--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", help="Device that runs the models."
 )
-@option(
-    "--look",
-    type=click.Choice(["careful", "natural", "vivid"]),
-    default="natural",
-    help="Paler and safer colours, the model's own, or as bold as photographs are.",
-)
+@look_option
 @option(
     "--saturation", type=float, help="Factor on the colour. 0 gives grey.", show_default="1, or 1.2 with --look vivid"
 )
@@ -90,7 +86,8 @@ def colorize(
     from recolor.colorize import Colorizer, Look, colorize_paths, is_video
 
     named = Look.named(look)
-    chosen = Look(
+    chosen = replace(
+        named,
         saturation=named.saturation if saturation is None else saturation,
         temperature=named.temperature if temperature is None else temperature,
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from recolor.cli.groups import VerbGroup
-from recolor.cli.options import Target, UserPath, model_option, option, read_settings, stage_options
+from recolor.cli.options import Target, UserPath, look_option, model_option, option, read_settings, stage_options
 from recolor.cli.running import run_stages
 from recolor.config.settings import SPLITS
 from recolor.pipeline.workspace import existing_workspace
@@ -80,6 +80,7 @@ def evaluate(context: click.Context, /, target: Target, **settings: str | int | 
     show_default="the models that come with Recolor",
 )
 @_control_option
+@look_option
 @option("--size-px", type=click.IntRange(32, 4096), default=256, help="Short side of the reduced photographs.")
 @_max_images_option
 @_lpips_option
@@ -92,6 +93,7 @@ def evaluate_photos(
     models: tuple[Path, ...],
     controls: tuple[Path, ...],
     out: Path,
+    look: str,
     size_px: int,
     **settings: Any,
 ) -> None:
@@ -102,22 +104,26 @@ def evaluate_photos(
     model is a folder that contains generator/ and refiner/, or generator/ alone.
     """
     config = read_settings(_with_settings(target, settings))
+    from recolor.colorize import Look
     from recolor.evaluation import evaluate_photos as measure_on_photos
 
-    _print_evaluated(measure_on_photos(photos, out, config, models=models, controls=controls, size_px=size_px))
+    chosen = Look.named(look)
+    measured = measure_on_photos(photos, out, config, models=models, controls=controls, look=chosen, size_px=size_px)
+    _print_evaluated(measured)
 
 
 @evaluate.command("models")
 @click.argument("models", metavar="[DIR]...", nargs=-1, type=UserPath())
 @_out_option
 @_control_option
+@look_option
 @_split_option
 @_max_images_option
 @_lpips_option
 @_inception_option
 @stage_options
 def evaluate_models(
-    target: Target, *, models: tuple[Path, ...], controls: tuple[Path, ...], out: Path, **settings: Any
+    target: Target, *, models: tuple[Path, ...], controls: tuple[Path, ...], out: Path, look: str, **settings: Any
 ) -> None:
     """Measure any models on a split of the workspace.
 
@@ -126,10 +132,12 @@ def evaluate_models(
     are measured.
     """
     config = read_settings(_with_settings(target, settings))
+    from recolor.colorize import Look
     from recolor.evaluation import evaluate_split
 
     workspace = existing_workspace(target.workspace)
-    _print_evaluated(evaluate_split(workspace, out, config, models=models, controls=controls))
+    chosen = Look.named(look)
+    _print_evaluated(evaluate_split(workspace, out, config, models=models, controls=controls, look=chosen))
 
 
 @evaluate.command("suggest")

@@ -57,6 +57,13 @@ class _Folder(click.Path):
         return local_path(text, param.opts[0] if param else "the folder")
 
 
+look_option = option(
+    "--look",
+    type=click.Choice(["careful", "natural", "vivid"]),
+    default="natural",
+    help="Paler and safer colours, the model's own, or as bold as photographs are.",
+)
+
 images_option = option(
     "--images",
     metavar="DIR",

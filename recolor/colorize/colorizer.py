@@ -184,7 +184,8 @@ class Colorizer:
             ab, float32 [N, h, w, 2], in Lab units.
         """
         batch = torch.from_numpy(L)[:, None].to(self.device)
-        ab = self.refiner.refine_ab(batch, self.generator.predict_ab(batch, look.temperature))
+        ab_small = self.generator.predict_ab(batch, look.temperature, rebalanced=look.rebalanced)
+        ab = self.refiner.refine_ab(batch, ab_small)
         return np.ascontiguousarray(ab.float().permute(0, 2, 3, 1).cpu().numpy())
 
 

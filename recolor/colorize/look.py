@@ -16,6 +16,8 @@ class Look:
     Attributes:
         saturation: Factor on a and b, 0 to 100: 0 gives grey, 1 the predicted colours.
         temperature: Temperature T of the annealed mean, above 0 to 1; lower is more vivid. None uses the model's own.
+        rebalanced: Whether rare colours are as probable as in training, which gives them more weight than they have in
+            photographs (Zhang et al. 2016, eq. 4).
 
     Raises:
         ConfigError: A value is out of range.
@@ -28,6 +30,7 @@ class Look:
 
     saturation: float = 1.0
     temperature: float | None = None
+    rebalanced: bool = True
 
     def __post_init__(self) -> None:
         if not 0 <= self.saturation <= _MAX_SATURATION:
@@ -54,10 +57,10 @@ class Look:
         return LOOKS[name]
 
 
-# `careful` is the mean of the predicted distribution, which errs least; `natural` is what the model's own temperature
-# gives; `vivid` is as colourful as photographs are.
+# `careful` is the mean of the true distribution, which errs least; `natural` is what the model's own temperature gives;
+# `vivid` is as colourful as photographs are.
 LOOKS: Mapping[str, Look] = {
-    "careful": Look(temperature=1.0),
+    "careful": Look(temperature=1.0, rebalanced=False),
     "natural": Look(),
     "vivid": Look(saturation=1.2),
 }

@@ -1,10 +1,11 @@
 """Evaluates any model on a folder of photographs or on a split of a workspace's shards."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from recolor.colorize.look import LOOKS, Look
 from recolor.config.settings import Config
 from recolor.errors import InputError
 from recolor.evaluation.facts import train_overlap_in_folder
@@ -45,6 +46,7 @@ def evaluate_photos(
     *,
     models: Sequence[Path] = (),
     controls: Sequence[Path] = (),
+    look: Look | None = None,
     size_px: int = SIZE_PX,
 ) -> Evaluated:
     """Measures models on a folder of colour photographs.
@@ -58,6 +60,7 @@ def evaluate_photos(
         config: The groups `evaluate`, `measure` and `execution` are used.
         models: Folders of models. Default: the pretrained model of the package.
         controls: Folders of models that serve as controls.
+        look: Look of the models. Default: their own colours.
         size_px: Photographs whose short side is longer are first reduced to this size by an area filter.
 
     Raises:
@@ -68,7 +71,7 @@ def evaluate_photos(
     _check_out(out)
     device = resolve_device(config.evaluate.device)
     networks = load_networks(config.evaluate, device)
-    loaded = load_models(models or [models_folder()], controls, device)
+    loaded = load_models(models or [models_folder()], controls, device, look)
     workers = worker_count(config.execution)
     photos = find_photos(
         folder, size_px, config.measure, max_images=config.evaluate.max_images, workers=workers, skip=(out,)
@@ -79,14 +82,20 @@ def evaluate_photos(
         models=loaded,
         images=measure(source, networks, workers),
         measured_on=f"{photographs(len(photos.paths))} of {folder}",
-        notes=(*photos.notes, *train_overlap_in_folder(loaded)),
+        notes=(*_look_note(look), *photos.notes, *train_overlap_in_folder(loaded)),
         mean_of="these photographs",
     )
     return _publish(evaluation, out, config, photos.unreadable)
 
 
 def evaluate_split(
-    workspace: Workspace, out: Path, config: Config, *, models: Sequence[Path] = (), controls: Sequence[Path] = ()
+    workspace: Workspace,
+    out: Path,
+    config: Config,
+    *,
+    models: Sequence[Path] = (),
+    controls: Sequence[Path] = (),
+    look: Look | None = None,
 ) -> Evaluated:
     """Measures models on the split `evaluate.split` of a workspace's shards.
 
@@ -98,6 +107,7 @@ def evaluate_split(
         config: The groups `evaluate` and `execution` are used.
         models: Folders of models. Default: the models of the workspace.
         controls: Folders of models that serve as controls.
+        look: Look of the models. Default: their own colours.
 
     Raises:
         InputError: The split has no images, or `out` is a file.
@@ -106,8 +116,14 @@ def evaluate_split(
         StorageError: The files cannot be written.
     """
     _check_out(out)
-    loaded = load_models(models or [workspace.models], controls, resolve_device(config.evaluate.device))
-    return _publish(measure_split(workspace, config, loaded), out, config, ())
+    loaded = load_models(models or [workspace.models], controls, resolve_device(config.evaluate.device), look)
+    evaluation = measure_split(workspace, config, loaded)
+    return _publish(replace(evaluation, notes=(*_look_note(look), *evaluation.notes)), out, config, ())
+
+
+def _look_note(look: Look | None) -> tuple[str, ...]:
+    name = next((name for name, named in LOOKS.items() if named == look), None)
+    return () if look in (None, Look()) else (f"Look of the models: {name or look}.",)
 
 
 def _check_out(out: Path) -> None:

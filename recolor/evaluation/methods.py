@@ -7,6 +7,7 @@ from typing import Any, Literal, get_args
 
 import torch
 
+from recolor.colorize.look import Look
 from recolor.errors import ConfigError, MissingStageError
 from recolor.models.files import CONFIG_FILE, LoadedGenerator, LoadedRefiner, load_generator, load_refiner
 from recolor.models.pretrained import models_folder
@@ -46,6 +47,7 @@ class Model:
         generator: Predicts low-resolution colour.
         refiner: None if the generator is measured without a refiner.
         device: Device of both networks.
+        look: Saturation and temperature of its colours.
     """
 
     label: str
@@ -54,6 +56,7 @@ class Model:
     generator: LoadedGenerator
     refiner: LoadedRefiner | None
     device: torch.device
+    look: Look
 
     @property
     def whole(self) -> Method:
@@ -71,13 +74,16 @@ class Model:
         return tuple(map(_shards_of, details))
 
 
-def load_models(models: Sequence[Path], controls: Sequence[Path], device: torch.device) -> tuple[Model, ...]:
+def load_models(
+    models: Sequence[Path], controls: Sequence[Path], device: torch.device, look: Look | None = None
+) -> tuple[Model, ...]:
     """Loads the models to measure and the models that serve as controls.
 
     Args:
         models: Folders with `generator/` and `refiner/`, or with `generator/` alone.
         controls: Folders of the same form.
         device: Device to load them on.
+        look: Look of the models; controls, and None, have their own colours.
 
     Raises:
         ConfigError: A folder is given twice.
@@ -89,7 +95,7 @@ def load_models(models: Sequence[Path], controls: Sequence[Path], device: torch.
     if twice is not None:
         raise ConfigError(f"{twice}: this model is given twice. Give each model and each --control once.")
     return tuple(
-        _load_model(folder, label, "model" if number < len(models) else "control", device)
+        _load_model(folder, label, "model" if number < len(models) else "control", device, look or Look())
         for number, (folder, label) in enumerate(zip(folders, labels_of(folders), strict=True))
     )
 
@@ -103,7 +109,7 @@ def labels_of(folders: Sequence[Path]) -> list[str]:
     return [str(folder) for folder in folders]
 
 
-def _load_model(folder: Path, label: str, kind: Kind, device: torch.device) -> Model:
+def _load_model(folder: Path, label: str, kind: Kind, device: torch.device, look: Look) -> Model:
     if not (folder / "generator" / CONFIG_FILE).is_file():
         raise MissingStageError(
             f"{folder}: no trained model there. Give a folder that contains generator/ and, optionally, refiner/."
@@ -112,7 +118,7 @@ def _load_model(folder: Path, label: str, kind: Kind, device: torch.device) -> M
     generator = load_generator(folder / "generator", device)
     has_refiner = (folder / "refiner" / CONFIG_FILE).is_file()
     refiner = load_refiner(folder / "refiner", device) if has_refiner else None
-    return Model(label, kind, folder, generator, refiner, device)
+    return Model(label, kind, folder, generator, refiner, device, look if kind == "model" else Look())
 
 
 def _shards_of(details: Mapping[str, Any]) -> str | None:

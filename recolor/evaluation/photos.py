@@ -154,12 +154,12 @@ def _painters(model: Model) -> tuple[_Painter, ...]:
     """
     alone = Colorizer(model.generator, _upsampling(model.device), model.device)
     whole = Colorizer(model.generator, model.refiner, model.device) if model.refiner else alone
-    painted = _Painter(model.whole, whole, Look())
+    painted = _Painter(model.whole, whole, model.look)
     if model.kind == "control":
         return painted, _Painter(Method(model.label, "saturated", "control"), whole, Look(saturation=SATURATED))
     if model.refiner is None:
         return (painted,)
-    return _Painter(Method(model.label, "generator", "model"), alone, Look()), painted
+    return _Painter(Method(model.label, "generator", "model"), alone, model.look), painted
 
 
 def _upsampling(device: torch.device) -> LoadedRefiner:

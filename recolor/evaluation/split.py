@@ -86,10 +86,11 @@ def spaced_rows(rows: int, count: int) -> Int64Array:
 
 
 def _by_model(batch: Batch, model: Model) -> Iterator[tuple[Method, Tensor]]:
-    ab_small = model.generator.predict_ab(batch.L)
-    whole = model.refiner.refine_ab(batch.L, ab_small) if model.refiner else upsample_ab(ab_small)
+    look = model.look
+    ab_small = model.generator.predict_ab(batch.L, look.temperature, rebalanced=look.rebalanced)
+    whole = look.saturation * (model.refiner.refine_ab(batch.L, ab_small) if model.refiner else upsample_ab(ab_small))
     if model.refiner and model.kind == "model":
-        yield Method(model.label, "generator", "model"), upsample_ab(ab_small)
+        yield Method(model.label, "generator", "model"), look.saturation * upsample_ab(ab_small)
     yield model.whole, whole
     if model.kind == "control":
         yield Method(model.label, "saturated", "control"), SATURATED * whole

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from recolor.config.loading import overlay
 from recolor.config.settings import GeneratorModelConfig, RefinerModelConfig, ShardConfig
 from recolor.errors import ConfigError, WeightsError
-from recolor.models.ab_bins import ab_bin_centres
+from recolor.models.ab_bins import ab_bin_centres, class_weights
 from recolor.models.generator import Generator
 from recolor.models.pretrained import models_folder
 from recolor.models.refiner import Refiner
@@ -61,14 +61,26 @@ class LoadedGenerator:
         """The sides of the input must be multiples of this number of pixels."""
         return 8 * self.config.scale
 
-    def predict_ab(self, L: Tensor, temperature: float | None = None) -> Tensor:
+    def predict_ab(self, L: Tensor, temperature: float | None = None, *, rebalanced: bool = True) -> Tensor:
         """Maps L [N,1,H,W], 0..100, to ab [N,2,H/4,W/4] in Lab units.
 
-        H and W must be multiples of `multiple_px`.
-
-        `temperature` replaces the model's temperature of the annealed mean.
+        Args:
+            L: Lightness; H and W must be multiples of `multiple_px`.
+            temperature: Replaces the model's temperature of the annealed mean.
+            rebalanced: Whether rare colours keep the weight that they had in training. Without it, colours are those of
+                the true distribution: paler, and on average closer to the truth.
         """
-        return self.saturation * self.model.predict_ab(L, self.temperature if temperature is None else temperature)
+        weights = None if rebalanced else self._class_weights()
+        chosen = self.temperature if temperature is None else temperature
+        return self.saturation * self.model.predict_ab(L, chosen, weights)
+
+    def _class_weights(self) -> Tensor | None:
+        """Returns the weights of the bins in training, or None if the files do not say them."""
+        distribution, training = self.details.get("ab_distribution"), self.details.get("training", {})
+        if distribution is None or "rebalance" not in training:
+            return None
+        weights = class_weights(torch.tensor(distribution, dtype=torch.float64), training["rebalance"])
+        return weights.to(self.model.bins.centres.device)
 
 
 @dataclass(frozen=True, slots=True)

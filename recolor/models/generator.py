@@ -59,18 +59,25 @@ class Generator(nn.Module):
         return out * LOGIT_SCALE if self.head_kind == "distribution" else out.float() * AB_SCALE
 
     @torch.no_grad()
-    def predict_ab(self, L: Tensor, temperature: float) -> Tensor:
+    def predict_ab(self, L: Tensor, temperature: float, weights: Tensor | None = None) -> Tensor:
         """Returns the predicted colour of each 4x4 block; a scale above 1 is upsampled bilinearly.
 
         Args:
             L: Lightness [N,1,H,W], float32, 0..100; H and W multiples of 8 times the scale.
             temperature: Temperature T of the annealed mean; not used by a regression head.
+            weights: Weights of the bins in training [Q], by which the probabilities are divided, so that rare colours
+                are as probable as they are. None leaves the distribution as it was trained. Not used by a regression
+                head.
 
         Returns:
             ab [N,2,H/4,W/4], float32, in Lab units.
         """
         out = self(L)
-        ab = self.bins.annealed_mean(out, temperature) if self.head_kind == "distribution" else out.float()
+        if self.head_kind == "distribution":
+            logits = out if weights is None else out - weights.log().view(1, -1, 1, 1)
+            ab = self.bins.annealed_mean(logits, temperature)
+        else:
+            ab = out.float()
         return ab if self.scale == 1 else functional.interpolate(ab, scale_factor=float(self.scale), mode="bilinear")
 
 

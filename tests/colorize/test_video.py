@@ -287,9 +287,9 @@ def test_memory_does_not_grow_with_the_length(colorizer, tmp_path):
     process, seen = psutil.Process(), []
 
     class Watched(type(colorizer.generator)):
-        def predict_ab(self, L, temperature=None):
+        def predict_ab(self, L, temperature=None, *, rebalanced=True):
             seen.append(process.memory_info().rss)
-            return super().predict_ab(L, temperature)
+            return super().predict_ab(L, temperature, rebalanced=rebalanced)
 
     generator = Watched(*(getattr(colorizer.generator, name) for name in colorizer.generator.__dataclass_fields__))
     watching = type(colorizer)(generator, colorizer.refiner, colorizer.device)

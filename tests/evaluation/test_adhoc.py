@@ -9,7 +9,7 @@ from skimage import data
 
 from recolor.color.gamut import join
 from recolor.color.lab import rgb_to_lab
-from recolor.colorize import Colorizer
+from recolor.colorize import Colorizer, Look
 from recolor.config.settings import Config, EvaluateConfig, ExecutionConfig, MeasureConfig
 from recolor.errors import ConfigError, InputError, MissingStageError, WeightsError
 from recolor.evaluation import evaluate_photos, evaluate_split
@@ -150,6 +150,28 @@ def test_the_saturated_control_is_the_control_times_one_and_a_half(photographs, 
         np.testing.assert_allclose(ab["l1", "saturated"], 1.5 * ab["l1", "refined"], rtol=1e-6, atol=1e-5)
         np.testing.assert_allclose(ab["", "mean_ab"][0, 0], photos.mean_ab)
         np.testing.assert_allclose(join(sample.L, sample.truth_ab), sample.truth.astype(int), atol=1)
+
+
+def test_a_look_changes_the_models_and_not_the_controls(photographs, make_models):
+    folders = [make_models("m")], [make_models("l1", 2)]
+    photos = find_photos(photographs, SIZE_PX, MeasureConfig(), max_images=2, workers=1)
+    by_look = []
+    for look in (None, Look(saturation=2.0), Look(temperature=1.0)):
+        models = load_models(*folders, resolve_device("cpu"), look)
+        (batch,) = photo_source(photos, models).samples(np.arange(1))
+        by_look.append({(method.model, method.name): ab for method, ab in batch[0].methods})
+    own, twice, careful = by_look
+    for name in ("generator", "refined"):
+        np.testing.assert_allclose(twice["m", name], 2 * own["m", name], rtol=1e-5, atol=1e-3)
+        assert np.abs(careful["m", name] - own["m", name]).max() > 0.01
+    assert all(np.array_equal(one["l1", "refined"], own["l1", "refined"]) for one in by_look)
+
+
+def test_the_report_names_the_look(photographs, make_models, out):
+    model = make_models("m")
+    found = evaluate_photos(photographs, out, CONFIG, models=[model], look=Look.named("careful"), size_px=SIZE_PX)
+    assert "Look of the models: careful." in found.text
+    assert "Look of the models" not in evaluate_photos(photographs, out, CONFIG, models=[model], size_px=SIZE_PX).text
 
 
 def test_two_models_are_compared_and_a_later_run_leaves_no_comparison_behind(photographs, make_models, out):

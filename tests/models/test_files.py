@@ -1,10 +1,12 @@
 import json
+from dataclasses import replace
 
 import pytest
 import torch
 
 from recolor.config.settings import GeneratorModelConfig, RefinerModelConfig
 from recolor.errors import WeightsError
+from recolor.models.ab_bins import ab_bin_centres
 from recolor.models.files import (
     bins_json,
     copy_model,
@@ -112,6 +114,23 @@ def test_cut_weights_are_refused(folder):
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(WeightsError, match="no readable weights"):
         load_generator(folder)
+
+
+def test_without_rebalancing_colours_are_those_of_the_true_distribution(folder):
+    L = torch.rand(1, 1, 64, 64) * 100
+    trained = load_generator(folder)
+    distribution = torch.rand(len(ab_bin_centres()), dtype=torch.float64)
+    distribution /= distribution.sum()
+    details = {**trained.details, "ab_distribution": distribution.tolist(), "training": {"rebalance": 0.5}}
+    rebalanced = replace(trained, details=details)
+    with torch.no_grad():
+        probabilities = trained.model(L).double().softmax(1)  # of colours whose loss had these weights
+    true = probabilities / (1 / (0.5 * distribution + 0.5 / len(distribution))).view(1, -1, 1, 1)
+    true /= true.sum(1, keepdim=True)
+    mean = torch.einsum("nqhw,qc->nchw", true, torch.tensor(ab_bin_centres(), dtype=torch.float64))
+    torch.testing.assert_close(rebalanced.predict_ab(L, 1.0, rebalanced=False).double(), mean, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(rebalanced.predict_ab(L), trained.predict_ab(L), rtol=0, atol=0)
+    torch.testing.assert_close(trained.predict_ab(L, rebalanced=False), trained.predict_ab(L), rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("float16", [False, True])
