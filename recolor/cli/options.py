@@ -61,7 +61,7 @@ look_option = option(
     "--look",
     type=click.Choice(["careful", "natural", "vivid"]),
     default="natural",
-    help="Paler and safer colours, the model's own, or as bold as photographs are.",
+    help="Paler and safer colours, the model's own, or bolder ones.",
 )
 
 images_option = option(

@@ -58,7 +58,7 @@ class Look:
 
 
 # `careful` is the mean of the true distribution, which errs least; `natural` is what the model's own temperature gives;
-# `vivid` is as colourful as photographs are.
+# `vivid` is bolder, and further off where the model errs.
 LOOKS: Mapping[str, Look] = {
     "careful": Look(temperature=1.0, rebalanced=False),
     "natural": Look(),

@@ -57,10 +57,11 @@ def test_models_are_evaluated_beside_their_controls(names):
     assert names["outcome"].counts["images"] > 0
 
 
-def test_a_photograph_is_coloured_in_two_looks(names, finished):
+def test_a_photograph_is_coloured_in_three_looks(names, finished):
+    looks = [names[name] for name in ("colored", "careful", "bold")]
     with Image.open(finished / "old.jpg") as photograph:
-        assert names["colored"].size == names["vivid"].size == photograph.size
-    assert names["colored"].tobytes() != names["vivid"].tobytes()
+        assert {look.size for look in looks} == {photograph.size}
+    assert len({look.tobytes() for look in looks}) == 3
 
 
 def test_a_refused_setting_is_named(names):
