@@ -146,7 +146,9 @@ def test_every_kind_of_generator_can_be_exported(tmp_path, changes):
     (tmp_path / "g.onnx").write_bytes(ours.generator_to_onnx(loaded))
     side_px = 9 * loaded.multiple_px
     L = _photographs(side_px, 256)
-    np.testing.assert_allclose(_run(tmp_path / "g.onnx", L=L), loaded.predict_ab(L), rtol=0, atol=1e-3)
+    expected = loaded.predict_ab(L).numpy()
+    rounding = 2e-5 * np.abs(expected).max()  # random weights give colours far beyond those of photographs
+    np.testing.assert_allclose(_run(tmp_path / "g.onnx", L=L), expected, rtol=0, atol=rounding)
     inputs = [value.name for value in onnx.load(tmp_path / "g.onnx").graph.input]
     assert inputs == (["L"] if changes.get("head") == "regression" else ["L", "temperature"])
 
