@@ -103,14 +103,17 @@ class Browser:
 
     def click(self, element):
         """Clicks for real, at the place on the screen where the element (a JavaScript expression) is."""
+        self.run(f"({element}).scrollIntoView({{block: 'center'}})")
+        # What comes into view is laid out now, which may move it; the browser finds what is clicked in the drawn frame.
+        self.run("window.drawn = false; requestAnimationFrame(() => requestAnimationFrame(() => { drawn = true; }))")
+        self.wait_for("drawn")
         place = f"""(() => {{
             const element = {element};
-            element.scrollIntoView({{block: 'center'}});
             const at = element.getBoundingClientRect();
-            return [at.left + at.width / 2, at.top + at.height / 2];
+            const [x, y] = [at.left + at.width / 2, at.top + at.height / 2];
+            return element.contains(document.elementFromPoint(x, y)) ? [x, y] : null;
         }})()"""
-        self.run(place)  # what comes into view is laid out now, which may move it
-        x, y = self.run(place)
+        x, y = self.wait_for(place)
         for kind in ("mousePressed", "mouseReleased"):
             self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 

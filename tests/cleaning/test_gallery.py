@@ -29,7 +29,7 @@ from recolor.manifests.io import read_table
 from recolor.manifests.pandas import read_manifest
 from recolor.manifests.schemas import MEASUREMENTS
 from recolor.pages.html import printable
-from recolor.pipeline.workspace import remember_images
+from recolor.pipeline.workspace import open_workspace, remember_images
 
 SMALL = replace(Config(), low_resolution=LowResolutionConfig(min_side_px=64))
 HOSTILE = (
@@ -50,9 +50,9 @@ def save(picture, path, **options):
     Image.fromarray(picture).save(path, **options)
 
 
-@pytest.fixture
-def images(tmp_path):
-    folder = tmp_path / "images of <b>today</b>"
+@pytest.fixture(scope="module")
+def images_once(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("gallery") / "images of <b>today</b>"
     for number in range(8):
         at = np.s_[number * 30 : number * 30 + 200, number * 20 : number * 20 + 220]
         save(photographs.astronaut()[at], folder / f"{number:02}.jpg", quality=90)
@@ -68,6 +68,12 @@ def images(tmp_path):
     return folder
 
 
+@pytest.fixture
+def images(images_once, tmp_path):
+    """A copy of the images, which the test may change."""
+    return shutil.copytree(images_once, tmp_path / images_once.name)
+
+
 def clean(workspace, images, config=SMALL):
     index_images(workspace, images, config)
     for part in plan_measure(workspace, images, config).missing:
@@ -78,9 +84,17 @@ def clean(workspace, images, config=SMALL):
     select(workspace, config)
 
 
+@pytest.fixture(scope="module")
+def cleaned_once(images_once):
+    workspace = open_workspace(images_once.parent / "workspace")
+    clean(workspace, images_once)
+    return workspace
+
+
 @pytest.fixture
-def cleaned(workspace, images):
-    clean(workspace, images)
+def cleaned(cleaned_once, workspace):
+    """A copy of the workspace in which these images are cleaned."""
+    shutil.copytree(cleaned_once.root, workspace.root, dirs_exist_ok=True)
     return workspace
 
 

@@ -1,3 +1,4 @@
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -15,13 +16,14 @@ from recolor.cleaning.select import _splits, parse_decisions, select, split_of
 from recolor.config.settings import Config, CorruptConfig, LowResolutionConfig, SelectConfig
 from recolor.errors import ConfigError, InputError, MissingStageError
 from recolor.manifests.pandas import read_manifest
+from recolor.pipeline.workspace import open_workspace
 
 SMALL = replace(Config(), low_resolution=LowResolutionConfig(min_side_px=64))
 
 
-@pytest.fixture
-def images(tmp_path):
-    folder = tmp_path / "images"
+@pytest.fixture(scope="module")
+def images_once(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("select") / "images"
     folder.mkdir()
     for number in range(12):
         crop = photographs.astronaut()[number * 20 : number * 20 + 200, number * 15 : number * 15 + 220]
@@ -32,6 +34,25 @@ def images(tmp_path):
     Image.fromarray(photographs.camera()[:60]).save(folder / "grey and small.jpg")
     (folder / "bad.jpg").write_bytes(b"<html>")
     return folder
+
+
+@pytest.fixture
+def images(images_once, tmp_path):
+    """A copy of the images, which the test may change."""
+    return shutil.copytree(images_once, tmp_path / "images")
+
+
+@pytest.fixture(scope="module")
+def measured_once(images_once):
+    workspace = open_workspace(images_once.parent / "workspace")
+    measure(workspace, images_once)
+    return workspace
+
+
+@pytest.fixture
+def workspace(measured_once, tmp_path):
+    """A copy of the workspace in which these images are measured, so that only what a test changes is measured."""
+    return open_workspace(shutil.copytree(measured_once.root, tmp_path / "workspace"))
 
 
 def measure(workspace, images, config=SMALL):
@@ -225,7 +246,8 @@ def test_images_that_no_detector_has_seen_are_not_selected(workspace, images):
     assert select(workspace, SMALL).counts["images"] == 18
 
 
-def test_a_missing_stage_is_named(workspace):
+def test_a_missing_stage_is_named(tmp_path):
+    workspace = open_workspace(tmp_path / "empty")
     with pytest.raises(MissingStageError, match="recolor measure"):
         select(workspace, SMALL)
 

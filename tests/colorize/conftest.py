@@ -19,7 +19,10 @@ def _one_thread():
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory):
-    """Both models, small and untrained; heads start at zero, so random ones stand in for a training."""
+    """Both models, small and untrained, of pictures of 128 px: the time of a test is that of the encoder.
+
+    Heads start at zero, so random ones stand in for a training.
+    """
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("models")
     generator = Generator(GeneratorModelConfig(encoder_weights="none", encoder_depth=1, width=8, blocks=1)).eval()
@@ -29,9 +32,9 @@ def models(tmp_path_factory):
     shape = {"encoder_weights": "none", "width": 8, "blocks": 1}
     for name in ("generator", "refiner"):
         (folder / name).mkdir()
-    details = {"kind": "generator", "model": {**shape, "encoder_depth": 1}, "temperature": 0.38}
+    details = {"kind": "generator", "model": {**shape, "encoder_depth": 1}, "temperature": 0.38, "image_px": 128}
     save_model(folder / "generator", generator, {**details, "ab_bins": bins_json()})
-    save_model(folder / "refiner", refiner, {"kind": "refiner", "model": shape})
+    save_model(folder / "refiner", refiner, {"kind": "refiner", "model": shape, "image_px": 128})
     return folder
 
 

@@ -1,3 +1,4 @@
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -16,16 +17,30 @@ from recolor.evaluation.metrics import colourfulness
 from recolor.manifests.io import read_table
 from recolor.manifests.pandas import read_manifest
 from recolor.manifests.schemas import METRICS, PER_IMAGE_METRICS
+from recolor.pipeline.workspace import open_workspace
 
 OUTPUTS = ("metrics.parquet", "hues.parquet", "per_image.parquet", "pictures.png", "report.html")
 NAMES = ("grey", "mean_ab", "generator", "refined", "oracle", "oracle_refined")
 CONFIG = Config(evaluate=EvaluateConfig(device="cpu", pictures=3))
 
 
+@pytest.fixture(scope="module")
+def evaluated_once(_written, tmp_path_factory):
+    workspace = open_workspace(shutil.copytree(_written.root, tmp_path_factory.mktemp("evaluated") / "workspace"))
+    assert not evaluate(workspace, CONFIG).current
+    return workspace
+
+
 @pytest.fixture
-def metrics(evaluable):
-    evaluate(evaluable, CONFIG)
-    return read_manifest(evaluable.evaluation / "metrics.parquet").set_index("name")
+def evaluated(evaluated_once, evaluable):
+    """The workspace `evaluable` after its evaluation."""
+    shutil.copytree(evaluated_once.root, evaluable.root, dirs_exist_ok=True)
+    return evaluable
+
+
+@pytest.fixture
+def metrics(evaluated):
+    return read_manifest(evaluated.evaluation / "metrics.parquet").set_index("name")
 
 
 def outputs(workspace):
@@ -93,30 +108,27 @@ def test_the_grey_control_is_that_of_skimage(evaluable, metrics):
     assert metrics.loc["grey", "truth_colourfulness"] == pytest.approx(np.mean([*map(colourfulness, truth)]), abs=0.1)
 
 
-def test_nothing_is_done_twice(evaluable):
-    evaluate(evaluable, CONFIG)
-    before = outputs(evaluable)
-    assert evaluate(evaluable, CONFIG).current
-    assert evaluate(evaluable, replace(CONFIG, evaluate=replace(CONFIG.evaluate, device="auto"))).current
-    assert outputs(evaluable) == before
+def test_nothing_is_done_twice(evaluated):
+    before = outputs(evaluated)
+    assert evaluate(evaluated, CONFIG).current
+    assert evaluate(evaluated, replace(CONFIG, evaluate=replace(CONFIG.evaluate, device="auto"))).current
+    assert outputs(evaluated) == before
 
 
-def test_the_same_models_and_shards_give_the_same_bytes(evaluable):
-    evaluate(evaluable, CONFIG)
-    before = outputs(evaluable)
+def test_the_same_models_and_shards_give_the_same_bytes(evaluated):
+    before = outputs(evaluated)
     for name in OUTPUTS:
-        (evaluable.evaluation / name).unlink()
-    assert not evaluate(evaluable, CONFIG).current
-    assert outputs(evaluable) == before
+        (evaluated.evaluation / name).unlink()
+    assert not evaluate(evaluated, CONFIG).current
+    assert outputs(evaluated) == before
 
 
 @pytest.mark.parametrize("name", ["generator", "refiner"])
-def test_another_model_is_measured_again(evaluable, replace_model, name):
-    evaluate(evaluable, CONFIG)
-    before = outputs(evaluable)["metrics.parquet"]
-    replace_model(evaluable, **{name: 7})
-    assert not evaluate(evaluable, CONFIG).current
-    assert outputs(evaluable)["metrics.parquet"] != before
+def test_another_model_is_measured_again(evaluated, replace_model, name):
+    before = outputs(evaluated)["metrics.parquet"]
+    replace_model(evaluated, **{name: 7})
+    assert not evaluate(evaluated, CONFIG).current
+    assert outputs(evaluated)["metrics.parquet"] != before
 
 
 def test_the_temperature_is_the_models_own(evaluable, metrics, replace_model):
@@ -158,10 +170,9 @@ class _Tags(HTMLParser):
         self.text.append(text)
 
 
-def test_the_report_is_self_contained_and_shows_names_as_text(evaluable):
-    evaluate(evaluable, CONFIG)
+def test_the_report_is_self_contained_and_shows_names_as_text(evaluated):
     parser = _Tags()
-    parser.feed((evaluable.evaluation / "report.html").read_text(encoding="utf-8"))
+    parser.feed((evaluated.evaluation / "report.html").read_text(encoding="utf-8"))
     assert all(source.startswith("data:image/") for source in parser.sources)
     assert len(parser.sources) == 4 * (3 + 3 + 3 + 3) + 2
     assert not {"link", "iframe", "object"} & set(parser.tags)

@@ -1,8 +1,6 @@
 import pytest
 from prefect.testing.utilities import prefect_test_harness
 
-from recolor.demo import make_demo_images
-
 _TRAIN = {
     "steps": 4,
     "batch_images": 4,
@@ -39,7 +37,5 @@ def prefect_server():
 
 
 @pytest.fixture(scope="session")
-def images(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("flows") / "images"
-    make_demo_images(folder, landscapes=24)
-    return folder
+def images(demo_images):
+    return demo_images

@@ -94,6 +94,7 @@ def start(program, *arguments):
     return subprocess.Popen(command, cwd=PROJECT, env=env, stdout=subprocess.PIPE, text=True)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_killed_flow_its_subflows_and_tasks_become_crashed_and_not_before_it_is_killed(client):
     other = running(client).id

@@ -92,32 +92,43 @@ def test_clean_and_train_runs_everything_and_then_nothing_again(images, root, tm
             assert found, f"no artifact {key!r}"
 
 
-def test_adding_images_submits_only_what_is_new(images, root, tmp_path, tiny):
+@pytest.fixture(scope="module")
+def cleaned_once(prefect_server, images, tiny, tmp_path_factory):
+    root = tmp_path_factory.mktemp("cleaned") / "workspace"
+    clean(images, root, None, Settings(**tiny))
+    return root
+
+
+@pytest.fixture
+def cleaned(cleaned_once, root):
+    """A copy of the workspace in which the images are cleaned."""
+    return shutil.copytree(cleaned_once, root)
+
+
+def test_adding_images_submits_only_what_is_new(images, cleaned, tmp_path, tiny):
     grown = tmp_path / "grown"
     shutil.copytree(images, grown)
-    clean(grown, root, None, Settings(**tiny))
     source = next(path for path in sorted(images.rglob("*.jpg")) if path.stat().st_size > 1000)
     for number in range(3):
         shutil.copy(source, grown / f"new {number}.jpg")
-    _, tasks = run_flow(clean, grown, root, None, Settings(**tiny))
+    _, tasks = run_flow(clean, grown, cleaned, None, Settings(**tiny))
     parts = [name for name in tasks if name.startswith("measure ")]
     assert len(parts) == 1
     assert parts[0].startswith("measure 3 images")
 
 
-def test_a_part_that_fails_is_named_and_the_others_are_done(images, root, tmp_path, tiny):
+def test_a_part_that_fails_is_named_and_the_others_are_done(images, cleaned, tmp_path, tiny):
     copied = tmp_path / "copied"
     shutil.copytree(images, copied)
-    clean(copied, root, None, Settings(**tiny))
-    kept = read_manifest(root / "manifests" / "clean.parquet")["path"]
+    kept = read_manifest(cleaned / "manifests" / "clean.parquet")["path"]
     victim = copied / kept[0]
     status = victim.stat()
     victim.write_bytes(victim.read_bytes()[:-10])
     os.utime(victim, ns=(status.st_mtime_ns, status.st_mtime_ns))
     with pytest.raises(InputError, match=r"parts failed; finished parts are kept") as caught:
-        shard(copied, root, None, Settings(**tiny))
+        shard(copied, cleaned, None, Settings(**tiny))
     assert kept[0] in str(caught.value)
-    assert list((root / "data" / "shards").glob("*.npy.record.json"))
+    assert list((cleaned / "data" / "shards").glob("*.npy.record.json"))
 
 
 def test_a_wrong_parameter_is_refused_before_any_work(images, root):
@@ -182,7 +193,8 @@ def test_a_run_waits_for_a_workspace_that_another_has_and_says_so_once(images, r
     assert f"process {holder.pid}" in told[0]
 
 
-def test_stages_are_chosen_and_a_run_of_none_or_of_an_unknown_one_is_refused(images, root, tiny):
+def test_stages_are_chosen_and_a_run_of_none_or_of_an_unknown_one_is_refused(images, cleaned, tiny):
+    root = cleaned
     [outcome] = clean_and_train(images, root, None, Settings(**tiny), ["clean"])
     assert outcome.stage == "clean"
     assert not (root / "data").exists()

@@ -26,7 +26,13 @@ def _random_statistics(state):
     }
 
 
-@pytest.mark.parametrize(("name", "depth"), [(LITE[0], 1), (LITE[0], 2), (LITE[0], 3), *((name, 4) for name in LITE)])
+@pytest.mark.parametrize(
+    ("name", "depth"),
+    [
+        *((LITE[0], depth) for depth in (1, 2, 3, 4)),
+        *(pytest.param(each, 4, marks=pytest.mark.slow) for each in LITE[1:]),
+    ],
+)
 @pytest.mark.parametrize("size", [(64, 96), (65, 99)])
 def test_features_are_those_of_timm(name, depth, size):
     timm = pytest.importorskip("timm", reason="needs the extra `encoders`")

@@ -228,6 +228,7 @@ def test_the_verb_names_the_files_and_says_how_exact_they_are(verb):
     assert "ab units" in output
 
 
+@pytest.mark.slow
 def test_another_export_of_the_generator_has_the_same_bytes(models, exported):
     assert ours.generator_to_onnx(load_generator(models / "generator")) == exported[0].path.read_bytes()
 

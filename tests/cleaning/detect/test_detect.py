@@ -1,3 +1,4 @@
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -26,11 +27,13 @@ from recolor.manifests.io import read_table, write_manifest
 from recolor.manifests.pandas import read_manifest
 from recolor.manifests.schemas import ISSUE_SCHEMAS, MEASUREMENTS
 from recolor.pipeline.cache import Part, run_part
+from recolor.pipeline.workspace import open_workspace
 
 
-@pytest.fixture
-def measured_workspace(workspace, tmp_path):
-    folder = tmp_path / "images"
+@pytest.fixture(scope="module")
+def measured_once(tmp_path_factory):
+    workspace = open_workspace(tmp_path_factory.mktemp("detect") / "workspace")
+    folder = workspace.root.parent / "images"
     folder.mkdir()
     Image.fromarray(photographs.coffee()).save(folder / "a.jpg")
     Image.fromarray(photographs.coffee()).save(folder / "copy.png")
@@ -42,6 +45,12 @@ def measured_workspace(workspace, tmp_path):
         measure_part(workspace, folder, part, Config())
     merge_measurements(workspace, Config())
     return workspace
+
+
+@pytest.fixture
+def measured_workspace(measured_once, tmp_path):
+    """A copy of the workspace in which five images are measured."""
+    return open_workspace(shutil.copytree(measured_once.root, tmp_path / "workspace"))
 
 
 def paths(workspace, issue):
@@ -138,10 +147,10 @@ def test_manifests_are_the_same_bytes_each_time(measured_workspace):
     assert np.all([len(data) for data in written])
 
 
-@pytest.fixture
-def many_measured(workspace, measured_workspace):
+@pytest.fixture(scope="module")
+def many_measured(measured_once):
     """Measurements of 600 images, as if the few had been photographed over and over, each time a little otherwise."""
-    few = read_table(MEASUREMENTS, measured_workspace.manifest("measurements"))
+    few = read_table(MEASUREMENTS, measured_once.manifest("measurements"))
     rng = np.random.default_rng(5)
     rows = pa.array(np.sort(rng.integers(0, len(few), 600)))
     table = few.take(rows)
@@ -158,12 +167,12 @@ def many_measured(workspace, measured_workspace):
 @pytest.mark.parametrize("issue", ISSUES)
 @pytest.mark.parametrize("symmetries_and_crops", [True, False])
 def test_judged_a_row_group_at_a_time_the_outliers_are_the_same(
-    workspace, many_measured, issue, symmetries_and_crops, monkeypatch
+    measured_workspace, many_measured, issue, symmetries_and_crops, monkeypatch
 ):
     duplicates = DuplicateConfig(symmetries=symmetries_and_crops, crops=symmetries_and_crops)
     scored = {"blurry": BlurryConfig(threshold=0.9), "skewed": SkewedConfig(threshold=0.99)}
     config = Config(duplicate=duplicates, exposure=ExposureConfig(threshold=0.999), **scored)
-    target = workspace.manifest("measurements")
+    workspace, target = measured_workspace, measured_workspace.manifest("measurements")
     found = []
     for rows in (7, 128, 1 << 17):
         monkeypatch.setattr("recolor.manifests.io.ROW_GROUP_ROWS", rows)

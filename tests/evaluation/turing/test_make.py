@@ -1,10 +1,10 @@
 import json
-import subprocess
-import sys
 
 import pytest
 import torch
+from click.testing import CliRunner
 
+from recolor.cli.main import cli
 from recolor.config.settings import GeneratorModelConfig, RefinerModelConfig
 from recolor.errors import InputError
 from recolor.evaluation.turing import make_turing
@@ -91,10 +91,10 @@ def test_the_verb_colours_by_the_model_given_and_names_what_it_skips(photos, mod
         (photos / f"{number}.png").write_bytes(b"")
     out = tmp_path / "t.html"
     arguments = [photos, "--model", models, "--pairs", "2", "--size-px", "64", "--seed", "1", "--out", out]
-    command = [sys.executable, "-m", "recolor", "turing", *map(str, arguments)]
-    process = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert process.stdout.startswith(f"{out} (2 pairs, ")
+    answer = CliRunner().invoke(cli, ["turing", *map(str, arguments)], catch_exceptions=False)
+    assert answer.exit_code == 0
+    assert answer.stdout.startswith(f"{out} (2 pairs, ")
     assert sorted(names_on(out)) == ["sub/6.png", "sub/7.png"]
-    skipped = [line for line in process.stderr.splitlines() if line.startswith("skipped: '")]
+    skipped = [line for line in answer.stderr.splitlines() if line.startswith("skipped: '")]
     assert skipped
     assert all(line.endswith("empty: the file has no bytes") for line in skipped)
