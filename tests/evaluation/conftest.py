@@ -6,11 +6,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
-import torchvision
 from PIL import Image
 from skimage import data
 from skimage.transform import resize
-from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
 from recolor.color.lab import encode_lab, rgb_to_lab
 from recolor.config.settings import GeneratorModelConfig, RefinerModelConfig
@@ -69,6 +67,8 @@ def _squares(count):
 @pytest.fixture(scope="session")
 def alexnet_file(tmp_path_factory):
     """AlexNet with random weights, as torchvision's file holds it."""
+    import torchvision  # noqa: PLC0415  (takes seconds, and few tests need it)
+
     torch.manual_seed(3)
     path = tmp_path_factory.mktemp("weights") / "alexnet.pth"
     state = torchvision.models.alexnet(weights=None).state_dict()
@@ -79,6 +79,9 @@ def alexnet_file(tmp_path_factory):
 @pytest.fixture(scope="session")
 def inception_file(tmp_path_factory):
     """FID's Inception with random weights and batch norm statistics of data."""
+    # Imports torchvision, which takes seconds, and few tests need it.
+    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3  # noqa: PLC0415
+
     torch.manual_seed(4)
     path = tmp_path_factory.mktemp("weights") / "inception.pth"
     original = FeatureExtractorInceptionV3.load_state_dict

@@ -1,5 +1,4 @@
 import pytest
-from prefect.testing.utilities import prefect_test_harness
 
 _TRAIN = {
     "steps": 4,
@@ -32,6 +31,9 @@ def tiny():
 @pytest.fixture(scope="session")
 def prefect_server():
     """One temporary server on loopback, with a database of its own, for all tests of flows."""
+    # Imports the whole server, which only the process of these tests needs.
+    from prefect.testing.utilities import prefect_test_harness  # noqa: PLC0415
+
     with prefect_test_harness(server_startup_timeout=120):
         yield
 
