@@ -11,8 +11,8 @@ PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 --dist loadgrou
 demo: .venv/installed
 	$(BIN)/recolor demo
 
-# Everything but the tests marked `slow`: deployments, faults (kill -9, full disks, no memory), process groups, compilation,
-# wheel.
+# Everything but the tests marked `slow`: deployments, faults (kill -9, full disks, no memory), process groups, ONNX files,
+# compilation, wheel.
 test: .venv/installed
 	$(PYTEST) -m 'not slow'
 

@@ -258,6 +258,7 @@ def test_a_full_disk_is_told_and_leaves_nothing(colorizer, tmp_path, suffix):
     assert _names(tmp_path) == ["clip.avi"]
 
 
+@pytest.mark.slow
 def test_killed_in_the_middle_it_leaves_nothing_that_looks_finished_and_a_rerun_cleans_up(models, colorizer, tmp_path):
     source, out = _write(tmp_path / "clip.avi", _pictures(400)), tmp_path / "out"
     code = (

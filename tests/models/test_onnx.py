@@ -115,6 +115,7 @@ def _batches():
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch", _batches(), ids=lambda batch: "x".join(map(str, batch.shape)))
 def test_both_networks_give_torchs_colours(models, exported, batch):
     generator, refiner = load_generator(models / "generator"), load_refiner(models / "refiner")
@@ -125,6 +126,7 @@ def test_both_networks_give_torchs_colours(models, exported, batch):
     np.testing.assert_allclose(found, refiner.refine_ab(batch, ab_small), rtol=0, atol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("temperature", [0.2, 0.38, 1.0])
 def test_the_temperature_is_an_input_that_may_be_left_out(models, exported, temperature):
     L = _photographs(64, 64)
@@ -170,6 +172,7 @@ def _exported(loaded, file, L, inputs):
     return _run(file, L=L)
 
 
+@pytest.mark.slow
 def test_a_file_is_whole_valid_and_says_what_it_is(exported):
     for file, kind in zip(exported, ("generator", "refiner")):
         model = onnx.load(file.path, load_external_data=False)
@@ -184,11 +187,13 @@ def test_a_file_is_whole_valid_and_says_what_it_is(exported):
     assert {path.name for path in exported[0].path.parent.iterdir()} == {"generator.onnx", "refiner.onnx"}
 
 
+@pytest.mark.slow
 def test_a_file_has_no_facts_about_the_machine_that_made_it(exported):
     for file in exported:
         assert b".py" not in file.path.read_bytes()
 
 
+@pytest.mark.slow
 def test_an_export_that_differs_from_torch_is_refused_and_not_written(models, exported, tmp_path, monkeypatch):
     """The weights are changed between export and check, by an invisible amount."""
 
@@ -222,6 +227,7 @@ def test_the_module_loads_without_the_extra(monkeypatch):
     assert "export_onnx" in runpy.run_path(ours.__file__)
 
 
+@pytest.mark.slow
 def test_the_verb_names_the_files_and_says_how_exact_they_are(verb):
     output, files = verb
     assert all(file.path.name in output for file in files)

@@ -8,6 +8,8 @@ import pytest
 
 from recolor.pipeline.torchrun import ENDED_FILE, PARENT
 
+pytestmark = pytest.mark.slow  # groups of processes, each of which loads torch
+
 MODULE = """
 import os, sys, time
 if os.environ["RANK"] == "1":
@@ -16,7 +18,7 @@ time.sleep(float(sys.argv[1][-1]) * 100)
 """
 
 
-@pytest.mark.parametrize("code", [pytest.param(0, marks=pytest.mark.slow), 3])
+@pytest.mark.parametrize("code", [0, 3])
 def test_a_process_that_fails_ends_the_others_and_its_exit_code_is_kept(tmp_path, code):
     (tmp_path / "some_module.py").write_text(MODULE)
     folder = tmp_path / f"exits with {code}"

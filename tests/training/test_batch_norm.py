@@ -31,6 +31,7 @@ def _interleaved(shares):
     return torch.stack(shares, dim=2).flatten(1, 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
 def test_two_processes_normalise_as_one_does(together, tmp_path, memory_format):
     torch.manual_seed(23)
