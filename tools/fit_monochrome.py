@@ -1,8 +1,9 @@
-"""Fits the regression of `recolor/cleaning/detect/monochrome.py`: `python tools/fit_monochrome.py --data FOLDER`.
+"""Fits the network of `recolor/cleaning/detect/monochrome.py`: `python tools/fit_monochrome.py --data FOLDER`.
 
-Some photographs of the halves `fit` are made grey, noisy grey, sepia, duotone or tinted, and saved as JPEG of many
-qualities. Ordinary scenes, pale, foggy and dark ones, and the labelled snow must be kept. The regression has a small
-ridge penalty; the same photographs give the same weights.
+A third of the photographs of the halves `fit` are made grey, noisy grey, sepia, duotone or tinted, and saved as JPEG
+of many qualities. All photographs as they are, pale, foggy and dark ones, and the labelled snow must be kept.
+Photographs of one hue (fog, dunes, the moon in a blue sky) weigh more, because they differ least from toned ones. The
+same photographs and seed give the same network.
 """
 
 import argparse
@@ -15,55 +16,75 @@ import numpy as np
 import pandas as pd
 from cleaning import half_of
 from colour_sources import Rgb, fingerprint, generator, in_processes, photographs, read_small, to_square
+from fit_network import Recipe, colour_inputs_of, fit_network, measured
 from numpy.typing import NDArray
 from planting import fog, night, pale_winter
-from scipy.optimize import minimize
 
 from recolor.cleaning.detect import monochrome
-from recolor.cleaning.measure.colour import measure_colours
+from recolor.cleaning.detect.colour_network import network_evidence
 from recolor.color.lab import lab_to_rgb, rgb_to_lab
 from recolor.demo.defects import to_duotone, to_grey, to_sepia
 
-SIDE_PX, EVERY, QUALITIES = 224, 16, (50, 75, 85, 92, 97)
-SCENE, GUISE, SNOW = 6.0, 3.0, 20.0  # weights of what must be kept; of the others 1
-RIDGE = 0.05
-EARLIER = np.array([3.9, 1.8, -2.5, -2.0, 9.8])
+SIDE_PX, EVERY, QUALITIES = 224, 3, (50, 75, 85, 92, 97)
+RECIPE = Recipe(hidden=64, epochs=20, batch=256)
+SCENE, ONE_HUE, GUISE, SNOW = 4.0, 32.0, 2.0, 10.0  # weights of what must be kept; of the others 1
+# Of the photographs of photos_256, those below are grey or slightly toned, or so pale that they might be; nobody has
+# labelled them. Above it, all are in colour, also the 82 of one hue that were looked at.
+UNSURE_CHROMA_P95 = 5.2  # Lab units
+FEW_HUES = 0.3  # least entropy of the hues of other scenes than those of one hue
 Change = Callable[[Rgb, np.random.Generator], Rgb]
 
 
 def main() -> None:
-    """Fits and writes the weights."""
+    """Fits and writes the network; prints how low photographs in colour score."""
     words = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     words.add_argument("--data", type=Path, default=Path("../shared/data"))
-    words.add_argument("--out", type=Path, default=monochrome.WEIGHTS_FILE)
+    words.add_argument("--out", type=Path, default=monochrome.NETWORK_FILE)
     given = words.parse_args()
-    chosen = photographs(given.data, "fit")
-    scenes = [path for path in chosen if path.parts[-3] != "photos_full"]
-    planted = list(
-        dict.fromkeys([*chosen[::EVERY], *[path for path in chosen if path.parts[-3] == "photos_1024"][::3]])
-    )
+    scenes = photographs(given.data, "fit")
+    planted = scenes[::EVERY]
     labels = pd.read_csv(StringIO((given.data / "monochrome/index.csv").read_text("utf-8")))
     labelled = [given.data / "monochrome/files" / file for file in labels["file"] if half_of(Path(file).stem) == "fit"]
-    grey = set(labels["file"][labels["label"] == "mono"])
-    made = np.concatenate(in_processes(guises, planted)).reshape(
-        len(planted), -1, *to_square(np.zeros((48, 48, 3), np.uint8)).shape
-    )
-    looked_at = np.array([path.parts[-3] != "photos_256" for path in planted])  # some of photos_256 are grey themselves
-    usual = np.array([path.parts[-3] != "photos_256" for path in scenes])
-    scene_squares = np.stack(in_processes(square, scenes))
+    grey = np.isin([path.name for path in labelled], labels["file"][labels["label"] == "mono"])
+    squares = [np.stack(in_processes(square, paths)) for paths in (scenes, labelled)]
+    made = np.stack(in_processes(guises, planted))
     parts = [
-        (scene_squares[usual | ~once_monochrome(scene_squares)], 1, SCENE),
-        (made[looked_at, : len(KEPT)].reshape(-1, *made.shape[2:]), 1, GUISE),
-        (np.stack(in_processes(square, [path for path in labelled if path.name not in grey])), 1, SNOW),
-        (made[:, len(KEPT) :].reshape(-1, *made.shape[2:]), 0, 1.0),
-        (np.stack(in_processes(square, [path for path in labelled if path.name in grey])), 0, 1.0),
+        scene_part(scenes, squares[0]),
+        (inputs_of(squares[1]), ~grey, np.where(grey, 1.0, SNOW)),
+        guise_part(planted, made),
     ]
-    terms = np.concatenate([terms_of(squares) for squares, _, _ in parts])
-    colour = np.concatenate([np.full(len(squares), kept, float) for squares, kept, _ in parts])
-    weight = np.concatenate([np.full(len(squares), each) for squares, _, each in parts])
-    fitted = fit(terms, colour, weight)
-    np.savez(given.out, weights=fitted, fingerprint=np.array(fingerprint([*scenes, *planted, *labelled])))
-    print(fitted.round(2))
+    inputs, fine, weights = (np.concatenate([part[at] for part in parts]) for at in range(3))
+    network = fit_network(inputs, fine, weights.astype(np.float32), RECIPE)
+    np.savez(given.out, **network, fingerprint=np.array(fingerprint([*scenes, *labelled])))
+    evidence = network_evidence(parts[0][0], network)
+    print(f"{len(evidence)} photographs; evidence of them as they are at 0.1, 0.2 and 0.5%:")
+    print(np.quantile(evidence, [0.001, 0.002, 0.005]).round(2))
+
+
+Part = tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.float64]]
+
+
+def scene_part(paths: list[Path], squares: Rgb) -> Part:
+    """Photographs as they are, without those of photos_256 that may be grey."""
+    table = measured(squares)
+    unsure = np.array([path.parts[-3] == "photos_256" for path in paths])
+    unsure &= table["chroma_p95"].to_numpy() < UNSURE_CHROMA_P95
+    few = table["hue_entropy"].to_numpy() < FEW_HUES
+    inputs = inputs_of(squares)[~unsure]
+    return inputs, np.ones(len(inputs), bool), np.where(few, ONE_HUE, SCENE)[~unsure]
+
+
+def guise_part(paths: list[Path], made: Rgb) -> Part:
+    """Guises of photographs; those that must be kept are not made of photos_256, where some photographs are grey."""
+    kept = np.tile(np.arange(made.shape[1]) < len(KEPT), len(made))
+    from_256 = np.repeat([path.parts[-3] == "photos_256" for path in paths], made.shape[1])
+    used = ~(kept & from_256)
+    return inputs_of(made.reshape(-1, *made.shape[2:]))[used], kept[used], np.where(kept, GUISE, 1.0)[used]
+
+
+def inputs_of(squares: Rgb) -> NDArray[np.float32]:
+    """The network's inputs."""
+    return np.hstack([monochrome.own_inputs(measured(squares)), colour_inputs_of(squares)])
 
 
 def square(path: Path) -> Rgb:
@@ -77,34 +98,6 @@ def guises(path: Path) -> Rgb:
     return np.stack(
         [*kept, *(to_square(saved(change(rgb, rng), int(rng.choice(QUALITIES)))) for change in GREY.values())]
     )
-
-
-def once_monochrome(squares: Rgb) -> NDArray[np.bool_]:
-    """Which the regression before this one called monochrome; of photos_256 nine in ten are, when looked at."""
-    return terms_of(squares)[:, :4] @ EARLIER[:-1] + EARLIER[-1] < 0
-
-
-def terms_of(squares: Rgb) -> NDArray[np.float64]:
-    """The terms of the regression."""
-    tables = (measure_colours(squares[start : start + 64]) for start in range(0, len(squares), 64))
-    names = monochrome.COLUMNS[1:]
-    return np.concatenate([monochrome.terms(*(np.array(table[name]) for name in names)) for table in tables])
-
-
-def fit(terms: NDArray[np.float64], colour: NDArray[np.float64], weight: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Weights of the terms, and the offset: float64 [terms + 1]."""
-    mean, std = terms.mean(axis=0), terms.std(axis=0)
-    z = np.column_stack([(terms - mean) / std, np.ones(len(terms))])
-
-    def loss(w: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        out = z @ w
-        slope = weight * (1 / (1 + np.exp(-out)) - colour)
-        return float(
-            (weight * (np.logaddexp(0, out) - colour * out)).sum() + RIDGE * w @ w
-        ), z.T @ slope + 2 * RIDGE * w
-
-    w = minimize(loss, np.zeros(z.shape[1]), jac=True, method="L-BFGS-B", options={"maxiter": 2000}).x
-    return np.append(w[:-1] / std, w[-1] - (w[:-1] / std) @ mean)
 
 
 def saved(rgb: Rgb, quality: int) -> Rgb:

@@ -11,20 +11,19 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import torch
 from colour_guises import CLEAN, GUISES, aurora, clean_guise, part_of_it
 from colour_sources import Rgb, fingerprint, generator, in_processes, photographs
+from fit_network import Recipe, colour_inputs_of, fit_network
 from numpy.typing import NDArray
-from torch import nn
 
 from recolor.cleaning.detect import skewed
-from recolor.cleaning.measure.colour import COLOUR_PX, measure_colours
+from recolor.cleaning.detect.colour_network import network_evidence
+from recolor.cleaning.measure.colour import COLOUR_PX
 
 HIDDEN, EPOCHS, BATCH = 128, 12, 512
 SIDE_PX = 128  # of the squares that are spoilt
 CLEAN_WEIGHT = 2.0  # of all clean guises together, relative to all spoilt ones
 WEIGHTS = {"as it is": 1.5, "part": 1.5, "aurora": 0.3}  # of the others 1
-TOGETHER = 64
 NAMES = (*GUISES, "aurora")
 
 
@@ -36,10 +35,10 @@ def main() -> None:
     words.add_argument("--seed", type=int, default=0)
     given = words.parse_args()
     paths = photographs(given.data, "fit")
-    inputs = inputs_of(np.concatenate(in_processes(guises, paths)))
+    inputs = colour_inputs_of(np.concatenate(in_processes(guises, paths)))
     network = fit(inputs, given.seed)
     np.savez(given.out, **network, fingerprint=np.array(fingerprint(paths)))
-    evidence = skewed.network_evidence(inputs, network).reshape(len(paths), -1)
+    evidence = network_evidence(inputs, network).reshape(len(paths), -1)
     print(f"{len(paths)} photographs; evidence of them as they are at 0.5, 1 and 5%:")
     print(np.quantile(evidence[:, 0], [0.005, 0.01, 0.05]).round(2))
 
@@ -60,44 +59,14 @@ def guises(path: Path) -> Rgb:
     return np.stack([cv2.resize(one, (COLOUR_PX, COLOUR_PX), interpolation=cv2.INTER_AREA) for one in made])
 
 
-def inputs_of(squares: Rgb) -> NDArray[np.float32]:
-    """The inputs of the network for small copies."""
-    made = []
-    for start in range(0, len(squares), TOGETHER):
-        columns = measure_colours(squares[start : start + TOGETHER])
-        layouts, tones = (np.frombuffer(b"".join(columns[name]), "<f4") for name in ("colour_layout", "colour_tones"))
-        rows = len(columns["L_mean"])
-        made.append(skewed.network_inputs(layouts.reshape(rows, -1), tones.reshape(rows, -1)))
-    return np.concatenate(made)
-
-
 def fit(inputs: NDArray[np.float32], seed: int) -> dict[str, NDArray[np.float32]]:
-    """Weighted logistic loss, AdamW on one cycle of the learning rate."""
-    torch.manual_seed(seed)
-    torch.set_num_threads(1)
-    mean, std = inputs.mean(axis=0), inputs.std(axis=0) + 1e-6
-    x = torch.from_numpy(np.clip((inputs - mean) / std, -skewed.CLIP, skewed.CLIP).astype(np.float32))
+    """The network's arrays; clean photographs weigh as much as all others, times `CLEAN_WEIGHT`."""
     weights = np.array([WEIGHTS.get(name, 1.0) for name in NAMES], np.float32)
     clean = np.array([name in CLEAN for name in NAMES])
     weights[clean] *= CLEAN_WEIGHT * weights[~clean].sum() / weights[clean].sum()
-    guise = np.arange(len(x)) % len(NAMES)
-    fine, weight = torch.from_numpy(clean[guise].astype(np.float32)), torch.from_numpy(weights[guise])
-    layers = nn.Linear(x.shape[1], HIDDEN), nn.Linear(HIDDEN, 1)
-    network = nn.Sequential(nn.Dropout(0.03), layers[0], nn.ReLU(), nn.Dropout(0.2), layers[1])
-    optimizer = torch.optim.AdamW(network.parameters(), weight_decay=3e-2)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=EPOCHS * (len(x) // BATCH))
-    for _ in range(EPOCHS):
-        for rows in torch.randperm(len(x))[: len(x) // BATCH * BATCH].split(BATCH):
-            out = network(x[rows])[:, 0]
-            loss = nn.functional.binary_cross_entropy_with_logits(out, fine[rows], weight[rows])
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            schedule.step()
-    arrays = {"mean": mean.astype(np.float32), "std": std.astype(np.float32)}
-    for at, layer in enumerate(layers):
-        arrays |= {f"weight_{at}": layer.weight.detach().numpy(), f"bias_{at}": layer.bias.detach().numpy()}
-    return arrays
+    guise = np.arange(len(inputs)) % len(NAMES)
+    recipe = Recipe(hidden=HIDDEN, epochs=EPOCHS, batch=BATCH, seed=seed)
+    return fit_network(inputs, clean[guise], weights[guise], recipe)
 
 
 if __name__ == "__main__":

@@ -1,56 +1,61 @@
 """The detector of monochrome images: grey, grey in RGB, sepia, duotone, tinted.
 
-In all of these, colour is a function of lightness. A pale snow scene has little chroma too, but its colour does not
-follow from its lightness. The score therefore uses the residual of a and b from a curve over L. It is compared with the
-chroma, because a strong tint leaves a larger residual, and with the contrast, because the residual of a flat image says
-little.
+In all of these, colour is a function of lightness. So it is in fog, on dunes and under a blue evening sky, nearly. The
+score is therefore that of a small network. It was trained on how much colour a curve over L leaves unexplained, beside
+the chroma and the contrast, and on where in photographs, and at which lightness, each colour occurs.
 """
 
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
+from recolor.cleaning.detect.colour_network import colour_evidence, load_network
 from recolor.cleaning.detect.detector import Detector
 from recolor.cleaning.detect.outlier_table import column, logistic, outlier_table, score_above
 from recolor.color.arrays import Floats
 from recolor.config.settings import MonochromeConfig
 from recolor.manifests.schemas import MONOCHROME
 
-WEIGHTS_FILE = Path(__file__).with_suffix(".npz")  # made by tools/fit_monochrome.py
+NETWORK_FILE = Path(__file__).with_suffix(".npz")  # made by tools/fit_monochrome.py
+_LIMIT, _STEEPNESS = -3.0, 0.7  # nats at which the score is 0.5: about 0.15% of photographs in colour are below
+_GREY_CHROMA = 0.8  # Lab units, at which the score is 0.5: nobody sees a chroma below 1
 # Lab units are added to each measurement before the logarithm: the noise of JPEG in a grey image, or a difference that
 # is hardly visible.
-_NOISE, _SMALL = 0.5, 3.0
-_GREY_CHROMA = 0.8  # Lab units, at which the score is 0.5: nobody sees a chroma below 1
-COLUMNS = ("path", "ab_residual_p90", "ab_residual_median", "chroma_mean", "contrast")  # of the measurements
+_LOGARITHMS = {
+    "ab_residual_p90": 0.5,
+    "ab_residual_median": 0.5,
+    "ab_residual": 0.5,
+    "chroma_mean": 1.0,
+    "chroma_p95": 1.0,
+    "cast": 1.0,
+    "contrast": 3.0,
+    "L_mean": 5.0,
+}
+COLUMNS = ("path", "colour_layout", "colour_tones", "hue_entropy", *_LOGARITHMS)  # of the measurements
 
 
 def score_monochrome(measurements: pa.Table) -> Floats:
-    """Returns the scores of visible colour that lightness does not explain, 0 for none.
+    """Returns the scores of colour that is a photograph's own, 0 for none.
 
     Returns:
         float64 [rows]; 1 for images that were not decoded.
     """
-    weights = _weights()
-    unexplained = logistic(terms(*(column(measurements, name) for name in COLUMNS[1:])) @ weights[:-1] + weights[-1])
-    return np.minimum(unexplained, score_above(column(measurements, "chroma_mean"), _GREY_CHROMA))
+    evidence = colour_evidence(measurements, load_network(NETWORK_FILE), own_inputs(measurements))
+    visible = score_above(column(measurements, "chroma_mean"), _GREY_CHROMA)
+    return np.minimum(logistic(_STEEPNESS * (evidence - _LIMIT)), visible)
 
 
-def terms(p90: Floats, median: Floats, chroma: Floats, contrast: Floats) -> Floats:
-    """Returns the terms of the logistic regression: float64 [rows, 6].
+def own_inputs(measurements: pa.Table) -> NDArray[np.float32]:
+    """Returns the inputs of the network besides those of layout and tones.
 
-    The weight of the chroma is not the same in pale pictures and in tinted ones, hence three terms of it.
+    Returns:
+        float32 [rows, 9]: logarithms of residuals, chroma, cast, contrast and mean L; the entropy of the hues. NaN for
+        images that were not decoded.
     """
-    log_chroma = np.log(chroma + 1.0)
-    logarithms = np.log(p90 + _NOISE), np.log(median + _NOISE), np.log(chroma + _SMALL), np.log(contrast + _SMALL)
-    return np.column_stack([*logarithms, log_chroma, log_chroma * log_chroma])
-
-
-@cache
-def _weights() -> Floats:
-    with np.load(WEIGHTS_FILE) as file:
-        return np.asarray(file["weights"], np.float64)
+    logarithms = [np.log(column(measurements, name) + small) for name, small in _LOGARITHMS.items()]
+    return np.stack([*logarithms, column(measurements, "hue_entropy")], axis=1, dtype=np.float32)
 
 
 def detect_monochrome(measurements: pa.Table, config: MonochromeConfig) -> pa.Table:
@@ -73,7 +78,7 @@ def _reason(residual: float, chroma: float) -> str:
 MONOCHROME_DETECTOR = Detector(
     schema=MONOCHROME,
     settings=lambda config: config.monochrome,
-    columns=lambda _: (*COLUMNS, "ab_residual"),
+    columns=lambda _: COLUMNS,
     detect=detect_monochrome,
     score=score_monochrome,
 )

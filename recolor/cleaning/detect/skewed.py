@@ -8,21 +8,18 @@ A robust Mahalanobis distance from the colours of the whole data set is reported
 score, because a colour that is rare in a data set, such as the green of a park among deserts, is no defect.
 """
 
-from collections.abc import Iterator, Mapping
-from functools import cache
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
+from recolor.cleaning.detect.colour_network import colour_evidence, load_network
 from recolor.cleaning.detect.detector import Detector
 from recolor.cleaning.detect.outlier_table import column, logistic, outlier_table
-from recolor.cleaning.measure.tones import PERCENTILES, TONE_STRETCHES
 from recolor.color.arrays import Floats
 from recolor.config.settings import SkewedConfig
-from recolor.manifests.schemas import COLOUR_LAYOUT, COLOUR_TONES, SKEWED
+from recolor.manifests.schemas import SKEWED
 
 NETWORK_FILE = Path(__file__).with_suffix(".npz")  # made by tools/fit_skewed.py
 MIN_IMAGES = 200
@@ -32,9 +29,7 @@ HUES = (  # angle in Lab, in degrees, up to which a cast has the name
     *((20, "pink"), (50, "red"), (75, "orange"), (110, "yellow"), (170, "green"), (230, "cyan"), (310, "blue")),
     *((325, "violet"), (350, "magenta"), (360, "pink")),
 )
-CLIP = 6.0  # standard deviations to which the network's inputs are clipped
 _LIMIT, _STEEPNESS = -2.1, 0.7  # nats at which the score is 0.5: about 0.6% of ordinary scenes are below
-_BATCH_ROWS = 1 << 10  # rows in a batch of the network, small enough for the CPU cache
 _TILE_ROWS = 1 << 14  # rows in one step of the distance
 _SHRINKAGE = 0.3
 _CLIP_DISTANCE = 4.0  # a z-score beyond this adds no more to the correlations
@@ -46,8 +41,6 @@ COLUMNS = (  # of the measurements
     *_MEANS,
 )
 
-Network = Mapping[str, NDArray[np.float32]]
-
 
 def score_skewed(measurements: pa.Table) -> Floats:
     """Returns the network's scores, 0 for skewed.
@@ -57,23 +50,7 @@ def score_skewed(measurements: pa.Table) -> Floats:
     """
     if "layout_score" in measurements.column_names:
         return column(measurements, "layout_score")
-    decoded = np.flatnonzero(measurements["colour_layout"].combine_chunks().is_valid().to_numpy(zero_copy_only=False))
-    layouts, tones = (
-        _numbers(measurements, name, count)
-        for name, count in (("colour_layout", COLOUR_LAYOUT), ("colour_tones", COLOUR_TONES))
-    )
-    evidence = np.full(len(measurements), np.nan)
-    with threadpool_limits(1, user_api="blas"):  # for such small products, threads cost more than they gain
-        for start in range(0, len(decoded), _BATCH_ROWS):
-            some = decoded[start : start + _BATCH_ROWS]
-            evidence[some] = network_evidence(network_inputs(layouts[some], tones[some]), _network())
-    return logistic(_STEEPNESS * (evidence - _LIMIT))
-
-
-def _numbers(measurements: pa.Table, name: str, count: int) -> NDArray[np.float32]:
-    """Returns the numbers of a binary column without a copy: float32 [rows, count]; any if not decoded."""
-    values = measurements[name].combine_chunks()
-    return np.frombuffer(values.buffers()[1], "<f4")[values.offset * count :][: len(values) * count].reshape(-1, count)
+    return logistic(_STEEPNESS * (colour_evidence(measurements, load_network(NETWORK_FILE)) - _LIMIT))
 
 
 def compact_measurements(measurements: pa.Table, config: SkewedConfig) -> pa.Table:
@@ -102,50 +79,6 @@ def detect_skewed(measurements: pa.Table, config: SkewedConfig) -> pa.Table:
     return outlier_table(
         SKEWED, measurements, rows=rows, score=score[rows], threshold=config.threshold, reasons=reasons, numbers=numbers
     )
-
-
-def network_evidence(inputs: NDArray[np.float32], network: Network) -> Floats:
-    """Returns the log-odds that the colours are those of a photograph: float64 [rows].
-
-    Args:
-        inputs: float32 [rows, 164], from `network_inputs`.
-        network: Arrays of `NETWORK_FILE`: one hidden layer with ReLU, on standardised inputs.
-    """
-    z = (inputs - network["mean"]) / network["std"]
-    # In double precision, because the last digits of a matrix product depend on the number of rows.
-    values = np.clip(z, -CLIP, CLIP).astype(np.float64)
-    hidden = np.maximum(values @ network["weight_0"].T.astype(np.float64) + network["bias_0"], 0)
-    return np.asarray(hidden @ network["weight_1"][0].astype(np.float64) + network["bias_1"][0], np.float64)
-
-
-def network_inputs(layouts: NDArray[np.float32], tones: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Returns layouts and tones as inputs of the network.
-
-    Variances, hues and chroma become logarithms, and the means of empty cells near zero. The percentiles of the
-    channels become logarithms of red over green and of blue over green.
-
-    Args:
-        layouts: float32 [rows, 90], from `recolor.cleaning.measure.colour`.
-        tones: float32 [rows, 81], from `recolor.cleaning.measure.tones`.
-
-    Returns:
-        float32 [rows, 164].
-    """
-    prepared = layouts.astype(np.float32)  # a copy
-    share, means, variances, covariances, hues = np.split(prepared, [9, 27, 45, 54], axis=1)  # views
-    means *= np.tile(np.minimum(np.float32(1), share / np.float32(0.05)), (1, 2))
-    variances[:] = np.log(np.maximum(variances, 0) + np.float32(4))
-    covariances[:] = np.copysign(np.log1p(np.abs(covariances) / np.float32(4)), covariances)
-    hues[:] = np.log(hues + np.float32(0.3))
-    channels, greys, cells = np.split(tones, [3 * len(PERCENTILES), 3 * len(PERCENTILES) + TONE_STRETCHES], axis=1)
-    red, green, blue = np.split(np.log(channels + np.float32(8)), 3, axis=1)
-    return np.concatenate([prepared, red - green, blue - green, np.log(greys + np.float32(2)), cells], axis=1)
-
-
-@cache
-def _network() -> Network:
-    with np.load(NETWORK_FILE) as file:
-        return dict(file)
 
 
 def colour_distance(measurements: pa.Table) -> Floats:

@@ -17,7 +17,7 @@ SHARED = ROOT / "../shared/data"
 @pytest.mark.skipif("RECOLOR_FIT_TESTS" not in os.environ, reason="takes a quarter of an hour: set RECOLOR_FIT_TESTS=1")
 @pytest.mark.skipif(not (SHARED / "photos_more").is_dir(), reason="../shared/data/photos_more is not there")
 @pytest.mark.parametrize(
-    ("script", "shipped"), [("fit_skewed", skewed.NETWORK_FILE), ("fit_monochrome", monochrome.WEIGHTS_FILE)]
+    ("script", "shipped"), [("fit_skewed", skewed.NETWORK_FILE), ("fit_monochrome", monochrome.NETWORK_FILE)]
 )
 def test_the_script_reproduces_what_is_shipped(tmp_path, script, shipped):
     made = tmp_path / "made.npz"
