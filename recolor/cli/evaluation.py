@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from recolor.cli.groups import VerbGroup
-from recolor.cli.options import Target, UserPath, look_option, model_option, option, read_settings, stage_options
+from recolor.cli.options import (
+    Target,
+    UserPath,
+    look_option,
+    model_option,
+    option,
+    read_settings,
+    run_options,
+    stage_options,
+)
 from recolor.cli.running import run_stages
 from recolor.config.settings import SPLITS
 from recolor.pipeline.workspace import existing_workspace
@@ -46,7 +55,7 @@ _out_option = option(
 
 
 @click.group(cls=VerbGroup, invoke_without_command=True, subcommand_metavar="[COMMAND] [ARGS]...")
-@stage_options
+@run_options
 @_split_option
 @_max_images_option
 @_lpips_option
