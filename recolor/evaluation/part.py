@@ -22,12 +22,23 @@ def evaluation_part(workspace: Workspace, config: Config) -> Part:
     Raises:
         MissingStageError: The shards or a model are missing; the message names the stage to run.
     """
-    # The device and the paths of weights do not affect the key; the contents of the weights do, see `_inputs`.
-    settings = replace(config.evaluate, device="auto", lpips_weights="", inception_weights="")
     outputs = tuple(workspace.evaluation / name for name in FILES)
     sources = {"shards": index_path(workspace)}
     sources |= {name: workspace.models / name / MODEL_FILE for name in ("generator", "refiner")}
-    return Part(workspace, STAGE, VERSION, settings, _inputs(workspace, config.evaluate), outputs, sources)
+    return Part(
+        workspace,
+        STAGE,
+        VERSION,
+        evaluation_settings(config.evaluate),
+        _inputs(workspace, config.evaluate),
+        outputs,
+        sources,
+    )
+
+
+def evaluation_settings(config: EvaluateConfig) -> EvaluateConfig:
+    """Returns the settings in the key: without device and paths of weights, whose contents are among the inputs."""
+    return replace(config, device="auto", lpips_weights="", inception_weights="")
 
 
 def _inputs(workspace: Workspace, config: EvaluateConfig) -> Mapping[str, str]:

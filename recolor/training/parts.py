@@ -67,10 +67,9 @@ def refiner_part(workspace: Workspace, config: Config) -> Part:
         ConfigError: It would start from the model that it replaces.
         WeightsError: The initial weights do not exist.
     """
-    generator = require_record(workspace.models / "generator" / MODEL_FILE, "train generator")
     inputs = {
         "shards": shards_record(workspace).content,
-        "generator": model_content(generator),
+        "generator": model_content(require_record(workspace.models / "generator" / MODEL_FILE, "train generator")),
         **initial_weights("refiner", config.refiner, workspace.models),
     }
     if config.refiner.perceptual_weight:
