@@ -38,7 +38,7 @@ def detect(target: Target, issues: tuple[str, ...], suggest: bool) -> None:
         run_detectors(issues, target)
     else:
         run_stages(["detect"], target)
-    if suggest:
+    if suggest and not target.dry_run:
         _suggest_thresholds(target)
 
 
@@ -48,7 +48,7 @@ def detect(target: Target, issues: tuple[str, ...], suggest: bool) -> None:
 def clean(target: Target, suggest: bool) -> None:
     """Run index, measure, detect and select."""
     run_stages(["index", "measure", "detect", "select"], target)
-    if suggest:
+    if suggest and not target.dry_run:
         _suggest_thresholds(target)
 
 

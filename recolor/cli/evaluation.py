@@ -70,7 +70,8 @@ def evaluate(context: click.Context, /, target: Target, **settings: str | int | 
     if context.invoked_subcommand is None:
         target = _with_settings(target, settings)
         run_stages(["evaluate"], target)
-        _print_metrics(target)
+        if not target.dry_run:
+            _print_metrics(target)
     elif any(context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE for name in context.params):
         command = f"recolor evaluate {context.invoked_subcommand}"
         raise click.UsageError(f"Give the options after the command: `{command} [OPTIONS]`.", context)

@@ -73,7 +73,7 @@ def run(target: Target, prefect: bool, runner: str | None, dask_address: str | N
     given = {"runner": runner, "dask_address": dask_address}
     words = [f"execution.{name}={json.dumps(value)}" for name, value in given.items() if value is not None]
     target = replace(target, overrides=(*target.overrides, *words))
-    if prefect:
+    if prefect and not target.dry_run:
         _run_flow(target)
     else:
         run_stages(None, target)

@@ -13,12 +13,13 @@ from recolor.pipeline.remembered import restoring, reverted_lines, reverted_sett
 from recolor.pipeline.workspace import Workspace
 
 
-def say_reverted(target: Target, groups: Collection[str]) -> None:
+def say_reverted(target: Target, groups: Collection[str], command: str = "") -> None:
     """Says on standard error which settings the last run was given and this one does not have, and how to have them.
 
     Args:
         target: Options of the command.
         groups: Names of the groups of settings that it uses.
+        command: Another command, which is to be run next; by default the one that was typed and runs.
     """
     workspace, given = Workspace(target.workspace), target.given
     reverted = reverted_settings(workspace, groups, given)
@@ -32,14 +33,15 @@ def say_reverted(target: Target, groups: Collection[str]) -> None:
     ]
     for name, value in again.settings.items():
         words += ["--set", setting_word(name, value)]
-    typed = ["recolor", *sys.argv[1:]]
+    shown = command or shlex.join(["recolor", *sys.argv[1:]])
+    runs = not (command or target.dry_run)
     click.echo(f"recolor: {first}", err=True)
     for line in lines:
         click.echo(line, err=True)
-    if any(parameter.name == "save" for parameter in click.get_current_context().command.params):
+    if command or any(parameter.name == "save" for parameter in click.get_current_context().command.params):
         words.append("--save")
-    click.echo(f"Those of then: {shlex.join([*typed, *words])}", err=True)
-    click.echo(f"Those of now:  {shlex.join(typed)}  (goes on with them)", err=True)
+    click.echo(f"Those of then: {shlex.join([*shlex.split(shown), *words])}", err=True)
+    click.echo(f"Those of now:  {shown}{'  (goes on with them)' if runs else ''}", err=True)
 
 
 def save(target: Target) -> None:

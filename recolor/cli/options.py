@@ -117,6 +117,9 @@ save_option = option(
 )
 
 
+dry_run_option = option("--dry-run", is_flag=True, help="Only show what would be done again, and why.")
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """Options of every stage: photographs, workspace and settings."""
@@ -127,6 +130,7 @@ class Target:
     file: Path | None
     overrides: tuple[str, ...]
     save: bool = False
+    dry_run: bool = False
 
     @property
     def given(self) -> Given:
@@ -156,9 +160,10 @@ def stage_options(command: Callable[..., None]) -> Callable[..., None]:
         file: Path | None,
         overrides: tuple[str, ...],
         save: bool = False,
+        dry_run: bool = False,
         **others: object,
     ) -> None:
-        command(Target(images, workspace, preset, file, overrides, save), **others)
+        command(Target(images, workspace, preset, file, overrides, save, dry_run), **others)
 
     decorated: Callable[..., None] = with_target
     for add_option in (set_option, file_option, preset_option, workspace_option, images_option):
@@ -167,8 +172,8 @@ def stage_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def run_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Adds the options of a verb that runs stages: those of `stage_options`, and to save the settings."""
-    return stage_options(save_option(command))
+    """Adds the options of a verb that runs stages: those of `stage_options`, `--save` and `--dry-run`."""
+    return stage_options(save_option(dry_run_option(command)))
 
 
 def read_settings(target: Target) -> Config:

@@ -27,6 +27,11 @@ def run_stages(names: Sequence[str] | None, target: Target) -> None:
     from recolor.stages import settings_groups, workspace_for
 
     say_reverted(target, settings_groups(names))
+    if target.dry_run:
+        from recolor.cli.status import print_dry_run
+
+        print_dry_run(target, names)
+        return
     if target.save:
         workspace_for(names or ["index"], target.workspace)  # raises an error if there is none and there must be one
         save(target)
@@ -50,6 +55,11 @@ def run_detectors(issues: Sequence[str], target: Target) -> None:
     check_issues(issues)
     workspace = existing_workspace(target.workspace)
     say_reverted(target, issues)
+    if target.dry_run:
+        from recolor.cli.status import print_dry_run
+
+        print_dry_run(target, ["detect"], issues)
+        return
     if target.save:
         save(target)
     with locked(workspace):

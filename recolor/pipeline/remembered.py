@@ -216,7 +216,7 @@ def reverted_lines(reverted: Collection[Reverted], again: Restoring) -> list[str
     lines = []
     for command, time in dict.fromkeys((each.use.command, each.use.time) for each in reverted):
         of_use = [each for each in reverted if (each.use.command, each.use.time) == (command, time)]
-        lines.append(f"this run has other settings than `{command}` of {local_time(time)}:")
+        lines.append(f"other settings than in `{command}` of {local_time(time)}:")
         listed = of_use if len(of_use) <= _MOST_LISTED else [each for each in of_use if each.name in again.settings]
         lines += [f"  {each.name}: {_shown(each.now)} now, {_shown(each.last)} then" for each in listed]
         if others := len(of_use) - len(listed):

@@ -23,7 +23,7 @@ def space(tmp_path):
 def test_a_setting_of_an_earlier_command_is_not_given_up_in_silence(space):
     recolor("detect", "--workspace", space, "--set", "blurry.threshold=0.3")
     lines = recolor("clean", "--workspace", space).stderr.splitlines()
-    assert re.fullmatch(r"recolor: this run has other settings than `recolor detect` of \d\d \w+ \d\d:\d\d:", lines[0])
+    assert re.fullmatch(r"recolor: other settings than in `recolor detect` of \d\d \w+ \d\d:\d\d:", lines[0])
     assert lines[1:4] == [
         "  blurry.threshold: 0.5 now, 0.3 then",
         f"Those of then: recolor clean --workspace {space} --set blurry.threshold=0.3 --save",

@@ -170,7 +170,7 @@ def test_a_setting_that_an_earlier_run_was_given_is_not_given_up_in_silence(root
             shard(None, root, "quick", settings)
     told = [line for line in caplog.messages if "other settings" in line]
     assert len(told) == 1
-    assert told[0].startswith("this run has other settings than `flow shard` of ")
+    assert told[0].startswith("other settings than in `flow shard` of ")
     assert told[0].endswith(
         "\n  shard.max_shard_images: 1024 now, 16 then"
         "\nThose of then: -p shard.max_shard_images=16. This run goes on with those of now."

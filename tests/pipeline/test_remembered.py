@@ -91,7 +91,7 @@ def test_a_preset_that_was_given_is_named_as_one(workspace):
     lines = reverted_lines(
         reverted_settings(workspace, GROUPS, given()), restoring(workspace, given(), _found(workspace))
     )
-    assert lines[0].startswith("this run has other settings than `recolor clean` of ")
+    assert lines[0].startswith("other settings than in `recolor clean` of ")
     count = len(found) - 1
     assert lines[1:] == [
         "  blurry.threshold: 0.5 now, 0.3 then",
