@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from recolor.status import StageStatus
 
 _WIDTH_CHARS = 80
+_MOST_REASONS = 6  # of a stage
 _INDENT = " " * 17
 
 
@@ -66,9 +67,7 @@ def print_dry_run(target: Target, stages: Sequence[str] | None, issues: Collecti
     click.echo("\n".join(line for each in statuses for line in status_lines(each)))
     impossible = next((each.stage for each in statuses if not each.is_possible), None)
     would = ", ".join(each.stage for each in statuses if each.state != "current") or "nothing"
-    ends = (
-        f"A run would end with an error: {impossible} is not possible." if impossible else f"A run would do: {would}."
-    )
+    ends = f"A run could not do {impossible}." if impossible else f"A run would do: {would}."
     click.echo(f"\nNothing was done (--dry-run). {ends}")
 
 
@@ -88,8 +87,10 @@ def status_lines(status: "StageStatus") -> Iterator[str]:
     else:
         yield first.rstrip()
         yield from _wrapped(counts)
-    for reason in status.reasons:
+    for reason in status.reasons[:_MOST_REASONS]:
         yield from _wrapped(f"- {reason}")
+    if len(status.reasons) > _MOST_REASONS:
+        yield from _wrapped(f"- and {len(status.reasons) - _MOST_REASONS} more; `recolor status --json` lists them")
 
 
 def _wrapped(text: str) -> list[str]:

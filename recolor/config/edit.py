@@ -43,13 +43,19 @@ def _place(lines: list[str], name: str, value: str) -> tuple[int, list[str]]:
         if re.match(rf"\s*#\s*{re.escape(inner)}\s*=", lines[at]):
             return at + 1, [f"{inner} = {value}"]
     if not table:
-        return 0, [f"{key} = {value}"]
+        return _top(lines), [f"{key} = {value}"]
     for at, (of, line) in enumerate(_with_table(lines)):
         if of == "" and re.match(rf"\s*{re.escape(table)}\.\w+\s*=", line):  # such as `blurry.enabled = true`
             return at + 1, [f"{name} = {value}"]
         if of == table and _HEADER.fullmatch(line):
             return at + 1, [f"{key} = {value}"]
     return len(lines), [*([""] if lines else []), f"[{table}]", f"{key} = {value}"]
+
+
+def _top(lines: list[str]) -> int:
+    """Returns the line number below the comment about the whole file, which ends at an empty line or with the file."""
+    comments = next((at for at, line in enumerate(lines) if not line.startswith("#")), len(lines))
+    return comments if comments == len(lines) or not lines[comments].strip() else 0
 
 
 def _keys_of(lines: list[str], name: str) -> Iterator[tuple[int, str]]:

@@ -16,6 +16,8 @@ from annotated_types import Ge, Gt, Le, Lt, MultipleOf
 from recolor.config.presets import PRESETS, Preset, preset
 from recolor.errors import ConfigError
 
+_SHORT_CHARS = 40
+
 Value = bool | int | float | str | tuple[str, ...]
 
 # The command that is run again when a setting of a group changes.
@@ -142,6 +144,12 @@ def toml_value(value: Value) -> str:
     if isinstance(value, tuple):
         return f"[{', '.join(map(toml_value, value))}]"
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")  # TOML allows it only as an escape
+
+
+def short_value(value: object) -> str:
+    """Returns a value as TOML or JSON for a message, cut after 40 characters."""
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _SHORT_CHARS else f"{text[: _SHORT_CHARS - 4]} ..."
 
 
 def docstring(config: type) -> tuple[str, dict[str, str]]:

@@ -1,16 +1,15 @@
 """Why a finished part is no longer up to date: which setting, input, version or file differs from its record."""
 
-import json
 import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from recolor.config.reference import short_value
 from recolor.pipeline.cache import Part, Record, named_settings, outputs_present
 from recolor.pipeline.workspace import Workspace
 
 INPUT = "other input: "  # how the text of an input that differs begins; its name follows
-_SHOWN_CHARS = 40
 
 
 def changes(record: Record, part: Part, group: str) -> list[str]:
@@ -58,4 +57,4 @@ def _setting_changes(then: Mapping[str, Any], now: Mapping[str, Any], group: str
 def _shown(values: Mapping[str, Any], name: str) -> str:
     if name not in values:
         return "none"
-    return textwrap.shorten(json.dumps(values[name], ensure_ascii=False), _SHOWN_CHARS, placeholder=" ...")
+    return short_value(values[name])

@@ -6,7 +6,6 @@ used, and the next run can tell when it would quietly use others.
 """
 
 import json
-import textwrap
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -16,7 +15,7 @@ from typing import Any
 from recolor.config.edit import edited_toml
 from recolor.config.loading import config_of, flat_settings, merged_changes, parsed_toml, read_changes
 from recolor.config.presets import PRESETS, Preset, preset
-from recolor.config.reference import Value, toml_value
+from recolor.config.reference import Value, short_value, toml_value
 from recolor.config.settings import Config
 from recolor.errors import ConfigError
 from recolor.pipeline.storage import storage_errors, write_atomically, write_output
@@ -218,7 +217,7 @@ def reverted_lines(reverted: Collection[Reverted], again: Restoring) -> list[str
         of_use = [each for each in reverted if (each.use.command, each.use.time) == (command, time)]
         lines.append(f"other settings than in `{command}` of {local_time(time)}:")
         listed = of_use if len(of_use) <= _MOST_LISTED else [each for each in of_use if each.name in again.settings]
-        lines += [f"  {each.name}: {_shown(each.now)} now, {_shown(each.last)} then" for each in listed]
+        lines += [f"  {each.name}: {short_value(each.now)} now, {short_value(each.last)} then" for each in listed]
         if others := len(of_use) - len(listed):
             source = f"preset {again.preset!r}" if again.preset else f"the file {again.file}"
             lines.append(f"  {others} settings of {source}, which was given then and is not now")
@@ -228,10 +227,6 @@ def reverted_lines(reverted: Collection[Reverted], again: Restoring) -> list[str
 def local_time(time: str) -> str:
     """Returns a time in ISO 8601 as people read it, in the local time zone, such as `29 Nov 14:02`."""
     return datetime.fromisoformat(time).astimezone().strftime("%d %b %H:%M")
-
-
-def _shown(value: Value) -> str:
-    return textwrap.shorten(toml_value(value), 40, placeholder=" ...")
 
 
 def _missing(workspace: Workspace, given: Given, reverted: Collection[Reverted]) -> list[Reverted]:

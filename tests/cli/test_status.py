@@ -6,6 +6,7 @@ import re
 import pytest
 from cli.program import recolor
 
+from recolor.cli.status import status_lines
 from recolor.stages import STAGES
 from recolor.status import StageStatus
 
@@ -81,7 +82,7 @@ def test_a_dry_run_says_what_a_run_would_do(space, tmp_path):
     assert not (tmp_path / "new").exists()
     assert recolor("index", "--dry-run", "--workspace", space).stdout.endswith("A run would do: nothing.\n")
     told = recolor("train", "generator", "--dry-run", "--workspace", space, "--preset", "demo").stdout
-    assert told.endswith("A run would end with an error: train-generator is not possible.\n")
+    assert told.endswith("A run could not do train-generator.\n")
     assert "Run `recolor shards build` first." in " ".join(told.split())
 
 
@@ -89,3 +90,11 @@ def test_a_dry_run_where_a_run_needs_a_workspace_is_refused_without_one(tmp_path
     done = recolor("detect", "--dry-run", "--workspace", tmp_path / "none")
     assert done.returncode == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_many_reasons_are_cut_in_the_text():
+    lines = list(status_lines(StageStatus("train-generator", "stale", tuple(f"reason {n}" for n in range(9)))))
+    assert lines[-2:] == [
+        "                 - reason 5",
+        "                 - and 3 more; `recolor status --json` lists them",
+    ]

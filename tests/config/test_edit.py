@@ -49,6 +49,19 @@ def test_a_list_a_text_and_the_preset_are_replaced():
     ]
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("", 'preset = "quick"\n'),
+        ("# mine\n", '# mine\npreset = "quick"\n'),
+        ("# mine\n\n[blurry]\n", '# mine\npreset = "quick"\n\n[blurry]\n'),
+        ("# of the lens\n[blurry]\n", 'preset = "quick"\n# of the lens\n[blurry]\n'),
+    ],
+)
+def test_a_preset_goes_below_the_comment_about_the_file(before, after):
+    assert edited_toml(before, {"preset": "quick"}) == after
+
+
 def test_a_preset_goes_to_the_top_of_a_file_without_one():
     assert tomllib.loads(edited_toml("# mine\n[blurry]\n", {"preset": "quick"})) == {"preset": "quick", "blurry": {}}
 
