@@ -25,6 +25,8 @@ from recolor.cli.options import Target, read_settings, stage_options
 from recolor.cli.running import describe, run_reporting_errors
 from recolor.config.presets import Preset
 from recolor.pipeline.cache import Outcome
+from recolor.pipeline.remembered import starting_preset
+from recolor.pipeline.workspace import Workspace
 from recolor.stages import can_evaluate, check_can_train
 
 Stage = Literal["clean", "shard", "train-generator", "train-refiner", "evaluate"]
@@ -76,8 +78,9 @@ def clean_and_train(
 def program(target: Target) -> None:
     """Runs the flow in this process; if no server is set, Prefect starts a temporary one."""
     settings = settings_of(read_settings(target))
+    preset = starting_preset(Workspace(target.workspace), target.given)
     check_server()
-    outcomes: Any = clean_and_train(target.images, target.workspace, None, settings)
+    outcomes: Any = clean_and_train(target.images, target.workspace, preset, settings)
     for outcome in outcomes:
         click.echo(describe(outcome))
 

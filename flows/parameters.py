@@ -1,5 +1,6 @@
 """The parameters that all flows share, and the `Run` that is made from them."""
 
+import shlex
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
@@ -20,14 +21,22 @@ from flows.dead_runs import end_dead_runs, hold_run
 from flows.forms import Settings
 from flows.plugin import watch_parent
 from flows.runners import check_runner
-from recolor.config.loading import load_config, overlay
+from recolor.config.loading import setting_word
 from recolor.config.presets import Preset
 from recolor.config.settings import Config, ExecutionConfig
 from recolor.errors import RecolorError, WorkspaceBusyError
 from recolor.paths import expand_user
 from recolor.pipeline.cache import Outcome, fingerprint
+from recolor.pipeline.remembered import (
+    Given,
+    remember_settings,
+    restoring,
+    reverted_lines,
+    reverted_settings,
+    workspace_config,
+)
 from recolor.pipeline.workspace import Workspace, image_folder, local_path, locked
-from recolor.stages import workspace_for
+from recolor.stages import CLEANING, settings_groups, workspace_for
 
 watch_parent()  # while a run's other modules load, and until it ends
 
@@ -90,13 +99,16 @@ def open_run(
     """
     workspace = local_path(workspace, "workspace")
     images = None if images is None else local_path(images, "images")
-    config = _config(workspace, preset, settings)
+    given = _given(preset, settings)
+    config = workspace_config(Workspace(expand_user(workspace)), given)
     if flow_run.id:
         hold_run(UUID(flow_run.id))
     with get_client(sync_client=True) as client:
         end_dead_runs(client)
     run = Run(workspace_for(stages, workspace), images and images.absolute(), config)
     with _locked_when_free(run.workspace):
+        if flow_run.parent_flow_run_id is None:  # a flow inside a flow has the settings of that one
+            _remember(run, given, stages)
         if config.execution.runner == "dask" and {"clean", "shard"} & set(stages):
             check_runner(config.execution, run.workspace, run.images)
         yield run
@@ -147,17 +159,29 @@ def _run_name() -> str:
     try:
         place = Workspace(expand_user(workspace).absolute())
         images = image_folder(place, Path(given["images"]) if given.get("images") else None)
-        config = _config(workspace, given.get("preset"), Settings.model_validate(given.get("settings") or {}))
+        settings = Settings.model_validate(given.get("settings") or {})
+        config = workspace_config(place, _given(given.get("preset"), settings))
     except RecolorError:  # raised again, and reported, when the flow starts
         return f"{flow_run.flow_name} · {workspace.absolute().name}"
     key = fingerprint(replace(config, execution=ExecutionConfig()))
     return f"{flow_run.flow_name} · {images.absolute().name} · {key[:8]}"
 
 
-def _config(workspace: Path, preset: Preset | None, settings: Settings) -> Config:
-    own = Workspace(expand_user(workspace)).settings_file
-    base = load_config(preset, own if own.exists() else None)
-    return overlay(base, settings.model_dump(exclude_none=True))
+def _given(preset: Preset | None, settings: Settings) -> Given:
+    return Given(preset, None, settings.model_dump(exclude_none=True), f"flow {flow_run.flow_name}")
+
+
+def _remember(run: Run, given: Given, stages: Collection[str]) -> None:
+    """Stores the settings of a run, and logs those that the last one was given and this one does not have."""
+    groups = settings_groups(name for stage in stages for name in (CLEANING if stage == "clean" else (stage,)))
+    if reverted := reverted_settings(run.workspace, groups, given):
+        again = restoring(run.workspace, given, reverted, use_file=False)
+        lines = "\n".join(reverted_lines(reverted, again))
+        words = [f"preset={again.preset}"] if again.preset else []
+        words += [setting_word(name, value) for name, value in again.settings.items()]
+        parameters = shlex.join([part for word in words for part in ("-p", word)])
+        get_run_logger().warning("%s\nThose of then: %s. This run goes on with those of now.", lines, parameters)
+    remember_settings(run.workspace, run.config, groups, given)
 
 
 @contextmanager

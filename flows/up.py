@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -30,9 +30,8 @@ from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_se
 from flows.dead_runs import UNDER_WAY, end_dead_runs, mark_crashed, read_flow_runs, state_is_one_of
 from flows.deploy import POOL, POOL_TYPE, PROJECT, check_beside_others, create_missing_limits, deploy, our_deployments
 from flows.plugin import PARENT, exists
-from recolor.cli.options import Target, read_settings, stage_options
+from recolor.cli.options import images_option, workspace_option
 from recolor.cli.running import run_reporting_errors
-from recolor.config.loading import read_changes
 from recolor.errors import InputError, RecolorError
 from recolor.pipeline.workspace import process_lock
 
@@ -73,10 +72,11 @@ class Server:
 
 
 @click.command("up")
-@stage_options
+@images_option
+@workspace_option
 @click.option("--port", type=click.IntRange(1, 65535), help="Port of the server and its UI.", default=_USUAL_PORT)
 @click.option("--server", "api", metavar="URL", help="URL of the API of an existing Prefect server.")
-def program(target: Target, port: int, api: str | None) -> None:
+def program(images: Path | None, workspace: Path, port: int, api: str | None) -> None:
     """Starts server, worker and deployments, prints the address of the UI, and waits."""
     server = Server(f"http://{_HOST}:{port}/api", port) if api is None else Server(api_url(api), None)
     if server.is_own:
@@ -89,9 +89,9 @@ def program(target: Target, port: int, api: str | None) -> None:
         _services(server) as (services, client),
     ):
         click.echo("Deploying the flows ...")
-        deploy(client, _environment(server), default_parameters(target))
+        deploy(client, _environment(server), default_parameters(images, workspace))
         create_missing_limits(client)
-        click.echo(_welcome(server, target))
+        click.echo(_welcome(server, images))
         while True:
             until = time.monotonic() + _SWEEP_EVERY_S
             _wait_until(lambda until=until: time.monotonic() > until, services)  # type: ignore[misc]
@@ -99,20 +99,13 @@ def program(target: Target, port: int, api: str | None) -> None:
                 end_dead_runs(client)
 
 
-def default_parameters(target: Target) -> dict[str, Any]:
-    """Returns the default parameters of the deployments that the command's options give.
+def default_parameters(images: Path | None, workspace: Path) -> dict[str, Any]:
+    """Returns the default parameters of the deployments: the folders.
 
-    With `--config` these are all settings, since that file stands in for the workspace's recolor.toml. Otherwise only
-    what was given is set, so that recolor.toml still counts when a run starts.
+    The settings are in the workspace's recolor.toml, where each run reads them when it starts, as every command does.
     """
-    places = {"images": target.images, "workspace": target.workspace}
-    parameters: dict[str, Any] = {name: str(place.absolute()) for name, place in places.items() if place is not None}
-    if target.file is not None:
-        return {**parameters, "settings": asdict(read_settings(target))}
-    settings = read_changes(None, target.overrides)
-    preset = target.preset or settings.pop("preset", None)
-    given = {"preset": preset, "settings": settings}
-    return parameters | {name: value for name, value in given.items() if value}
+    places = {"images": images, "workspace": workspace}
+    return {name: str(place.absolute()) for name, place in places.items() if place is not None}
 
 
 def api_url(url: str) -> str:
@@ -332,7 +325,7 @@ def _environment(server: Server) -> dict[str, str]:
     return {**os.environ, **ours, "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
 
 
-def _welcome(server: Server, target: Target) -> str:
+def _welcome(server: Server, images: Path | None) -> str:
     """Returns what to type next; the plugin of the short names is on in this project's folder, and not elsewhere."""
     in_project = (PROJECT / "pyproject.toml").is_file()
     usual = server.port == _USUAL_PORT and "PREFECT_API_URL" not in os.environ
@@ -342,7 +335,7 @@ def _welcome(server: Server, target: Target) -> str:
         folder=f"{PROJECT}" if in_project else "any folder",
         prefix=("" if usual else f"PREFECT_API_URL={server.api} ")
         + ("" if in_project else "PREFECT_PLUGINS_ENABLED=1 "),
-        images="" if target.images else " -p images=FOLDER",
+        images="" if images else " -p images=FOLDER",
         end=f"Ctrl-C ends {'server, ' if server.is_own else ''}worker and runs; finished work is kept.",
     )
 

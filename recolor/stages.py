@@ -24,6 +24,7 @@ from recolor.config.settings import SPLITS, Config
 from recolor.errors import ConfigError, InputError
 from recolor.pipeline.cache import Outcome, current_record, require_record
 from recolor.pipeline.parallel import run_parallel, worker_count
+from recolor.pipeline.remembered import Given, remember_settings
 from recolor.pipeline.workspace import (
     Workspace,
     existing_workspace,
@@ -185,11 +186,13 @@ class Stage:
 
     Attributes:
         name: Name of the stage, such as `measure`.
+        settings: Names of the groups of settings that it uses.
         run: Runs the stage: takes a locked workspace, the folder of images and the settings. Without a folder, stages
             that read images use the one that was indexed last; the other stages need none.
     """
 
     name: str
+    settings: tuple[str, ...]
     run: Callable[[Workspace, Path | None, Config], Outcome]
 
 
@@ -197,18 +200,23 @@ STAGES: Mapping[str, Stage] = MappingProxyType(
     {
         stage.name: stage
         for stage in (
-            Stage("index", _index),
-            Stage("measure", measure),
-            Stage("detect", detect),
-            Stage("select", _select),
-            Stage("shard", shard),
-            Stage("train-generator", train_generator),
-            Stage("train-refiner", train_refiner),
-            Stage("evaluate", evaluate),
+            Stage("index", ("index",), _index),
+            Stage("measure", ("measure",), measure),
+            Stage("detect", ISSUES, detect),
+            Stage("select", ("select",), _select),
+            Stage("shard", ("shard",), shard),
+            Stage("train-generator", ("generator",), train_generator),
+            Stage("train-refiner", ("refiner",), train_refiner),
+            Stage("evaluate", ("evaluate",), evaluate),
         )
     }
 )
 CLEANING = ("index", "measure", "detect", "select")
+
+
+def settings_groups(stages: Iterable[str] | None) -> tuple[str, ...]:
+    """Returns the names of the groups of settings that stages use; all stages if None."""
+    return tuple(group for name in check_stages(stages) for group in STAGES[name].settings)
 
 
 def check_can_train(stages: Collection[str], config: Config) -> None:
@@ -278,6 +286,8 @@ def run_stages(
     config: Config | None = None,
     stages: Iterable[str] | None = None,
     on_outcome: Callable[[Outcome], None] | None = None,
+    *,
+    given: Given | None = None,
 ) -> list[Outcome]:
     """Runs stages of the pipeline, as `recolor run` does, and returns what each did.
 
@@ -291,6 +301,7 @@ def run_stages(
         config: Settings; by default `Config()`.
         stages: Names out of `STAGES`, in the order in which they run; by default all.
         on_outcome: Called after each stage with its outcome.
+        given: What of the settings a command was given, to be stored with the settings of this run.
 
     Raises:
         ConfigError: A stage or a setting is not allowed; nothing was started.
@@ -317,6 +328,7 @@ def run_stages(
     folder = None if images is None else local_path(images, "images")
     outcomes = []
     with locked(opened):
+        remember_settings(opened, config, settings_groups(names), given or Given(command="recolor.run_stages"))
         for outcome in run_each(names, opened, folder, config):
             if outcome.stage == "index":
                 remember_images(opened, image_folder(opened, folder))

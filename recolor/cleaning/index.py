@@ -107,11 +107,15 @@ def index_images(workspace: Workspace, images: Path, config: Config) -> Outcome:
         raise InputError(_nothing_found(images, scan, config.index))
     if folders := scan.unreadable_folders:
         _log.warning("%s: this folder cannot be read; its images are skipped.%s", folders[0], and_more(folders))
-    inputs = {"files": fingerprint([[file.path, file.size_bytes, file.mtime_ns] for file in scan.found])}
-    part = Part(workspace, STAGE, VERSION, config.index, inputs, (workspace.manifest("index"),))
-    outcome = run_part(part, lambda staging: _write(scan, staging))
+    outcome = run_part(index_part(workspace, scan, config), lambda staging: _write(scan, staging))
     # Other files are not part of the key: what is said about them is true now, even if the index is not written again.
     return replace(outcome, counts=_counts(scan), note=str(scan.passed_over))
+
+
+def index_part(workspace: Workspace, scan: Scan, config: Config) -> Part:
+    """Returns the index of the files found in a folder as a part of the cache."""
+    inputs = {"files": fingerprint([[file.path, file.size_bytes, file.mtime_ns] for file in scan.found])}
+    return Part(workspace, STAGE, VERSION, config.index, inputs, (workspace.manifest("index"),))
 
 
 def scan_folder(images: Path, config: IndexConfig, skip: Sequence[Path] = ()) -> Scan:

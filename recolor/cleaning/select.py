@@ -74,11 +74,25 @@ def select(workspace: Workspace, config: Config) -> Outcome:
     decisions_file = _decisions_file(workspace)
     decisions_text = read_decisions(decisions_file)
     decisions = parse_decisions(decisions_text, decisions_file)
+    part = _part(workspace, config, decisions_text)
+    return run_part(part, lambda staging: _select(part.sources, decisions, config.select, staging))
+
+
+def selection_part(workspace: Workspace, config: Config) -> Part:
+    """Returns the selection, `clean.parquet` and `outliers.parquet`, as a part of the cache.
+
+    Raises:
+        MissingStageError: A detector's manifest does not exist, or was made from other measurements.
+        ConfigError: `decisions.csv` cannot be read.
+    """
+    return _part(workspace, config, read_decisions(_decisions_file(workspace)))
+
+
+def _part(workspace: Workspace, config: Config, decisions_text: str) -> Part:
     sources = {name: workspace.manifest(name) for name in ("measurements", *ISSUE_SCHEMAS)}
     inputs = detected_contents(sources) | {"decisions": hashlib.sha256(decisions_text.encode()).hexdigest()}
     outputs = (workspace.manifest("clean"), workspace.manifest("outliers"))
-    part = Part(workspace, "select", SELECT_VERSION, config.select, inputs, outputs, sources)
-    return run_part(part, lambda staging: _select(sources, decisions, config.select, staging))
+    return Part(workspace, "select", SELECT_VERSION, config.select, inputs, outputs, sources)
 
 
 def stored_decisions(workspace: Workspace) -> dict[str, Decision]:

@@ -4,21 +4,22 @@ from pathlib import Path
 
 import click
 
-from recolor.cli.options import Target, UserPath, option, read_settings, stage_options, suggest_option
+from recolor.cli.last_settings import say_reverted
+from recolor.cli.options import Target, UserPath, option, read_settings, run_options, stage_options, suggest_option
 from recolor.cli.running import run_detectors, run_stages
 from recolor.errors import InputError
 from recolor.pipeline.workspace import Workspace, existing_workspace, remembered_images
 
 
 @click.command()
-@stage_options
+@run_options
 def index(target: Target) -> None:
     """List the image files of a folder."""
     run_stages(["index"], target)
 
 
 @click.command()
-@stage_options
+@run_options
 def measure(target: Target) -> None:
     """Decode and measure every new or changed image."""
     run_stages(["measure"], target)
@@ -26,7 +27,7 @@ def measure(target: Target) -> None:
 
 @click.command()
 @click.argument("issues", nargs=-1, metavar="[ISSUE]...")
-@stage_options
+@run_options
 @suggest_option
 def detect(target: Target, issues: tuple[str, ...], suggest: bool) -> None:
     """Find outliers: one manifest for each issue.
@@ -37,22 +38,22 @@ def detect(target: Target, issues: tuple[str, ...], suggest: bool) -> None:
         run_detectors(issues, target)
     else:
         run_stages(["detect"], target)
-    if suggest:
+    if suggest and not target.dry_run:
         _suggest_thresholds(target)
 
 
 @click.command()
-@stage_options
+@run_options
 @suggest_option
 def clean(target: Target, suggest: bool) -> None:
     """Run index, measure, detect and select."""
     run_stages(["index", "measure", "detect", "select"], target)
-    if suggest:
+    if suggest and not target.dry_run:
         _suggest_thresholds(target)
 
 
 @click.command()
-@stage_options
+@run_options
 def select(target: Target) -> None:
     """Choose the images to keep, and split them.
 
@@ -79,9 +80,11 @@ def gallery(target: Target, out: Path | None, most: int) -> None:
     On the page you decide which images to keep or reject, and save your decisions as decisions.csv.
     """
     config = read_settings(target)
+    from recolor.cleaning.detect import ISSUES
     from recolor.cleaning.gallery import make_gallery
 
     workspace = existing_workspace(target.workspace)
+    say_reverted(target, ISSUES)
     images = target.images or _remembered(workspace)
     made = make_gallery(workspace, images, config, out=out, max_outliers=most)
     click.echo(f"{made.images:,} images, {made.without_picture:,} of them cannot be decoded")

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from recolor.cli.groups import VerbGroup
-from recolor.cli.options import Target, UserPath, look_option, model_option, option, read_settings, stage_options
+from recolor.cli.options import (
+    Target,
+    UserPath,
+    look_option,
+    model_option,
+    option,
+    read_settings,
+    run_options,
+    stage_options,
+)
 from recolor.cli.running import run_stages
 from recolor.config.settings import SPLITS
 from recolor.pipeline.workspace import existing_workspace
@@ -46,7 +55,7 @@ _out_option = option(
 
 
 @click.group(cls=VerbGroup, invoke_without_command=True, subcommand_metavar="[COMMAND] [ARGS]...")
-@stage_options
+@run_options
 @_split_option
 @_max_images_option
 @_lpips_option
@@ -61,7 +70,8 @@ def evaluate(context: click.Context, /, target: Target, **settings: str | int | 
     if context.invoked_subcommand is None:
         target = _with_settings(target, settings)
         run_stages(["evaluate"], target)
-        _print_metrics(target)
+        if not target.dry_run:
+            _print_metrics(target)
     elif any(context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE for name in context.params):
         command = f"recolor evaluate {context.invoked_subcommand}"
         raise click.UsageError(f"Give the options after the command: `{command} [OPTIONS]`.", context)

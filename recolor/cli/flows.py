@@ -10,28 +10,31 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import get_args
 
 import click
 
 from recolor.cli.extras import require_packages
+from recolor.cli.last_settings import save, say_reverted
 from recolor.cli.options import (
     Target,
     UserPath,
     option,
     read_settings,
+    run_options,
     stage_options,
 )
 from recolor.cli.running import run_stages
-from recolor.config.settings import Runner
+from recolor.config.settings import Config, Runner
 from recolor.errors import ConfigError, InputError, StorageError
 from recolor.paths import expand_user
 from recolor.pipeline.storage import write_atomically
 from recolor.pipeline.workspace import Workspace, locked, open_workspace
 
 _USUAL_PORT = 4200
+_ALL_SETTINGS = tuple(group.name for group in fields(Config) if group.name != "execution")
 # As [tool.prefect] in pyproject.toml, which says why; Prefect reads that in the project's folder only.
 _SETTINGS: Mapping[str, str] = {
     "DO_NOT_TRACK": "1",
@@ -49,7 +52,7 @@ _SETTINGS: Mapping[str, str] = {
 
 
 @click.command()
-@stage_options
+@run_options
 @option("--prefect", is_flag=True, help="Run as a Prefect flow. A temporary server is started if none is set.")
 @option(
     "--runner",
@@ -70,7 +73,7 @@ def run(target: Target, prefect: bool, runner: str | None, dask_address: str | N
     given = {"runner": runner, "dask_address": dask_address}
     words = [f"execution.{name}={json.dumps(value)}" for name, value in given.items() if value is not None]
     target = replace(target, overrides=(*target.overrides, *words))
-    if prefect:
+    if prefect and not target.dry_run:
         _run_flow(target)
     else:
         run_stages(None, target)
@@ -110,9 +113,10 @@ def demo(folder: Path, prefect: bool) -> None:
 def up(target: Target, port: int | None, server: str | None) -> None:
     """Start a Prefect server, a worker and all deployments.
 
-    Everything runs on this machine until Ctrl-C. The options given here become the defaults of the deployments, so
-    that `prefect deployment run clean-and-train` needs no parameters. The server's files are in the workspace's
-    .recolor/prefect, or in PREFECT_HOME if that is set. With --server, nothing of other projects is changed there.
+    Everything runs on this machine until Ctrl-C. The folders given here become the defaults of the deployments, so
+    that `prefect deployment run clean-and-train` needs no parameters. Settings given here are saved in the workspace's
+    recolor.toml, which every run and every command reads. The server's files are in the workspace's .recolor/prefect,
+    or in PREFECT_HOME if that is set. With --server, nothing of other projects is changed there.
     """
     if server is not None and port is not None:
         raise click.UsageError("--port is for a server that is started, and --server names one that exists.")
@@ -124,6 +128,10 @@ def up(target: Target, port: int | None, server: str | None) -> None:
     if server is None:
         environment.setdefault("PREFECT_HOME", str(Workspace(target.workspace.absolute()).internal / "prefect"))
     _check_prefect_home(environment)
+    say_reverted(target, _ALL_SETTINGS)
+    if target.preset or target.file or target.overrides:
+        save(target)
+    target = replace(target, preset=None, file=None, overrides=())
     at = ["--port", str(port or _USUAL_PORT)] if server is None else ["--server", server]
     click.echo("Starting Prefect's server ..." if server is None else f"Connecting to {server} ...")
     command = [sys.executable, "-m", "flows.up", *_arguments(target), *at]
@@ -135,6 +143,9 @@ def _run_flow(target: Target) -> None:
     """Runs the flow in a subprocess, since this package does not import Prefect."""
     read_settings(target)
     _check_flows()
+    say_reverted(target, _ALL_SETTINGS)
+    if target.save:
+        save(target)
     environment = {**_SETTINGS, **os.environ}
     if "PREFECT_API_URL" not in os.environ:  # a temporary server, with its database there
         _check_prefect_home(environment)

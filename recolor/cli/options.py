@@ -9,10 +9,11 @@ from typing import Any
 
 import click
 
-from recolor.config.loading import load_config
+from recolor.config.loading import read_changes
 from recolor.config.presets import PRESETS, Preset
 from recolor.config.settings import Config
 from recolor.paths import expand_user
+from recolor.pipeline.remembered import Given, workspace_config
 from recolor.pipeline.workspace import Workspace, local_path
 
 
@@ -111,6 +112,14 @@ model_option = option(
 )
 
 
+save_option = option(
+    "--save", is_flag=True, help="Also write these settings into the workspace's recolor.toml, for all commands."
+)
+
+
+dry_run_option = option("--dry-run", is_flag=True, help="Only show what would be done again, and why.")
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """Options of every stage: photographs, workspace and settings."""
@@ -120,6 +129,23 @@ class Target:
     preset: Preset | None
     file: Path | None
     overrides: tuple[str, ...]
+    save: bool = False
+    dry_run: bool = False
+
+    @property
+    def given(self) -> Given:
+        """What the command was given of its settings."""
+        changes = read_changes(None, self.overrides)
+        return Given(self.preset or changes.pop("preset", None), self.file, changes, command_name())
+
+
+def command_name() -> str:
+    """Returns the command that runs, such as `recolor shards build`."""
+    context, names = click.get_current_context(silent=True), list[str]()
+    while context is not None and context.parent is not None:
+        names.insert(0, str(context.info_name))
+        context = context.parent
+    return " ".join(["recolor", *names])
 
 
 def stage_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -127,14 +153,17 @@ def stage_options(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def with_target(
+        *,
         images: Path | None,
         workspace: Path,
         preset: Preset | None,
         file: Path | None,
         overrides: tuple[str, ...],
+        save: bool = False,
+        dry_run: bool = False,
         **others: object,
     ) -> None:
-        command(Target(images, workspace, preset, file, overrides), **others)
+        command(Target(images, workspace, preset, file, overrides, save, dry_run), **others)
 
     decorated: Callable[..., None] = with_target
     for add_option in (set_option, file_option, preset_option, workspace_option, images_option):
@@ -142,7 +171,11 @@ def stage_options(command: Callable[..., None]) -> Callable[..., None]:
     return decorated
 
 
+def run_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Adds the options of a verb that runs stages: those of `stage_options`, `--save` and `--dry-run`."""
+    return stage_options(save_option(dry_run_option(command)))
+
+
 def read_settings(target: Target) -> Config:
     """Reads the settings from the given file, or else from the workspace's recolor.toml."""
-    own = Workspace(target.workspace).settings_file
-    return load_config(target.preset, target.file or (own if own.exists() else None), target.overrides)
+    return workspace_config(Workspace(target.workspace), target.given)

@@ -10,9 +10,11 @@ from types import FrameType
 import click
 
 from recolor.cli.extras import EXTRAS, missing_package
+from recolor.cli.last_settings import save, say_reverted
 from recolor.cli.options import Target, read_settings
 from recolor.errors import ConfigError, RecolorError
 from recolor.pipeline.cache import Outcome
+from recolor.pipeline.remembered import remember_settings
 
 
 def run_stages(names: Sequence[str] | None, target: Target) -> None:
@@ -22,17 +24,46 @@ def run_stages(names: Sequence[str] | None, target: Target) -> None:
     """
     config = read_settings(target)
     from recolor.stages import run_stages as run
+    from recolor.stages import settings_groups, workspace_for
 
-    run(target.images, target.workspace, config, names, on_outcome=lambda outcome: click.echo(describe(outcome)))
+    say_reverted(target, settings_groups(names))
+    if target.dry_run:
+        from recolor.cli.status import print_dry_run
+
+        print_dry_run(target, names)
+        return
+    if target.save:
+        workspace_for(names or ["index"], target.workspace)  # raises an error if there is none and there must be one
+        save(target)
+    run(
+        target.images,
+        target.workspace,
+        config,
+        names,
+        on_outcome=lambda outcome: click.echo(describe(outcome)),
+        given=target.given,
+    )
 
 
 def run_detectors(issues: Sequence[str], target: Target) -> None:
     """Runs the detectors of some issues and prints the outcome; the workspace is locked meanwhile."""
     config = read_settings(target)
+    from recolor.cleaning.detect import check_issues
     from recolor.pipeline.workspace import existing_workspace, locked
     from recolor.stages import detect_issues
 
-    with locked(workspace := existing_workspace(target.workspace)):
+    check_issues(issues)
+    workspace = existing_workspace(target.workspace)
+    say_reverted(target, issues)
+    if target.dry_run:
+        from recolor.cli.status import print_dry_run
+
+        print_dry_run(target, ["detect"], issues)
+        return
+    if target.save:
+        save(target)
+    with locked(workspace):
+        remember_settings(workspace, config, issues, target.given)
         click.echo(describe(detect_issues(workspace, issues, config)))
 
 

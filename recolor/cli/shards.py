@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from recolor.cli.groups import VerbGroup
-from recolor.cli.options import Target, UserPath, option, read_settings, stage_options, workspace_option
+from recolor.cli.options import Target, UserPath, option, read_settings, run_options, stage_options, workspace_option
 from recolor.cli.running import run_stages
 from recolor.config.settings import SPLITS
 from recolor.pipeline.storage import write_output
@@ -19,7 +19,7 @@ def shards() -> None:
 
 
 @shards.command()
-@stage_options
+@run_options
 def build(target: Target) -> None:
     """Write the kept images as Lab tensor shards."""
     run_stages(["shard"], target)

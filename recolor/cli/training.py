@@ -7,7 +7,8 @@ from typing import Any
 import click
 
 from recolor.cli.groups import VerbGroup
-from recolor.cli.options import Target, UserPath, option, read_settings, stage_options
+from recolor.cli.last_settings import say_reverted
+from recolor.cli.options import Target, UserPath, option, read_settings, run_options, stage_options
 from recolor.cli.running import run_stages
 from recolor.pipeline.storage import write_output
 from recolor.pipeline.workspace import Workspace
@@ -22,14 +23,14 @@ def train() -> None:
 
 
 @train.command()
-@stage_options
+@run_options
 def generator(target: Target) -> None:
     """Train the generator: from L to coarse ab."""
     run_stages(["train-generator"], target)
 
 
 @train.command()
-@stage_options
+@run_options
 def refiner(target: Target) -> None:
     """Train the refiner: from L and coarse ab to full ab."""
     run_stages(["train-refiner"], target)
@@ -83,6 +84,7 @@ def bench_train(target: Target, out: Path | None, **options: Any) -> None:
     GB/s counts the bytes that each operation would move by itself, so compiled steps can exceed the copy bandwidth.
     """
     config = read_settings(target)
+    say_reverted(target, ("generator", "refiner"))
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # silences torch's profiler, which logs its own starts and stops
     from recolor.bench import Options, bench_training, report_json, report_text
 

@@ -20,7 +20,8 @@ from recolor.errors import MissingStageError
 from recolor.images import from_picture
 from recolor.images.pillow import PILLOW_ERRORS
 from recolor.models.device import resolve_device
-from recolor.models.files import CONFIG_FILE, LoadedGenerator, LoadedRefiner, load_generator, load_refiner
+from recolor.models.files import LoadedGenerator, LoadedRefiner, load_generator, load_refiner
+from recolor.models.identity import CONFIG_FILE
 from recolor.models.pretrained import models_folder
 from recolor.paths import expand_user
 from recolor.pipeline.parallel import on_all_cores

@@ -2,11 +2,13 @@
 
 import tomllib
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
 from recolor.config.presets import PRESETS, Preset, preset
+from recolor.config.reference import Value, toml_value
 from recolor.config.settings import Config
 from recolor.errors import ConfigError
 from recolor.paths import expand_user
@@ -32,8 +34,17 @@ def load_config(name: Preset | None = None, file: Path | None = None, words: Seq
         >>> config.blurry.threshold
         0.4
     """
-    changes = read_changes(file, words)
-    return overlay(_preset(name, changes.pop("preset", "default")), changes)
+    return config_of(name, read_changes(file, words))
+
+
+def config_of(name: Preset | None, changes: Mapping[str, Any]) -> Config:
+    """Returns the settings of a preset, overridden by nested `changes` as a file holds them, with its `preset`.
+
+    Raises:
+        ConfigError: A key or value is not allowed.
+    """
+    settings = {key: value for key, value in changes.items() if key != "preset"}
+    return overlay(_preset(name, changes.get("preset", "default")), settings)
 
 
 def read_changes(file: Path | None, words: Sequence[str] = ()) -> dict[str, Any]:
@@ -56,6 +67,26 @@ def _merge(into: dict[str, Any], changes: Mapping[str, Any]) -> None:
             _merge(into[key], value)
         else:
             into[key] = value
+
+
+def merged_changes(*changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns nested dictionaries of settings in one; later ones override earlier ones, and all stay as they are."""
+    into: dict[str, Any] = {}
+    for each in changes:
+        _merge(into, deepcopy(dict(each)))
+    return into
+
+
+def flat_settings(settings: object) -> dict[str, Value]:
+    """Returns settings by dotted name, such as `blurry.threshold`, out of a config dataclass or nested dictionaries."""
+    flat: dict[str, Value] = {}
+    nested = settings if isinstance(settings, Mapping) else asdict(settings)  # type: ignore[call-overload]
+    for name, value in nested.items():
+        if isinstance(value, Mapping):
+            flat.update({f"{name}.{inner}": each for inner, each in flat_settings(value).items()})
+        else:
+            flat[name] = tuple(value) if isinstance(value, list) else value
+    return flat
 
 
 def _preset(name: Preset | None, of_file: Any) -> Config:
@@ -92,7 +123,7 @@ def check(config: Config) -> None:
 def _read_toml(file: Path) -> dict[str, Any]:
     """Returns the content of a TOML file; a byte order mark, as Windows editors write it, is skipped."""
     try:
-        return tomllib.loads(file.read_bytes().decode("utf-8-sig"))
+        return parsed_toml(file.read_bytes().decode("utf-8-sig"), file)
     except IsADirectoryError as error:
         raise ConfigError(
             f"{file}: this is a folder. Give a TOML file of settings, such as {file / 'recolor.toml'}."
@@ -104,6 +135,16 @@ def _read_toml(file: Path) -> dict[str, Any]:
             f"{file}: byte {error.start + 1} is not UTF-8 text ({error.object[error.start]:#04x}). Save the file as"
             " UTF-8."
         ) from error
+
+
+def parsed_toml(text: str, file: Path) -> dict[str, Any]:
+    """Returns the content of a TOML file from its text.
+
+    Raises:
+        ConfigError: The text is not TOML; the message names the file.
+    """
+    try:
+        return tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigError(f"{file}: not a TOML file ({error}). Correct it there.") from error
 
@@ -116,6 +157,12 @@ def _parse_word(word: str) -> dict[str, Any]:
     for name in reversed(key.strip().split(".")):
         value = {name: value}
     return dict(value)
+
+
+def setting_word(name: str, value: Value) -> str:
+    """Returns a setting as `--set` takes it, such as `blurry.threshold=0.4`; text is without quotes where it can be."""
+    bare = isinstance(value, str) and value == value.strip() and _parse_value(value) == value
+    return f"{name}={value if bare else toml_value(value)}"
 
 
 def _parse_value(text: str) -> Any:

@@ -16,6 +16,8 @@ from annotated_types import Ge, Gt, Le, Lt, MultipleOf
 from recolor.config.presets import PRESETS, Preset, preset
 from recolor.errors import ConfigError
 
+_SHORT_CHARS = 40
+
 Value = bool | int | float | str | tuple[str, ...]
 
 # The command that is run again when a setting of a group changes.
@@ -141,7 +143,13 @@ def toml_value(value: Value) -> str:
     """Returns a value as TOML."""
     if isinstance(value, tuple):
         return f"[{', '.join(map(toml_value, value))}]"
-    return json.dumps(value, ensure_ascii=False)
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")  # TOML allows it only as an escape
+
+
+def short_value(value: object) -> str:
+    """Returns a value as TOML or JSON for a message, cut after 40 characters."""
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _SHORT_CHARS else f"{text[: _SHORT_CHARS - 4]} ..."
 
 
 def docstring(config: type) -> tuple[str, dict[str, str]]:
@@ -224,8 +232,9 @@ _HEAD = """\
 
 Settings come from the preset, then from the workspace's `recolor.toml` (or the file of `--config`), then from
 `--set blurry.threshold=0.4`; later sources override earlier ones. `recolor settings --init` writes a `recolor.toml` in
-which every setting is commented out. `recolor settings NAME` shows this page's text for one setting or group. A wrong
-name or value is refused before any work starts.
+which every setting is commented out, and `--save` adds the settings of a command to it. A command says which settings
+the last one was given that it does not have. `recolor settings NAME` shows this page's text for one setting or group. A
+wrong name or value is refused before any work starts.
 
 A stage is redone when a setting in its key changes, or when the result of an earlier stage changes. The last column
 names the command that is redone. With "–" nothing is redone: the setting changes a result by rounding at most. For a

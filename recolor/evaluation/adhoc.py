@@ -12,7 +12,8 @@ from recolor.evaluation.facts import train_overlap_in_folder
 from recolor.evaluation.measure import measure
 from recolor.evaluation.methods import load_models
 from recolor.evaluation.networks import load_networks
-from recolor.evaluation.outputs import COMPARISON_FILE, FILES, Evaluation, write_evaluation
+from recolor.evaluation.outputs import COMPARISON_FILE, Evaluation, write_evaluation
+from recolor.evaluation.part import FILES
 from recolor.evaluation.photos import SIZE_PX, Unreadable, find_photos, photo_source
 from recolor.evaluation.report import photographs
 from recolor.evaluation.run import measure_split

@@ -9,7 +9,8 @@ import torch
 
 from recolor.colorize.look import Look
 from recolor.errors import ConfigError, MissingStageError
-from recolor.models.files import CONFIG_FILE, LoadedGenerator, LoadedRefiner, load_generator, load_refiner
+from recolor.models.files import LoadedGenerator, LoadedRefiner, load_generator, load_refiner
+from recolor.models.identity import CONFIG_FILE
 from recolor.models.pretrained import models_folder
 from recolor.paths import expand_user
 

@@ -30,7 +30,6 @@ from recolor.manifests.io import write_manifest
 from recolor.manifests.schemas import COMPARISON, HUE_METRICS, HUES, PER_IMAGE_METRICS, Schema
 from recolor.manifests.schemas import METRICS as METRICS_SCHEMA
 
-FILES = ("metrics.parquet", "hues.parquet", "per_image.parquet", "pictures.png", "report.html")
 COMPARISON_FILE = "comparison.parquet"  # written if there are at least two models
 
 _EXTREMES = 3
@@ -89,7 +88,7 @@ def write_evaluation(evaluation: Evaluation, folder: Path, pictures: int) -> Non
 
     Args:
         evaluation: Evaluation to write.
-        folder: Output folder of `FILES` and, if there are at least two models, of `COMPARISON_FILE`.
+        folder: Output folder of `part.FILES` and, if there are at least two models, of `COMPARISON_FILE`.
         pictures: Number of rows of the picture grid.
     """
     _write(PER_IMAGE_METRICS, _image_rows(evaluation.images), folder)

@@ -1,39 +1,23 @@
 """The stage `evaluate`: colours and measures a split; writes tables, pictures and a report."""
 
-from collections.abc import Mapping
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from recolor.config.settings import Config, EvaluateConfig
+from recolor.config.settings import Config
 from recolor.dataset.dataset import ShardDataset
-from recolor.errors import MissingStageError
 from recolor.evaluation.facts import outlier_counts, split_counts, train_overlap_in_split
 from recolor.evaluation.measure import ProgressCallback, measure
 from recolor.evaluation.methods import Model, load_models
 from recolor.evaluation.networks import load_networks
-from recolor.evaluation.outputs import FILES, Evaluation, write_evaluation
+from recolor.evaluation.outputs import Evaluation, write_evaluation
+from recolor.evaluation.part import evaluation_part
 from recolor.evaluation.report import photographs
 from recolor.evaluation.split import split_source
 from recolor.models.device import resolve_device
-from recolor.models.files import MODEL_FILE, model_content
-from recolor.paths import expand_user
-from recolor.pipeline.cache import (
-    Outcome,
-    Part,
-    Record,
-    read_record,
-    record_path,
-    require_record,
-    run_part,
-    sha256_file,
-)
+from recolor.pipeline.cache import Outcome, require_record, run_part
 from recolor.pipeline.parallel import worker_count
 from recolor.pipeline.workspace import Workspace, existing_workspace, locked
 from recolor.shards.format import index_path
-
-STAGE = "evaluate"
-VERSION = 3
 
 
 def evaluate(workspace: Workspace | Path | str, config: Config, tell: ProgressCallback | None = None) -> Outcome:
@@ -66,20 +50,6 @@ def evaluate(workspace: Workspace | Path | str, config: Config, tell: ProgressCa
     return run_part(evaluation_part(workspace, config), partial(_build, workspace, config, tell))
 
 
-def evaluation_part(workspace: Workspace, config: Config) -> Part:
-    """Returns the stage's inputs, settings and outputs.
-
-    Raises:
-        MissingStageError: The shards or a model are missing; the message names the stage to run.
-    """
-    # The device and the paths of weights do not affect the key; the contents of the weights do, see `_inputs`.
-    settings = replace(config.evaluate, device="auto", lpips_weights="", inception_weights="")
-    outputs = tuple(workspace.evaluation / name for name in FILES)
-    sources = {"shards": index_path(workspace)}
-    sources |= {name: workspace.models / name / MODEL_FILE for name in ("generator", "refiner")}
-    return Part(workspace, STAGE, VERSION, settings, _inputs(workspace, config.evaluate), outputs, sources)
-
-
 def measure_split(
     workspace: Workspace, config: Config, models: tuple[Model, ...], tell: ProgressCallback | None = None
 ) -> Evaluation:
@@ -105,33 +75,6 @@ def measure_split(
         splits=split_counts(workspace),
         outliers=outlier_counts(workspace),
     )
-
-
-def _inputs(workspace: Workspace, config: EvaluateConfig) -> Mapping[str, str]:
-    """Returns the fingerprints of the inputs.
-
-    The models must have been trained on these shards; otherwise they might be tested on their training images.
-    """
-    shards = require_record(index_path(workspace), "shards build").content
-    generator = _model_record(workspace, "generator", {"shards": shards})
-    refiner = _model_record(workspace, "refiner", {"shards": shards, "generator": model_content(generator)})
-    inputs = {"shards": shards, "generator": generator.content, "refiner": refiner.content}
-    for name in ("lpips_weights", "inception_weights"):
-        file = expand_user(getattr(config, name))
-        if file.is_file():  # a missing file raises an error when it is loaded
-            inputs[name] = sha256_file(file)
-    cleaned = read_record(record_path(workspace.manifest("clean")))  # this record covers the outliers too
-    return inputs if cleaned is None else {**inputs, "outliers": cleaned.content}
-
-
-def _model_record(workspace: Workspace, name: str, inputs: Mapping[str, str]) -> Record:
-    record = require_record(workspace.models / name / MODEL_FILE, f"train {name}")
-    for what, content in inputs.items():
-        if record.inputs.get(what) != content:
-            raise MissingStageError(
-                f"{workspace.models / name}: not trained with the present {what}. Run `recolor train {name}` first."
-            )
-    return record
 
 
 def _build(workspace: Workspace, config: Config, tell: ProgressCallback | None, staging: Path) -> dict[str, int]:

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from recolor.errors import WeightsError
 from recolor.models.efficientnet import LITE, EfficientNetLite
 from recolor.models.encoder import Encoder, grey_from_lightness
+from recolor.models.identity import RESNET101
 
-RESNET101 = "resnet101"
 STRIDES = (4, 8, 16, 32)
 _HUB_TIMEOUT_S = 10
 _HUB_FILE = "model.safetensors"

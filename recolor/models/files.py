@@ -17,16 +17,11 @@ from recolor.config.settings import GeneratorModelConfig, RefinerModelConfig, Sh
 from recolor.errors import ConfigError, WeightsError
 from recolor.models.ab_bins import ab_bin_centres, class_weights
 from recolor.models.generator import Generator
-from recolor.models.pretrained import models_folder
+from recolor.models.identity import CONFIG_FILE, MODEL_FILE, start_folder, start_identity
 from recolor.models.refiner import Refiner
-from recolor.paths import expand_user
-from recolor.pipeline.cache import Record, fingerprint, sha256_file
 from recolor.pipeline.storage import write_atomically
 
 FORMAT_VERSION = 1
-MODEL_FILE = "model.safetensors"
-CONFIG_FILE = "config.json"
-PRETRAINED = "pretrained"
 
 _log = logging.getLogger(__name__)
 
@@ -170,33 +165,6 @@ def load_refiner(folder: Path, device: torch.device | None = None) -> LoadedRefi
     return LoadedRefiner(_with_weights(Refiner(config), folder, device), config, details)
 
 
-def start_folder(start_from: str, kind: str) -> Path:
-    """Returns the folder of the model that a training starts from.
-
-    Args:
-        start_from: `pretrained`, or a folder that contains the model in a subfolder named after its kind.
-        kind: `generator` or `refiner`.
-    """
-    return (models_folder() if start_from == PRETRAINED else expand_user(start_from)) / kind
-
-
-def start_identity(start_from: str, kind: str) -> str:
-    """Returns the identity of the weights that a training starts from, for keys.
-
-    It does not depend on their path.
-
-    Raises:
-        WeightsError: There is no such model.
-    """
-    path = start_folder(start_from, kind) / MODEL_FILE
-    if not path.is_file():
-        raise WeightsError(
-            f"{kind}.start_from = {start_from!r}: there is no {path}. Allowed: `pretrained`, a folder that contains"
-            f" {kind}/{MODEL_FILE}, or an empty text to start from new weights."
-        )
-    return f"file {sha256_file(path)}"
-
-
 def load_start(model: nn.Module, start_from: str, kind: str) -> None:
     """Loads the weights of a trained model into a new one.
 
@@ -219,12 +187,6 @@ def load_start(model: nn.Module, start_from: str, kind: str) -> None:
             f" the values under `model` in {path.with_name(CONFIG_FILE)}, or leave {kind}.start_from empty."
         ) from error
     _log.info("%s starts from the weights of %s, %s", kind, path.parent, identity)
-
-
-def model_content(record: Record) -> str:
-    """Returns the fingerprint of a trained model's weights and config from its record."""
-    names = (MODEL_FILE, CONFIG_FILE)
-    return fingerprint([output.sha256 for output in record.outputs if output.path.endswith(names)])
 
 
 def bins_json() -> list[list[float]]:

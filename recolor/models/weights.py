@@ -15,9 +15,7 @@ from torch import Tensor
 
 from recolor.errors import WeightsError
 from recolor.models.backbones import (
-    RESNET101,
     Backbone,
-    backbone_identity,
     check_backbone,
     check_backbone_hub,
     load_backbone_weights,
@@ -25,14 +23,12 @@ from recolor.models.backbones import (
 )
 from recolor.models.efficientnet import LITE, EfficientNetLite, lite_identity, load_lite_weights
 from recolor.models.encoder import Encoder
-from recolor.paths import expand_user
+from recolor.models.identity import IMAGENET, NONE, RESNET101, encoder_identity, existing_weights
 from recolor.pipeline.cache import sha256_file
 
 if TYPE_CHECKING:
     from torchvision.models import ResNet101_Weights
 
-IMAGENET = "imagenet"
-NONE = "none"
 _HUB_TIMEOUT_S = 10
 _OTHER_CHOICES = (
     "Or give encoder_weights another value: the PATH of a state dict (.pth or .safetensors), or `none` to"
@@ -43,34 +39,6 @@ _CHECKPOINT_KEYS = ("state_dict", "model_state_dict", "model")
 _WRAPPERS = ("module.", "_orig_mod.", "model.")  # DistributedDataParallel, torch.compile, Lightning
 
 _log = logging.getLogger(__name__)
-
-
-def encoder_identity(weights: str, encoder: str = RESNET101) -> str:
-    """Returns the identity of weights, for keys; it does not depend on their path.
-
-    Args:
-        weights: `imagenet`, `none` or the path of a state dict.
-        encoder: `resnet101`, an EfficientNet-Lite or a network of timm.
-
-    Raises:
-        WeightsError: There is no such file or package, or timm has no such weights.
-    """
-    if weights == NONE:
-        return NONE
-    if weights == IMAGENET:
-        return f"{IMAGENET} {_imagenet_identity(encoder)}"
-    return f"file {sha256_file(_existing(weights))}"
-
-
-def _imagenet_identity(encoder: str) -> str:
-    if encoder == RESNET101:
-        return _hub_file()
-    return lite_identity(encoder) if encoder in LITE else backbone_identity(encoder)
-
-
-def weights_kind(weights: str) -> str:
-    """Returns `imagenet`, `none` or `file`, for keys and model configs, which contain no paths."""
-    return weights if weights in (IMAGENET, NONE) else "file"
 
 
 def check_encoder_weights(weights: str, encoder: str = RESNET101, depth: int = 3) -> None:
@@ -127,7 +95,7 @@ def _load(encoder: Encoder | EfficientNetLite | Backbone, weights: str) -> None:
         state = read_resnet101(weights, encoder)
         encoder.load_state_dict({name: _adapted(name, state[name]) for name in encoder.state_dict()})
         return
-    tensors = None if weights == IMAGENET else _read_file(_existing(weights))
+    tensors = None if weights == IMAGENET else _read_file(existing_weights(weights))
     try:
         if isinstance(encoder, EfficientNetLite):
             load_lite_weights(encoder, tensors)
@@ -147,7 +115,7 @@ def read_resnet101(weights: str, encoder: Encoder) -> Mapping[str, Tensor]:
     Raises:
         WeightsError: It is not available or not a ResNet101's; the message names the alternatives.
     """
-    state = _download() if weights == IMAGENET else _read_file(_existing(weights))
+    state = _download() if weights == IMAGENET else _read_file(existing_weights(weights))
     _check_names(state, encoder, weights)
     return state
 
@@ -164,16 +132,6 @@ def tensors_sha256(state: Mapping[str, Tensor]) -> str:
 
 def _adapted(name: str, tensor: Tensor) -> Tensor:
     return tensor.sum(dim=1, keepdim=True) if name == "conv1.weight" else tensor
-
-
-def _existing(weights: str) -> Path:
-    path = expand_user(weights)
-    if not path.is_file():
-        raise WeightsError(
-            f"encoder_weights = {weights!r}: there is no such file. Allowed: `imagenet` (from torchvision's or"
-            " timm's hub), the PATH of a state dict (.pth or .safetensors), or `none` (random weights)."
-        )
-    return path
 
 
 def _read_file(path: Path) -> Mapping[str, Tensor]:

@@ -55,6 +55,8 @@ class Record:
         outputs: The files written, in a fixed order.
         counts: Numbers for the user, such as `images`.
         seconds_s: Wall time of the part.
+        settings: The settings in the key, by dotted name, to tell which of them has changed. None in records that were
+            written before they were stored.
     """
 
     stage: str
@@ -64,6 +66,7 @@ class Record:
     outputs: tuple[Output, ...]
     counts: Counts
     seconds_s: float
+    settings: Mapping[str, Any] | None = None
 
     @property
     def content(self) -> str:
@@ -72,6 +75,9 @@ class Record:
         Later stages use it as the fingerprint of their input.
         """
         return fingerprint([output.sha256 for output in self.outputs])
+
+
+_RECORD_FIELDS = {item.name for item in fields(Record)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +170,20 @@ def _canonical(value: object) -> Any:
     raise FingerprintError(f"a {type(value).__name__} cannot be part of a cache key: {value!r}")
 
 
+def named_settings(settings: object) -> dict[str, Any]:
+    """Returns the settings in a key by dotted name, as JSON has them; what is no dataclass is one setting."""
+    if not is_dataclass(settings) or isinstance(settings, type):
+        return {"settings": _canonical(settings)}
+    found: dict[str, Any] = {}
+    for item in fields(settings):
+        value = getattr(settings, item.name)
+        if is_dataclass(value):
+            found |= {f"{item.name}.{name}": inner for name, inner in named_settings(value).items()}
+        else:
+            found[item.name] = _canonical(value)
+    return found
+
+
 def run_part(part: Part, build: Build) -> Outcome:
     """Builds the part's outputs and its record, unless the part is done already.
 
@@ -233,7 +253,8 @@ def read_record(path: Path) -> Record | None:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
         outputs = tuple(Output(**output) for output in data.pop("outputs"))
-        return Record(**data, outputs=outputs)
+        known = {name: value for name, value in data.items() if name in _RECORD_FIELDS}  # later versions may add some
+        return Record(**known, outputs=outputs)
     except FileNotFoundError:
         return None
     except (ValueError, TypeError, KeyError, AttributeError):
@@ -329,7 +350,16 @@ def _publish(part: Part, staging: Path, counts: Counts, started: float) -> Recor
         (staging / path.name).replace(path)
     sync_folder(part.record_path.parent)
     seconds_s = round(time.monotonic() - started, 3)
-    record = Record(part.stage, part.version, part.key, dict(part.inputs), tuple(outputs), dict(counts), seconds_s)
+    record = Record(
+        stage=part.stage,
+        version=part.version,
+        key=part.key,
+        inputs=dict(part.inputs),
+        outputs=tuple(outputs),
+        counts=dict(counts),
+        seconds_s=seconds_s,
+        settings=named_settings(part.settings),
+    )
     write_atomically(part.record_path, json.dumps(asdict(record), indent=1, sort_keys=True).encode())
     return record
 

@@ -208,16 +208,30 @@ def finish_shards(workspace: Workspace, config: Config) -> Outcome:
         MissingStageError: A shard is missing.
     """
     shards = _shards(_kept_images(workspace, config))
-    parts = [_stage_part(workspace, shard, config.shard) for shard in shards]
-    inputs = {part.outputs[0].name: _require_current(part).content for part in parts}
-    inputs["clean"] = require_record(workspace.manifest("clean"), "clean").content
-    sources = {"clean": workspace.manifest("clean")}
-    index = Part(workspace, STAGE, VERSION, config.shard, inputs, (index_path(workspace),), sources)
-    names = [part.outputs[0].name for part in parts]
+    index = _index_part(workspace, shards, config)
+    names = [_stage_part(workspace, shard, config.shard).outputs[0].name for shard in shards]
     outcome = run_part(index, partial(_build_index, shards=shards, names=names))
     with storage_errors(workspace.shards):
         _delete_unnamed(workspace.shards, set(names))
     return outcome
+
+
+def shard_index_part(workspace: Workspace, config: Config) -> Part:
+    """Returns the index of the shards, `data/shards/index.parquet`, as a part of the cache.
+
+    Raises:
+        MissingStageError: `manifests/clean.parquet` or a shard is missing.
+        InputError: No image was kept.
+    """
+    return _index_part(workspace, _shards(_kept_images(workspace, config)), config)
+
+
+def _index_part(workspace: Workspace, shards: Sequence[_Shard], config: Config) -> Part:
+    parts = [_stage_part(workspace, shard, config.shard) for shard in shards]
+    inputs = {part.outputs[0].name: _require_current(part).content for part in parts}
+    inputs["clean"] = require_record(workspace.manifest("clean"), "clean").content
+    sources = {"clean": workspace.manifest("clean")}
+    return Part(workspace, STAGE, VERSION, config.shard, inputs, (index_path(workspace),), sources)
 
 
 def bucket_count(images: int, max_shard_images: int) -> int:

@@ -36,7 +36,8 @@ from recolor.dataset.sampler import WHOLE, Share
 from recolor.errors import RecolorError, TrainingError
 from recolor.models.backbones import make_encoder
 from recolor.models.device import resolve_device
-from recolor.models.weights import IMAGENET, load_encoder_weights
+from recolor.models.identity import IMAGENET
+from recolor.models.weights import load_encoder_weights
 from recolor.pipeline.cache import Counts, Outcome, Part, run_part
 from recolor.pipeline.parallel import worker_count
 from recolor.pipeline.torchrun import ENDED_FILE, PARENT

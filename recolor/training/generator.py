@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,28 +16,23 @@ from recolor.dataset.dataset import ShardDataset
 from recolor.models.ab_bins import AbBins, class_weights
 from recolor.models.files import bins_json
 from recolor.models.generator import Generator
-from recolor.pipeline.cache import Counts, Outcome, Part, stage_key
+from recolor.pipeline.cache import Counts, Outcome, Part
 from recolor.pipeline.workspace import Workspace
-from recolor.shards.format import index_path
 from recolor.training.checks import check_training
 from recolor.training.distributed import TrainingStage, is_main_process, local_device, run_training
-from recolor.training.initial_weights import initial_model, initial_weights
+from recolor.training.initial_weights import initial_model
 from recolor.training.loop import train
 from recolor.training.losses import distribution_loss, regression_loss
-from recolor.training.outputs import (
-    key_contents,
-    key_settings,
-    key_settings_dict,
-    model_outputs,
+from recolor.training.outputs import key_contents, key_settings_dict, stored_px, validation_set, write_outputs
+from recolor.training.parts import (
+    checkpoint_folder,
+    checkpoint_settings,
+    generator_checkpoint_key,
+    generator_part,
     shards_record,
-    stored_px,
-    validation_set,
-    write_outputs,
 )
 from recolor.training.step import Loss, Training
 
-STAGE = "train-generator"
-VERSION = 1
 DISTRIBUTION_IMAGES = 2048  # maximum number of images for the colour distribution
 _CHUNK_IMAGES = 64
 
@@ -95,15 +89,6 @@ def generator_loss(config: GeneratorConfig, bins: AbBins, weights: Tensor) -> Lo
     return distribution if config.model.head == "distribution" else regression
 
 
-def _part(workspace: Workspace, config: Config) -> Part:
-    inputs = {
-        "shards": shards_record(workspace).content,
-        **initial_weights("generator", config.generator, workspace.models),
-    }
-    outputs, sources = model_outputs(workspace.models / "generator"), {"shards": index_path(workspace)}
-    return Part(workspace, STAGE, VERSION, key_settings(config.generator), inputs, outputs, sources)
-
-
 def _build(part: Part, settings: Config, staging: Path) -> Counts:
     config = settings.generator
     device = local_device(config.train)
@@ -116,28 +101,15 @@ def _build(part: Part, settings: Config, staging: Path) -> Counts:
         model=model.to(device),
         loss=generator_loss(config, model.bins, class_weights(colours, config.rebalance).to(device)),
         config=config.train,
-        checkpoints=_checkpoints(part, settings),
-        key=_checkpoint_key(part, config),
-        settings=key_contents(part, _checkpoint_settings(config)),
+        checkpoints=checkpoint_folder(part, settings),
+        key=generator_checkpoint_key(part, config),
+        settings=key_contents(part, checkpoint_settings(config)),
     )
     trained = train(training, train_set, validation_set(part.workspace))
     if is_main_process():
         config_json = _config_json(part, config, colours, weights_sha256, seen_px(stored_px(train_set), config.train))
         write_outputs(staging, trained, config_json, "generator")
     return {"steps": trained.steps, "images": train_set.rows}
-
-
-def _checkpoint_key(part: Part, config: GeneratorConfig) -> str:
-    return stage_key(STAGE, VERSION, _checkpoint_settings(config), part.inputs)
-
-
-def _checkpoint_settings(config: GeneratorConfig) -> GeneratorConfig:
-    """Returns the key settings that training depends on: with fixed temperature and saturation."""
-    return replace(key_settings(config), temperature=1.0, saturation=1.0)
-
-
-def _checkpoints(part: Part, settings: Config) -> Path:
-    return part.outputs[0].parent / "checkpoints" / _checkpoint_key(part, settings.generator)[:16]
 
 
 def _config_json(
@@ -161,7 +133,7 @@ def _config_json(
 GENERATOR = TrainingStage(
     name="generator",
     settings=lambda config: config.generator,
-    part=_part,
+    part=generator_part,
     build=_build,
-    checkpoints=_checkpoints,
+    checkpoints=checkpoint_folder,
 )

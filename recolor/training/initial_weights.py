@@ -1,41 +1,18 @@
 """Initial weights of a model: random, a pretrained encoder's, or those of a trained model."""
 
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import torch
 
 from recolor.config.settings import GeneratorConfig, RefinerConfig
-from recolor.errors import ConfigError, WeightsError
-from recolor.models.files import load_start, start_folder, start_identity
+from recolor.errors import WeightsError
+from recolor.models.files import load_start
 from recolor.models.generator import Generator
 from recolor.models.refiner import Refiner
-from recolor.models.weights import NONE, check_encoder_weights, encoder_identity, load_encoder_weights, tensors_sha256
+from recolor.models.weights import check_encoder_weights, load_encoder_weights, tensors_sha256
 
 M = TypeVar("M", Generator, Refiner)
-
-
-def initial_weights(name: str, config: GeneratorConfig | RefinerConfig, models: Path) -> Mapping[str, str]:
-    """Returns the identity of the initial weights, as inputs of the training's key.
-
-    Args:
-        name: `generator` or `refiner`.
-        config: The model's settings.
-        models: Folder of the workspace's models; the trained model goes into its subfolder `name`.
-
-    Raises:
-        ConfigError: `start_from` is the model that this training replaces, which would change the key.
-        WeightsError: The weights do not exist.
-    """
-    if config.start_from:
-        if start_folder(config.start_from, name).resolve() == (models / name).resolve():
-            raise ConfigError(
-                f"{name}.start_from = {config.start_from!r}: this training would replace the models that it starts"
-                " from. Copy them with `recolor export models FOLDER`, and start from that folder."
-            )
-        return {"encoder": NONE, "start_from": start_identity(config.start_from, name)}
-    return {"encoder": encoder_identity(config.model.encoder_weights, config.model.encoder)}
 
 
 def check_initial_weights(name: str, config: GeneratorConfig | RefinerConfig) -> None:

@@ -11,32 +11,19 @@ from torch import Tensor, nn
 from recolor.config.settings import Config, RefinerConfig
 from recolor.dataset.augment import Batch, seen_px
 from recolor.dataset.dataset import ShardDataset
-from recolor.models.files import MODEL_FILE, LoadedGenerator, load_generator, model_content
+from recolor.models.files import LoadedGenerator, load_generator
 from recolor.models.refiner import Refiner
-from recolor.models.weights import encoder_identity
-from recolor.pipeline.cache import Counts, Outcome, Part, require_record
+from recolor.pipeline.cache import Counts, Outcome, Part
 from recolor.pipeline.workspace import Workspace
-from recolor.shards.format import index_path
 from recolor.training.checks import check_training
 from recolor.training.discriminator import AdversarialTraining, adversarial_loss, discriminator_loss
 from recolor.training.distributed import TrainingStage, is_main_process, local_device, run_training
-from recolor.training.initial_weights import initial_model, initial_weights
+from recolor.training.initial_weights import initial_model
 from recolor.training.loop import train
 from recolor.training.losses import PhotographFeatures, perceptual_loss, refinement_loss
-from recolor.training.outputs import (
-    key_contents,
-    key_settings,
-    key_settings_dict,
-    model_outputs,
-    shards_record,
-    stored_px,
-    validation_set,
-    write_outputs,
-)
+from recolor.training.outputs import key_contents, key_settings_dict, stored_px, validation_set, write_outputs
+from recolor.training.parts import checkpoint_folder, refiner_part, shards_record
 from recolor.training.step import Loss, Training
-
-STAGE = "train-refiner"
-VERSION = 1
 
 
 def train_refiner(workspace: Workspace, config: Config) -> Outcome:
@@ -99,18 +86,6 @@ def refiner_loss(generator: LoadedGenerator, config: RefinerConfig, features: Ph
     return refinement
 
 
-def _part(workspace: Workspace, config: Config) -> Part:
-    inputs = {
-        "shards": shards_record(workspace).content,
-        "generator": _generator_content(workspace),
-        **initial_weights("refiner", config.refiner, workspace.models),
-    }
-    if config.refiner.perceptual_weight:
-        inputs["perceptual"] = encoder_identity(config.refiner.perceptual_weights)
-    outputs, sources = model_outputs(workspace.models / "refiner"), {"shards": index_path(workspace)}
-    return Part(workspace, STAGE, VERSION, key_settings(config.refiner), inputs, outputs, sources)
-
-
 def _build(part: Part, settings: Config, staging: Path) -> Counts:
     config = settings.refiner
     device = local_device(config.train)
@@ -124,7 +99,7 @@ def _build(part: Part, settings: Config, staging: Path) -> Counts:
         model=_with_discriminator(model, config).to(device),
         loss=refiner_loss(generator, config, features),
         config=config.train,
-        checkpoints=_checkpoints(part, settings),
+        checkpoints=checkpoint_folder(part, settings),
         key=part.key,
         settings=key_contents(part, config),
     )
@@ -143,15 +118,6 @@ def _with_discriminator(refiner: Refiner, config: RefinerConfig) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.train.seed)
         return AdversarialTraining(refiner)
-
-
-def _generator_content(workspace: Workspace) -> str:
-    return model_content(require_record(workspace.models / "generator" / MODEL_FILE, "train generator"))
-
-
-def _checkpoints(part: Part, settings: Config) -> Path:
-    del settings
-    return part.outputs[0].parent / "checkpoints" / part.key[:16]
 
 
 def _config_json(part: Part, config: RefinerConfig, weights_sha256: str, image_px: int) -> Mapping[str, Any]:
@@ -175,7 +141,7 @@ def _config_json(part: Part, config: RefinerConfig, weights_sha256: str, image_p
 REFINER = TrainingStage(
     name="refiner",
     settings=lambda config: config.refiner,
-    part=_part,
+    part=refiner_part,
     build=_build,
-    checkpoints=_checkpoints,
+    checkpoints=checkpoint_folder,
 )

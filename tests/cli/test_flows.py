@@ -2,6 +2,7 @@
 
 import os
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ from click.testing import CliRunner
 
 from recolor.cli.flows import _SETTINGS
 from recolor.cli.main import cli
+from recolor.cli.options import Target, read_settings
+from recolor.config.loading import load_config
 from recolor.errors import ConfigError, InputError
 
 PROJECT = Path(__file__).parents[2]
@@ -29,13 +32,22 @@ def up(*words):
 
 
 def test_it_says_something_first_and_then_starts_with_a_home_in_the_workspace(started, tmp_path):
-    answer = up("--workspace", tmp_path, "--set", "blurry.threshold=0.4", "--preset", "quick")
+    answer = up("--workspace", tmp_path)
     assert answer.output == "Starting Prefect's server ...\n"
     [(command, environment)] = started
-    words = ["--workspace", str(tmp_path), "--preset", "quick", "--set", "blurry.threshold=0.4", "--port", "4200"]
-    assert command[1:] == ["-m", "flows.up", *words]
+    assert command[1:] == ["-m", "flows.up", "--workspace", str(tmp_path), "--port", "4200"]
     assert environment["PREFECT_HOME"] == str(tmp_path / ".recolor" / "prefect")
     assert set(_SETTINGS.items()) <= set(environment.items()) | set(os.environ.items())
+
+
+def test_its_settings_are_saved_for_every_command_and_it_says_so(started, tmp_path):
+    answer = up("--workspace", tmp_path, "--set", "blurry.threshold=0.4", "--preset", "quick")
+    file = tmp_path / "recolor.toml"
+    assert answer.stderr == f'recolor: saved in {file}: preset = "quick", blurry.threshold = 0.4\n'
+    assert started[0][0][3:] == ["--workspace", str(tmp_path), "--port", "4200"]
+    quick = load_config("quick")
+    given_nothing = read_settings(Target(None, tmp_path, None, None, ()))
+    assert given_nothing == replace(quick, blurry=replace(quick.blurry, threshold=0.4))
 
 
 def test_a_home_of_prefect_that_is_set_is_used(started, tmp_path, monkeypatch):

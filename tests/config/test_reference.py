@@ -12,10 +12,10 @@ from recolor.config.reference import allowed_text, find_settings, settings_markd
 from recolor.config.settings import Config
 from recolor.config.template import commented_toml
 from recolor.errors import ConfigError
-from recolor.evaluation import run as evaluation_run
+from recolor.evaluation import part as evaluation_part
 from recolor.pipeline.cache import fingerprint
 from recolor.pipeline.workspace import Workspace
-from recolor.training.outputs import key_settings
+from recolor.training.parts import key_settings
 
 SETTINGS = {setting.name: setting for group in settings_reference() for setting in group.settings}
 # Other values where a changed number would contradict another setting.
@@ -66,7 +66,7 @@ def changed(name, value):
 
 def keys(config, monkeypatch, folder):
     """The fingerprint of the settings in the key of each stage, by the command that runs it."""
-    monkeypatch.setattr(evaluation_run, "_inputs", lambda workspace, settings: {})
+    monkeypatch.setattr(evaluation_part, "_inputs", lambda workspace, settings: {})
     settings = {
         "index": config.index,
         "measure": config.measure,
@@ -75,7 +75,7 @@ def keys(config, monkeypatch, folder):
         "shards build": config.shard,
         "train generator": key_settings(config.generator),
         "train refiner": key_settings(config.refiner),
-        "evaluate": evaluation_run.evaluation_part(Workspace(folder), config).settings,
+        "evaluate": evaluation_part.evaluation_part(Workspace(folder), config).settings,
     }
     return {command: fingerprint(each) for command, each in settings.items()}
 

@@ -14,8 +14,9 @@ from recolor.color.lab import encode_lab, rgb_to_lab
 from recolor.config.settings import GeneratorModelConfig, RefinerModelConfig
 from recolor.manifests.io import write_manifest
 from recolor.manifests.schemas import SHARD_INDEX
-from recolor.models.files import bins_json, model_content, save_model
+from recolor.models.files import bins_json, save_model
 from recolor.models.generator import Generator
+from recolor.models.identity import model_content
 from recolor.models.refiner import Refiner
 from recolor.pipeline.cache import Part, require_record, run_part
 from recolor.pipeline.workspace import open_workspace

@@ -20,6 +20,8 @@ from flows.shard import shard
 from recolor.config.settings import Config
 from recolor.errors import ConfigError, InputError, MissingStageError, RecolorError, WeightsError
 from recolor.manifests.pandas import read_manifest
+from recolor.pipeline.remembered import last_uses
+from recolor.pipeline.workspace import Workspace
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -159,6 +161,22 @@ def test_a_stage_alone_makes_no_workspace(images, root, tiny):
     with pytest.raises(InputError, match=f"{root}: there is no such workspace"):
         shard(images, root, None, Settings(**tiny))
     assert not root.exists()
+
+
+def test_a_setting_that_an_earlier_run_was_given_is_not_given_up_in_silence(root, caplog):
+    root.mkdir()
+    for settings in (Settings(shard={"max_shard_images": 16}), Settings(), Settings()):
+        with pytest.raises(MissingStageError):
+            shard(None, root, "quick", settings)
+    told = [line for line in caplog.messages if "other settings" in line]
+    assert len(told) == 1
+    assert told[0].startswith("other settings than in `flow shard` of ")
+    assert told[0].endswith(
+        "\n  shard.max_shard_images: 1024 now, 16 then"
+        "\nThose of then: -p shard.max_shard_images=16. This run goes on with those of now."
+    )
+    now = last_uses(Workspace(root))["shard"]
+    assert (now.command, now.preset, dict(now.without)) == ("flow shard", "quick", {"shard.size_px": 256})
 
 
 def test_errors_of_the_stages_reach_the_caller_as_they_are(tmp_path, root):

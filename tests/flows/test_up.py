@@ -16,38 +16,15 @@ from prefect.settings import PREFECT_HOME, temporary_settings
 from prefect.states import Pending, Running
 
 from flows.deploy import POOL
-from flows.forms import Settings
 from flows.up import Server, api_url, default_parameters, end_left_runs, worker_name
-from recolor.cli.options import Target
-from recolor.config.settings import Config
 
 OWN, SHARED = Server("http://127.0.0.1:1/api", 1), Server("http://127.0.0.1:1/api", None)
 
 
-def test_only_what_was_given_becomes_a_parameter_so_that_recolor_toml_still_counts(tmp_path):
-    target = Target(tmp_path / "photos", tmp_path, "quick", None, ("blurry.threshold=0.4", "generator.train.steps=9"))
-    settings = {"blurry": {"threshold": 0.4}, "generator": {"train": {"steps": 9}}}
-    assert default_parameters(target) == {
-        "images": str(tmp_path / "photos"),
-        "workspace": str(tmp_path),
-        "preset": "quick",
-        "settings": settings,
-    }
-    assert Settings.model_validate(settings).model_dump(exclude_none=True) == settings
-    assert default_parameters(Target(None, Path(), None, None, ())) == {"workspace": str(Path().absolute())}
-    assert default_parameters(Target(None, Path(), None, None, ("preset=demo",)))["preset"] == "demo"
-
-
-def test_a_file_of_settings_becomes_all_settings_as_it_stands_in_for_recolor_toml(tmp_path):
-    (tmp_path / "recolor.toml").write_text("blurry.threshold = 0.9\n")
-    file = tmp_path / "other.toml"
-    file.write_text("skewed.threshold = 0.2\n")
-    parameters = default_parameters(Target(None, tmp_path, None, file, ("blurry.enabled=false",)))
-    settings = parameters["settings"]
-    assert set(parameters) == {"workspace", "settings"}
-    assert (settings["skewed"]["threshold"], settings["blurry"]["enabled"]) == (0.2, False)
-    assert settings["blurry"]["threshold"] == Config().blurry.threshold
-    assert Settings.model_validate(settings)
+def test_only_the_folders_become_parameters_so_that_recolor_toml_decides_the_settings(tmp_path):
+    folders = {"images": str(tmp_path / "photos"), "workspace": str(tmp_path)}
+    assert default_parameters(tmp_path / "photos", tmp_path) == folders
+    assert default_parameters(None, Path()) == {"workspace": str(Path().absolute())}
 
 
 @pytest.mark.parametrize(

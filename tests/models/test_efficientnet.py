@@ -13,7 +13,8 @@ from recolor.models import efficientnet
 from recolor.models.backbones import make_encoder
 from recolor.models.efficientnet import LITE, EfficientNetLite, load_lite_weights
 from recolor.models.generator import Generator
-from recolor.models.weights import check_encoder_weights, encoder_identity, load_encoder_weights
+from recolor.models.identity import encoder_identity
+from recolor.models.weights import check_encoder_weights, load_encoder_weights
 
 LITE0 = LITE[0]
 needs_package = pytest.mark.skipif(efficientnet.package_file(LITE0) is None, reason="needs the package of its weights")

@@ -14,9 +14,9 @@ from recolor.models.files import (
     load_refiner,
     load_start,
     save_model,
-    start_folder,
 )
 from recolor.models.generator import Generator
+from recolor.models.identity import start_folder
 from recolor.models.refiner import Refiner
 
 SHAPE = {"encoder_weights": "file", "encoder_depth": 1, "head": "distribution", "width": 8, "blocks": 1}

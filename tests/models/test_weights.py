@@ -5,12 +5,13 @@ from urllib.error import URLError
 import pytest
 import torch
 from safetensors.torch import save_file
+from torchvision.models import ResNet101_Weights, resnet101
 from torchvision.models import _api as torchvision_api
-from torchvision.models import resnet101
 
 from recolor.errors import WeightsError
 from recolor.models.encoder import Encoder
-from recolor.models.weights import check_encoder_weights, encoder_identity, load_encoder_weights, tensors_sha256
+from recolor.models.identity import encoder_identity
+from recolor.models.weights import check_encoder_weights, load_encoder_weights, tensors_sha256
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +59,11 @@ def test_a_checkpoint_is_unwrapped(file, state, key, prefix, tmp_path):
     torch.save({key: wrapped, "epoch": 7, "optimizer": {}} if key else wrapped, tmp_path / "checkpoint.pth")
     first, second = Encoder(1), Encoder(1)
     assert load_encoder_weights(first, str(file)) == load_encoder_weights(second, str(tmp_path / "checkpoint.pth"))
+
+
+def test_the_name_of_imagenets_weights_is_torchvisions():
+    address = ResNet101_Weights.IMAGENET1K_V2.url
+    assert encoder_identity("imagenet") == f"imagenet {address.rpartition('/')[2]}"
 
 
 def test_none_keeps_the_random_weights_and_sends_no_request(no_hub):

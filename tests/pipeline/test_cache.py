@@ -17,6 +17,7 @@ from recolor.pipeline.cache import (
     Part,
     current_record,
     fingerprint,
+    named_settings,
     read_record,
     require_record,
     run_part,
@@ -43,6 +44,13 @@ class Settings:
 @dataclass(frozen=True)
 class OtherSettings:
     size_px: int = 8
+
+
+@dataclass(frozen=True)
+class Nested:
+    inner: Settings = Settings()
+    names: tuple[str, ...] = ("a", "b")
+    limit: float | None = None
 
 
 def part_of(workspace, settings=Settings(), inputs=None, names=("a.bin", "b.bin")):
@@ -183,6 +191,25 @@ def test_an_unknown_operating_system_error_is_not_disguised(workspace):
 
     with pytest.raises(OSError, match="odd"):
         run_part(part_of(workspace), odd)
+
+
+def test_a_record_names_its_settings_and_reads_those_of_other_versions(workspace):
+    part = part_of(workspace, Settings(9))
+    run_part(part, build)
+    record = read_record(part.record_path)
+    assert record.settings == {"size_px": 9}
+    stored = json.loads(part.record_path.read_text())
+    part.record_path.write_text(json.dumps({**stored, "of_a_later_version": 1}))
+    assert read_record(part.record_path) == record
+    del stored["settings"]
+    part.record_path.write_text(json.dumps(stored))
+    assert run_part(part, refuse).current
+    assert read_record(part.record_path).settings is None
+
+
+def test_settings_have_dotted_names_in_a_record_and_the_values_that_json_has():
+    assert named_settings(Nested()) == {"inner.size_px": 8, "names": ["a", "b"], "limit": None}
+    assert named_settings({"x": (1, 2)}) == {"settings": {"x": [1, 2]}}
 
 
 def test_a_missing_input_names_the_stage_to_run(workspace):

@@ -98,12 +98,21 @@ def count_outliers(measurements: pa.Table, config: Config) -> Counter[str]:
     return counts
 
 
+def issue_part(workspace: Workspace, name: str, config: Config) -> Part:
+    """Returns the outliers of one issue, `manifests/<name>.parquet`, as a part of the cache.
+
+    Raises:
+        MissingStageError: The images have not been measured.
+    """
+    source, settings = workspace.manifest("measurements"), DETECTORS[name].settings(config)
+    inputs = {"measurements": require_record(source, "measure").content}
+    outputs, sources = (workspace.manifest(name),), {"measurements": source}
+    return Part(workspace, f"detect {name}", DETECT_VERSION, settings, inputs, outputs, sources)
+
+
 def _run_detector(workspace: Workspace, detector: Detector[S], config: Config) -> Outcome:
     source, target = workspace.manifest("measurements"), workspace.manifest(detector.name)
-    settings = detector.settings(config)
-    inputs = {"measurements": require_record(source, "measure").content}
-    sources = {"measurements": source}
-    part = Part(workspace, f"detect {detector.name}", DETECT_VERSION, settings, inputs, (target,), sources)
+    part, settings = issue_part(workspace, detector.name, config), detector.settings(config)
     return run_part(part, lambda staging: _write_outliers(detector, settings, source, staging / target.name))
 
 

@@ -201,19 +201,34 @@ def merge_measurements(workspace: Workspace, config: Config) -> Outcome:
     index = read_table(INDEX, workspace.manifest("index"))
     finished = list(_finished_parts(workspace, config.measure))
     needed = _needed_rows(index, finished)
+    merged = _merged_part(workspace, index, needed, config)
+    outcome = run_part(merged, lambda staging: _merge(needed, len(index), staging / merged.outputs[0].name))
+    with storage_errors(workspace.measured_parts):
+        _delete_parts(workspace, {part.path for part in finished} - {found.part.path for found in needed})
+    return outcome
+
+
+def measurements_part(workspace: Workspace, config: Config) -> Part:
+    """Returns the merged measurements, `manifests/measurements.parquet`, as a part of the cache.
+
+    Raises:
+        MissingStageError: The index does not exist, or images have no measurement.
+    """
+    index = read_table(INDEX, workspace.manifest("index"))
+    needed = _needed_rows(index, list(_finished_parts(workspace, config.measure)))
+    return _merged_part(workspace, index, needed, config)
+
+
+def _merged_part(workspace: Workspace, index: pa.Table, needed: list[_Needed], config: Config) -> Part:
     if missing := len(index) - sum(len(found.rows) for found in needed):
         raise MissingStageError(f"{missing} of {len(index)} images are not measured. Run `recolor measure` first.")
     inputs = {
         "index": require_record(workspace.manifest("index"), "index").content,
         "parts": fingerprint(sorted(found.part.content for found in needed)),
     }
-    target = workspace.manifest("measurements")
     sources = {"index": workspace.manifest("index")}
-    merged = Part(workspace, STAGE, MEASURE_VERSION, config.measure, inputs, (target,), sources)
-    outcome = run_part(merged, lambda staging: _merge(needed, len(index), staging / target.name))
-    with storage_errors(workspace.measured_parts):
-        _delete_parts(workspace, {part.path for part in finished} - {found.part.path for found in needed})
-    return outcome
+    target = workspace.manifest("measurements")
+    return Part(workspace, STAGE, MEASURE_VERSION, config.measure, inputs, (target,), sources)
 
 
 def _part(workspace: Workspace, identities: pa.Table, config: MeasureConfig) -> Part:

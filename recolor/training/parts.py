@@ -1,0 +1,143 @@
+"""The trainings as parts of the cache: keys, outputs, checkpoints. Loads torch for hubs alone."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from recolor.config.settings import Config, GeneratorConfig, RefinerConfig
+from recolor.errors import ConfigError
+from recolor.models.identity import (
+    CONFIG_FILE,
+    MODEL_FILE,
+    NONE,
+    encoder_identity,
+    model_content,
+    start_folder,
+    start_identity,
+    weights_kind,
+)
+from recolor.pipeline.cache import Part, Record, require_record, stage_key
+from recolor.pipeline.workspace import Workspace
+from recolor.shards.format import index_path
+
+C = TypeVar("C", GeneratorConfig, RefinerConfig)
+
+GENERATOR_STAGE, GENERATOR_VERSION = "train-generator", 1
+REFINER_STAGE, REFINER_VERSION = "train-refiner", 1
+METRICS_FILE = "metrics.parquet"
+CURVE_FILE = "loss_curve.png"
+
+# Settings that are not part of the key: hardware, and what is saved during training. The key has these values.
+NOT_IN_KEY: Mapping[str, Any] = {
+    "device": "auto",
+    "devices": 1,
+    "compile": False,
+    "deterministic": False,
+    "resident": "auto",
+    "checkpoint_steps": 1,
+    "keep_checkpoints": 1,
+    "metrics_steps": 1,
+    "tensorboard": False,
+}
+
+
+def generator_part(workspace: Workspace, config: Config) -> Part:
+    """Returns the training of the generator: its key and its output files.
+
+    Raises:
+        MissingStageError: There are no finished shards.
+        ConfigError: It would start from the model that it replaces.
+        WeightsError: The initial weights do not exist.
+    """
+    inputs = {
+        "shards": shards_record(workspace).content,
+        **initial_weights("generator", config.generator, workspace.models),
+    }
+    settings, outputs = key_settings(config.generator), model_outputs(workspace.models / "generator")
+    sources = {"shards": index_path(workspace)}
+    return Part(workspace, GENERATOR_STAGE, GENERATOR_VERSION, settings, inputs, outputs, sources)
+
+
+def refiner_part(workspace: Workspace, config: Config) -> Part:
+    """Returns the training of the refiner: its key and its output files.
+
+    Raises:
+        MissingStageError: There are no finished shards, or there is no generator.
+        ConfigError: It would start from the model that it replaces.
+        WeightsError: The initial weights do not exist.
+    """
+    inputs = {
+        "shards": shards_record(workspace).content,
+        "generator": model_content(require_record(workspace.models / "generator" / MODEL_FILE, "train generator")),
+        **initial_weights("refiner", config.refiner, workspace.models),
+    }
+    if config.refiner.perceptual_weight:
+        inputs["perceptual"] = encoder_identity(config.refiner.perceptual_weights)
+    settings, outputs = key_settings(config.refiner), model_outputs(workspace.models / "refiner")
+    sources = {"shards": index_path(workspace)}
+    return Part(workspace, REFINER_STAGE, REFINER_VERSION, settings, inputs, outputs, sources)
+
+
+def checkpoint_folder(part: Part, config: Config) -> Path:
+    """Returns the folder of the checkpoints of a training."""
+    key = generator_checkpoint_key(part, config.generator) if part.stage == GENERATOR_STAGE else part.key
+    return part.outputs[0].parent / "checkpoints" / key[:16]
+
+
+def generator_checkpoint_key(part: Part, config: GeneratorConfig) -> str:
+    """Returns the key of the generator's checkpoints."""
+    return stage_key(GENERATOR_STAGE, GENERATOR_VERSION, checkpoint_settings(config), part.inputs)
+
+
+def checkpoint_settings(config: GeneratorConfig) -> GeneratorConfig:
+    """Returns the key settings that training depends on: with fixed temperature and saturation."""
+    return replace(key_settings(config), temperature=1.0, saturation=1.0)
+
+
+def model_outputs(folder: Path) -> tuple[Path, ...]:
+    """Returns the paths of a trained model's files, in the order of its record."""
+    return tuple(folder / name for name in (MODEL_FILE, CONFIG_FILE, METRICS_FILE, CURVE_FILE))
+
+
+def key_settings(config: C) -> C:
+    """Returns the settings that are part of the key, because the result depends on them.
+
+    Hardware settings, which only affect rounding, and settings of what is saved during training are replaced by fixed
+    values. Paths of initial weights are removed: the key has the hash of their content as an input.
+    """
+    model = replace(config.model, encoder_weights=weights_kind(config.model.encoder_weights))
+    if isinstance(config, RefinerConfig):
+        config = replace(config, perceptual_weights="")
+    return replace(config, model=model, start_from="", train=replace(config.train, **NOT_IN_KEY))
+
+
+def initial_weights(name: str, config: GeneratorConfig | RefinerConfig, models: Path) -> Mapping[str, str]:
+    """Returns the identity of the initial weights, as inputs of the training's key.
+
+    Args:
+        name: `generator` or `refiner`.
+        config: The model's settings.
+        models: Folder of the workspace's models; the trained model goes into its subfolder `name`.
+
+    Raises:
+        ConfigError: `start_from` is the model that this training replaces, which would change the key.
+        WeightsError: The weights do not exist.
+    """
+    if config.start_from:
+        if start_folder(config.start_from, name).resolve() == (models / name).resolve():
+            raise ConfigError(
+                f"{name}.start_from = {config.start_from!r}: this training would replace the models that it starts"
+                " from. Copy them with `recolor export models FOLDER`, and start from that folder."
+            )
+        return {"encoder": NONE, "start_from": start_identity(config.start_from, name)}
+    return {"encoder": encoder_identity(config.model.encoder_weights, config.model.encoder)}
+
+
+def shards_record(workspace: Workspace) -> Record:
+    """Returns the record of the shards' index.
+
+    Raises:
+        MissingStageError: There are no finished shards.
+    """
+    return require_record(index_path(workspace), "shards build")
