@@ -28,7 +28,7 @@ def settings(name: str | None, init: bool, workspace: Path, preset: Preset) -> N
 
     NAME is a group, such as `blurry`, or one setting, such as `blurry.threshold`. Without it, all settings are listed.
 
-    Change a setting with `--set blurry.threshold=0.4`, or in the workspace's recolor.toml.
+    Change a setting with `--set blurry.threshold=0.4`, which `--save` keeps, or in the workspace's recolor.toml.
     """
     if init and name is not None:
         raise click.UsageError("--init writes all settings. Give it without NAME.")
