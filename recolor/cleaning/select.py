@@ -11,7 +11,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 
 from recolor.cleaning.detect import real_detail
 from recolor.cleaning.index import and_more
+from recolor.cleaning.scores import join_scores
 from recolor.config.settings import SPLITS, Config, SelectConfig, Split
 from recolor.errors import LIMITS, ConfigError, InputError, MissingStageError
 from recolor.manifests.io import ROW_GROUP_ROWS, find_rows, manifest_writer, read_table, write_manifest
@@ -59,7 +60,7 @@ class Verdict:
 
 
 def select(workspace: Workspace, config: Config) -> Outcome:
-    """Writes the kept images, `clean.parquet`, and the rejected ones, `outliers.parquet`.
+    """Writes the kept images, `clean.parquet`, the rejected ones, `outliers.parquet`, and `scores.parquet`.
 
     Kept images have their split, rejected ones the reasons. Decisions in `manifests/decisions.csv` override the
     detectors; an image of which no part can be decoded is never kept. If all copies of a picture are rejected, the
@@ -75,7 +76,15 @@ def select(workspace: Workspace, config: Config) -> Outcome:
     decisions_text = read_decisions(decisions_file)
     decisions = parse_decisions(decisions_text, decisions_file)
     part = _part(workspace, config, decisions_text)
-    return run_part(part, lambda staging: _select(part.sources, decisions, config.select, staging))
+
+    def build(staging: Path) -> Counts:
+        counts = _select(part.sources, decisions, config.select, staging)
+        workspace.manifest("scores").unlink(missing_ok=True)  # it must not contradict the new manifests
+        return counts
+
+    selected = run_part(part, build)
+    scores = join_scores(workspace, part.inputs)
+    return selected if selected.built else replace(selected, built=scores.built)
 
 
 def selection_part(workspace: Workspace, config: Config) -> Part:

@@ -1,9 +1,10 @@
 """The cache of finished work: keys, records, atomic publishing.
 
 A part's key is the SHA-256 of the canonical JSON of its stage's version, its own settings and its inputs' content.
-A part is done if its record has that key and its outputs are unchanged since they were written. Outputs are built in
-a staging folder on the same file system, flushed, hashed and renamed into place; the record is written last, in the
-same way. A part that is killed at any moment is either done or will be redone, and no reader sees half a file.
+A part is done if its record has that key and lists its outputs, and these are unchanged since they were written.
+Outputs are built in a staging folder on the same file system, flushed, hashed and renamed into place; the record is
+written last, in the same way. A part that is killed at any moment is either done or will be redone, and no reader sees
+half a file.
 """
 
 import hashlib
@@ -209,12 +210,14 @@ def run_part(part: Part, build: Build) -> Outcome:
 def current_record(part: Part) -> Record | None:
     """Returns the part's record if the part is done, else None.
 
-    A part is done if its key matches and every output is as it was written.
+    A part is done if its key matches and every output is as it was written. An older version may have written fewer
+    outputs.
     """
     record = read_record(part.record_path)
     if record is None or record.key != part.key or not outputs_present(part.workspace, record):
         return None
-    return record
+    written = {part.workspace.root / output.path for output in record.outputs}
+    return record if written.issuperset(part.outputs) else None
 
 
 def outputs_present(workspace: Workspace, record: Record) -> bool:
