@@ -3,11 +3,8 @@
 It deletes nothing.
 """
 
-import csv
 import hashlib
-import io
 import logging
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -18,11 +15,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recolor.cleaning.decisions import Decision, decisions_file, parse_decisions, read_decisions
 from recolor.cleaning.detect import real_detail
 from recolor.cleaning.index import and_more
 from recolor.cleaning.scores import join_scores
 from recolor.config.settings import SPLITS, Config, SelectConfig, Split
-from recolor.errors import LIMITS, ConfigError, InputError, MissingStageError
+from recolor.errors import LIMITS, InputError, MissingStageError
 from recolor.manifests.io import ROW_GROUP_ROWS, find_rows, manifest_writer, read_table, write_manifest
 from recolor.manifests.schemas import CLEAN, ISSUE_SCHEMAS, MEASUREMENTS, OUTLIERS
 from recolor.pipeline.cache import Counts, Outcome, Part, require_record, run_part
@@ -34,14 +32,6 @@ DECISION = "decision"  # the issue of an image that `decisions.csv` rejects
 _SPLITS_ASCENDING = ("val", "test", "train")  # the order of their ranges in 0..1
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """A decision about an image, and its line in `decisions.csv`."""
-
-    keep: bool
-    line: int
 
 
 @dataclass(slots=True)
@@ -72,9 +62,9 @@ def select(workspace: Workspace, config: Config) -> Outcome:
         ConfigError: `decisions.csv` is malformed; the message names the line.
         InputError: All images are rejected; the message counts them by issue.
     """
-    decisions_file = _decisions_file(workspace)
-    decisions_text = read_decisions(decisions_file)
-    decisions = parse_decisions(decisions_text, decisions_file)
+    file = decisions_file(workspace)
+    decisions_text = read_decisions(file)
+    decisions = parse_decisions(decisions_text, file)
     part = _part(workspace, config, decisions_text)
 
     def build(staging: Path) -> Counts:
@@ -94,7 +84,7 @@ def selection_part(workspace: Workspace, config: Config) -> Part:
         MissingStageError: A detector's manifest does not exist, or was made from other measurements.
         ConfigError: `decisions.csv` cannot be read.
     """
-    return _part(workspace, config, read_decisions(_decisions_file(workspace)))
+    return _part(workspace, config, read_decisions(decisions_file(workspace)))
 
 
 def _part(workspace: Workspace, config: Config, decisions_text: str) -> Part:
@@ -102,59 +92,6 @@ def _part(workspace: Workspace, config: Config, decisions_text: str) -> Part:
     inputs = detected_contents(sources) | {"decisions": hashlib.sha256(decisions_text.encode()).hexdigest()}
     outputs = (workspace.manifest("clean"), workspace.manifest("outliers"))
     return Part(workspace, "select", SELECT_VERSION, config.select, inputs, outputs, sources)
-
-
-def stored_decisions(workspace: Workspace) -> dict[str, Decision]:
-    """Returns the decisions of a workspace's `decisions.csv`; none if the file does not exist.
-
-    Raises:
-        ConfigError: The file is malformed; the message names the line.
-    """
-    file = _decisions_file(workspace)
-    return parse_decisions(read_decisions(file), file)
-
-
-def _decisions_file(workspace: Workspace) -> Path:
-    return workspace.manifests / "decisions.csv"
-
-
-def parse_decisions(text: str, file: Path) -> dict[str, Decision]:
-    """Parses `decisions.csv`; if a path has several lines, the last one counts.
-
-    The header is `path,decision`; each further line is a path and `keep` or `reject`. The cells may also be separated
-    by semicolons or tabs, as some spreadsheet programs write them; the first line decides.
-
-    Args:
-        text: The content of the file.
-        file: Its path, for error messages.
-
-    Raises:
-        ConfigError: A line is malformed; the message names it.
-    """
-    rows = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text), strict=True)
-    decisions: dict[str, Decision] = {}
-    try:
-        for row in rows:
-            cells = [cell.strip() for cell in row]
-            if not any(cells) or (not decisions and cells == ["path", "decision"]):
-                continue
-            if len(row) != 2 or cells[1] not in ("keep", "reject"):
-                raise ConfigError(
-                    f"{file}, line {rows.line_num}: {row!r} is not PATH,keep or PATH,reject. Correct the line."
-                )
-            decisions[row[0]] = Decision(cells[1] == "keep", rows.line_num)
-    except csv.Error as error:
-        raise ConfigError(f"{file}, line {rows.line_num}: not valid CSV ({error}). Correct the line.") from error
-    return decisions
-
-
-def _delimiter(text: str) -> str:
-    """Returns what separates the cells of the first line; a comma if no line can tell."""
-    first = _FIRST_LINE.match(text)
-    return first["delimiter"] if first else ","
-
-
-_FIRST_LINE = re.compile(r"""\s*[^\r\n]*?(?P<delimiter>[,;\t])[ ]*"?(decision|keep|reject)"?[ ]*(?=[\r\n]|$)""")
 
 
 def split_of(group: str, config: SelectConfig) -> Split:
@@ -198,20 +135,6 @@ def detected_contents(sources: Mapping[str, Path]) -> dict[str, str]:
             raise MissingStageError(f"{sources[issue]}: made from other measurements. Run `recolor detect` first.")
         contents[issue] = record.content
     return contents
-
-
-def read_decisions(file: Path) -> str:
-    """Returns the text of `decisions.csv`, or an empty string if the file does not exist.
-
-    Raises:
-        ConfigError: The file is not UTF-8 text.
-    """
-    try:
-        return file.read_bytes().decode("utf-8-sig")
-    except FileNotFoundError:
-        return ""
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file}: cannot be read as UTF-8 text ({error}). Correct or remove the file.") from error
 
 
 def _select(

@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 from PIL import Image
 from skimage import data as photographs
 
+from recolor.cleaning.decisions import parse_decisions
 from recolor.cleaning.detect import ISSUES, detect_issue
 from recolor.cleaning.index import index_images
 from recolor.cleaning.measure import measure_part, merge_measurements, plan_measure
-from recolor.cleaning.select import _splits, parse_decisions, select, split_of
+from recolor.cleaning.select import _splits, select, split_of
 from recolor.config.settings import Config, CorruptConfig, LowResolutionConfig, SelectConfig
 from recolor.errors import ConfigError, InputError, MissingStageError
 from recolor.manifests.pandas import read_manifest
