@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from recolor.cleaning.decisions import Decision, decisions_file, parse_decisions, read_decisions
+from recolor.cleaning.decisions import Decision, decisions_file, parse_decisions, read_decisions, relative_decisions
 from recolor.cleaning.detect import real_detail
 from recolor.cleaning.index import and_more
 from recolor.cleaning.scores import join_scores
@@ -23,7 +23,7 @@ from recolor.config.settings import SPLITS, Config, SelectConfig, Split
 from recolor.errors import LIMITS, InputError, MissingStageError
 from recolor.manifests.io import ROW_GROUP_ROWS, find_rows, manifest_writer, read_table, write_manifest
 from recolor.manifests.schemas import CLEAN, ISSUE_SCHEMAS, MEASUREMENTS, OUTLIERS
-from recolor.pipeline.cache import Counts, Outcome, Part, require_record, run_part
+from recolor.pipeline.cache import Counts, Outcome, Part, fingerprint, require_record, run_part
 from recolor.pipeline.workspace import Workspace
 
 SELECT_VERSION = 3
@@ -63,9 +63,9 @@ def select(workspace: Workspace, config: Config) -> Outcome:
         InputError: All images are rejected; the message counts them by issue.
     """
     file = decisions_file(workspace)
-    decisions_text = read_decisions(file)
-    decisions = parse_decisions(decisions_text, file)
-    part = _part(workspace, config, decisions_text)
+    text = read_decisions(file)
+    decisions = relative_decisions(parse_decisions(text, file), workspace)
+    part = _part(workspace, config, text)
 
     def build(staging: Path) -> Counts:
         counts = _select(part.sources, decisions, config.select, staging)
@@ -74,7 +74,8 @@ def select(workspace: Workspace, config: Config) -> Outcome:
 
     selected = run_part(part, build)
     scores = join_scores(workspace, part.inputs)
-    return selected if selected.built else replace(selected, built=scores.built)
+    note = _tally(decisions, part.sources["measurements"]) if decisions else ""
+    return replace(selected, built=selected.built or scores.built, note=note)
 
 
 def selection_part(workspace: Workspace, config: Config) -> Part:
@@ -82,7 +83,7 @@ def selection_part(workspace: Workspace, config: Config) -> Part:
 
     Raises:
         MissingStageError: A detector's manifest does not exist, or was made from other measurements.
-        ConfigError: `decisions.csv` cannot be read.
+        ConfigError: `decisions.csv` cannot be read, or is malformed.
     """
     return _part(workspace, config, read_decisions(decisions_file(workspace)))
 
@@ -90,6 +91,10 @@ def selection_part(workspace: Workspace, config: Config) -> Part:
 def _part(workspace: Workspace, config: Config, decisions_text: str) -> Part:
     sources = {name: workspace.manifest(name) for name in ("measurements", *ISSUE_SCHEMAS)}
     inputs = detected_contents(sources) | {"decisions": hashlib.sha256(decisions_text.encode()).hexdigest()}
+    written = parse_decisions(decisions_text, decisions_file(workspace))
+    decisions = relative_decisions(written, workspace)
+    if decisions != written:  # what an absolute path means depends on the image folder, too
+        inputs["decided"] = fingerprint({path: decision.keep for path, decision in decisions.items()})
     outputs = (workspace.manifest("clean"), workspace.manifest("outliers"))
     return Part(workspace, "select", SELECT_VERSION, config.select, inputs, outputs, sources)
 
@@ -205,15 +210,37 @@ def judge(issues: Mapping[str, pa.Table], decisions: Mapping[str, Decision], ima
     return verdicts
 
 
-def _warn_of_ignored(decisions: Mapping[str, Decision], images: pa.Table) -> None:
-    """Logs which decisions have no effect, in one line for each cause."""
+def _tally(decisions: Mapping[str, Decision], measurements: Path) -> str:
+    """Returns how many decisions were applied, such as `decisions.csv: 41 applied, 2 unknown`."""
+    ignored = _ignored(decisions, read_table(MEASUREMENTS, measurements, ["path", "reason", "width_px"]))
+    applied = len(decisions) - len(ignored.unknown) - len(ignored.undecodable)
+    undecodable = f", {len(ignored.undecodable):,} cannot be decoded" if ignored.undecodable else ""
+    return f"decisions.csv: {applied:,} applied, {len(ignored.unknown):,} unknown{undecodable}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Ignored:
+    """Paths of decisions without effect: not among the images, or to be kept although they cannot be decoded."""
+
+    unknown: list[str]
+    undecodable: list[str]
+
+
+def _ignored(decisions: Mapping[str, Decision], images: pa.Table) -> _Ignored:
     known = set(images["path"].filter(_among(images, decisions)).to_pylist())
     undecodable = _refused(images.filter(pc.is_null(images["width_px"])))
-    unknown = [path for path in decisions if path not in known]
-    undecoded = [path for path, decision in decisions.items() if decision.keep and path in undecodable]
+    return _Ignored(
+        [path for path in decisions if path not in known],
+        [path for path, decision in decisions.items() if decision.keep and path in undecodable],
+    )
+
+
+def _warn_of_ignored(decisions: Mapping[str, Decision], images: pa.Table) -> None:
+    """Logs which decisions have no effect, in one line for each cause."""
+    ignored = _ignored(decisions, images)
     for paths, why in (
-        (unknown, "is not among the images; line ignored."),
-        (undecoded, "cannot be decoded, so it cannot be kept."),
+        (ignored.unknown, "is not among the images; line ignored."),
+        (ignored.undecodable, "cannot be decoded, so it cannot be kept."),
     ):
         if paths:
             line = decisions[paths[0]].line
