@@ -15,7 +15,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
@@ -29,6 +29,7 @@ _HASH_BLOCK_BYTES = 1 << 20
 
 Counts = Mapping[str, int]
 Build = Callable[[Path], Counts]
+Keep = Callable[[Path, "Record"], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,12 +186,13 @@ def named_settings(settings: object) -> dict[str, Any]:
     return found
 
 
-def run_part(part: Part, build: Build) -> Outcome:
+def run_part(part: Part, build: Build, keep: Keep | None = None) -> Outcome:
     """Builds the part's outputs and its record, unless the part is done already.
 
     Args:
         part: The part.
         build: Writes every output, under its own file name, into the folder it is given, and returns counts.
+        keep: Called with that folder and the record, before the outputs take the place of earlier ones.
 
     Raises:
         StorageError: The disk is full, read-only or failing; no incomplete file is left.
@@ -203,7 +205,10 @@ def run_part(part: Part, build: Build) -> Outcome:
     with storage_errors(part.outputs[0]), _memory_errors(part), _staging(part.workspace) as staging:
         counts = build(staging)
         _check_sources(part)
-        record = _publish(part, staging, counts, started)
+        record = _staged_record(part, staging, counts, started)
+        if keep is not None:
+            keep(staging, record)
+        _publish(part.workspace, record, staging)
     return Outcome(part.stage, 1, 0, record.counts, record.seconds_s)
 
 
@@ -337,8 +342,8 @@ def _check_sources(part: Part) -> None:
             )
 
 
-def _publish(part: Part, staging: Path, counts: Counts, started: float) -> Record:
-    """Removes the old record, renames the outputs into place and writes the new record."""
+def _staged_record(part: Part, staging: Path, counts: Counts, started: float) -> Record:
+    """Flushes and hashes the outputs in the staging folder and returns their record."""
     outputs = []
     for path in part.outputs:
         staged = staging / path.name
@@ -346,14 +351,8 @@ def _publish(part: Part, staging: Path, counts: Counts, started: float) -> Recor
         relative = path.relative_to(part.workspace.root).as_posix()
         status = staged.stat()
         outputs.append(Output(relative, sha256_file(staged), status.st_size, status.st_mtime_ns))
-    part.record_path.parent.mkdir(parents=True, exist_ok=True)
-    part.record_path.unlink(missing_ok=True)
-    for path in part.outputs:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        (staging / path.name).replace(path)
-    sync_folder(part.record_path.parent)
     seconds_s = round(time.monotonic() - started, 3)
-    record = Record(
+    return Record(
         stage=part.stage,
         version=part.version,
         key=part.key,
@@ -363,8 +362,48 @@ def _publish(part: Part, staging: Path, counts: Counts, started: float) -> Recor
         seconds_s=seconds_s,
         settings=named_settings(part.settings),
     )
-    write_atomically(part.record_path, json.dumps(asdict(record), indent=1, sort_keys=True).encode())
-    return record
+
+
+def _publish(workspace: Workspace, record: Record, staging: Path) -> None:
+    """Removes the old record, renames the outputs into place and writes the new record."""
+    paths = [workspace.root / output.path for output in record.outputs]
+    target = record_path(paths[0])
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.unlink(missing_ok=True)
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        (staging / path.name).replace(path)
+    sync_folder(target.parent)
+    write_record(target, record)
+
+
+def write_record(path: Path, record: Record) -> None:
+    """Writes a record atomically."""
+    write_atomically(path, json.dumps(asdict(record), indent=1, sort_keys=True).encode())
+
+
+def restore(workspace: Workspace, record: Record, folder: Path) -> None:
+    """Publishes copies of a part's outputs, which were kept in another folder, with their record.
+
+    Args:
+        workspace: The workspace.
+        record: The record of the part.
+        folder: Folder that holds its outputs, under their file names.
+
+    Raises:
+        DamagedError: A file is not what the record says; nothing was published.
+        StorageError: The disk is full, read-only or failing.
+    """
+    with storage_errors(workspace.root / record.outputs[0].path), _staging(workspace) as staging:
+        outputs = []
+        for output in record.outputs:
+            staged = staging / Path(output.path).name
+            shutil.copyfile(folder / staged.name, staged)
+            _sync_file(staged)
+            if sha256_file(staged) != output.sha256:
+                raise DamagedError(f"{folder / staged.name}: its bytes have changed, so it was not used.")
+            outputs.append(replace(output, mtime_ns=staged.stat().st_mtime_ns))
+        _publish(workspace, replace(record, outputs=tuple(outputs)), staging)
 
 
 def _is_as_written(path: Path, output: Output) -> bool:

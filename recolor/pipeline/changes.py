@@ -23,6 +23,8 @@ def changes(record: Record, part: Part, group: str) -> list[str]:
     found = own_changes(part.workspace, record, part.version, part.settings, group)
     names = {name for name in {**record.inputs, **part.inputs} if record.inputs.get(name) != part.inputs.get(name)}
     found += [f"{INPUT}{name}" for name in sorted(names)]
+    if not {part.workspace.root / output.path for output in record.outputs}.issuperset(part.outputs):
+        found.append("an earlier version wrote fewer files")
     if record.key != part.key and not found:
         found.append("another setting; which one is not in its record, which an earlier version wrote")
     return found

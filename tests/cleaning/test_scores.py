@@ -129,6 +129,8 @@ def test_a_run_that_is_killed_between_the_manifests_and_the_table_leaves_none(cl
         with pytest.raises(KeyboardInterrupt):
             select(cleaned, SMALL)
     assert not cleaned.manifest("scores").exists()
+    (status,) = workspace_status(cleaned, None, SMALL, ["select"])
+    assert (status.state, status.reasons) == ("stale", ("missing: scores.parquet",))
     assert select(cleaned, SMALL).built == 1
     assert check_agreement(cleaned).loc["cat.png", "verdict"] == "reject"
     assert select(cleaned, SMALL).current
