@@ -1,4 +1,5 @@
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -17,13 +18,15 @@ from recolor.manifests.io import read_table
 from recolor.manifests.pandas import read_manifest
 from recolor.manifests.schemas import SCORES
 from recolor.pipeline.cache import read_record, record_path
+from recolor.pipeline.workspace import open_workspace
 
 SMALL = replace(Config(), low_resolution=LowResolutionConfig(min_side_px=64))
 
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("images")
+    folder = tmp_path_factory.mktemp("scores") / "images"
+    folder.mkdir()
     Image.fromarray(photographs.coffee()).save(folder / "best.png")
     Image.fromarray(photographs.coffee()).save(folder / "copy.jpg", quality=80)
     Image.fromarray(photographs.camera()[::4, ::4]).save(folder / "grey.png")
@@ -34,14 +37,21 @@ def images(tmp_path_factory):
     return folder
 
 
-@pytest.fixture
-def cleaned(workspace, images):
+@pytest.fixture(scope="module")
+def cleaned_once(images):
+    workspace = open_workspace(images.parent / "workspace")
     index_images(workspace, images, SMALL)
     for part in plan_measure(workspace, images, SMALL).missing:
         measure_part(workspace, images, part, SMALL)
     merge_measurements(workspace, SMALL)
     clean(workspace, SMALL)
     return workspace
+
+
+@pytest.fixture
+def cleaned(cleaned_once, tmp_path):
+    """A copy of the cleaned workspace, which the test may change."""
+    return open_workspace(shutil.copytree(cleaned_once.root, tmp_path / "workspace"))
 
 
 def clean(workspace, config):

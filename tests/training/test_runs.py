@@ -25,6 +25,7 @@ FILES = ("model.safetensors", "config.json", "metrics.parquet", "loss_curve.png"
 
 
 def other(config, **changes):
+    """Other settings of the generator; with another temperature it is exported again, from the finished checkpoint."""
     return replace(config, generator=replace(config.generator, **changes))
 
 
@@ -47,16 +48,16 @@ def test_a_training_is_kept_by_date_and_key_or_by_its_name(trained, tiny):
     (run,) = list_runs(trained)
     assert run.name == f"{run.finished.astimezone():%Y-%m-%d}-{run.record.key[:8]}"
     assert files_of(run.model_folder) == files_of(trained.models / "generator")
-    train_generator(trained, other(tiny, rebalance=0.25), name="pale")
+    train_generator(trained, other(tiny, temperature=0.5), name="pale")
     assert [run.name for run in list_runs(trained)][1:] == ["pale"]
     pale = load_generator(runs_folder(trained) / "pale" / "generator")
-    assert pale.details["training"]["rebalance"] == 0.25
+    assert pale.temperature == 0.5
     assert files_of(run.model_folder) != files_of(trained.models / "generator")  # the first is kept, not overwritten
 
 
 def test_a_training_that_was_finished_before_is_taken_from_its_run(trained, tiny, no_training):
     first = files_of(trained.models / "generator")
-    pale = other(tiny, rebalance=0.25)
+    pale = other(tiny, temperature=0.5)
     train_generator(trained, pale)
     shutil.rmtree(trained.models / "generator" / "checkpoints")
     no_training()
@@ -80,7 +81,7 @@ def test_a_run_that_is_killed_before_its_model_is_the_current_one_is_not_trained
         raise KeyboardInterrupt
 
     before = files_of(trained.models / "generator")
-    pale = other(tiny, rebalance=0.25)
+    pale = other(tiny, temperature=0.5)
     with monkeypatch.context() as patched:
         patched.setattr("recolor.pipeline.cache._publish", killed)
         with pytest.raises(KeyboardInterrupt):
@@ -100,16 +101,16 @@ def test_a_run_that_is_killed_while_it_is_written_is_not_there(trained, tiny, mo
     with monkeypatch.context() as patched:
         patched.setattr("recolor.models.runs._sync", killed)
         with pytest.raises(KeyboardInterrupt):
-            train_generator(trained, other(tiny, rebalance=0.25), name="pale")
+            train_generator(trained, other(tiny, temperature=0.5), name="pale")
     assert not (runs_folder(trained) / "pale").exists()
     with locked(trained):
         assert list(trained.staging.iterdir()) == []
-        assert train_generator(trained, other(tiny, rebalance=0.25), name="pale").built == 1
+        assert train_generator(trained, other(tiny, temperature=0.5), name="pale").built == 1
     assert len(list_runs(trained)) == 2
 
 
 def test_a_name_that_is_taken_or_not_allowed_is_refused_before_anything_is_trained(trained, tiny, no_training):
-    pale = other(tiny, rebalance=0.25)
+    pale = other(tiny, temperature=0.5)
     (runs_folder(trained) / "mine").mkdir()
     no_training()
     with pytest.raises(ConfigError, match="no run is overwritten"):
@@ -122,7 +123,7 @@ def test_a_name_that_is_taken_or_not_allowed_is_refused_before_anything_is_train
 
 def test_a_damaged_run_is_not_used(trained, tiny):
     (run,) = list_runs(trained)
-    train_generator(trained, other(tiny, rebalance=0.25))
+    train_generator(trained, other(tiny, temperature=0.5))
     weights = run.model_folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"x")
     with pytest.raises(DamagedError, match=f"{run.name} cannot become the current generator"):
@@ -137,7 +138,7 @@ def test_a_damaged_run_is_not_used(trained, tiny):
 def test_a_model_of_before_there_were_runs_is_kept_when_another_takes_its_place(trained, tiny):
     before = files_of(trained.models / "generator")
     shutil.rmtree(runs_folder(trained))
-    train_generator(trained, other(tiny, rebalance=0.25), name="pale")
+    train_generator(trained, other(tiny, temperature=0.5), name="pale")
     kept = [run for run in list_runs(trained) if run.name != "pale"]
     assert [files_of(run.model_folder) for run in kept] == [before]
     with pytest.raises(InputError, match=r"'gone': there is no such run.*pale"):
