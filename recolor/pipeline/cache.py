@@ -234,6 +234,11 @@ def outputs_present(workspace: Workspace, record: Record) -> bool:
     return all(_is_as_written(workspace.root / output.path, output) for output in record.outputs)
 
 
+def changed_outputs(workspace: Workspace, record: Record) -> list[Output]:
+    """Returns the outputs of the record that are missing, or changed since they were written."""
+    return [output for output in record.outputs if not _is_as_written(workspace.root / output.path, output)]
+
+
 def verify(workspace: Workspace, record: Record) -> None:
     """Hashes every output of the record again.
 

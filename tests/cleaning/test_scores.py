@@ -19,6 +19,7 @@ from recolor.manifests.pandas import read_manifest
 from recolor.manifests.schemas import SCORES
 from recolor.pipeline.cache import read_record, record_path
 from recolor.pipeline.workspace import open_workspace
+from recolor.status import workspace_status
 
 SMALL = replace(Config(), low_resolution=LowResolutionConfig(min_side_px=64))
 
