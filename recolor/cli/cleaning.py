@@ -34,10 +34,14 @@ def detect(target: Target, issues: tuple[str, ...], suggest: bool) -> None:
 
     With the names of issues, such as `blurry skewed`, only these are detected again.
     """
+    scores = Workspace(target.workspace).manifest("scores")
+    had_scores = scores.is_file()
     if issues:
         run_detectors(issues, target)
     else:
         run_stages(["detect"], target)
+    if had_scores and not scores.is_file():
+        click.echo("scores.parquet was of the earlier detection and is deleted; `recolor select` writes it anew.")
     if suggest and not target.dry_run:
         _suggest_thresholds(target)
 

@@ -17,10 +17,10 @@ from recolor.pipeline.cache import Outcome
 from recolor.pipeline.remembered import remember_settings
 
 
-def run_stages(names: Sequence[str] | None, target: Target) -> None:
+def run_stages(names: Sequence[str] | None, target: Target, run_name: str = "") -> None:
     """Runs the named stages, or all if `names` is None, and prints each outcome.
 
-    The workspace is locked meanwhile.
+    The workspace is locked meanwhile. A training is kept under `run_name`.
     """
     config = read_settings(target)
     from recolor.stages import run_stages as run
@@ -42,6 +42,7 @@ def run_stages(names: Sequence[str] | None, target: Target) -> None:
         names,
         on_outcome=lambda outcome: click.echo(describe(outcome)),
         given=target.given,
+        run_name=run_name,
     )
 
 
