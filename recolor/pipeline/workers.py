@@ -46,7 +46,7 @@ class _Worker:
         self.process.wait()
 
 
-_Idle = SimpleQueue[_Worker]
+_Idle = SimpleQueue[_Worker | None]  # None: it was closed
 _open: list[_Idle] = []  # the last one is used; there are several if runs overlap
 
 
@@ -71,7 +71,9 @@ def worker_processes(count: int) -> Iterator[None]:
     finally:
         _open.remove(idle)
         for _ in range(count):  # waits for running calls
-            idle.get().end()
+            if (worker := idle.get()) is not None:
+                worker.end()
+        idle.put(None)
 
 
 def in_process(function: Callable[P, R], *arguments: P.args, **named: P.kwargs) -> R:
@@ -88,9 +90,9 @@ def in_process(function: Callable[P, R], *arguments: P.args, **named: P.kwargs) 
         ProcessDiedError: The worker died during the call. It is replaced for the next call.
         Exception: The exception that the function raised, with the worker's traceback as a note.
     """
-    if not _open:
-        return function(*arguments, **named)
-    with _worker_of(_open[-1]) as worker:
+    with _idle_worker() as worker:
+        if worker is None:
+            return function(*arguments, **named)
         try:
             worker.connection.send((function, arguments, named))
             result, error = worker.connection.recv()
@@ -128,12 +130,22 @@ def _is_worker() -> bool:
 
 
 @contextmanager
-def _worker_of(idle: _Idle) -> Iterator[_Worker]:
-    """Yields an idle worker.
+def _idle_worker() -> Iterator[_Worker | None]:
+    """Waits for an idle worker and yields it, or None if no context is open.
 
-    After an exception it is replaced: a late answer would be taken for the next call's.
+    If the context is closed meanwhile, a worker of another one is taken. After an exception the worker is replaced: a
+    late answer would be taken for the next call's.
     """
-    worker = idle.get()
+    worker = None
+    while worker is None:
+        try:
+            idle = _open[-1]
+        except IndexError:
+            yield None
+            return
+        worker = idle.get()
+        if worker is None:
+            idle.put(None)  # for the next thread that waits
     try:
         yield worker
     except BaseException:

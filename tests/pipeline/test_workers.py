@@ -144,6 +144,15 @@ def test_overlapping_runs_have_processes_of_their_own():
         assert in_process(os.getpid) == one
 
 
+def test_a_call_that_waits_for_a_run_that_ends_is_done_by_the_other_run():
+    with worker_processes(1), ThreadPoolExecutor(2) as threads:
+        with worker_processes(1):
+            threads.submit(in_process, time.sleep, 1)
+            time.sleep(0.2)
+            waiting = [threads.submit(in_process, int, "17") for _ in range(2)]
+        assert [call.result(30) for call in waiting] == [17, 17]
+
+
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc")
 def test_workers_end_when_their_parent_is_killed(tmp_path):
     program = tmp_path / "parent.py"
