@@ -128,7 +128,7 @@ def show_outcomes(key: str, outcomes: Sequence[Outcome]) -> None:
             "state": "Cached" if outcome.current else "Completed",
             "parts built": outcome.built,
             "parts reused": outcome.reused,
-            "seconds of work": outcome.seconds_s,
+            "wall time (s)": outcome.seconds_s,
             "counts": ", ".join(f"{name} {count:,}" for name, count in outcome.counts.items()),
         }
         for outcome in outcomes

@@ -3,6 +3,7 @@
 As a program: `python -m flows.clean_and_train --images FOLDER --workspace FOLDER`.
 """
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -18,6 +19,7 @@ from flows.evaluate import evaluate
 from flows.forms import Settings
 from flows.parameters import named_flow, open_run, settings_of
 from flows.parts import run_now
+from flows.plugin import PARENT
 from flows.runners import check_server
 from flows.shard import shard
 from flows.train import train_generator, train_refiner
@@ -79,6 +81,7 @@ def program(target: Target) -> None:
     """Runs the flow in this process; if no server is set, Prefect starts a temporary one."""
     settings = settings_of(read_settings(target))
     preset = starting_preset(Workspace(target.workspace), target.given)
+    os.environ.setdefault(PARENT, str(os.getpid()))  # a temporary server ends with this process, even with SIGKILL
     check_server()
     outcomes: Any = clean_and_train(target.images, target.workspace, preset, settings)
     for outcome in outcomes:

@@ -36,7 +36,7 @@ from recolor.pipeline.remembered import (
     workspace_config,
 )
 from recolor.pipeline.workspace import Workspace, image_folder, local_path, locked
-from recolor.stages import CLEANING, settings_groups, workspace_for
+from recolor.stages import CLEANING, settings_groups, timed, workspace_for
 
 watch_parent()  # while a run's other modules load, and until it ends
 
@@ -129,7 +129,7 @@ def run_flow(name: str) -> Callable[[Callable[[Run], Outcome]], Flow[..., Outcom
             settings: Settings = Settings(),  # noqa: B008 - frozen, and the form's default in Prefect's UI
         ) -> Outcome | State[Outcome]:
             with open_run(images, workspace, preset, settings, [name]) as run:
-                outcome = work(run)
+                outcome = timed(partial(work, run))
             show_outcomes(f"{name}-parts", [outcome])
             return final_state(outcome)
 

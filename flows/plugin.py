@@ -4,8 +4,8 @@
 `-p blurry.threshold=0.4` changes one value of the parameter `settings`.
 
 Prefect loads this module whenever it starts in this folder: see `[project.entry-points]` and `[tool.prefect]` in
-pyproject.toml. In processes started by `recolor up` (server, worker, runs) the plugin also watches that process and
-ends them when it has ended.
+pyproject.toml. In processes started by `recolor up` (server, worker, runs) and by `recolor run --prefect` (the flow and
+its temporary server) the plugin also watches that process and ends them when it has ended.
 """
 
 import os
@@ -33,7 +33,7 @@ if TYPE_CHECKING:  # this module is loaded in the middle of Prefect's own start
 
 SETTINGS = "settings"
 API_URL = "http://127.0.0.1:4200/api"
-PARENT = "RECOLOR_UP"  # environment variable of the processes that `recolor up` starts: its process id
+PARENT = "RECOLOR_COMMAND"  # environment variable of what `recolor up` and `run --prefect` start: their process id
 _WATCH = "parent watch"
 _WATCH_EVERY_S = 0.2
 _SUPERVISOR = "_workspace_supervisor"  # the module that starts a run's process
@@ -61,7 +61,7 @@ def setup_environment(*, ctx: HookContext) -> SetupResult | None:
 
 
 def watch_parent() -> None:
-    """Makes this process end with `recolor up`, if that has started it."""
+    """Makes this process end with the command that has started it, if that is Recolor's."""
     if PARENT in os.environ and _WATCH not in [thread.name for thread in threading.enumerate()]:
         end_with_parent(int(os.environ[PARENT]))
 

@@ -87,6 +87,10 @@ def detect_issues(workspace: Workspace, issues: Collection[str], config: Config)
         ConfigError: One is not an issue; no detector was run.
     """
     check_issues(issues)
+    return timed(lambda: _detect_issues(workspace, issues, config))
+
+
+def _detect_issues(workspace: Workspace, issues: Collection[str], config: Config) -> Outcome:
     names = [issue for issue in LONGEST_FIRST if issue in issues]
     with ThreadPoolExecutor(worker_count(config.execution)) as pool:
         done = pool.map(lambda issue: detect_issue(workspace, issue, config), names)
@@ -383,9 +387,14 @@ def run_each(
             evaluated = can_evaluate(workspace, config)
         if name == "evaluate" and not evaluated:
             continue
-        started = time.monotonic()
         if run_name and name in _TRAININGS:
-            outcome = _TRAININGS[name](workspace, images, config, run_name)
+            yield timed(partial(_TRAININGS[name], workspace, images, config, run_name))
         else:
-            outcome = STAGES[name].run(workspace, images, config)
-        yield replace(outcome, seconds_s=round(time.monotonic() - started, 3))  # parts ran at the same time
+            yield timed(partial(STAGES[name].run, workspace, images, config))
+
+
+def timed(stage: Callable[[], Outcome]) -> Outcome:
+    """Runs a stage and returns its outcome with the wall time, since its parts may run at the same time."""
+    started = time.monotonic()
+    outcome = stage()
+    return replace(outcome, seconds_s=round(time.monotonic() - started, 3))

@@ -12,11 +12,13 @@ import torch
 from PIL import Image
 
 from recolor.config.loading import load_config
+from recolor.config.settings import Config
 from recolor.demo import render_landscape
 from recolor.errors import ConfigError, InputError, MissingStageError, WeightsError
 from recolor.manifests.pandas import read_manifest
+from recolor.pipeline.cache import Outcome
 from recolor.pipeline.workspace import Workspace, open_workspace
-from recolor.stages import CLEANING, STAGES, check_can_train, run_each, run_stages
+from recolor.stages import CLEANING, STAGES, check_can_train, detect_issues, run_each, run_stages
 
 TRAINING = {
     "steps": 4,
@@ -106,6 +108,12 @@ def test_another_threshold_measures_nothing_and_judges_one_issue_again(after, de
     assert measured(outcomes) == 0
     assert outcomes["detect"].built == 1
     assert outcomes["select"].built == 1
+
+
+def test_seconds_are_wall_time_though_parts_ran_at_the_same_time(workspace, monkeypatch):
+    slow = Outcome("detect", 1, 0, {"outliers": 0}, 1e6)
+    monkeypatch.setattr("recolor.stages.detect_issue", lambda *_: slow)
+    assert detect_issues(workspace, ["blurry", "skewed"], Config()).seconds_s < slow.seconds_s
 
 
 def test_another_training_option_writes_no_shard(after, demo_images):

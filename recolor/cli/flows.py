@@ -35,6 +35,7 @@ from recolor.pipeline.workspace import Workspace, locked, open_workspace
 
 _USUAL_PORT = 4200
 _ALL_SETTINGS = tuple(group.name for group in fields(Config) if group.name != "execution")
+_PARENT = "RECOLOR_COMMAND"  # as in `flows.plugin`: the flow and its temporary server end with this process
 # As [tool.prefect] in pyproject.toml, which says why; Prefect reads that in the project's folder only.
 _SETTINGS: Mapping[str, str] = {
     "DO_NOT_TRACK": "1",
@@ -149,6 +150,7 @@ def _run_flow(target: Target) -> None:
     environment = {**_SETTINGS, **os.environ}
     if "PREFECT_API_URL" not in os.environ:  # a temporary server, with its database there
         _check_prefect_home(environment)
+    environment[_PARENT] = str(os.getpid())
     command = [sys.executable, "-m", "flows.clean_and_train", *_arguments(target)]
     with subprocess.Popen(command, env=environment) as program:  # noqa: S603 - our own module
         try:

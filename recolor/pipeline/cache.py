@@ -125,7 +125,7 @@ class Outcome:
         built: Number of parts that were built.
         reused: Number of parts that were done already.
         counts: Numbers for the user, such as `images`.
-        seconds_s: Seconds of work.
+        seconds_s: Wall time of a stage, from `recolor.stages.timed`; until then the sum over its parts.
         note: What else the user should know, in a few words; empty if nothing.
     """
 

@@ -1,5 +1,6 @@
 """The flows on a real Dask cluster: a scheduler and two workers, programs with folders of their own, on loopback."""
 
+import json
 import os
 import signal
 import subprocess
@@ -8,7 +9,9 @@ import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
 
+import psutil
 import pytest
 
 from flows.clean import clean
@@ -21,9 +24,26 @@ from recolor.stages import CLEANING, run_each
 
 pytest.importorskip("prefect_dask", reason="needs the extra `dask`")
 distributed = pytest.importorskip("distributed")
+cluster_runner = pytest.importorskip("flows.cluster").cluster_runner
 pytestmark = [pytest.mark.usefixtures("prefect_server"), pytest.mark.timeout(300), pytest.mark.slow]
 
 REPOSITORY = Path(__file__).parents[2]
+MARK = "RECOLOR_TEST_CLUSTER"  # environment variable by which the processes of one test are told from all others
+FLOW = """
+import json, sys
+from pathlib import Path
+from flows.clean import clean
+from flows.parameters import Settings
+clean(Path(sys.argv[1]), Path(sys.argv[2]), None, Settings(**json.loads(sys.argv[3])))
+"""
+KILLED = """
+import os, signal, sys
+from flows.plugin import PARENT
+os.environ[PARENT] = str(os.getpid())  # as `recolor run --prefect` does
+from flows.cluster import cluster_runner
+with cluster_runner(sys.argv[1]):
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
 
 
 @pytest.fixture(scope="session")
@@ -41,7 +61,44 @@ def content(root):
 
 
 @pytest.fixture
-def cluster(tmp_path):
+def mark(monkeypatch, tmp_path):
+    """Marks all processes that the test starts, and those that they start, and gives them a home of Prefect."""
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv(MARK, str(uuid4()))
+    return os.environ[MARK]
+
+
+def marked(mark, word=""):
+    """Command lines of the live processes with the mark that have this word in it."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get(MARK) == mark and process.pid != os.getpid():
+                found.append(" ".join(process.cmdline()))
+        except psutil.Error:  # another user's, or it has ended meanwhile
+            continue
+    return [line for line in found if word in line]
+
+
+def decoders(mark):
+    return len(marked(mark, "recolor.pipeline.workers"))
+
+
+def wait_for(condition, limit_s=60):
+    deadline = time.monotonic() + limit_s
+    while not condition():
+        assert time.monotonic() < deadline, f"not in {limit_s} s"
+        time.sleep(0.1)
+
+
+def run_program(program, *words):
+    """Runs a program without a server that is set, as on the command line."""
+    command = [sys.executable, "-c", program, *map(str, words)]
+    return subprocess.run(command, cwd=REPOSITORY, check=False, capture_output=True, text=True, timeout=280)
+
+
+@pytest.fixture
+def cluster(mark, tmp_path):
     """The scheduler's address and the two workers; each is one process of one thread, in its own folder."""
     file = tmp_path / "scheduler.json"
     with (
@@ -119,3 +176,34 @@ def test_a_worker_killed_in_the_middle_of_measuring_costs_nothing_but_its_part(
     shard(images, workspace.root, None, on_cluster(tiny, address))
     assert content(workspace.root) == single_machine
     assert list(workspace.staging.iterdir()) == []
+
+
+def test_workers_use_the_temporary_server_of_the_run_and_nothing_outlives_them(images, tmp_path, tiny, mark, cluster):
+    address, workers = cluster
+    settings = {**tiny, "execution": {**tiny["execution"], "runner": "dask", "dask_address": address}}
+    done = run_program(FLOW, images, tmp_path / "workspace", json.dumps(settings))
+    assert done.returncode == 0, done.stdout + done.stderr
+    wait_for(lambda: not marked(mark, "uvicorn"))
+    for worker in workers:
+        worker.terminate()
+        worker.wait(60)
+    wait_for(lambda: all("scheduler" in line for line in marked(mark)))
+
+
+def test_two_runs_on_one_cluster_have_decoders_of_their_own(mark, cluster):
+    address, _ = cluster
+    with cluster_runner(address):
+        wait_for(lambda: decoders(mark) == 2)
+        with cluster_runner(address):
+            wait_for(lambda: decoders(mark) == 4)
+        wait_for(lambda: decoders(mark) == 2)
+    wait_for(lambda: decoders(mark) == 0)
+
+
+def test_the_server_of_a_killed_run_ends_with_it_and_its_decoders_are_ended_by_the_next_run(mark, cluster):
+    address, _ = cluster
+    assert run_program(KILLED, address).returncode == -signal.SIGKILL
+    assert (decoders(mark), marked(mark, "uvicorn")) == (2, [])
+    with cluster_runner(address):
+        wait_for(lambda: decoders(mark) == 2)
+    wait_for(lambda: decoders(mark) == 0)

@@ -20,6 +20,7 @@ from flows.shard import shard
 from recolor.config.settings import Config
 from recolor.errors import ConfigError, InputError, MissingStageError, RecolorError, WeightsError
 from recolor.manifests.pandas import read_manifest
+from recolor.pipeline.cache import Outcome
 from recolor.pipeline.remembered import last_uses
 from recolor.pipeline.workspace import Workspace
 
@@ -211,10 +212,13 @@ def test_a_run_waits_for_a_workspace_that_another_has_and_says_so_once(images, r
     assert f"process {holder.pid}" in told[0]
 
 
-def test_stages_are_chosen_and_a_run_of_none_or_of_an_unknown_one_is_refused(images, cleaned, tiny):
+def test_stages_are_chosen_and_a_run_of_none_or_of_an_unknown_one_is_refused(images, cleaned, tiny, monkeypatch):
     root = cleaned
+    long = Outcome("clean", 1, 0, {}, 1e6)  # of parts that ran at the same time, all together
+    monkeypatch.setattr("flows.clean.combine_outcomes", lambda *_: long)
     [outcome] = clean_and_train(images, root, None, Settings(**tiny), ["clean"])
     assert outcome.stage == "clean"
+    assert outcome.seconds_s < long.seconds_s, "the wall time"
     assert not (root / "data").exists()
     for wrong in ([], ["polish"]):
         with pytest.raises(ParameterTypeError):

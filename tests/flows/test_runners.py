@@ -18,16 +18,20 @@ ON_DASK = ExecutionConfig(runner="dask", dask_address="tcp://127.0.0.1:1")
 
 
 @pytest.fixture
-def cluster():
+def cluster(monkeypatch):
     pytest.importorskip("prefect_dask", reason="needs the extra `dask`")
-    return importlib.import_module("flows.cluster")
+    module = importlib.import_module("flows.cluster")
+    with socket.socket() as server:  # answers nobody, unless a test says so
+        server.bind(("127.0.0.1", 0))
+        monkeypatch.setattr(module, "_server_url", lambda: f"http://127.0.0.1:{server.getsockname()[1]}/api")
+        yield module
 
 
 class Workers:
     """Stands for a connection to workers, of which each sees what `sights` makes of what it should."""
 
-    def __init__(self, **sights):
-        self.sights = sights
+    def __init__(self, *, reach=True, **sights):
+        self.sights, self.reach = sights, reach
 
     def __call__(self, address):
         return self
@@ -39,6 +43,8 @@ class Workers:
         return None
 
     def run(self, function, *arguments):
+        if function.__name__ == "_reaches":
+            return {name: self.reach or function(*arguments) for name in self.sights}
         return {name: tuple(see(function(*arguments))) for name, see in self.sights.items()}
 
 
@@ -64,6 +70,13 @@ def test_a_worker_that_sees_something_else_is_named(cluster, workspace, monkeypa
     monkeypatch.setattr(cluster, "_connected", Workers(one=alike, two=sees))
     with locked(workspace), pytest.raises(ConfigError, match=f"(?s)Dask worker two: .*{said}.*shared file system"):
         check_runner(ON_DASK, workspace, workspace.root)
+
+
+def test_a_worker_that_does_not_reach_the_server_of_the_run_is_named(cluster, workspace, tmp_path, monkeypatch):
+    monkeypatch.setattr(cluster, "_connected", Workers(reach=False, one=alike))
+    said = r"worker one: it does not reach the Prefect server of this run, http://127\.0\.0\.1:\d+/api\. Start "
+    with locked(workspace), pytest.raises(ConfigError, match=said):
+        check_runner(ON_DASK, workspace, tmp_path)
 
 
 def test_a_cluster_without_workers_is_refused(cluster, workspace, tmp_path, monkeypatch):
