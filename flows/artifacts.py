@@ -25,8 +25,11 @@ from prefect.client.schemas.objects import State
 from prefect.exceptions import PrefectException
 from prefect.logging import get_run_logger
 from prefect.states import Completed
+from slugify import slugify
 
 from recolor.pipeline.cache import Outcome
+from recolor.pipeline.workspace import Workspace
+from recolor.stages import DeviceStage
 from recolor.training.progress import TrainingStatus, delete_status, read_status
 
 UPDATE_EVERY_S = 3.0  # an update costs the server as much as a task does
@@ -53,6 +56,14 @@ def final_state_of_all(outcomes: list[Outcome]) -> list[Outcome] | State[list[Ou
         reused = sum(outcome.reused for outcome in outcomes)
         return Completed(name="Cached", message=f"all {reused} parts of {len(outcomes)} stages reused", data=outcomes)
     return outcomes
+
+
+def artifact_key(workspace: Workspace, name: str) -> str:
+    """Returns the key of an artifact: the workspace's name and that of the artifact, such as `holidays-outliers`.
+
+    Prefect keeps the versions of an artifact under its key, and a server may have runs of several workspaces.
+    """
+    return f"{slugify(workspace.root.name) or 'workspace'}-{name}"
 
 
 class Progress:
@@ -90,17 +101,19 @@ class Progress:
 
 
 @contextmanager
-def training_progress(stage: str, folder: Path) -> Iterator[None]:
+def training_progress(workspace: Workspace, stage: DeviceStage) -> Iterator[None]:
     """Shows the progress of a training while the context is open.
 
     The training may run in any process of this machine.
 
     Args:
+        workspace: The workspace.
         stage: Name of the stage.
-        folder: Folder of the model: `data/models/<name>`.
     """
+    folder = workspace.models / stage.removeprefix("train-")
     delete_status(folder)  # left by a killed run
-    progress, ended = Progress(f"{stage}-progress", f"{stage}: steps done"), threading.Event()
+    key = artifact_key(workspace, f"{stage}-progress")
+    progress, ended = Progress(key, f"{stage}: steps done"), threading.Event()
     last: list[TrainingStatus] = []
 
     def watch() -> None:

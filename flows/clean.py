@@ -7,7 +7,7 @@ from prefect import task
 from prefect.artifacts import create_table_artifact
 from prefect.client.schemas.objects import State
 
-from flows.artifacts import final_state
+from flows.artifacts import artifact_key, final_state
 from flows.parameters import Run, run_flow
 from flows.parts import TASK, run_now, run_parts, submit_all
 from recolor.cleaning.detect import ISSUES, LONGEST_FIRST, detect_issue
@@ -87,7 +87,7 @@ def _show_outliers(run: Run, plan: MeasurePlan, detected: Mapping[str, Outcome],
     ]
     create_table_artifact(
         table=rows,
-        key="outliers",
+        key=artifact_key(run.workspace, "outliers"),
         description=f"{images} images of {run.images}: {measured} measured, {plan.reused} reused."
         f" The manifests are in {run.workspace.manifests}",
     )

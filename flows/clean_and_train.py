@@ -13,7 +13,7 @@ from annotated_types import MinLen
 from prefect import Flow
 from prefect.client.schemas.objects import State
 
-from flows.artifacts import final_state_of_all, show_outcomes
+from flows.artifacts import artifact_key, final_state_of_all, show_outcomes
 from flows.clean import clean
 from flows.evaluate import evaluate
 from flows.forms import Settings
@@ -71,7 +71,7 @@ def clean_and_train(
             if name == "evaluate" and not evaluated:
                 continue
             outcomes.append(run_now(FLOWS[name], *stage))
-    show_outcomes("clean-and-train-parts", outcomes)
+    show_outcomes(artifact_key(run.workspace, "clean-and-train-parts"), outcomes)
     return final_state_of_all(outcomes)
 
 

@@ -2,13 +2,15 @@
 
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 
 from prefect import task
 from prefect.artifacts import create_link_artifact, create_table_artifact
 from prefect.client.schemas.objects import State
 
-from flows.artifacts import Progress, final_state, show_picture
+from flows.artifacts import Progress, artifact_key, final_state, show_picture
 from flows.devices import hold_devices
+from flows.pages import page_url
 from flows.parameters import Run, run_flow
 from flows.parts import TASK, run_now
 from recolor import read_manifest
@@ -23,7 +25,7 @@ def measure_models(run: Run) -> Outcome | State[Outcome]:
         on_progress = None
         if not pipeline.is_current("evaluate", run.workspace, run.config):
             held.enter_context(hold_devices(run.config.evaluate.device))
-            on_progress = _progress()
+            on_progress = _progress(run)
         return final_state(pipeline.evaluate(run.workspace, run.given_images, run.config, on_progress))
 
 
@@ -38,8 +40,8 @@ def evaluate(run: Run) -> Outcome:
     return outcome
 
 
-def _progress() -> Callable[[int, int], None]:
-    progress = Progress("evaluate-progress", "evaluate: images done")
+def _progress(run: Run) -> Callable[[int, int], None]:
+    progress = Progress(artifact_key(run.workspace, "evaluate-progress"), "evaluate: images done")
 
     def on_progress(done: int, total: int) -> None:
         progress.show(done / total, f"{done:,} of {total:,}", at_once=done == total)
@@ -51,8 +53,10 @@ def _show_results(run: Run) -> None:
     folder = run.workspace.evaluation
     metrics = read_manifest(folder / "metrics.parquet").filter(regex="(?<!_low)(?<!_high)$").round(3)
     rows = [{str(name): value for name, value in row.items()} for row in metrics.to_dict("records")]
-    create_table_artifact(table=rows, key="metrics", description="Models and their controls")
+    key = partial(artifact_key, run.workspace)
+    create_table_artifact(table=rows, key=key("metrics"), description="Models and their controls")
     for name in ("report.html", "pictures.png"):
-        link, key, text = (folder / name).as_uri(), name.replace(".", "-"), str(folder / name)
-        create_link_artifact(link=link, link_text=text, key=key, description=text)
-    show_picture("pictures", folder / "pictures.png", f"grey | generator | refined | truth: {folder / 'pictures.png'}")
+        link, text = page_url(run.workspace, folder / name), str(folder / name)
+        create_link_artifact(link=link, link_text=text, key=key(name.replace(".", "-")), description=text)
+    picture = folder / "pictures.png"
+    show_picture(key("pictures"), picture, f"grey | generator | refined | truth: {picture}")

@@ -16,7 +16,7 @@ from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
-from flows.artifacts import final_state, show_outcomes
+from flows.artifacts import artifact_key, final_state, show_outcomes
 from flows.dead_runs import end_dead_runs, hold_run
 from flows.forms import Settings
 from flows.plugin import watch_parent
@@ -130,7 +130,7 @@ def run_flow(name: str) -> Callable[[Callable[[Run], Outcome]], Flow[..., Outcom
         ) -> Outcome | State[Outcome]:
             with open_run(images, workspace, preset, settings, [name]) as run:
                 outcome = timed(partial(work, run))
-            show_outcomes(f"{name}-parts", [outcome])
+            show_outcomes(artifact_key(run.workspace, f"{name}-parts"), [outcome])
             return final_state(outcome)
 
         called.__module__, called.__name__, called.__qualname__ = work.__module__, work.__name__, work.__name__

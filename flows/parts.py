@@ -12,7 +12,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.futures import PrefectFuture, as_completed
 
-from flows.artifacts import Progress
+from flows.artifacts import Progress, artifact_key
 from flows.parameters import Run
 from flows.runners import task_runner
 from recolor.config.settings import ExecutionConfig
@@ -99,7 +99,8 @@ def run_parts(
         return []
     with task_runner(execution or run.config.execution) as runner:
         futures: dict[PrefectFuture[Any], P] = {runner.submit(work, {"run": run, "part": part}): part for part in parts}
-        _show_progress(futures, images, label, progress_text)
+        progress = Progress(artifact_key(run.workspace, f"{label}-progress"), f"{label}: images done")
+        _show_progress(futures, images, progress, progress_text)
         return _all_finished(list(futures), label)
 
 
@@ -113,10 +114,9 @@ def _all_finished(futures: Sequence[PrefectFuture[Any]], label: str) -> list[Out
 def _show_progress(
     futures: dict[PrefectFuture[Any], P],
     images: Callable[[P], int],
-    label: str,
+    progress: Progress,
     progress_text: Callable[[P], str] | None,
 ) -> None:
-    progress = Progress(f"{label}-progress", f"{label}: images done")
     total, done = sum(images(part) for part in futures.values()), 0
     for future in as_completed(list(futures)):
         future.wait()

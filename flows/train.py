@@ -59,4 +59,4 @@ def _prepare(held: ExitStack, run: Run, stage: DeviceStage, train: TrainConfig) 
     if pipeline.is_current(stage, run.workspace, run.config):
         return
     held.enter_context(hold_devices(train.device, train.devices))
-    held.enter_context(training_progress(stage, run.workspace.models / stage.removeprefix("train-")))
+    held.enter_context(training_progress(run.workspace, stage))

@@ -1,4 +1,4 @@
-"""`recolor up`: a worker and all deployments, on a Prefect server of its own or on an existing one.
+"""`recolor up`: a worker, all deployments and the pages, on a Prefect server of its own or on an existing one.
 
 Everything that it starts runs on this machine and ends with it, on Ctrl-C or for any other reason (see
 `flows.plugin`). The runs of a killed process are marked as crashed: while `recolor up` runs, when it ends, and when it
@@ -29,11 +29,12 @@ from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_se
 
 from flows.dead_runs import UNDER_WAY, end_dead_runs, mark_crashed, read_flow_runs, state_is_one_of
 from flows.deploy import POOL, POOL_TYPE, PROJECT, check_beside_others, create_missing_limits, deploy, our_deployments
+from flows.pages import pages_environment, serving_pages
 from flows.plugin import PARENT, exists
 from recolor.cli.options import images_option, workspace_option
 from recolor.cli.running import run_reporting_errors
 from recolor.errors import InputError, RecolorError
-from recolor.pipeline.workspace import process_lock
+from recolor.pipeline.workspace import Workspace, process_lock
 
 _HOST = "127.0.0.1"
 _USUAL_PORT = 4200  # of `plugin.API_URL`
@@ -42,13 +43,16 @@ _POLL_EVERY_S = 0.5
 _SWEEP_EVERY_S = 5.0
 _STOPPED = "`recolor up` was stopped. Finished work is kept: run it again to continue."
 
+_PLUGIN_ON = "PREFECT_PLUGINS_ENABLED=1"
+
 _WELCOME = """
 Recolor is up{audience}: {ui}
+Report and gallery: {pages}
 
 In another terminal, in {folder}:
   {prefix}prefect deployment run clean-and-train{images}
   {prefix}prefect deployment run clean -p blurry.threshold=0.4
-
+{elsewhere}
 {end}
 """
 
@@ -76,22 +80,25 @@ class Server:
 @workspace_option
 @click.option("--port", type=click.IntRange(1, 65535), help="Port of the server and its UI.", default=_USUAL_PORT)
 @click.option("--server", "api", metavar="URL", help="URL of the API of an existing Prefect server.")
-def program(images: Path | None, workspace: Path, port: int, api: str | None) -> None:
+@click.option("--pages-port", type=click.IntRange(0, 65535), help="Port of the pages; 0 is a free one.", default=0)
+def program(images: Path | None, workspace: Path, port: int, api: str | None, pages_port: int) -> None:
     """Starts server, worker and deployments, prints the address of the UI, and waits."""
     server = Server(f"http://{_HOST}:{port}/api", port) if api is None else Server(api_url(api), None)
     if server.is_own:
         _check_port(port)
     for stop in (signal.SIGINT, signal.SIGTERM):  # SIGINT too: shells make their background jobs ignore it
         signal.signal(stop, signal.default_int_handler)
+    shown = Workspace(workspace.absolute())
     with (
         _only_instance(server),
+        serving_pages(shown, pages_port) as pages,
         temporary_settings({PREFECT_API_URL: server.api}),
-        _services(server) as (services, client),
+        _services(server, pages_environment(shown, pages)) as (services, client),
     ):
         click.echo("Deploying the flows ...")
         deploy(client, _environment(server), default_parameters(images, workspace))
         create_missing_limits(client)
-        click.echo(_welcome(server, images))
+        click.echo(_welcome(server, images, pages))
         while True:
             until = time.monotonic() + _SWEEP_EVERY_S
             _wait_until(lambda until=until: time.monotonic() > until, services)  # type: ignore[misc]
@@ -118,8 +125,10 @@ def api_url(url: str) -> str:
 
 
 @contextmanager
-def _services(server: Server) -> Iterator[tuple[dict[str, subprocess.Popen[bytes]], SyncPrefectClient]]:
-    """Runs a worker, and a server if it is to be ours, while the context is open.
+def _services(
+    server: Server, runs: Mapping[str, str]
+) -> Iterator[tuple[dict[str, subprocess.Popen[bytes]], SyncPrefectClient]]:
+    """Runs a worker, and a server if it is to be ours, while the context is open; `runs` is for the runs' environment.
 
     Then ends both, and the worker's runs.
     """
@@ -137,7 +146,7 @@ def _services(server: Server) -> Iterator[tuple[dict[str, subprocess.Popen[bytes
             end_left_runs(client, server)
             click.echo("Starting a worker ...")
             arguments = ["worker", "start", "--pool", POOL, "--type", POOL_TYPE, "--name", worker_name()]
-            services["worker"] = _start(server, *arguments)
+            services["worker"] = _start(server, *arguments, env={**_environment(server), **runs})
             _wait_until(lambda: _has_pool(client), services)
             try:
                 yield services, client
@@ -204,10 +213,10 @@ def worker_name() -> str:
 
 
 def _start(server: Server, *arguments: str, **options: Any) -> subprocess.Popen[bytes]:
+    options.setdefault("env", _environment(server))
     return subprocess.Popen(  # noqa: S603 - Prefect's command line
         [sys.executable, "-m", "prefect", *arguments],
         cwd=PROJECT,
-        env=_environment(server),
         stdin=subprocess.DEVNULL,
         process_group=0,  # Ctrl-C would reach it too; this process ends it instead
         **options,
@@ -325,17 +334,21 @@ def _environment(server: Server) -> dict[str, str]:
     return {**os.environ, **ours, "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
 
 
-def _welcome(server: Server, images: Path | None) -> str:
-    """Returns what to type next; the plugin of the short names is on in this project's folder, and not elsewhere."""
-    in_project = (PROJECT / "pyproject.toml").is_file()
+def _welcome(server: Server, images: Path | None, pages: str) -> str:
+    """Returns what to type next, in the folder in which `recolor up` was typed.
+
+    Prefect reads `pyproject.toml`, which switches the plugin of the short names on, in the current folder only.
+    """
+    in_project = Path.cwd() == PROJECT and (PROJECT / "pyproject.toml").is_file()
     usual = server.port == _USUAL_PORT and "PREFECT_API_URL" not in os.environ
     return _WELCOME.format(
         audience=", for this machine only" if server.is_own else "",
         ui=server.api.removesuffix("/api"),
-        folder=f"{PROJECT}" if in_project else "any folder",
-        prefix=("" if usual else f"PREFECT_API_URL={server.api} ")
-        + ("" if in_project else "PREFECT_PLUGINS_ENABLED=1 "),
+        pages=pages,
+        folder="this folder" if in_project else "any folder",
+        prefix=("" if usual else f"PREFECT_API_URL={server.api} ") + ("" if in_project else f"{_PLUGIN_ON} "),
         images="" if images else " -p images=FOLDER",
+        elsewhere=f"In any other folder, type {_PLUGIN_ON} before `prefect`.\n" if in_project else "",
         end=f"Ctrl-C ends {'server, ' if server.is_own else ''}worker and runs; finished work is kept.",
     )
 

@@ -111,7 +111,13 @@ def demo(folder: Path, prefect: bool) -> None:
     show_default=str(_USUAL_PORT),
 )
 @option("--server", metavar="URL", help="Use an existing Prefect server.", show_default="a server of its own")
-def up(target: Target, port: int | None, server: str | None) -> None:
+@option(
+    "--pages-port",
+    type=click.IntRange(1, 65535),
+    help="Port at which this machine shows report, gallery and photographs.",
+    show_default="a free port",
+)
+def up(target: Target, port: int | None, server: str | None, pages_port: int | None) -> None:
     """Start a Prefect server, a worker and all deployments.
 
     Everything runs on this machine until Ctrl-C. The folders given here become the defaults of the deployments, so
@@ -134,6 +140,7 @@ def up(target: Target, port: int | None, server: str | None) -> None:
         save(target)
     target = replace(target, preset=None, file=None, overrides=())
     at = ["--port", str(port or _USUAL_PORT)] if server is None else ["--server", server]
+    at += ["--pages-port", str(pages_port)] if pages_port is not None else []
     click.echo("Starting Prefect's server ..." if server is None else f"Connecting to {server} ...")
     command = [sys.executable, "-m", "flows.up", *_arguments(target), *at]
     sys.stdout.flush()

@@ -81,6 +81,11 @@ def test_options_are_checked_before_anything_is_started(words, error, said, star
     assert (answer.output, started, list(tmp_path.iterdir())) == ("", [], [])
 
 
+def test_a_port_of_the_pages_is_handed_on(started, tmp_path):
+    up("--workspace", tmp_path, "--pages-port", "8765")
+    assert started[0][0][-2:] == ["--pages-port", "8765"]
+
+
 def test_a_port_of_a_server_that_exists_is_refused(started, tmp_path):
     answer = up("--workspace", tmp_path, "--server", "http://host:4200/api", "--port", "4201")
     assert answer.exit_code == 2

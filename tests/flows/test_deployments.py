@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -21,7 +22,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 PROJECT = Path(__file__).parents[2]
 DEPLOYMENTS = {"clean-and-train", "clean", "shard", "train-generator", "train-refiner", "evaluate"}
-ARTIFACTS = {
+ARTIFACTS = {  # with the workspace's name before each
     "outliers", "metrics", "report-html", "pictures-png", "pictures", "clean-and-train-parts",
     "measure-progress", "shard-progress", "train-generator-progress", "train-refiner-progress",
     "evaluate-progress",
@@ -197,8 +198,11 @@ def test_everything_runs_by_the_literal_words_and_a_stage_again_redoes_only_what
     assert (name, data_set) == ("clean-and-train", images.name)
     assert int(key, 16) >= 0
     assert (space / "data" / "evaluation" / "report.html").stat().st_size > 10_000
-    artifacts = {found["key"]: found for found in site.post("artifacts/filter", {})}
+    artifacts = {found["key"].removeprefix("space-"): found for found in site.post("artifacts/filter", {})}
     assert set(artifacts) >= ARTIFACTS
+    assert all(found["key"].startswith("space-") for found in artifacts.values())
+    [_, link] = re.search(r"\[(.*)\]\((.*)\)", artifacts["report-html"]["data"]).groups()
+    assert httpx.get(link).content == (space / "data" / "evaluation" / "report.html").read_bytes()
     assert artifacts["pictures"]["data"].startswith("data:image/jpeg;base64,")
     for long in ("measure", "shard", "train-generator", "train-refiner", "evaluate"):
         assert artifacts[f"{long}-progress"]["data"] == 100
@@ -215,7 +219,7 @@ def test_everything_runs_by_the_literal_words_and_a_stage_again_redoes_only_what
     assert {name.split("-")[0] for name, state in states.items() if state != "Cached"} == {"select"}
     assert not any(name.startswith("measure ") for name in states), "parts that are done must not be submitted"
     assert len(read_manifest(space / "manifests" / "blurry.parquet")) > blurry
-    [row] = json.loads(site.artifacts(alone)["clean-parts"]["data"])
+    [row] = json.loads(site.artifacts(alone)["space-clean-parts"]["data"])
     assert (row["state"], row["parts built"]) == ("Completed", 2)
     assert row["parts reused"] > 5
 

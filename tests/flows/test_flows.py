@@ -91,7 +91,9 @@ def test_clean_and_train_runs_everything_and_then_nothing_again(images, root, tm
             "clean-parts",
         }
         for key in keys:
-            found = client.read_artifacts(artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=[key])))
+            found = client.read_artifacts(
+                artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=[f"workspace-{key}"]))
+            )
             assert found, f"no artifact {key!r}"
 
 

@@ -15,8 +15,8 @@ from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.settings import PREFECT_HOME, temporary_settings
 from prefect.states import Pending, Running
 
-from flows.deploy import POOL
-from flows.up import Server, api_url, default_parameters, end_left_runs, worker_name
+from flows.deploy import POOL, PROJECT
+from flows.up import Server, _welcome, api_url, default_parameters, end_left_runs, worker_name
 
 OWN, SHARED = Server("http://127.0.0.1:1/api", 1), Server("http://127.0.0.1:1/api", None)
 
@@ -25,6 +25,22 @@ def test_only_the_folders_become_parameters_so_that_recolor_toml_decides_the_set
     folders = {"images": str(tmp_path / "photos"), "workspace": str(tmp_path)}
     assert default_parameters(tmp_path / "photos", tmp_path) == folders
     assert default_parameters(None, Path()) == {"workspace": str(Path().absolute())}
+
+
+def test_what_is_to_be_typed_next_works_in_the_folder_in_which_it_is_told(tmp_path, monkeypatch):
+    usual = Server("http://127.0.0.1:4200/api", 4200)
+    monkeypatch.chdir(tmp_path)
+    told = _welcome(usual, tmp_path, "http://127.0.0.1:81")
+    assert "in any folder:\n  PREFECT_PLUGINS_ENABLED=1 prefect deployment run clean-and-train\n" in told
+    assert "Report and gallery: http://127.0.0.1:81\n" in told
+    monkeypatch.chdir(PROJECT)
+    told = _welcome(usual, tmp_path, "http://127.0.0.1:81")
+    assert "in this folder:\n  prefect deployment run clean-and-train\n" in told
+    assert "In any other folder, type PREFECT_PLUGINS_ENABLED=1 before `prefect`." in told
+    assert (
+        "  PREFECT_API_URL=http://127.0.0.1:1/api prefect deployment run clean-and-train -p images=FOLDER\n"
+        in _welcome(OWN, None, "http://127.0.0.1:81")
+    )
 
 
 @pytest.mark.parametrize(
