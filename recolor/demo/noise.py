@@ -122,8 +122,10 @@ def mixed(first: Array, second: Array, share: Array) -> Array:
     return blend
 
 
+@cache
 def linear(*hex_codes: int) -> Array:
-    """Converts sRGB colours such as 0x3f7ec8 to linear light, float32 [3] or [n, 3]."""
+    """Converts sRGB colours such as 0x3f7ec8 to linear light, float32 [3] or [n, 3], which cannot be written to."""
     codes = np.array(hex_codes, np.int64)[:, None] >> np.array([16, 8, 0]) & 255
     light = srgb_to_linear(codes / 255.0).astype(np.float32)
+    light.setflags(write=False)  # all callers have the same array
     return np.asarray(light[0] if len(hex_codes) == 1 else light, np.float32)
