@@ -18,6 +18,7 @@ from flows.runners import task_runner
 from recolor.config.settings import ExecutionConfig
 from recolor.pipeline.cache import Outcome
 from recolor.pipeline.parallel import raise_together
+from recolor.pipeline.progress import Progress as LoggedProgress
 
 P = TypeVar("P")
 
@@ -118,9 +119,12 @@ def _show_progress(
 ) -> None:
     progress = Progress(f"{label}-progress", f"{label}: images done")
     total, done = sum(images(part) for part in futures.values()), 0
-    for future in as_completed(list(futures)):
-        future.wait()
-        part = futures[future]
-        done += images(part)
-        more = progress_text(part) if progress_text and future.state.is_completed() else ""
-        progress.show(done / total, f"{done:,} of {total:,}{', ' if more else ''}{more}", at_once=done == total)
+    with LoggedProgress(label, total, "images") as logged:
+        for future in as_completed(list(futures)):
+            future.wait()
+            part = futures[future]
+            done += images(part)
+            more = progress_text(part) if progress_text and future.state.is_completed() else ""
+            progress.show(done / total, f"{done:,} of {total:,}{', ' if more else ''}{more}", at_once=done == total)
+            logged.set_text(more)
+            logged.update(images(part))

@@ -69,7 +69,8 @@ def tally(workspace: Workspace, config: Config) -> Callable[[MeasurePart], str]:
 
     def text(part: MeasurePart) -> str:
         counts.update(count_outliers(part_rows(workspace, part, config), config))
-        return ", ".join(f"{count:,} {issue}" for issue, count in counts.items() if count)
+        found = sorted(((count, issue) for issue, count in counts.items() if count), reverse=True)
+        return ", ".join(f"{count:,} {issue}" for count, issue in found)
 
     return text
 
@@ -91,7 +92,8 @@ def detect_issues(workspace: Workspace, issues: Collection[str], config: Config)
     with ThreadPoolExecutor(worker_count(config.execution)) as pool:
         done = pool.map(lambda issue: detect_issue(workspace, issue, config), names)
         outcomes = dict(zip(names, done, strict=True))
-    counts = {issue: outcomes[issue].counts["outliers"] for issue in ISSUES if issue in outcomes}
+    found = {issue: outcomes[issue].counts["outliers"] for issue in ISSUES if issue in outcomes}
+    counts = {"images": max((outcome.counts["images"] for outcome in outcomes.values()), default=0), **found}
     return Outcome(
         "detect",
         sum(outcome.built for outcome in outcomes.values()),

@@ -1,12 +1,16 @@
 """The verbs for cleaning: index, measure, detect, select, clean (all four) and gallery."""
 
+import shlex
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import click
 
 from recolor.cli.last_settings import say_reverted
 from recolor.cli.options import Target, UserPath, option, read_settings, run_options, stage_options, suggest_option
-from recolor.cli.running import run_detectors, run_stages
+from recolor.cli.output import print_next, wants_json
+from recolor.cli.running import run_detectors, run_stages, settings_arguments
 from recolor.errors import InputError
 from recolor.pipeline.workspace import Workspace, existing_workspace, remembered_images
 
@@ -35,11 +39,9 @@ def detect(target: Target, issues: tuple[str, ...], suggest: bool) -> None:
     With the names of issues, such as `blurry skewed`, only these are detected again.
     """
     if issues:
-        run_detectors(issues, target)
+        run_detectors(issues, target, _suggestion(target, suggest))
     else:
-        run_stages(["detect"], target)
-    if suggest and not target.dry_run:
-        _suggest_thresholds(target)
+        run_stages(["detect"], target, _suggestion(target, suggest))
 
 
 @click.command()
@@ -47,9 +49,7 @@ def detect(target: Target, issues: tuple[str, ...], suggest: bool) -> None:
 @suggest_option
 def clean(target: Target, suggest: bool) -> None:
     """Run index, measure, detect and select."""
-    run_stages(["index", "measure", "detect", "select"], target)
-    if suggest and not target.dry_run:
-        _suggest_thresholds(target)
+    run_stages(["index", "measure", "detect", "select"], target, _suggestion(target, suggest))
 
 
 @click.command()
@@ -89,6 +89,10 @@ def gallery(target: Target, out: Path | None, most: int) -> None:
     made = make_gallery(workspace, images, config, out=out, max_outliers=most)
     click.echo(f"{made.images:,} images, {made.without_picture:,} of them cannot be decoded")
     click.echo(f"{made.path} ({made.size_bytes / 1e6:.1f} MB)")
+    print_next(
+        shlex.join(["recolor", "select", *settings_arguments(target)]),
+        f"after you have reviewed the page and saved its decisions.csv in {workspace.manifests}",
+    )
 
 
 def _remembered(workspace: Workspace) -> Path | None:
@@ -102,6 +106,13 @@ def _remembered(workspace: Workspace) -> Path | None:
     missing = "the folder of photographs is not known" if images is None else f"{images}: there is no such folder"
     click.echo(f"{missing}, so the page has no pictures. Give the folder with --images.", err=True)
     return None
+
+
+def _suggestion(target: Target, wanted: bool) -> Callable[[], None] | None:
+    """Returns what prints suggestions after the stages; None if they are not wanted."""
+    if wanted and wants_json():
+        raise click.UsageError("--suggest prints text, so it cannot be given together with --json.")
+    return partial(_suggest_thresholds, target) if wanted else None
 
 
 def _suggest_thresholds(target: Target) -> None:

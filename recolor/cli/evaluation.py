@@ -1,6 +1,8 @@
 """The verbs that evaluate models, with metrics or with a page on which people judge."""
 
+import shlex
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +19,7 @@ from recolor.cli.options import (
     run_options,
     stage_options,
 )
+from recolor.cli.output import print_next, wants_json, width_chars
 from recolor.cli.running import run_stages
 from recolor.config.settings import SPLITS
 from recolor.pipeline.workspace import existing_workspace
@@ -69,9 +72,9 @@ def evaluate(context: click.Context, /, target: Target, **settings: str | int | 
     """
     if context.invoked_subcommand is None:
         target = _with_settings(target, settings)
-        run_stages(["evaluate"], target)
-        if not target.dry_run:
-            _print_metrics(target)
+        run_stages(["evaluate"], target, None if wants_json() else partial(_print_metrics, target))
+    elif wants_json():
+        raise click.UsageError(f"`evaluate {context.invoked_subcommand}` does not take --json.", context)
     elif any(context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE for name in context.params):
         command = f"recolor evaluate {context.invoked_subcommand}"
         raise click.UsageError(f"Give the options after the command: `{command} [OPTIONS]`.", context)
@@ -205,11 +208,16 @@ def _print_metrics(target: Target) -> None:
     from recolor.evaluation import stored_text
 
     folder = existing_workspace(target.workspace).evaluation
-    click.echo(f"\n{stored_text(folder)}\n\n{folder / 'report.html'}")
+    click.echo(f"\n{stored_text(folder, width_chars())}\n\n{folder / 'report.html'}")
+    models = existing_workspace(target.workspace).models
+    print_next(
+        shlex.join(["recolor", "colorize", "PHOTOS", "OUT", "--model", str(models)]),
+        "colours photographs with these models; open report.html for pictures first",
+    )
 
 
 def _print_evaluated(evaluated: "Evaluated") -> None:
     """Prints the table, the path of the report, and the photographs that could not be read."""
     for photo in evaluated.unreadable:
         click.echo(f"not measured: {photo.path!r}: {photo.error}", err=True)
-    click.echo(f"{evaluated.text}\n\n{evaluated.report}")
+    click.echo(f"{evaluated.text(width_chars())}\n\n{evaluated.report}")

@@ -26,7 +26,8 @@ from recolor.cli.options import (
     run_options,
     stage_options,
 )
-from recolor.cli.running import run_stages
+from recolor.cli.output import output_arguments, width_chars
+from recolor.cli.running import run_stages, settings_arguments
 from recolor.config.settings import Config, Runner
 from recolor.errors import ConfigError, InputError, StorageError
 from recolor.paths import expand_user
@@ -98,7 +99,7 @@ def demo(folder: Path, prefect: bool) -> None:
         _run_flow(target)
     else:
         run_stages(None, target)
-    click.echo(demo_summary(workspace, folder / "truth.csv"))
+    click.echo(demo_summary(workspace, folder / "truth.csv", width_chars()))
 
 
 @click.command()
@@ -149,7 +150,7 @@ def _run_flow(target: Target) -> None:
     environment = {**_SETTINGS, **os.environ}
     if "PREFECT_API_URL" not in os.environ:  # a temporary server, with its database there
         _check_prefect_home(environment)
-    command = [sys.executable, "-m", "flows.clean_and_train", *_arguments(target)]
+    command = [sys.executable, "-m", "flows.clean_and_train", *_arguments(target), *output_arguments()]
     with subprocess.Popen(command, env=environment) as program:  # noqa: S603 - our own module
         try:
             code = program.wait()
@@ -161,12 +162,8 @@ def _run_flow(target: Target) -> None:
 
 def _arguments(target: Target) -> list[str]:
     """Returns the options of the command line that give this target."""
-    arguments = ["--workspace", str(target.workspace)]
-    for name, value in (("--images", target.images), ("--preset", target.preset), ("--config", target.file)):
-        arguments += [name, str(value)] if value is not None else []
-    for override in target.overrides:
-        arguments += ["--set", override]
-    return arguments
+    images = [] if target.images is None else ["--images", str(target.images)]
+    return [*images, *settings_arguments(target)]
 
 
 def _check_flows() -> None:

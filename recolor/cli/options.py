@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from recolor.cli.output import json_option
 from recolor.config.loading import read_changes
 from recolor.config.presets import PRESETS, Preset
 from recolor.config.settings import Config
@@ -172,8 +173,8 @@ def stage_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def run_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Adds the options of a verb that runs stages: those of `stage_options`, `--save` and `--dry-run`."""
-    return stage_options(save_option(dry_run_option(command)))
+    """Adds the options of a verb that runs stages: those of `stage_options`, `--save`, `--dry-run` and `--json`."""
+    return stage_options(save_option(dry_run_option(json_option(command))))
 
 
 def read_settings(target: Target) -> Config:

@@ -7,6 +7,7 @@ import click
 
 from recolor.cli.groups import VerbGroup
 from recolor.cli.options import Target, UserPath, option, read_settings, run_options, stage_options, workspace_option
+from recolor.cli.output import json_option, wants_json
 from recolor.cli.running import run_stages
 from recolor.config.settings import SPLITS
 from recolor.pipeline.storage import write_output
@@ -37,6 +38,7 @@ def verify(workspace: Path) -> None:
 
 @shards.command()
 @stage_options
+@json_option
 def repair(target: Target) -> None:
     """Verify the shards and rebuild the damaged ones."""
     read_settings(target)  # raises for an invalid setting before anything is deleted
@@ -46,7 +48,7 @@ def repair(target: Target) -> None:
     with locked(workspace):
         dropped = drop_damaged(workspace)
     for name in dropped:
-        click.echo(f"{name}: damaged; rebuilding it")
+        click.echo(f"{name}: damaged; rebuilding it", err=wants_json())
     run_stages(["shard"], target)
 
 

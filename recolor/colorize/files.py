@@ -11,7 +11,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from recolor.color.arrays import Pixels, Uint8, on_white, to_8_bits
 from recolor.color.gamut import join, join16
@@ -28,6 +27,7 @@ from recolor.images import read_bytes
 from recolor.models.device import torch_threads
 from recolor.pipeline.c_messages import no_c_messages
 from recolor.pipeline.parallel import in_threads, worker_count
+from recolor.pipeline.progress import track
 from recolor.pipeline.storage import storage_errors
 
 _BATCH_ON_CUDA = 16
@@ -214,7 +214,7 @@ def _colour_all(jobs: Sequence[Job], colorizer: Colorizer, settings: _Settings, 
     with torch_threads(max(1, cores // workers)), no_c_messages(), ThreadPoolExecutor(workers) as pool:
         try:
             outcomes = (_one_by_one if batch == 1 else _in_batches)(pool, jobs, colorizer, settings, batch)
-            yield from tqdm(outcomes, desc="colorize", total=len(jobs), unit=" images", disable=None, delay=1)
+            yield from track(outcomes, "colorize", len(jobs), "images")
         finally:
             pool.shutdown(cancel_futures=True)
 

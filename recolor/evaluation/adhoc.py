@@ -30,14 +30,18 @@ class Evaluated:
     """Result of an evaluation.
 
     Attributes:
-        text: Tables for the terminal.
+        evaluation: The metrics.
         report: Path of the HTML report.
         unreadable: Photographs that could not be measured.
     """
 
-    text: str
+    evaluation: Evaluation
     report: Path
     unreadable: tuple[Unreadable, ...]
+
+    def text(self, width_chars: int | None = None) -> str:
+        """Returns the tables for a terminal of this width."""
+        return evaluation_text(self.evaluation, width_chars)
 
 
 def evaluate_photos(
@@ -142,4 +146,4 @@ def _publish(evaluation: Evaluation, out: Path, config: Config, unreadable: tupl
             written = Path(staging) / name
             if written.exists():
                 write_atomically(out / name, written.read_bytes())
-    return Evaluated(evaluation_text(evaluation), out / "report.html", unreadable)
+    return Evaluated(evaluation, out / "report.html", unreadable)
