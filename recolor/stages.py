@@ -23,6 +23,7 @@ from recolor.cleaning.select import select
 from recolor.config.settings import SPLITS, Config
 from recolor.errors import ConfigError, InputError
 from recolor.pipeline.cache import Outcome, current_record, require_record
+from recolor.pipeline.inputs import check_image_folder
 from recolor.pipeline.parallel import run_parallel, worker_count
 from recolor.pipeline.remembered import Given, remember_settings
 from recolor.pipeline.workspace import (
@@ -325,9 +326,12 @@ def run_stages(
     names, config = check_stages(stages), config or Config()
     if config.execution.runner == "dask" and {"measure", "shard"} & set(names):
         raise ConfigError("execution.runner = 'dask': only the flows run on a cluster. Use `recolor run --prefect`.")
-    check_can_train(names, config)
-    opened = workspace_for(names, workspace)
     folder = None if images is None else local_path(images, "images")
+    if folder is not None and "index" in names:
+        check_image_folder(folder)
+    opened = None if "index" in names else workspace_for(names, workspace)
+    check_can_train(names, config)  # loads torch, which takes seconds
+    opened = opened or workspace_for(names, workspace)
     outcomes = []
     with locked(opened):
         remember_settings(opened, config, settings_groups(names), given or Given(command="recolor.run_stages"))

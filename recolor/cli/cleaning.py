@@ -34,7 +34,7 @@ def measure(target: Target) -> None:
 @run_options
 @suggest_option
 def detect(target: Target, issues: tuple[str, ...], suggest: bool) -> None:
-    """Find outliers: one manifest for each issue.
+    """Find outliers, and write one manifest for each issue.
 
     With the names of issues, such as `blurry skewed`, only these are detected again.
     """
@@ -68,11 +68,15 @@ def select(target: Target) -> None:
     "--out",
     metavar="FILE",
     type=UserPath(dir_okay=False),
-    help="HTML file to write.",
+    help="Write this HTML file.",
     show_default="WORKSPACE/manifests/gallery.html",
 )
 @option(
-    "--max", "most", type=click.IntRange(min=1), default=5000, help="Maximum number of outliers shown for each issue."
+    "--max",
+    "most",
+    type=click.IntRange(min=1),
+    default=5000,
+    help="Show at most this number of outliers for each issue.",
 )
 def gallery(target: Target, out: Path | None, most: int) -> None:
     """Make a page for reviewing the outliers.

@@ -58,13 +58,13 @@ _SETTINGS: Mapping[str, str] = {
 @option(
     "--runner",
     type=click.Choice(get_args(Runner)),
-    help="Where images are decoded. dask needs --prefect.",
+    help="Decode images in threads, processes or on a Dask cluster. dask needs --prefect.",
     show_default="auto",
 )
 @option(
     "--dask-address",
     metavar="ADDRESS",
-    help="Address of the Dask scheduler, such as tcp://10.0.0.1:8786. Needed with --runner dask.",
+    help="Use the Dask scheduler at this address, such as tcp://10.0.0.1:8786. Needed with --runner dask.",
 )
 def run(target: Target, prefect: bool, runner: str | None, dask_address: str | None) -> None:
     """Run the whole pipeline, from the folder to the report.
@@ -81,7 +81,7 @@ def run(target: Target, prefect: bool, runner: str | None, dask_address: str | N
 
 
 @click.command()
-@option("--folder", metavar="DIR", type=UserPath(), default=Path("data/demo"), help="Folder to write.")
+@option("--folder", metavar="DIR", type=UserPath(), default=Path("data/demo"), help="Write into this folder.")
 @option("--prefect/--no-prefect", default=True, help="Run as a Prefect flow, or in this process.")
 def demo(folder: Path, prefect: bool) -> None:
     """Run everything on a small data set with known defects.
@@ -107,7 +107,7 @@ def demo(folder: Path, prefect: bool) -> None:
 @option(
     "--port",
     type=click.IntRange(1, 65535),
-    help="Port of the Prefect server and its UI.",
+    help="Serve Prefect and its UI on this port.",
     show_default=str(_USUAL_PORT),
 )
 @option("--server", metavar="URL", help="Use an existing Prefect server.", show_default="a server of its own")

@@ -134,7 +134,7 @@ def outcome_text(outcome: Outcome, width: int) -> str:
     counts |= {split: counts.pop(split) for split in SPLITS if split in counts}  # records are sorted by name
     parts = [_counted(name.replace("_", " "), count) for name, count in counts.items()]
     if outcome.built and outcome.reused:
-        parts.append(f"{outcome.built:,} parts built, {outcome.reused:,} reused")
+        parts.append(f"{_counted('parts', outcome.built)} built, {outcome.reused:,} reused")
     unbroken = [part.replace(" ", _NO_BREAK) for part in parts]
     text = "; ".join([", ".join(unbroken), *([outcome.note] if outcome.note else [])])
     first = f"{outcome.stage:<15} {took:>8}  "

@@ -22,7 +22,7 @@ from recolor.pipeline.workspace import Workspace
     "--preset",
     type=click.Choice(PRESETS),
     default="default",
-    help="Preset whose defaults are shown or written.",
+    help="Show or write the defaults of this preset.",
 )
 def settings(name: str | None, init: bool, workspace: Path, preset: Preset) -> None:
     """List settings, or write a commented recolor.toml.

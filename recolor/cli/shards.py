@@ -54,7 +54,7 @@ def repair(target: Target) -> None:
 
 @shards.command()
 @workspace_option
-@option("--images", type=click.IntRange(1, 4096), default=48, help="Maximum number of images.")
+@option("--images", type=click.IntRange(1, 4096), default=48, help="Show at most this number of images.")
 @option(
     "--split",
     type=click.Choice(SPLITS),
@@ -65,7 +65,7 @@ def repair(target: Target) -> None:
     "--out",
     metavar="FILE",
     type=UserPath(dir_okay=False),
-    help="PNG file to write.",
+    help="Write this PNG file.",
     show_default="WORKSPACE/data/shards.png",
 )
 def show(workspace: Path, images: int, split: str | None, out: Path | None) -> None:

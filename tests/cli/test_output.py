@@ -39,8 +39,8 @@ def test_counts_are_wrapped_between_them_and_splits_are_in_their_order():
     lines = outcome_text(Outcome("select", 1, 3, counts, 12.0, note), 80).splitlines()
     assert max(map(len, lines)) <= 80
     assert lines[0] == "select            12.0 s  90,000 images, 80,000 kept, 10,000 rejected,"
-    assert lines[1].startswith("                          79,992 train, 4 val, 4 test, 1 parts built,")
-    assert " ".join(" ".join(lines).split()).endswith("1 parts built, 3 reused; " + note)
+    assert lines[1].startswith("                          79,992 train, 4 val, 4 test, 1 part built,")
+    assert " ".join(" ".join(lines).split()).endswith("1 part built, 3 reused; " + note)
 
 
 def test_a_cached_stage_says_so():
