@@ -107,11 +107,14 @@ def raise_together(failures: Sequence[BaseException], parts: int, label: str) ->
     """
     if not failures:
         return
+    expected = [error for error in failures if isinstance(error, RecolorError)]
     for error in failures:
         if not isinstance(error, RecolorError):
             raise error
     listed = "\n  ".join(str(error) for error in failures[:20])
-    raise type(failures[0])(f"{label}: {len(failures)} of {parts} parts failed; finished parts are kept.\n  {listed}")
+    raise expected[0].with_message(
+        f"{label}: {len(failures)} of {parts} parts failed; finished parts are kept.\n  {listed}"
+    )
 
 
 def on_all_cores(function: Callable[[T], R], items: Sequence[T]) -> list[R]:

@@ -8,7 +8,7 @@ from contextlib import nullcontext
 import pytest
 
 from recolor.config.settings import ExecutionConfig
-from recolor.errors import InputError, StorageError
+from recolor.errors import ImageError, InputError, ProcessDiedError, StorageError
 from recolor.pipeline import parallel, progress
 from recolor.pipeline.parallel import decoding, run_parallel, worker_count
 from recolor.pipeline.workers import in_process
@@ -111,6 +111,21 @@ def test_the_progress_says_what_it_is_told_after_each_part(monkeypatch, caplog):
     assert sorted(seen) == [0, 1, 2, 4, 5]
     assert "12 outliers" in caplog.messages[-1]
     assert "images/s" in caplog.messages[-1]
+
+
+@pytest.mark.parametrize(
+    ("error", "attribute"),
+    [(ImageError("truncated", "12 of 40 rows"), "reason"), (ProcessDiedError(killed=True), "killed")],
+)
+def test_failures_of_any_class_are_raised_together(error, attribute):
+    def work(part):
+        if part == 2:
+            raise error
+
+    with pytest.raises(type(error), match="test: 1 of 4 parts failed") as raised:
+        run_parallel(work, range(4), ExecutionConfig(workers=1), "test", images)
+    assert str(error) in str(raised.value)
+    assert getattr(raised.value, attribute) == getattr(error, attribute)
 
 
 def test_nothing_is_told_where_no_progress_is_seen():
