@@ -91,7 +91,8 @@ def gallery(target: Target, out: Path | None, most: int) -> None:
     say_reverted(target, ISSUES)
     images = target.images or _remembered(workspace)
     made = make_gallery(workspace, images, config, out=out, max_outliers=most)
-    click.echo(f"{made.images:,} images, {made.without_picture:,} of them cannot be decoded")
+    undecoded = f", {made.without_picture:,} of them cannot be decoded" if made.without_picture else ""
+    click.echo(f"{made.images:,} images{undecoded}")
     click.echo(f"{made.path} ({made.size_bytes / 1e6:.1f} MB)")
     print_next(
         shlex.join(["recolor", "select", *settings_arguments(target)]),
