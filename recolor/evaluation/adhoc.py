@@ -19,7 +19,7 @@ from recolor.evaluation.report import photographs
 from recolor.evaluation.run import measure_split
 from recolor.evaluation.text import evaluation_text
 from recolor.models.device import resolve_device
-from recolor.models.folders import MODEL_FILE
+from recolor.models.identity import MODEL_FILE
 from recolor.models.pretrained import models_folder
 from recolor.pipeline.cache import fingerprint, sha256_file
 from recolor.pipeline.parallel import worker_count

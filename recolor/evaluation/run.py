@@ -1,5 +1,6 @@
 """The stage `evaluate`: colours and measures a split; writes tables, pictures and a report."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 

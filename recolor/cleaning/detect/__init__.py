@@ -28,7 +28,7 @@ from recolor.manifests.schemas import MEASUREMENTS
 from recolor.pipeline.cache import Outcome, Part, require_record, run_part
 from recolor.pipeline.workspace import Workspace
 
-DETECT_VERSION = 10
+DETECT_VERSION = 11
 
 DETECTORS: Mapping[str, Detector[Any]] = MappingProxyType(
     {
