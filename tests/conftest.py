@@ -58,11 +58,12 @@ def _group(item):
 
 @pytest.fixture(autouse=True)
 def _log_levels():
-    """Undoes what programs, which tests run in this process, set."""
-    levels = {logger: logger.level for logger in (logging.getLogger(), logging.getLogger(LOGGER))}
+    """Undoes what programs, which tests and their fixtures run in this process, set."""
+    logging.getLogger(LOGGER).setLevel(logging.NOTSET)
+    logging.getLogger().setLevel(logging.WARNING)
     yield
-    for logger, level in levels.items():
-        logger.setLevel(level)
+    logging.getLogger(LOGGER).setLevel(logging.NOTSET)
+    logging.getLogger().setLevel(logging.WARNING)
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from recolor import __version__
 from recolor.dataset.sampler import Int64Array
 from recolor.evaluation.comparison import Comparison, Difference, compare, difference
 from recolor.evaluation.facts import model_facts
@@ -31,6 +30,7 @@ from recolor.evaluation.summary import METRICS, Resampled, Summary, resample, su
 from recolor.manifests.io import write_manifest
 from recolor.manifests.schemas import COMPARISON, HUE_METRICS, HUES, PER_IMAGE_METRICS, Schema
 from recolor.manifests.schemas import METRICS as METRICS_SCHEMA
+from recolor.version import __version__
 
 COMPARISON_FILE = "comparison.parquet"  # written if there are at least two models
 
