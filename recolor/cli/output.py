@@ -7,6 +7,7 @@ import json
 import logging
 import shlex
 import shutil
+import sys
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,7 +16,6 @@ from dataclasses import asdict
 import click
 
 from recolor.config.settings import SPLITS
-from recolor.errors import RecolorError
 from recolor.pipeline.cache import Outcome
 from recolor.pipeline.progress import log_to_stderr
 
@@ -107,13 +107,11 @@ def outcomes_printed() -> Iterator[Callable[[Outcome], None]]:
         yield lambda outcome: None if is_quiet() else click.echo(outcome_text(outcome, width_chars()))
         return
     outcomes: list[Outcome] = []
-    failure = None
     try:
         yield outcomes.append
-    except RecolorError as error:
-        failure = {"type": type(error).__name__, "message": str(error)}
-        raise
     finally:
+        error = sys.exception()
+        failure = None if error is None else {"type": type(error).__name__, "message": str(error)}
         listed = [asdict(outcome) | {"counts": dict(outcome.counts)} for outcome in outcomes]
         click.echo(json.dumps({"outcomes": listed, "error": failure}, indent=1, ensure_ascii=False))
 

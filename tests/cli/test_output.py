@@ -6,6 +6,7 @@ import pytest
 from cli.program import recolor
 from PIL import Image
 
+from recolor import stages as recolor_stages
 from recolor.cli.output import outcome_text, width_chars
 from recolor.demo import render_landscape
 from recolor.pipeline.cache import Outcome
@@ -69,6 +70,16 @@ def test_json_has_the_error_too(tmp_path):
     assert error["type"] == "MissingStageError"
     assert done.stderr == f"recolor: {error['message']}\n"
     assert done.returncode == 1
+
+
+def test_json_has_an_error_that_is_not_of_recolor(space, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(recolor_stages, "run_stages", interrupted)
+    done = recolor("detect", "--workspace", space[0], "--json")
+    assert json.loads(done.stdout)["error"]["type"] == "KeyboardInterrupt"
+    assert done.returncode == 130
 
 
 @pytest.mark.parametrize("words", [["detect", "--suggest", "--json"], ["evaluate", "--json", "models", "--out", "x"]])
