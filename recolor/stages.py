@@ -129,20 +129,20 @@ def combine_outcomes(stage: str, outcomes: list[Outcome], last: Outcome, reused:
     return Outcome(stage, built, reused, last.counts, round(sum(outcome.seconds_s for outcome in outcomes), 3))
 
 
-def train_generator(workspace: Workspace, images: Path | None, config: Config) -> Outcome:
-    """Trains the generator on the shards."""
+def train_generator(workspace: Workspace, images: Path | None, config: Config, name: str = "") -> Outcome:
+    """Trains the generator on the shards; `name` is that of the kept run."""
     from recolor.training import train_generator as train
 
     del images  # trained on shards alone
-    return train(workspace, config)
+    return train(workspace, config, name)
 
 
-def train_refiner(workspace: Workspace, images: Path | None, config: Config) -> Outcome:
-    """Trains the refiner on the shards and the generator."""
+def train_refiner(workspace: Workspace, images: Path | None, config: Config, name: str = "") -> Outcome:
+    """Trains the refiner on the shards and the generator; `name` is that of the kept run."""
     from recolor.training import train_refiner as train
 
     del images
-    return train(workspace, config)
+    return train(workspace, config, name)
 
 
 def evaluate(
@@ -169,9 +169,13 @@ def is_current(stage: DeviceStage, workspace: Workspace, config: Config) -> bool
     """
     from recolor.evaluation import evaluation_part
     from recolor.training import GENERATOR, REFINER
+    from recolor.training.distributed import kept_run
 
-    parts = {"train-generator": GENERATOR.part, "train-refiner": REFINER.part, "evaluate": evaluation_part}
-    return current_record(parts[stage](workspace, config)) is not None
+    if stage == "evaluate":
+        return current_record(evaluation_part(workspace, config)) is not None
+    training = GENERATOR if stage == "train-generator" else REFINER
+    part = training.part(workspace, config)
+    return current_record(part) is not None or kept_run(training, part) is not None
 
 
 def _index(workspace: Workspace, images: Path | None, config: Config) -> Outcome:
@@ -214,6 +218,7 @@ STAGES: Mapping[str, Stage] = MappingProxyType(
         )
     }
 )
+_TRAININGS = {"train-generator": train_generator, "train-refiner": train_refiner}  # what can be given a name
 CLEANING = ("index", "measure", "detect", "select")
 
 
@@ -291,6 +296,7 @@ def run_stages(
     on_outcome: Callable[[Outcome], None] | None = None,
     *,
     given: Given | None = None,
+    run_name: str = "",
 ) -> list[Outcome]:
     """Runs stages of the pipeline, as `recolor run` does, and returns what each did.
 
@@ -305,9 +311,10 @@ def run_stages(
         stages: Names out of `STAGES`, in the order in which they run; by default all.
         on_outcome: Called after each stage with its outcome.
         given: What of the settings a command was given, to be stored with the settings of this run.
+        run_name: Name under which a training is kept, if there is one among the stages. Default: the date and its key.
 
     Raises:
-        ConfigError: A stage or a setting is not allowed; nothing was started.
+        ConfigError: A stage, a setting or the name of the run is not allowed; nothing was started.
         InputError: The folder holds no images, or cannot be read, or there is no such workspace.
         WorkspaceBusyError: Another process is running in this workspace.
 
@@ -335,7 +342,7 @@ def run_stages(
     outcomes = []
     with locked(opened):
         remember_settings(opened, config, settings_groups(names), given or Given(command="recolor.run_stages"))
-        for outcome in run_each(names, opened, folder, config):
+        for outcome in run_each(names, opened, folder, config, run_name):
             if outcome.stage == "index":
                 remember_images(opened, image_folder(opened, folder))
             outcomes.append(outcome)
@@ -368,7 +375,9 @@ def check_stages(names: Iterable[str] | None) -> list[str]:
     return chosen
 
 
-def run_each(names: Iterable[str], workspace: Workspace, images: Path | None, config: Config) -> Iterator[Outcome]:
+def run_each(
+    names: Iterable[str], workspace: Workspace, images: Path | None, config: Config, run_name: str = ""
+) -> Iterator[Outcome]:
     """Runs stages one after the other in a locked workspace, and yields the outcome of each as it ends.
 
     After a training, `evaluate` is left out, with a warning, if there are no images to evaluate the models on.
@@ -381,5 +390,8 @@ def run_each(names: Iterable[str], workspace: Workspace, images: Path | None, co
         if name == "evaluate" and not evaluated:
             continue
         started = time.monotonic()
-        outcome = STAGES[name].run(workspace, images, config)
+        if run_name and name in _TRAININGS:
+            outcome = _TRAININGS[name](workspace, images, config, run_name)
+        else:
+            outcome = STAGES[name].run(workspace, images, config)
         yield replace(outcome, seconds_s=round(time.monotonic() - started, 3))  # parts ran at the same time

@@ -22,6 +22,7 @@ from recolor.evaluation.part import VERSION as EVALUATION_VERSION
 from recolor.manifests.io import find_rows, read_table
 from recolor.manifests.schemas import INDEX
 from recolor.models.identity import MODEL_FILE
+from recolor.models.runs import list_runs
 from recolor.pipeline.cache import (
     RECORD_SUFFIX,
     Part,
@@ -379,7 +380,10 @@ def _select(look: _Look) -> StageStatus:
         lambda: selection_part(workspace, config),
     )
     texts = {"measurements": "other measurements", "decisions": "decisions.csv has changed"}
-    return _reworded(_status(wanted), lambda name: texts.get(name, f"other outliers: {name}"))
+    status = _reworded(_status(wanted), lambda name: texts.get(name, f"other outliers: {name}"))
+    if status.state == "current" and not workspace.manifest("scores").is_file():
+        return replace(status, state="stale", reasons=("missing: scores.parquet",))
+    return status
 
 
 def _train_generator(look: _Look) -> StageStatus:
@@ -416,9 +420,13 @@ def _train(wanted: _Wanted, config: Config, steps: int) -> StageStatus:
     if status.state == "current":
         return status
     try:
-        done = _checkpoint_steps(checkpoint_folder(wanted.part(), config))
+        part = wanted.part()
     except RecolorError:  # an earlier stage is missing
         return status
+    kept = [run.name for run in list_runs(wanted.workspace) if run.record.key == part.key]
+    if kept:
+        return replace(status, reasons=(*status.reasons, f"nothing to train: the run {kept[0]} is taken"))
+    done = _checkpoint_steps(checkpoint_folder(part, config))
     return replace(status, state="partly done", progress=Progress(done, steps, "steps")) if done else status
 
 

@@ -154,6 +154,7 @@ def test_touching_a_file_measures_that_file_again(after, images):
         "manifests/blurry.parquet",
         "manifests/clean.parquet",
         "manifests/outliers.parquet",
+        "manifests/scores.parquet",
         "data/shards/index.parquet",
         "data/shards/shard-*.npy",
         "manifests/parts/*.parquet",

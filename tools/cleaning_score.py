@@ -16,10 +16,11 @@ from planted import Planted, rows_of
 from planting import LIGHT, PLANTS
 
 from recolor.cleaning.detect import DETECTORS
+from recolor.cleaning.thresholds.survey import SCORERS
 from recolor.config.settings import Config
 
 EVERY = 4  # one photograph of so many has a defect in a set
-CONTENT = tuple(name for name, detector in DETECTORS.items() if detector.score is not None)  # issues of the content
+CONTENT = tuple(SCORERS)  # issues of the content
 Row = dict[str, object]
 
 
@@ -119,10 +120,10 @@ def judge_in_sets(
     for turn in range(sets):
         chosen = [of_photograph[name][turn // EVERY :][:1] for name in names[turn % EVERY :: EVERY]]
         rows = rows_of(table, [file.path for file in [*clean, *(file for some in chosen for file in some)]])
-        scorer = DETECTORS[issue].score
-        assert scorer is not None
         paths, found = rows["path"].to_pylist(), found_by(issue, rows)
-        parts.append(pd.DataFrame({"path": paths, "score": scorer(rows), "found": [float(p in found) for p in paths]}))
+        parts.append(
+            pd.DataFrame({"path": paths, "score": SCORERS[issue](rows), "found": [float(p in found) for p in paths]})
+        )
     means = pd.concat(parts).groupby("path", as_index=False).mean()
     about = [
         {name: getattr(file, name) for name in ("path", "photograph", "source", "issue", "kind")}

@@ -17,6 +17,7 @@ from planted import half_of, measure, rows_of
 from tables import show_rows
 
 from recolor.cleaning.detect import DETECTORS
+from recolor.cleaning.thresholds.survey import SCORERS
 from recolor.config.settings import Config
 
 SETS = {"monochrome": ("monochrome", "mono"), "blurry": ("blur", "blurred")}  # folder, and the label of bad ones
@@ -55,9 +56,10 @@ def _label_rows(issue: str, data: Path, out: Path, half: str) -> list[Row]:
     labels = pd.read_csv(data / folder / "index.csv")
     labels = labels[[_of_half(Path(file).stem, half) for file in labels["file"]]]
     rows = rows_of(measure(out / "sets" / folder, data / folder / "files"), labels["file"])
-    paths, scorer, found = rows["path"].to_pylist(), DETECTORS[issue].score, found_by(issue, rows)
-    assert scorer is not None
-    judged = labels.merge(pd.DataFrame({"file": paths, "score": scorer(rows), "found": [p in found for p in paths]}))
+    paths, found = rows["path"].to_pylist(), found_by(issue, rows)
+    judged = labels.merge(
+        pd.DataFrame({"file": paths, "score": SCORERS[issue](rows), "found": [p in found for p in paths]})
+    )
     draws = resample(list(judged["file"]))
     bad, good = judged[judged.label == wrong], judged[judged.label != wrong]
     bad_weights, good_weights = (draws.of(list(some["file"])) for some in (bad, good))

@@ -59,7 +59,7 @@ class ExportResult:
 
 
 @dataclass(frozen=True, slots=True)
-class _Kept:
+class KeptImage:
     """A kept image: its photograph, and that file's size, time and content when it was measured."""
 
     source: Path
@@ -120,8 +120,8 @@ def export_clean(workspace: Workspace, images: Path, out: Path, mode: Mode, *, b
         StorageError: The disk is full or not writable. Files that were finished remain.
     """
     images, out = (Path(os.path.abspath(expand_user(path))) for path in (images, out))  # noqa: PTH100 - removes `..`
-    kept = _read_kept(workspace, images, by_split=by_split)
-    _check_place(workspace, images, out, kept.values())
+    kept = read_kept(workspace, images, by_split=by_split)
+    check_place(workspace, images, out, kept.values())
     export = _Export(images, out, mode, _read_ledger(out, images), ExportResult())
     with storage_errors(out):
         staging = _empty_staging(out)
@@ -131,7 +131,7 @@ def export_clean(workspace: Workspace, images: Path, out: Path, mode: Mode, *, b
     return export.result
 
 
-def _read_kept(workspace: Workspace, images: Path, *, by_split: bool) -> dict[str, _Kept]:
+def read_kept(workspace: Workspace, images: Path, *, by_split: bool) -> dict[str, KeptImage]:
     """Returns the kept images by their path in the export folder.
 
     Raises:
@@ -145,12 +145,12 @@ def _read_kept(workspace: Workspace, images: Path, *, by_split: bool) -> dict[st
     facts = {path: (size, mtime) for path, size, mtime in zip(*(column.to_pylist() for column in columns))}
     rows = read_table(CLEAN, clean)
     return {
-        f"{split}/{path}" if by_split else path: _Kept(images / decode_path(path), *facts[path], sha256)
+        f"{split}/{path}" if by_split else path: KeptImage(images / decode_path(path), *facts[path], sha256)
         for path, sha256, split in zip(*(rows[name].to_pylist() for name in ("path", "sha256", "split")))
     }
 
 
-def _check_place(workspace: Workspace, images: Path, out: Path, kept: Iterable[_Kept]) -> None:
+def check_place(workspace: Workspace, images: Path, out: Path, kept: Iterable[KeptImage]) -> None:
     """Raises an `InputError` if the export would mix with other files.
 
     These are the photographs and the workspace's own files.
@@ -167,7 +167,7 @@ def _check_place(workspace: Workspace, images: Path, out: Path, kept: Iterable[_
             raise InputError(f"{out}: the workspace keeps its own files here. Give another folder.")
 
 
-def _remove_stale(export: _Export, kept: Mapping[str, _Kept]) -> None:
+def _remove_stale(export: _Export, kept: Mapping[str, KeptImage]) -> None:
     """Removes what earlier exports wrote and is no longer kept."""
     for path in [path for path in export.ledger if path not in kept]:
         written = export.ledger.pop(path)
@@ -181,7 +181,7 @@ def _remove_stale(export: _Export, kept: Mapping[str, _Kept]) -> None:
             export.result.left.append(path)
 
 
-def _missing(export: _Export, kept: Mapping[str, _Kept]) -> dict[str, _Kept]:
+def _missing(export: _Export, kept: Mapping[str, KeptImage]) -> dict[str, KeptImage]:
     """Returns the images to write: missing ones, and those exported in another version."""
     missing = {}
     for path, image in kept.items():
@@ -200,7 +200,7 @@ def _missing(export: _Export, kept: Mapping[str, _Kept]) -> dict[str, _Kept]:
     return missing
 
 
-def _write(export: _Export, missing: Mapping[str, _Kept], staging: Path) -> None:
+def _write(export: _Export, missing: Mapping[str, KeptImage], staging: Path) -> None:
     """Writes the missing files.
 
     The ledger lists them first, so that a run after a kill recognises them as its own.
@@ -222,7 +222,7 @@ def _write(export: _Export, missing: Mapping[str, _Kept], staging: Path) -> None
     _write_ledger(export.out, export.images, export.ledger)
 
 
-def _why_changed(image: _Kept) -> str | None:
+def _why_changed(image: KeptImage) -> str | None:
     """Returns why a photograph is not the file that was measured; None if it is."""
     try:
         status = image.source.stat()
@@ -242,7 +242,7 @@ def _is_free(out: Path, path: str) -> bool:
     )
 
 
-def _is_right(target: Path, image: _Kept, mode: Mode) -> bool:
+def _is_right(target: Path, image: KeptImage, mode: Mode) -> bool:
     """Whether a file that no export wrote equals what the export would write."""
     if mode == "link":
         return target.is_symlink() and _link_target(target) == str(image.source)
@@ -252,7 +252,7 @@ def _is_right(target: Path, image: _Kept, mode: Mode) -> bool:
         return hashlib.file_digest(file, "sha256").hexdigest() == image.sha256
 
 
-def _make(image: _Kept, mode: Mode, staged: Path) -> str | None:
+def _make(image: KeptImage, mode: Mode, staged: Path) -> str | None:
     """Creates the link or the copy at `staged`; returns why that failed, or None.
 
     A copy gets the photograph's modification time, and its SHA-256 is compared with that of the measured bytes.
@@ -266,7 +266,22 @@ def _make(image: _Kept, mode: Mode, staged: Path) -> str | None:
     return why
 
 
-def _copy(image: _Kept, staged: Path) -> str | None:
+def photograph_bytes(image: KeptImage) -> bytes | str:
+    """Returns the bytes of a photograph as they were measured, or why there are none."""
+    why = _why_changed(image)
+    if why is not None:
+        return why
+    try:
+        data = image.source.read_bytes()
+    except OSError as error:
+        return f"the photograph cannot be read any more ({error.strerror})"
+    return data if hashlib.sha256(data).hexdigest() == image.sha256 else _OTHER_BYTES
+
+
+_OTHER_BYTES = "the photograph's bytes are not those that were measured; run `recolor clean` again"
+
+
+def _copy(image: KeptImage, staged: Path) -> str | None:
     digest = hashlib.sha256()
     try:
         source = image.source.open("rb")
@@ -279,7 +294,7 @@ def _copy(image: _Kept, staged: Path) -> str | None:
         file.flush()
         os.fsync(file.fileno())
     if digest.hexdigest() != image.sha256:
-        return "the photograph's bytes are not those that were measured; run `recolor clean` again"
+        return _OTHER_BYTES
     return None
 
 
@@ -336,13 +351,13 @@ def _empty_staging(out: Path) -> Path:
     return staging
 
 
-def _as_written(image: _Kept, mode: Mode, target: Path | None = None) -> _Written:
+def _as_written(image: KeptImage, mode: Mode, target: Path | None = None) -> _Written:
     """Returns the ledger entry of a planned file, or of the file at `target` that was written."""
     mtime_ns = image.mtime_ns if target is None else target.lstat().st_mtime_ns
     return _Written(mode, str(image.source), image.size_bytes, image.mtime_ns, mtime_ns)
 
 
-def _is_of(written: _Written, image: _Kept, mode: Mode) -> bool:
+def _is_of(written: _Written, image: KeptImage, mode: Mode) -> bool:
     """Whether a ledger entry is of this image as measured.
 
     A link is, whatever the bytes of its photograph.

@@ -3,28 +3,27 @@
 It deletes nothing.
 """
 
-import csv
 import hashlib
-import io
 import logging
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recolor.cleaning.decisions import Decision, decisions_file, parse_decisions, read_decisions, relative_decisions
 from recolor.cleaning.detect import real_detail
 from recolor.cleaning.index import and_more
+from recolor.cleaning.scores import join_scores
 from recolor.config.settings import SPLITS, Config, SelectConfig, Split
-from recolor.errors import LIMITS, ConfigError, InputError, MissingStageError
+from recolor.errors import LIMITS, InputError, MissingStageError
 from recolor.manifests.io import ROW_GROUP_ROWS, find_rows, manifest_writer, read_table, write_manifest
 from recolor.manifests.schemas import CLEAN, ISSUE_SCHEMAS, MEASUREMENTS, OUTLIERS
-from recolor.pipeline.cache import Counts, Outcome, Part, require_record, run_part
+from recolor.pipeline.cache import Counts, Outcome, Part, fingerprint, require_record, run_part
 from recolor.pipeline.workspace import Workspace
 
 SELECT_VERSION = 3
@@ -33,14 +32,6 @@ DECISION = "decision"  # the issue of an image that `decisions.csv` rejects
 _SPLITS_ASCENDING = ("val", "test", "train")  # the order of their ranges in 0..1
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """A decision about an image, and its line in `decisions.csv`."""
-
-    keep: bool
-    line: int
 
 
 @dataclass(slots=True)
@@ -59,7 +50,7 @@ class Verdict:
 
 
 def select(workspace: Workspace, config: Config) -> Outcome:
-    """Writes the kept images, `clean.parquet`, and the rejected ones, `outliers.parquet`.
+    """Writes the kept images, `clean.parquet`, the rejected ones, `outliers.parquet`, and `scores.parquet`.
 
     Kept images have their split, rejected ones the reasons. Decisions in `manifests/decisions.csv` override the
     detectors; an image of which no part can be decoded is never kept. If all copies of a picture are rejected, the
@@ -71,11 +62,20 @@ def select(workspace: Workspace, config: Config) -> Outcome:
         ConfigError: `decisions.csv` is malformed; the message names the line.
         InputError: All images are rejected; the message counts them by issue.
     """
-    decisions_file = _decisions_file(workspace)
-    decisions_text = read_decisions(decisions_file)
-    decisions = parse_decisions(decisions_text, decisions_file)
-    part = _part(workspace, config, decisions_text)
-    return run_part(part, lambda staging: _select(part.sources, decisions, config.select, staging))
+    file = decisions_file(workspace)
+    text = read_decisions(file)
+    decisions = relative_decisions(parse_decisions(text, file), workspace)
+    part = _part(workspace, config, text)
+
+    def build(staging: Path) -> Counts:
+        counts = _select(part.sources, decisions, config.select, staging)
+        workspace.manifest("scores").unlink(missing_ok=True)  # it must not contradict the new manifests
+        return counts
+
+    selected = run_part(part, build)
+    scores = join_scores(workspace, part.inputs)
+    note = _tally(decisions, part.sources["measurements"]) if decisions else ""
+    return replace(selected, built=selected.built or scores.built, note=note)
 
 
 def selection_part(workspace: Workspace, config: Config) -> Part:
@@ -83,69 +83,20 @@ def selection_part(workspace: Workspace, config: Config) -> Part:
 
     Raises:
         MissingStageError: A detector's manifest does not exist, or was made from other measurements.
-        ConfigError: `decisions.csv` cannot be read.
+        ConfigError: `decisions.csv` cannot be read, or is malformed.
     """
-    return _part(workspace, config, read_decisions(_decisions_file(workspace)))
+    return _part(workspace, config, read_decisions(decisions_file(workspace)))
 
 
 def _part(workspace: Workspace, config: Config, decisions_text: str) -> Part:
     sources = {name: workspace.manifest(name) for name in ("measurements", *ISSUE_SCHEMAS)}
     inputs = detected_contents(sources) | {"decisions": hashlib.sha256(decisions_text.encode()).hexdigest()}
+    written = parse_decisions(decisions_text, decisions_file(workspace))
+    decisions = relative_decisions(written, workspace)
+    if decisions != written:  # what an absolute path means depends on the image folder, too
+        inputs["decided"] = fingerprint({path: decision.keep for path, decision in decisions.items()})
     outputs = (workspace.manifest("clean"), workspace.manifest("outliers"))
     return Part(workspace, "select", SELECT_VERSION, config.select, inputs, outputs, sources)
-
-
-def stored_decisions(workspace: Workspace) -> dict[str, Decision]:
-    """Returns the decisions of a workspace's `decisions.csv`; none if the file does not exist.
-
-    Raises:
-        ConfigError: The file is malformed; the message names the line.
-    """
-    file = _decisions_file(workspace)
-    return parse_decisions(read_decisions(file), file)
-
-
-def _decisions_file(workspace: Workspace) -> Path:
-    return workspace.manifests / "decisions.csv"
-
-
-def parse_decisions(text: str, file: Path) -> dict[str, Decision]:
-    """Parses `decisions.csv`; if a path has several lines, the last one counts.
-
-    The header is `path,decision`; each further line is a path and `keep` or `reject`. The cells may also be separated
-    by semicolons or tabs, as some spreadsheet programs write them; the first line decides.
-
-    Args:
-        text: The content of the file.
-        file: Its path, for error messages.
-
-    Raises:
-        ConfigError: A line is malformed; the message names it.
-    """
-    rows = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text), strict=True)
-    decisions: dict[str, Decision] = {}
-    try:
-        for row in rows:
-            cells = [cell.strip() for cell in row]
-            if not any(cells) or (not decisions and cells == ["path", "decision"]):
-                continue
-            if len(row) != 2 or cells[1] not in ("keep", "reject"):
-                raise ConfigError(
-                    f"{file}, line {rows.line_num}: {row!r} is not PATH,keep or PATH,reject. Correct the line."
-                )
-            decisions[row[0]] = Decision(cells[1] == "keep", rows.line_num)
-    except csv.Error as error:
-        raise ConfigError(f"{file}, line {rows.line_num}: not valid CSV ({error}). Correct the line.") from error
-    return decisions
-
-
-def _delimiter(text: str) -> str:
-    """Returns what separates the cells of the first line; a comma if no line can tell."""
-    first = _FIRST_LINE.match(text)
-    return first["delimiter"] if first else ","
-
-
-_FIRST_LINE = re.compile(r"""\s*[^\r\n]*?(?P<delimiter>[,;\t])[ ]*"?(decision|keep|reject)"?[ ]*(?=[\r\n]|$)""")
 
 
 def split_of(group: str, config: SelectConfig) -> Split:
@@ -189,20 +140,6 @@ def detected_contents(sources: Mapping[str, Path]) -> dict[str, str]:
             raise MissingStageError(f"{sources[issue]}: made from other measurements. Run `recolor detect` first.")
         contents[issue] = record.content
     return contents
-
-
-def read_decisions(file: Path) -> str:
-    """Returns the text of `decisions.csv`, or an empty string if the file does not exist.
-
-    Raises:
-        ConfigError: The file is not UTF-8 text.
-    """
-    try:
-        return file.read_bytes().decode("utf-8-sig")
-    except FileNotFoundError:
-        return ""
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file}: cannot be read as UTF-8 text ({error}). Correct or remove the file.") from error
 
 
 def _select(
@@ -273,15 +210,37 @@ def judge(issues: Mapping[str, pa.Table], decisions: Mapping[str, Decision], ima
     return verdicts
 
 
-def _warn_of_ignored(decisions: Mapping[str, Decision], images: pa.Table) -> None:
-    """Logs which decisions have no effect, in one line for each cause."""
+def _tally(decisions: Mapping[str, Decision], measurements: Path) -> str:
+    """Returns how many decisions were applied, such as `decisions.csv: 41 applied, 2 unknown`."""
+    ignored = _ignored(decisions, read_table(MEASUREMENTS, measurements, ["path", "reason", "width_px"]))
+    applied = len(decisions) - len(ignored.unknown) - len(ignored.undecodable)
+    undecodable = f", {len(ignored.undecodable):,} cannot be decoded" if ignored.undecodable else ""
+    return f"decisions.csv: {applied:,} applied, {len(ignored.unknown):,} unknown{undecodable}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Ignored:
+    """Paths of decisions without effect: not among the images, or to be kept although they cannot be decoded."""
+
+    unknown: list[str]
+    undecodable: list[str]
+
+
+def _ignored(decisions: Mapping[str, Decision], images: pa.Table) -> _Ignored:
     known = set(images["path"].filter(_among(images, decisions)).to_pylist())
     undecodable = _refused(images.filter(pc.is_null(images["width_px"])))
-    unknown = [path for path in decisions if path not in known]
-    undecoded = [path for path, decision in decisions.items() if decision.keep and path in undecodable]
+    return _Ignored(
+        [path for path in decisions if path not in known],
+        [path for path, decision in decisions.items() if decision.keep and path in undecodable],
+    )
+
+
+def _warn_of_ignored(decisions: Mapping[str, Decision], images: pa.Table) -> None:
+    """Logs which decisions have no effect, in one line for each cause."""
+    ignored = _ignored(decisions, images)
     for paths, why in (
-        (unknown, "is not among the images; line ignored."),
-        (undecoded, "cannot be decoded, so it cannot be kept."),
+        (ignored.unknown, "is not among the images; line ignored."),
+        (ignored.undecodable, "cannot be decoded, so it cannot be kept."),
     ):
         if paths:
             line = decisions[paths[0]].line

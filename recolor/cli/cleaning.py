@@ -38,10 +38,15 @@ def detect(target: Target, issues: tuple[str, ...], suggest: bool) -> None:
 
     With the names of issues, such as `blurry skewed`, only these are detected again.
     """
+    scores = Workspace(target.workspace).manifest("scores")
+    had_scores = scores.is_file()
     if issues:
         run_detectors(issues, target, _suggestion(target, suggest))
     else:
         run_stages(["detect"], target, _suggestion(target, suggest))
+    if had_scores and not scores.is_file():
+        said = "scores.parquet was of the earlier detection and is deleted; `recolor select` writes it anew."
+        click.echo(said, err=True)
 
 
 @click.command()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from recolor.cli.groups import VerbGroup
+from recolor.cli.groups import VerbGroup, refuse_options_before_command
 from recolor.cli.options import (
     Target,
     UserPath,
@@ -80,9 +80,8 @@ def evaluate(context: click.Context, /, target: Target, **settings: str | int | 
         run_stages(["evaluate"], target, None if wants_json() else partial(_print_metrics, target))
     elif wants_json():
         raise click.UsageError(f"`evaluate {context.invoked_subcommand}` does not take --json.", context)
-    elif any(context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE for name in context.params):
-        command = f"recolor evaluate {context.invoked_subcommand}"
-        raise click.UsageError(f"Give the options after the command: `{command} [OPTIONS]`.", context)
+    else:
+        refuse_options_before_command(context)
 
 
 @evaluate.command("photos")

@@ -10,6 +10,7 @@ EXTRAS: Mapping[str, str] = {
     "matplotlib": "train",
     "prefect": "flows",
     "skimage": "train",
+    "webdataset": "webdataset",
 }
 
 

@@ -54,6 +54,17 @@ class VerbGroup(click.Group):
         return super().resolve_command(ctx, args)
 
 
+def refuse_options_before_command(context: click.Context) -> None:
+    """Checks that a group that is a command itself was given no options, which its command would not see.
+
+    Raises:
+        click.UsageError: It was; the message says where options are given.
+    """
+    if any(context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE for name in context.params):
+        command = f"recolor {context.info_name} {context.invoked_subcommand}"
+        raise click.UsageError(f"Give the options after the command: `{command} [OPTIONS]`.", context)
+
+
 def _no_such_command(name: str, known: Sequence[str]) -> str:
     nearest = difflib.get_close_matches(name, known, n=1)
     hint = f'Did you mean "{nearest[0]}"?' if nearest else f"Commands: {', '.join(known)}."

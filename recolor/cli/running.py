@@ -19,15 +19,18 @@ from recolor.errors import ConfigError, RecolorError
 from recolor.pipeline.remembered import remember_settings
 
 
-def run_stages(names: Sequence[str] | None, target: Target, then: Callable[[], None] | None = None) -> None:
+def run_stages(
+    names: Sequence[str] | None, target: Target, then: Callable[[], None] | None = None, run_name: str = ""
+) -> None:
     """Runs the named stages, or all if `names` is None, and prints each outcome and what to do next.
 
-    The workspace is locked meanwhile.
+    The workspace is locked meanwhile. A training is kept under `run_name`.
 
     Args:
         names: Names of the stages.
         target: Photographs, workspace and settings.
         then: Called after the stages, before the advice.
+        run_name: Name of the training's run; empty for none.
     """
     with outcomes_printed() as show:
         config = read_settings(target)
@@ -41,7 +44,9 @@ def run_stages(names: Sequence[str] | None, target: Target, then: Callable[[], N
         if target.save:
             workspace_for(names or ["index"], target.workspace)  # raises an error if there is none and must be one
             save(target)
-        outcomes = run(target.images, target.workspace, config, names, on_outcome=show, given=target.given)
+        outcomes = run(
+            target.images, target.workspace, config, names, on_outcome=show, given=target.given, run_name=run_name
+        )
     if then is not None:
         then()
     print_next_stage(outcomes[-1].stage, settings_arguments(target))

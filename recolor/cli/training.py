@@ -13,6 +13,13 @@ from recolor.cli.running import run_stages
 from recolor.pipeline.storage import write_output
 from recolor.pipeline.workspace import Workspace
 
+name_option = option(
+    "--name",
+    default="",
+    help="Name of the run. Refused if there is one.",
+    show_default="the date and the training's key",
+)
+
 
 @click.group(cls=VerbGroup)
 def train() -> None:
@@ -24,16 +31,24 @@ def train() -> None:
 
 @train.command()
 @run_options
-def generator(target: Target) -> None:
-    """Train the generator, which predicts coarse ab from L."""
-    run_stages(["train-generator"], target)
+@name_option
+def generator(target: Target, name: str) -> None:
+    """Train the generator, which predicts coarse ab from L.
+
+    The training is kept as data/models/runs/NAME/, and becomes the current model.
+    """
+    run_stages(["train-generator"], target, run_name=name)
 
 
 @train.command()
 @run_options
-def refiner(target: Target) -> None:
-    """Train the refiner, which predicts full ab from L and coarse ab."""
-    run_stages(["train-refiner"], target)
+@name_option
+def refiner(target: Target, name: str) -> None:
+    """Train the refiner, which predicts full ab from L and coarse ab.
+
+    The training is kept as data/models/runs/NAME/, and becomes the current model.
+    """
+    run_stages(["train-refiner"], target, run_name=name)
 
 
 @click.group(cls=VerbGroup)

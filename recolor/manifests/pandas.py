@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from recolor.errors import MissingStageError, SchemaError
 from recolor.manifests.io import open_parquet
+from recolor.manifests.schemas import SCHEMAS
 from recolor.paths import expand_user
 
 Filters = Sequence[tuple[str, str, object]]
@@ -43,7 +44,7 @@ def read_manifest(
     """
     file = expand_user(path)
     if not file.is_file():
-        raise MissingStageError(f"{file}: no such manifest. Create it with `recolor run` or a single stage.")
+        raise MissingStageError(f"{file}: no such manifest. Create it with {_command(file)}.")
     try:
         with open_parquet(file) as source:
             names = pq.read_schema(source).names
@@ -62,6 +63,12 @@ def read_manifest(
         raise SchemaError(f"{file}: the filters {conditions!r} do not fit its columns ({_line(error)}).") from error
     frame: pd.DataFrame = table.to_pandas(types_mapper=_pandas_dtype)
     return frame
+
+
+def _command(file: Path) -> str:
+    """Returns the command that writes a manifest of this name."""
+    stages = [schema.stage for schema in SCHEMAS if schema.name == file.stem and file.suffix == ".parquet"]
+    return f"`recolor {stages[0]}`" if stages else "`recolor run` or a single stage"
 
 
 def _known(file: Path, wanted: Sequence[str], names: Sequence[str]) -> list[str]:

@@ -432,6 +432,61 @@ OUTLIERS = Schema(
         Column("score", pa.float64(), "-", "0..1", "Lowest score of these issues."),
     ),
 )
+ISSUE_SCORES = Schema(
+    "scores/<issue>_scores",
+    "detect",
+    "an image of `measurements.parquet`, in the same order",
+    (
+        Column(
+            "score",
+            pa.float64(),
+            "-",
+            "0..1",
+            "Score of the image; 1 if it was not judged. Null if the detector is off.",
+            True,
+        ),
+        Column("threshold", pa.float64(), "-", "0..1", "Threshold of the scores. Null if the detector is off.", True),
+    ),
+)
+
+
+def _score_columns(issue: str) -> tuple[Column, Column]:
+    return (
+        Column(
+            issue,
+            pa.float64(),
+            "-",
+            "0..1",
+            f"Score of `{issue}`. Null if the image was not judged: it cannot be decoded, or the detector is off.",
+            True,
+        ),
+        Column(
+            f"{issue}_threshold",
+            pa.float64(),
+            "-",
+            "0..1",
+            "Threshold that this score was compared with. Null if the detector is off.",
+            True,
+        ),
+    )
+
+
+SCORES = Schema(
+    "scores",
+    "select",
+    "an image of `measurements.parquet`",
+    (
+        PATH,
+        Column(
+            "verdict",
+            pa.string(),
+            "-",
+            "keep, reject",
+            "`keep`: the image is in `clean.parquet`. `reject`: it is in `outliers.parquet`, with the reasons.",
+        ),
+        *(column for issue in ISSUE_SCHEMAS for column in _score_columns(issue)),
+    ),
+)
 CLEAN = Schema(
     "clean",
     "select",
@@ -794,8 +849,10 @@ SCHEMAS: tuple[Schema, ...] = (
     INDEX,
     MEASUREMENTS,
     *ISSUE_SCHEMAS.values(),
+    ISSUE_SCORES,
     OUTLIERS,
     CLEAN,
+    SCORES,
     METRICS,
     PER_IMAGE_METRICS,
     HUE_METRICS,

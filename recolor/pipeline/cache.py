@@ -1,9 +1,10 @@
 """The cache of finished work: keys, records, atomic publishing.
 
 A part's key is the SHA-256 of the canonical JSON of its stage's version, its own settings and its inputs' content.
-A part is done if its record has that key and its outputs are unchanged since they were written. Outputs are built in
-a staging folder on the same file system, flushed, hashed and renamed into place; the record is written last, in the
-same way. A part that is killed at any moment is either done or will be redone, and no reader sees half a file.
+A part is done if its record has that key and lists its outputs, and these are unchanged since they were written.
+Outputs are built in a staging folder on the same file system, flushed, hashed and renamed into place; the record is
+written last, in the same way. A part that is killed at any moment is either done or will be redone, and no reader sees
+half a file.
 """
 
 import hashlib
@@ -14,7 +15,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
@@ -28,6 +29,7 @@ _HASH_BLOCK_BYTES = 1 << 20
 
 Counts = Mapping[str, int]
 Build = Callable[[Path], Counts]
+Keep = Callable[[Path, "Record"], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,12 +186,13 @@ def named_settings(settings: object) -> dict[str, Any]:
     return found
 
 
-def run_part(part: Part, build: Build) -> Outcome:
+def run_part(part: Part, build: Build, keep: Keep | None = None) -> Outcome:
     """Builds the part's outputs and its record, unless the part is done already.
 
     Args:
         part: The part.
         build: Writes every output, under its own file name, into the folder it is given, and returns counts.
+        keep: Called with that folder and the record, before the outputs take the place of earlier ones.
 
     Raises:
         StorageError: The disk is full, read-only or failing; no incomplete file is left.
@@ -202,19 +205,24 @@ def run_part(part: Part, build: Build) -> Outcome:
     with storage_errors(part.outputs[0]), _memory_errors(part), _staging(part.workspace) as staging:
         counts = build(staging)
         _check_sources(part)
-        record = _publish(part, staging, counts, started)
+        record = _staged_record(part, staging, counts, started)
+        if keep is not None:
+            keep(staging, record)
+        _publish(part.workspace, record, staging)
     return Outcome(part.stage, 1, 0, record.counts, record.seconds_s)
 
 
 def current_record(part: Part) -> Record | None:
     """Returns the part's record if the part is done, else None.
 
-    A part is done if its key matches and every output is as it was written.
+    A part is done if its key matches and every output is as it was written. An older version may have written fewer
+    outputs.
     """
     record = read_record(part.record_path)
     if record is None or record.key != part.key or not outputs_present(part.workspace, record):
         return None
-    return record
+    written = {part.workspace.root / output.path for output in record.outputs}
+    return record if written.issuperset(part.outputs) else None
 
 
 def outputs_present(workspace: Workspace, record: Record) -> bool:
@@ -224,6 +232,11 @@ def outputs_present(workspace: Workspace, record: Record) -> bool:
     every file.
     """
     return all(_is_as_written(workspace.root / output.path, output) for output in record.outputs)
+
+
+def changed_outputs(workspace: Workspace, record: Record) -> list[Output]:
+    """Returns the outputs of the record that are missing, or changed since they were written."""
+    return [output for output in record.outputs if not _is_as_written(workspace.root / output.path, output)]
 
 
 def verify(workspace: Workspace, record: Record) -> None:
@@ -334,8 +347,8 @@ def _check_sources(part: Part) -> None:
             )
 
 
-def _publish(part: Part, staging: Path, counts: Counts, started: float) -> Record:
-    """Removes the old record, renames the outputs into place and writes the new record."""
+def _staged_record(part: Part, staging: Path, counts: Counts, started: float) -> Record:
+    """Flushes and hashes the outputs in the staging folder and returns their record."""
     outputs = []
     for path in part.outputs:
         staged = staging / path.name
@@ -343,14 +356,8 @@ def _publish(part: Part, staging: Path, counts: Counts, started: float) -> Recor
         relative = path.relative_to(part.workspace.root).as_posix()
         status = staged.stat()
         outputs.append(Output(relative, sha256_file(staged), status.st_size, status.st_mtime_ns))
-    part.record_path.parent.mkdir(parents=True, exist_ok=True)
-    part.record_path.unlink(missing_ok=True)
-    for path in part.outputs:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        (staging / path.name).replace(path)
-    sync_folder(part.record_path.parent)
     seconds_s = round(time.monotonic() - started, 3)
-    record = Record(
+    return Record(
         stage=part.stage,
         version=part.version,
         key=part.key,
@@ -360,8 +367,48 @@ def _publish(part: Part, staging: Path, counts: Counts, started: float) -> Recor
         seconds_s=seconds_s,
         settings=named_settings(part.settings),
     )
-    write_atomically(part.record_path, json.dumps(asdict(record), indent=1, sort_keys=True).encode())
-    return record
+
+
+def _publish(workspace: Workspace, record: Record, staging: Path) -> None:
+    """Removes the old record, renames the outputs into place and writes the new record."""
+    paths = [workspace.root / output.path for output in record.outputs]
+    target = record_path(paths[0])
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.unlink(missing_ok=True)
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        (staging / path.name).replace(path)
+    sync_folder(target.parent)
+    write_record(target, record)
+
+
+def write_record(path: Path, record: Record) -> None:
+    """Writes a record atomically."""
+    write_atomically(path, json.dumps(asdict(record), indent=1, sort_keys=True).encode())
+
+
+def restore(workspace: Workspace, record: Record, folder: Path) -> None:
+    """Publishes copies of a part's outputs, which were kept in another folder, with their record.
+
+    Args:
+        workspace: The workspace.
+        record: The record of the part.
+        folder: Folder that holds its outputs, under their file names.
+
+    Raises:
+        DamagedError: A file is not what the record says; nothing was published.
+        StorageError: The disk is full, read-only or failing.
+    """
+    with storage_errors(workspace.root / record.outputs[0].path), _staging(workspace) as staging:
+        outputs = []
+        for output in record.outputs:
+            staged = staging / Path(output.path).name
+            shutil.copyfile(folder / staged.name, staged)
+            _sync_file(staged)
+            if sha256_file(staged) != output.sha256:
+                raise DamagedError(f"{folder / staged.name}: its bytes have changed, so it was not used.")
+            outputs.append(replace(output, mtime_ns=staged.stat().st_mtime_ns))
+        _publish(workspace, replace(record, outputs=tuple(outputs)), staging)
 
 
 def _is_as_written(path: Path, output: Output) -> bool:

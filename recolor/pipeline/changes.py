@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from recolor.config.reference import short_value
-from recolor.pipeline.cache import Part, Record, named_settings, outputs_present
+from recolor.pipeline.cache import Part, Record, changed_outputs, named_settings
 from recolor.pipeline.workspace import Workspace
 
 INPUT = "other input: "  # how the text of an input that differs begins; its name follows
@@ -23,6 +23,8 @@ def changes(record: Record, part: Part, group: str) -> list[str]:
     found = own_changes(part.workspace, record, part.version, part.settings, group)
     names = {name for name in {**record.inputs, **part.inputs} if record.inputs.get(name) != part.inputs.get(name)}
     found += [f"{INPUT}{name}" for name in sorted(names)]
+    if not {part.workspace.root / output.path for output in record.outputs}.issuperset(part.outputs):
+        found.append("an earlier version wrote fewer files")
     if record.key != part.key and not found:
         found.append("another setting; which one is not in its record, which an earlier version wrote")
     return found
@@ -43,8 +45,8 @@ def own_changes(workspace: Workspace, record: Record, version: int, settings: ob
         found.append(f"version {record.version} of the stage then, {version} now")
     if record.settings is not None:
         found += _setting_changes(record.settings, named_settings(settings), group)
-    if not outputs_present(workspace, record):
-        names = ", ".join(Path(output.path).name for output in record.outputs)
+    if changed := changed_outputs(workspace, record):
+        names = ", ".join(Path(output.path).name for output in changed)
         found.append(f"missing or changed since it was written: {textwrap.shorten(names, 80, placeholder=' ...')}")
     return found
 

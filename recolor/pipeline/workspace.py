@@ -47,6 +47,10 @@ class Workspace:
         """The parts that `measurements.parquet` is merged from."""
         return self.manifests / "parts"
 
+    def issue_scores(self, issue: str) -> Path:
+        """Returns the path of an issue's scores of all images, which `scores.parquet` is joined from."""
+        return self.manifests / "scores" / f"{issue}_scores.parquet"
+
     @property
     def shards(self) -> Path:
         """Lab tensor shards and their index."""

@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -37,8 +38,9 @@ from recolor.errors import RecolorError, TrainingError
 from recolor.models.backbones import make_encoder
 from recolor.models.device import resolve_device
 from recolor.models.identity import IMAGENET
+from recolor.models.runs import Run, check_name, find_run, keep_current, keep_run, promote
 from recolor.models.weights import load_encoder_weights
-from recolor.pipeline.cache import Counts, Outcome, Part, run_part
+from recolor.pipeline.cache import Counts, Outcome, Part, Record, current_record, run_part
 from recolor.pipeline.parallel import worker_count
 from recolor.pipeline.torchrun import ENDED_FILE, PARENT
 from recolor.pipeline.workspace import Workspace
@@ -111,18 +113,29 @@ class ErrorReport:
     trace: str
 
 
-def run_training(stage: TrainingStage, workspace: Workspace, config: Config) -> Outcome:
+def run_training(stage: TrainingStage, workspace: Workspace, config: Config, name: str = "") -> Outcome:
     """Trains with one process per device; does nothing if the training is already done.
 
-    Resumes from the newest checkpoint.
+    Resumes from the newest checkpoint. The finished training is kept as a run (see `recolor.models.runs`). If there is
+    a run of this training already, it becomes the current model without training.
+
+    Args:
+        stage: The model to train.
+        workspace: The workspace.
+        config: All settings.
+        name: Name of the run. Default: the date and the start of the key.
 
     Raises:
-        ConfigError: CUDA, or more devices than there are, was requested; nothing was started.
+        ConfigError: CUDA, or more devices than there are, was requested, or the name is taken; nothing was started.
         RecolorError: The training failed, in any of its processes.
     """
     settings = stage.settings(config)
     resolve_device(settings.train.device, settings.train.devices)
     part = stage.part(workspace, config)
+    if (kept := kept_run(stage, part)) is not None:
+        return _promoted(part, kept)
+    if name and current_record(part) is None:
+        check_name(workspace, name)
 
     def build(staging: Path) -> Counts:
         if settings.train.devices == 1:
@@ -132,7 +145,23 @@ def run_training(stage: TrainingStage, workspace: Workspace, config: Config) -> 
         job = Job(stage.name, str(workspace.root), config, logging.getLogger().getEffectiveLevel())
         return _run_processes(job, settings.train.devices, staging, stage.checkpoints(part, config))
 
-    return run_part(part, build)
+    return run_part(part, build, partial(keep_training, stage, workspace, name=name))
+
+
+def kept_run(stage: TrainingStage, part: Part) -> Run | None:
+    """Returns the run of a training that is finished but not the current model; otherwise None."""
+    return None if current_record(part) is not None else find_run(part.workspace, stage.name, part.key)
+
+
+def keep_training(stage: TrainingStage, workspace: Workspace, files: Path, record: Record, name: str = "") -> None:
+    """Keeps a finished training as a run, and the model whose place it will take if no run holds that."""
+    keep_current(workspace, stage.name)
+    keep_run(workspace, stage.name, files, record, name=name)
+
+
+def _promoted(part: Part, run: Run) -> Outcome:
+    promote(part.workspace, run)
+    return Outcome(part.stage, 0, 1, run.record.counts, run.record.seconds_s, f"trained before: run {run.name}")
 
 
 def write_job(job: Job, folder: Path) -> None:

@@ -39,22 +39,23 @@ _CHUNK_IMAGES = 64
 _log = logging.getLogger(__name__)
 
 
-def train_generator(workspace: Workspace, config: Config) -> Outcome:
+def train_generator(workspace: Workspace, config: Config, name: str = "") -> Outcome:
     """Trains the generator, resuming from the newest checkpoint; does nothing if already done.
 
     Args:
         workspace: Workspace with finished shards; `data/models/generator/` and its checkpoints are written.
         config: All settings; `config.generator` is used.
+        name: Name under which the training is kept in `data/models/runs/`. Default: the date and the start of the key.
 
     Raises:
-        ConfigError: CUDA, or more devices than there are, was requested.
+        ConfigError: CUDA, or more devices than there are, was requested, or the name is taken.
         MissingStageError: There are no finished shards.
         InputError: The train split is empty.
         WeightsError: The encoder's initial weights do not exist or cannot be downloaded.
         TrainingError: The loss is no longer finite, or one of several processes has died.
         StorageError: The disk is full or failing.
     """
-    return run_training(GENERATOR, workspace, config)
+    return run_training(GENERATOR, workspace, config, name)
 
 
 def colour_distribution(dataset: ShardDataset, config: TrainConfig) -> Tensor:

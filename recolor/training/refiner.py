@@ -26,15 +26,16 @@ from recolor.training.parts import checkpoint_folder, refiner_part, shards_recor
 from recolor.training.step import Loss, Training
 
 
-def train_refiner(workspace: Workspace, config: Config) -> Outcome:
+def train_refiner(workspace: Workspace, config: Config, name: str = "") -> Outcome:
     """Trains the refiner, resuming from the newest checkpoint; does nothing if already done.
 
     Args:
         workspace: Workspace with finished shards and generator; `data/models/refiner/` and its checkpoints are written.
         config: All settings; `config.refiner` is used.
+        name: Name under which the training is kept in `data/models/runs/`. Default: the date and the start of the key.
 
     Raises:
-        ConfigError: CUDA, or more devices than there are, was requested.
+        ConfigError: CUDA, or more devices than there are, was requested, or the name is taken.
         MissingStageError: There are no finished shards, or there is no generator.
         InputError: The train split is empty.
         WeightsError: The encoder's initial weights do not exist or cannot be downloaded, or the generator cannot be
@@ -42,7 +43,7 @@ def train_refiner(workspace: Workspace, config: Config) -> Outcome:
         TrainingError: The loss is no longer finite, or one of several processes has died.
         StorageError: The disk is full or failing.
     """
-    return run_training(REFINER, workspace, config)
+    return run_training(REFINER, workspace, config, name)
 
 
 def mixed_ab(generator: LoadedGenerator, batch: Batch, predicted_fraction: float) -> Tensor:

@@ -16,11 +16,13 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from recolor.config.loading import load_config, overlay
 from recolor.config.settings import Config
 from recolor.errors import ConfigError, RecolorError
+from recolor.models.runs import promote
 from recolor.pipeline.cache import current_record, run_part
 from recolor.pipeline.progress import log_to_stderr
 from recolor.pipeline.storage import storage_errors
@@ -30,6 +32,8 @@ from recolor.training.distributed import (
     COUNTS_FILE,
     TrainingStage,
     is_main_process,
+    keep_training,
+    kept_run,
     process_group,
     read_job,
     report_errors,
@@ -74,10 +78,14 @@ def run_directly(name: str, root: Path, overrides: Sequence[str]) -> None:
     config = _settings(workspace, name, overrides)
     with process_group(stage.settings(config).train):
         part = stage.part(workspace, config)
+        kept = kept_run(stage, part)  # the same in all processes: runs are not deleted
         if is_main_process():
             with locked(workspace):
-                run_part(part, lambda staging: stage.build(part, config, staging))
-        elif current_record(part) is None:
+                if kept is not None:
+                    promote(workspace, kept)
+                keep = partial(keep_training, stage, workspace)
+                run_part(part, lambda staging: stage.build(part, config, staging), keep)
+        elif kept is None and current_record(part) is None:
             stage.build(part, config, workspace.staging)  # only rank 0 writes
 
 

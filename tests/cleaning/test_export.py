@@ -371,6 +371,41 @@ def test_the_command_names_problems_and_ends_with_1(workspace, images, tmp_path)
     assert (again.exit_code, again.stderr) == (0, "")
 
 
+def test_the_command_is_quiet_unless_asked_to_list(workspace, images, tmp_path):
+    def export(*options):
+        return CliRunner().invoke(
+            cli, ["export", "images", "--workspace", str(workspace.root), "--copy", str(tmp_path / "out"), *options]
+        )
+
+    keep(workspace, images, NAMES)
+    remember_images(workspace, images)
+    assert export().output == f"6 written, 0 there already, 0 removed, 0 not exported: {tmp_path / 'out'}\n"
+    keep(workspace, images, NAMES[:3])
+    for name in NAMES[:3]:
+        os.utime(images / name, ns=(0, 1))
+    quiet = export()
+    assert quiet.stdout == f"0 written, 0 there already, 3 removed, 3 not exported: {tmp_path / 'out'}\n"
+    assert quiet.stderr.splitlines()[1] == "not exported: 2 more; --list names all"
+    assert len(quiet.stderr.splitlines()) == 2
+    assert len(export("--list").stderr.splitlines()) == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--copy", "--link"], "--link and --copy exclude each other"),
+        (["--link", "--format", "webdataset"], "Tar shards hold copies"),
+        (["--format", "hf"], "Give --link or --copy"),
+    ],
+)
+def test_options_that_contradict_each_other_are_refused(workspace, images, tmp_path, options, message):
+    keep(workspace, images, NAMES)
+    words = ["export", "images", "--workspace", str(workspace.root), *options, str(tmp_path / "out")]
+    result = CliRunner().invoke(cli, words)
+    assert (result.exit_code, message in result.stderr) == (2, True)
+    assert not (tmp_path / "out").exists()
+
+
 def test_the_command_wants_to_know_whether_links_or_copies(workspace, images, tmp_path):
     keep(workspace, images, NAMES)
     result = CliRunner().invoke(cli, ["export", "images", "--workspace", str(workspace.root), str(tmp_path / "out")])

@@ -15,13 +15,14 @@ from click.testing import CliRunner
 from PIL import Image
 from skimage import data as photographs
 
+from recolor.cleaning.decisions import parse_decisions
 from recolor.cleaning.detect import DETECTORS, ISSUES, detect_issue
 from recolor.cleaning.gallery import make_gallery
 from recolor.cleaning.gallery.near import NEAR_IMAGES, Found, near_misses
 from recolor.cleaning.gallery.sections import make_sections, worst_and_borderline
 from recolor.cleaning.index import index_images
 from recolor.cleaning.measure import measure_part, merge_measurements, plan_measure
-from recolor.cleaning.select import parse_decisions, select
+from recolor.cleaning.select import select
 from recolor.cli.main import cli
 from recolor.config.settings import BlurryConfig, Config, DuplicateConfig, LowResolutionConfig, SkewedConfig
 from recolor.errors import ConfigError, InputError, MissingStageError

@@ -1,5 +1,8 @@
+import csv
+import io
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -9,14 +12,15 @@ from hypothesis import strategies as st
 from PIL import Image
 from skimage import data as photographs
 
+from recolor.cleaning.decisions import parse_decisions, stored_decisions
 from recolor.cleaning.detect import ISSUES, detect_issue
 from recolor.cleaning.index import index_images
 from recolor.cleaning.measure import measure_part, merge_measurements, plan_measure
-from recolor.cleaning.select import _splits, parse_decisions, select, split_of
+from recolor.cleaning.select import _splits, select, split_of
 from recolor.config.settings import Config, CorruptConfig, LowResolutionConfig, SelectConfig
 from recolor.errors import ConfigError, InputError, MissingStageError
 from recolor.manifests.pandas import read_manifest
-from recolor.pipeline.workspace import open_workspace
+from recolor.pipeline.workspace import open_workspace, remember_images
 
 SMALL = replace(Config(), low_resolution=LowResolutionConfig(min_side_px=64))
 
@@ -185,6 +189,76 @@ def test_decisions_are_read_with_and_without_header_and_the_last_on_an_image_win
     assert decisions["c.jpg"].line == 5
     assert parse_decisions("a.jpg,reject", tmp_path)["a.jpg"].keep is False
     assert parse_decisions("", tmp_path) == {}
+
+
+def test_select_says_how_many_decisions_were_applied_even_if_nothing_changed(workspace, images):
+    assert clean(workspace, images).note == ""
+    decide(workspace, "path,decision\ncopy.jpg,keep\n00.jpg,reject\nbad.jpg,keep\ngone.jpg,keep\nlost.jpg,reject\n")
+    for _ in range(2):
+        assert select(workspace, SMALL).note == "decisions.csv: 2 applied, 2 unknown, 1 cannot be decoded"
+    decide(workspace, "copy.jpg,keep\n")
+    assert select(workspace, SMALL).note == "decisions.csv: 1 applied, 0 unknown"
+
+
+def test_absolute_paths_inside_the_image_folder_are_those_of_its_images(workspace, images, tmp_path):
+    clean(workspace, images)
+    remember_images(workspace, images)
+    link = tmp_path / "photographs"
+    link.symlink_to(images)
+    decide(
+        workspace, f"{images}/copy.jpg,keep\n{images}/../images/00.jpg,reject\n./01.jpg,reject\n/other/02.jpg,reject\n"
+    )
+    assert select(workspace, SMALL).note == "decisions.csv: 3 applied, 1 unknown"
+    assert "copy.jpg" in kept(workspace).index
+    assert list(rejected(workspace).loc["00.jpg", "reasons"]) == ["rejected in decisions.csv, line 2"]
+    assert "01.jpg" in rejected(workspace).index
+    assert set(stored_decisions(workspace)) == {"copy.jpg", "00.jpg", "01.jpg", "/other/02.jpg"}
+    remember_images(workspace, link)  # indexed by another name of the same folder
+    assert select(workspace, SMALL).note == "decisions.csv: 3 applied, 1 unknown"
+    remember_images(workspace, tmp_path)
+    again = select(workspace, SMALL)
+    assert (again.built, again.note) == (1, "decisions.csv: 1 applied, 3 unknown")
+    assert "00.jpg" in kept(workspace).index
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'\xef\xbb\xbfPath;Decision\r\nlake/\xc3\xa9t\xc3\xa9.jpg;keep\r\n"a; b.jpg";Reject\r\n',
+        b'\xef\xbb\xbfsep=;\r\npath;decision\r\nlake/\xc3\xa9t\xc3\xa9.jpg;keep\r\n"a; b.jpg";reject\r\n;;\r\n',
+        b'path;decision;;\nlake/\xc3\xa9t\xc3\xa9.jpg;keep;;\n"a; b.jpg";reject;;\n',
+        b'"path";"decision"\r\n"lake/\xc3\xa9t\xc3\xa9.jpg";"keep"\r\n"a; b.jpg";"reject"\r\n',
+        b"lake/\xc3\xa9t\xc3\xa9.jpg\tkeep\na; b.jpg\treject\n",
+    ],
+)
+def test_decisions_are_read_as_spreadsheet_programs_save_them(workspace, data):
+    (workspace.manifests / "decisions.csv").parent.mkdir(exist_ok=True)
+    (workspace.manifests / "decisions.csv").write_bytes(data)
+    read = {path: decision.keep for path, decision in stored_decisions(workspace).items()}
+    assert read == {"lake/été.jpg": True, "a; b.jpg": False}
+
+
+@given(
+    st.dictionaries(
+        st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1).map(
+            lambda name: f"x{name}x"
+        ),
+        st.booleans(),
+        min_size=1,
+    ),
+    st.sampled_from(",;\t"),
+    st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
+    st.booleans(),
+)
+def test_every_path_is_read_as_it_was_written(decisions, delimiter, quoting, header):
+    text = io.StringIO(newline="")
+    rows = [("path", "decision")] if header else []
+    rows += [(path, "keep" if keep else "reject") for path, keep in decisions.items()]
+    csv.writer(text, delimiter=delimiter, quoting=quoting).writerows(rows)
+    if not header and ("\n" in rows[0][0] or "\r" in rows[0][0]):
+        return  # the first line cannot tell what separates the cells
+    read = parse_decisions(text.getvalue(), Path("decisions.csv"))
+    assert {path: decision.keep for path, decision in read.items()} == decisions
 
 
 def test_a_decisions_file_that_is_no_text_is_refused(workspace, images):

@@ -136,10 +136,14 @@ def went_on_from(said):
 
 
 def stray_files(root, expected):
-    """What no undisturbed run leaves; how images are grouped in measured parts is free, so these are passed over."""
+    """What no undisturbed run leaves.
+
+    How images are grouped in measured parts, and the date in the name of a kept run, are free: these are passed over.
+    """
     known = {path.relative_to(expected) for path in expected.rglob("*")}
     new = [path.relative_to(root) for path in root.rglob("*") if path.relative_to(root) not in known]
-    return [str(path) for path in new if path.parts[:2] != ("manifests", "parts")] + temporary_files(root)
+    free = (("manifests", "parts"), ("data", "models", "runs"))
+    return [str(path) for path in new if not any(path.parts[: len(at)] == at for at in free)] + temporary_files(root)
 
 
 def duration_s(scene, room):

@@ -5,12 +5,12 @@ from recolor.pipeline.workspace import Workspace
 
 
 def content(root, *patterns):
-    """Bytes of all finished outputs; records carry times and are left out, checkpoints are not outputs."""
+    """Bytes of all finished outputs: without records and kept runs, which carry times, and without checkpoints."""
     files = sorted(path for pattern in patterns for path in (root).glob(pattern) if path.is_file())
     return {
         path.relative_to(root).as_posix(): path.read_bytes()
         for path in files
-        if not path.name.endswith(".record.json") and "checkpoints" not in path.parts
+        if not path.name.endswith(".record.json") and not {"checkpoints", "runs"}.intersection(path.parts)
     }
 
 

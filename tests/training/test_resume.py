@@ -259,6 +259,7 @@ def test_a_copied_checkpoint_is_refused_by_the_name_of_the_setting(make_shards, 
     train_generator(workspace, tiny)
     faster = replace(tiny, generator=replace(tiny.generator, train=replace(tiny.generator.train, lr=0.004)))
     train_generator(workspace, faster)
+    shutil.rmtree(workspace.models / "runs")  # or the first training would be taken from there
     folders = sorted((workspace.models / "generator" / "checkpoints").iterdir(), key=lambda path: path.stat().st_mtime)
     shutil.rmtree(folders[0])
     folders[1].rename(folders[0])

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import shutil
 import socket
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -260,6 +261,11 @@ def test_workers_started_directly_train_under_the_lock_and_do_not_repeat_it(work
             together(STARTED_DIRECTLY.format(port=port, arguments=arguments), two.root)
         written_ns.append((two.models / "generator" / "config.json").stat().st_mtime_ns)
     assert written_ns[0] == written_ns[1]
+    (two.models / "generator" / "model.safetensors").unlink()
+    shutil.rmtree(two.models / "generator" / "checkpoints")
+    with store_on_loopback() as port:
+        together(STARTED_DIRECTLY.format(port=port, arguments=arguments), two.root)
+    assert not (two.models / "generator" / "checkpoints").exists(), "trained again, in spite of the kept run"
     found, expected = (read_manifest(place.models / "generator" / "metrics.parquet") for place in (two, one))
     np.testing.assert_allclose(found["loss"], expected["loss"], rtol=1e-6)
     assert train_generator(two, calm).current  # the key does not depend on the number of processes

@@ -6,10 +6,12 @@ It opens no image, so a new threshold takes seconds.
 import difflib
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from recolor.cleaning.detect.blurry import BLURRY_DETECTOR
@@ -19,13 +21,14 @@ from recolor.cleaning.detect.duplicate import DUPLICATE_DETECTOR
 from recolor.cleaning.detect.exposure import EXPOSURE_DETECTOR
 from recolor.cleaning.detect.geometry import EXTREME_ASPECT_DETECTOR, LOW_RESOLUTION_DETECTOR
 from recolor.cleaning.detect.monochrome import MONOCHROME_DETECTOR
+from recolor.cleaning.detect.outlier_table import THRESHOLD
 from recolor.cleaning.detect.skewed import SKEWED_DETECTOR
 from recolor.cleaning.detect.too_large import TOO_LARGE_DETECTOR
 from recolor.config.settings import Config
 from recolor.errors import ConfigError
-from recolor.manifests.io import read_in_groups, write_manifest
-from recolor.manifests.schemas import MEASUREMENTS
-from recolor.pipeline.cache import Outcome, Part, require_record, run_part
+from recolor.manifests.io import find_rows, read_in_groups, write_manifest
+from recolor.manifests.schemas import ISSUE_SCORES, MEASUREMENTS
+from recolor.pipeline.cache import Counts, Outcome, Part, read_record, require_record, run_part
 from recolor.pipeline.workspace import Workspace
 
 DETECT_VERSION = 11
@@ -52,7 +55,10 @@ LONGEST_FIRST = sorted(ISSUES, key=lambda name: DETECTORS[name].compact is None)
 
 
 def detect_issue(workspace: Workspace, name: str, config: Config) -> Outcome:
-    """Writes `manifests/<name>.parquet`: the outliers for one issue, sorted by path.
+    """Writes `manifests/<name>.parquet`, the outliers for one issue, and the scores of all images.
+
+    The scores are `manifests/scores/<name>_scores.parquet`. Before they change, `manifests/scores.parquet` is
+    deleted: it would contradict them until `select` has run again.
 
     Args:
         workspace: Workspace with `measurements.parquet`.
@@ -99,36 +105,62 @@ def count_outliers(measurements: pa.Table, config: Config) -> Counter[str]:
 
 
 def issue_part(workspace: Workspace, name: str, config: Config) -> Part:
-    """Returns the outliers of one issue, `manifests/<name>.parquet`, as a part of the cache.
+    """Returns the outliers of one issue, `manifests/<name>.parquet`, and its scores as a part of the cache.
 
     Raises:
         MissingStageError: The images have not been measured.
     """
     source, settings = workspace.manifest("measurements"), DETECTORS[name].settings(config)
     inputs = {"measurements": require_record(source, "measure").content}
-    outputs, sources = (workspace.manifest(name),), {"measurements": source}
+    outputs, sources = (workspace.manifest(name), workspace.issue_scores(name)), {"measurements": source}
     return Part(workspace, f"detect {name}", DETECT_VERSION, settings, inputs, outputs, sources)
 
 
 def _run_detector(workspace: Workspace, detector: Detector[S], config: Config) -> Outcome:
-    source, target = workspace.manifest("measurements"), workspace.manifest(detector.name)
     part, settings = issue_part(workspace, detector.name, config), detector.settings(config)
-    return run_part(part, lambda staging: _write_outliers(detector, settings, source, staging / target.name))
+
+    def build(staging: Path) -> Counts:
+        judged = _judge(detector, settings, part.sources["measurements"])
+        for schema, table, path in zip((detector.schema, ISSUE_SCORES), (judged.outliers, judged.scores), part.outputs):
+            write_manifest(schema, table, staging / path.name)
+        before = read_record(part.record_path)
+        if before is None or before.key != part.key:  # else a damaged file is made again
+            workspace.manifest("scores").unlink(missing_ok=True)
+        return {"images": len(judged.scores), "outliers": len(judged.outliers)}
+
+    return run_part(part, build)
 
 
-def _write_outliers(detector: Detector[S], settings: S, source: Path, target: Path) -> dict[str, int]:
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """The outliers among some images, and the scores of all of them, a table of `schemas.ISSUE_SCORES`."""
+
+    outliers: pa.Table
+    scores: pa.Table
+
+
+def _judge(detector: Detector[S], settings: S, source: Path) -> _Judged:
     columns = detector.columns(settings) if settings.enabled else ("path",)
     groups = read_in_groups(MEASUREMENTS, source, columns)
     if not settings.enabled:
-        images, outliers = sum(len(group) for group in groups), detector.schema.arrow.empty_table()
-    elif detector.compact is not None:
-        measurements = _concatenate([detector.compact(group, settings) for group in groups])
-        images, outliers = len(measurements), detector.detect(measurements, settings)
+        scores = pa.table([pa.nulls(sum(map(len, groups)), pa.float64())] * 2, schema=ISSUE_SCORES.arrow)
+        return _Judged(detector.schema.arrow.empty_table(), scores)
+    if detector.compact is not None:
+        return _judge_group(detector, settings, _concatenate([detector.compact(group, settings) for group in groups]))
+    judged = [_judge_group(detector, settings, group) for group in groups]
+    return _Judged(*(_concatenate([getattr(some, name) for some in judged]) for name in ("outliers", "scores")))
+
+
+def _judge_group(detector: Detector[S], settings: S, measurements: pa.Table) -> _Judged:
+    outliers = detector.detect(measurements, settings)
+    if detector.score is not None:
+        score = detector.score(measurements, settings)
     else:
-        judged = [(len(group), detector.detect(group, settings)) for group in groups]
-        images, outliers = sum(rows for rows, _ in judged), _concatenate([found for _, found in judged])
-    write_manifest(detector.schema, outliers, target)
-    return {"images": images, "outliers": len(outliers)}
+        score = np.ones(len(measurements))
+        score[find_rows(outliers["path"], measurements).to_numpy()] = outliers["score"].to_numpy()
+    threshold = THRESHOLD if detector.threshold is None else detector.threshold(settings)
+    columns = [pa.array(values, pa.float64()) for values in (score, np.full(len(score), threshold))]
+    return _Judged(outliers, pa.table(columns, schema=ISSUE_SCORES.arrow))
 
 
 def _concatenate(tables: list[pa.Table]) -> pa.Table:

@@ -176,5 +176,6 @@ BLURRY_DETECTOR = Detector(
     settings=lambda config: config.blurry,
     columns=lambda _: COLUMNS,
     detect=detect_blurry,
-    score=score_blurry,
+    score=lambda measurements, _: score_blurry(measurements),
+    threshold=lambda config: config.threshold,
 )

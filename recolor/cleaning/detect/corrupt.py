@@ -77,5 +77,9 @@ def detect_corrupt(measurements: pa.Table, config: CorruptConfig) -> pa.Table:
 
 
 CORRUPT_DETECTOR = Detector(
-    schema=CORRUPT, settings=lambda config: config.corrupt, columns=lambda _: COLUMNS, detect=detect_corrupt
+    schema=CORRUPT,
+    settings=lambda config: config.corrupt,
+    columns=lambda _: COLUMNS,
+    detect=detect_corrupt,
+    score=score_corrupt,
 )

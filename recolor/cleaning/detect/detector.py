@@ -31,8 +31,10 @@ class Detector(Generic[S]):
         settings: Returns the detector's settings.
         columns: Returns the columns of `measurements.parquet` that it reads with these settings.
         detect: Returns the outliers in a table of measurements, as a table of `schema`.
-        score: Returns the scores of images, float64 [rows], 0 (outlier) to 1; `detect` compares them with the
-            threshold. None if the score depends on the settings.
+        score: Returns the scores of images, float64 [rows], 0 (outlier) to 1, 1 if not judged; `detect` compares them
+            with the threshold. None if only the outliers have a score; all other images then score 1.
+        threshold: Returns the threshold of the score. None if the limit is in the unit of a measurement; the threshold
+            of the score is then 0.5.
         compact: Reduces rows of measurements to the data that must stay in memory until all rows are read, for a
             detector that compares images with each other. None if each image is judged by itself.
     """
@@ -41,7 +43,8 @@ class Detector(Generic[S]):
     settings: Callable[[Config], S]
     columns: Callable[[S], tuple[str, ...]]
     detect: Callable[[pa.Table, S], pa.Table]
-    score: Callable[[pa.Table], Floats] | None = None
+    score: Callable[[pa.Table, S], Floats] | None = None
+    threshold: Callable[[S], float] | None = None
     compact: Callable[[pa.Table, S], pa.Table] | None = None
 
     @property

@@ -83,5 +83,6 @@ EXPOSURE_DETECTOR = Detector(
     settings=lambda config: config.exposure,
     columns=lambda _: COLUMNS,
     detect=detect_exposure,
-    score=score_exposure,
+    score=lambda measurements, _: score_exposure(measurements),
+    threshold=lambda config: config.threshold,
 )

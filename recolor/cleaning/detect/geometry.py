@@ -76,10 +76,12 @@ LOW_RESOLUTION_DETECTOR = Detector(
     settings=lambda config: config.low_resolution,
     columns=lambda _: COLUMNS,
     detect=detect_low_resolution,
+    score=score_low_resolution,
 )
 EXTREME_ASPECT_DETECTOR = Detector(
     schema=EXTREME_ASPECT,
     settings=lambda config: config.extreme_aspect,
     columns=lambda _: COLUMNS,
     detect=detect_extreme_aspect,
+    score=score_extreme_aspect,
 )

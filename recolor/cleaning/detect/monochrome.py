@@ -83,5 +83,6 @@ MONOCHROME_DETECTOR = Detector(
     settings=lambda config: config.monochrome,
     columns=lambda _: COLUMNS,
     detect=detect_monochrome,
-    score=score_monochrome,
+    score=lambda measurements, _: score_monochrome(measurements),
+    threshold=lambda config: config.threshold,
 )

@@ -168,6 +168,7 @@ SKEWED_DETECTOR = Detector(
     settings=lambda config: config.skewed,
     columns=lambda _: COLUMNS,
     detect=detect_skewed,
-    score=score_skewed,
+    score=lambda measurements, _: score_skewed(measurements),
+    threshold=lambda config: config.threshold,
     compact=compact_measurements,
 )

@@ -55,4 +55,5 @@ TOO_LARGE_DETECTOR = Detector(
     settings=lambda config: config.too_large,
     columns=lambda _: COLUMNS,
     detect=detect_too_large,
+    score=lambda measurements, _: score_too_large(measurements),
 )

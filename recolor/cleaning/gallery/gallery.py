@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from recolor.cleaning.decisions import stored_decisions
 from recolor.cleaning.gallery.cards import Section
 from recolor.cleaning.gallery.page import render_gallery
 from recolor.cleaning.gallery.sections import make_sections
 from recolor.cleaning.gallery.thumbnails import Thumbnail, make_thumbnail
-from recolor.cleaning.select import stored_decisions
 from recolor.config.settings import Config
 from recolor.paths import expand_user
 from recolor.pipeline.inputs import check_image_folder

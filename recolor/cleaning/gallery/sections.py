@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 
+from recolor.cleaning.decisions import stored_decisions
 from recolor.cleaning.detect.outlier_table import THRESHOLD
 from recolor.cleaning.gallery.cards import Card, Facts, Section, make_cards, make_groups
 from recolor.cleaning.gallery.near import NEAR_IMAGES, Found, found_in, near_misses
-from recolor.cleaning.select import DECISION, Verdict, detected_contents, judge, stored_decisions
+from recolor.cleaning.select import DECISION, Verdict, detected_contents, judge
 from recolor.config.settings import Config
 from recolor.manifests.io import read_table
 from recolor.manifests.schemas import ISSUE_SCHEMAS, MEASUREMENTS

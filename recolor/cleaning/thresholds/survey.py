@@ -4,6 +4,7 @@ Each limit is tried at its current and at other values.
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -27,7 +28,15 @@ _FACTORS = (0.5, 0.75, 1.0, 4 / 3, 2.0)
 
 Axis = Literal["score", "ratio"]
 
-SCORERS = {name: detector.score for name, detector in DETECTORS.items() if detector.score is not None}
+
+def _score(issue: str, measurements: pa.Table) -> Floats:
+    detector = DETECTORS[issue]
+    assert detector.score is not None
+    return detector.score(measurements, detector.settings(Config()))
+
+
+# The scores of the detectors whose threshold is a setting: they do not depend on the settings.
+SCORERS = {name: partial(_score, name) for name, detector in DETECTORS.items() if detector.threshold is not None}
 
 
 @dataclass(frozen=True, slots=True)

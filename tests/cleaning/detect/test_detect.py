@@ -127,7 +127,9 @@ def test_one_issue_is_judged_again_from_the_command_line(measured_workspace):
 
     for issue in ISSUES:
         detect_issue(measured_workspace, issue, Config())
+    measured_workspace.manifest("scores").touch()
     done = detect("skewed", "blurry", "--set", "blurry.threshold=0.9")
+    assert "`recolor select` writes it anew" in done.output
     assert done.output.startswith("detect ")
     assert "skewed" in done.output
     assert "duplicate" not in done.output
