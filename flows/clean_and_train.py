@@ -24,9 +24,11 @@ from flows.runners import check_server
 from flows.shard import shard
 from flows.train import train_generator, train_refiner
 from recolor.cli.options import Target, read_settings, stage_options
-from recolor.cli.running import describe, run_reporting_errors
+from recolor.cli.output import json_option, log_level, outcomes_printed, verbosity_options
+from recolor.cli.running import run_reporting_errors
 from recolor.config.presets import Preset
 from recolor.pipeline.cache import Outcome
+from recolor.pipeline.progress import log_to_stderr
 from recolor.pipeline.remembered import starting_preset
 from recolor.pipeline.workspace import Workspace
 from recolor.stages import can_evaluate, check_can_train
@@ -75,17 +77,20 @@ def clean_and_train(
     return final_state_of_all(outcomes)
 
 
-@click.command()
+@click.command(params=verbosity_options())
 @stage_options
+@json_option
 def program(target: Target) -> None:
     """Runs the flow in this process; if no server is set, Prefect starts a temporary one."""
-    settings = settings_of(read_settings(target))
-    preset = starting_preset(Workspace(target.workspace), target.given)
-    os.environ.setdefault(PARENT, str(os.getpid()))  # a temporary server ends with this process, even with SIGKILL
-    check_server()
-    outcomes: Any = clean_and_train(target.images, target.workspace, preset, settings)
-    for outcome in outcomes:
-        click.echo(describe(outcome))
+    log_to_stderr(log_level())
+    with outcomes_printed() as show:
+        settings = settings_of(read_settings(target))
+        preset = starting_preset(Workspace(target.workspace), target.given)
+        os.environ.setdefault(PARENT, str(os.getpid()))  # a temporary server ends with this process, even with SIGKILL
+        check_server()
+        outcomes: Any = clean_and_train(target.images, target.workspace, preset, settings)
+        for outcome in outcomes:
+            show(outcome)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The parameters that all flows share, and the `Run` that is made from them."""
 
+import logging
 import shlex
 import time
 from collections.abc import Callable, Collection, Iterator
@@ -27,6 +28,7 @@ from recolor.config.settings import Config, ExecutionConfig
 from recolor.errors import RecolorError, WorkspaceBusyError
 from recolor.paths import expand_user
 from recolor.pipeline.cache import Outcome, fingerprint
+from recolor.pipeline.progress import LOGGER
 from recolor.pipeline.remembered import (
     Given,
     remember_settings,
@@ -101,6 +103,7 @@ def open_run(
     images = None if images is None else local_path(images, "images")
     given = _given(preset, settings)
     config = workspace_config(Workspace(expand_user(workspace)), given)
+    log_progress()
     if flow_run.id:
         hold_run(UUID(flow_run.id))
     with get_client(sync_client=True) as client:
@@ -112,6 +115,13 @@ def open_run(
         if config.execution.runner == "dask" and {"clean", "shard"} & set(stages):
             check_runner(config.execution, run.workspace, run.images)
         yield run
+
+
+def log_progress() -> None:
+    """Lets the log of the run have a line of progress every 30 seconds, unless `--quiet` was given."""
+    logger = logging.getLogger(LOGGER)
+    if logger.level == logging.NOTSET:
+        logger.setLevel(logging.INFO)
 
 
 def run_flow(name: str) -> Callable[[Callable[[Run], Outcome]], Flow[..., Outcome | State[Outcome]]]:

@@ -18,6 +18,7 @@ from flows.runners import task_runner
 from recolor.config.settings import ExecutionConfig
 from recolor.pipeline.cache import Outcome
 from recolor.pipeline.parallel import raise_together
+from recolor.pipeline.progress import Progress as LoggedProgress
 
 P = TypeVar("P")
 
@@ -100,7 +101,7 @@ def run_parts(
     with task_runner(execution or run.config.execution) as runner:
         futures: dict[PrefectFuture[Any], P] = {runner.submit(work, {"run": run, "part": part}): part for part in parts}
         progress = Progress(artifact_key(run.workspace, f"{label}-progress"), f"{label}: images done")
-        _show_progress(futures, images, progress, progress_text)
+        _show_progress(futures, images, label, progress, progress_text)
         return _all_finished(list(futures), label)
 
 
@@ -114,13 +115,17 @@ def _all_finished(futures: Sequence[PrefectFuture[Any]], label: str) -> list[Out
 def _show_progress(
     futures: dict[PrefectFuture[Any], P],
     images: Callable[[P], int],
+    label: str,
     progress: Progress,
     progress_text: Callable[[P], str] | None,
 ) -> None:
     total, done = sum(images(part) for part in futures.values()), 0
-    for future in as_completed(list(futures)):
-        future.wait()
-        part = futures[future]
-        done += images(part)
-        more = progress_text(part) if progress_text and future.state.is_completed() else ""
-        progress.show(done / total, f"{done:,} of {total:,}{', ' if more else ''}{more}", at_once=done == total)
+    with LoggedProgress(label, total, "images") as logged:
+        for future in as_completed(list(futures)):
+            future.wait()
+            part = futures[future]
+            done += images(part)
+            more = progress_text(part) if progress_text and future.state.is_completed() else ""
+            progress.show(done / total, f"{done:,} of {total:,}{', ' if more else ''}{more}", at_once=done == total)
+            logged.set_text(more)
+            logged.update(images(part))

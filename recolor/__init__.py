@@ -7,6 +7,8 @@ is first used, so that `import recolor` alone loads neither torch nor pandas.
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from recolor.version import __version__
+
 if TYPE_CHECKING:
     from recolor import errors as errors
     from recolor.colorize import Colorizer as Colorizer
@@ -18,8 +20,6 @@ if TYPE_CHECKING:
     from recolor.evaluation import evaluate as evaluate
     from recolor.manifests.pandas import read_manifest as read_manifest
     from recolor.stages import run_stages as run_stages
-
-__version__ = "0.1.0"
 
 __all__ = [
     "Colorizer",

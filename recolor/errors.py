@@ -57,6 +57,12 @@ class RecolorError(Exception):
         """
         return _rebuilt, (type(self), self.args), self.__dict__
 
+    def with_message(self, message: str) -> "RecolorError":
+        """Returns an error of the same class and attributes with another message."""
+        error = _rebuilt(type(self), (message,))
+        error.__dict__.update(self.__dict__)
+        return error
+
 
 class ConfigError(RecolorError):
     """A setting is unknown or not allowed; nothing was started."""

@@ -23,6 +23,7 @@ from recolor.cleaning.select import select
 from recolor.config.settings import SPLITS, Config
 from recolor.errors import ConfigError, InputError
 from recolor.pipeline.cache import Outcome, current_record, require_record
+from recolor.pipeline.inputs import check_image_folder
 from recolor.pipeline.parallel import run_parallel, worker_count
 from recolor.pipeline.remembered import Given, remember_settings
 from recolor.pipeline.workspace import (
@@ -69,7 +70,8 @@ def tally(workspace: Workspace, config: Config) -> Callable[[MeasurePart], str]:
 
     def text(part: MeasurePart) -> str:
         counts.update(count_outliers(part_rows(workspace, part, config), config))
-        return ", ".join(f"{count:,} {issue}" for issue, count in counts.items() if count)
+        found = sorted(((count, issue) for issue, count in counts.items() if count), reverse=True)
+        return ", ".join(f"{count:,} {issue}" for count, issue in found)
 
     return text
 
@@ -95,7 +97,8 @@ def _detect_issues(workspace: Workspace, issues: Collection[str], config: Config
     with ThreadPoolExecutor(worker_count(config.execution)) as pool:
         done = pool.map(lambda issue: detect_issue(workspace, issue, config), names)
         outcomes = dict(zip(names, done, strict=True))
-    counts = {issue: outcomes[issue].counts["outliers"] for issue in ISSUES if issue in outcomes}
+    found = {issue: outcomes[issue].counts["outliers"] for issue in ISSUES if issue in outcomes}
+    counts = {"images": max((outcome.counts["images"] for outcome in outcomes.values()), default=0), **found}
     return Outcome(
         "detect",
         sum(outcome.built for outcome in outcomes.values()),
@@ -334,9 +337,12 @@ def run_stages(
     names, config = check_stages(stages), config or Config()
     if config.execution.runner == "dask" and {"measure", "shard"} & set(names):
         raise ConfigError("execution.runner = 'dask': only the flows run on a cluster. Use `recolor run --prefect`.")
-    check_can_train(names, config)
-    opened = workspace_for(names, workspace)
     folder = None if images is None else local_path(images, "images")
+    if folder is not None and "index" in names:
+        check_image_folder(folder)
+    opened = None if "index" in names else workspace_for(names, workspace)
+    check_can_train(names, config)  # loads torch, which takes seconds
+    opened = opened or workspace_for(names, workspace)
     outcomes = []
     with locked(opened):
         remember_settings(opened, config, settings_groups(names), given or Given(command="recolor.run_stages"))

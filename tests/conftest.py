@@ -1,4 +1,5 @@
 import json
+import logging
 import os
 import shutil
 import subprocess
@@ -15,6 +16,7 @@ import pytest
 from filelock import FileLock
 
 from recolor.demo import make_demo_images
+from recolor.pipeline.progress import LOGGER
 from recolor.pipeline.workspace import open_workspace
 
 _TESTS = Path(__file__).parent
@@ -52,6 +54,16 @@ def _group(item):
     """Tests of one module share its fixtures; those of several modules share a Prefect server or finished stages."""
     shared = ("prefect_server", "before")
     return next((name for name in shared if name in item.fixturenames), item.path.relative_to(_TESTS).as_posix())
+
+
+@pytest.fixture(autouse=True)
+def _log_levels():
+    """Undoes what programs, which tests and their fixtures run in this process, set."""
+    logging.getLogger(LOGGER).setLevel(logging.NOTSET)
+    logging.getLogger().setLevel(logging.WARNING)
+    yield
+    logging.getLogger(LOGGER).setLevel(logging.NOTSET)
+    logging.getLogger().setLevel(logging.WARNING)
 
 
 @pytest.fixture

@@ -38,6 +38,12 @@ def test_an_error_survives_pickling_and_copying_whole(error, round_trip):
     assert again.__notes__[-1] == "rank 3 of 8"
 
 
+@pytest.mark.parametrize("error", EXAMPLES, ids=repr)
+def test_an_error_with_another_message_keeps_its_class_and_attributes(error):
+    other = error.with_message("3 of 8 parts failed")
+    assert (type(other), str(other), vars(other)) == (type(error), "3 of 8 parts failed", vars(error))
+
+
 def test_an_error_of_a_subclass_with_other_parameters_survives_pickling():
     again = pickle.loads(pickle.dumps(OfTwoError(path="a.jpg", line=3)))
     assert (str(again), again.path, again.line) == ("a.jpg, line 3", "a.jpg", 3)

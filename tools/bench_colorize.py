@@ -55,6 +55,9 @@ def main() -> None:
     words.add_argument("--rounds", type=int, default=5)
     words.add_argument("--out", type=Path, default=Path("data/benchmarks/colorize"))
     given = words.parse_args()
+    for path in filter(None, (given.models, given.photograph)):
+        if not path.exists():
+            words.error(f"{path}: there is no such file or folder")
     given.out.mkdir(parents=True, exist_ok=True)
     photograph = given.photograph or grey_photograph(given.out / "grey.jpg", given.side)
     started = [start(photograph, given.models) for _ in range(given.rounds)]

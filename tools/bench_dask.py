@@ -21,6 +21,7 @@ from pathlib import Path
 
 import psutil
 from distributed import Client
+from needs import require_images
 from prefect.testing.utilities import prefect_test_harness
 
 from flows.clean import clean
@@ -45,6 +46,7 @@ def main() -> None:
     words.add_argument("--rounds", type=int, default=3)
     words.add_argument("--startup-s", type=int, default=120, help="for Prefect's temporary server")
     given = words.parse_args()
+    require_images(given.images)
     with prefect_test_harness(server_startup_timeout=given.startup_s), tempfile.TemporaryDirectory() as scratch:
         for turn in range(given.rounds):
             one, two = (measured(given.images, Path(scratch) / f"{turn}-{count}", count) for count in (1, 2))

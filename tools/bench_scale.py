@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 from bench_detect import HASHES, measured, multiply
+from needs import require_images
 
 from recolor.cleaning.detect import ISSUES, detect_issue
 from recolor.cleaning.select import select
@@ -55,6 +56,8 @@ def main() -> None:
     words.add_argument("--near", choices=["none", "narrow", "default"], default="none")
     words.add_argument("--only", help="one stage, in this process")
     given = words.parse_args()
+    if given.images is not None:
+        require_images(given.images)
     workspace = open_workspace(given.out / f"{given.rows}")
     config = Config(duplicate={"none": WITHOUT_NEAR, "narrow": NARROW, "default": DuplicateConfig()}[given.near])
     if given.only:

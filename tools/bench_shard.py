@@ -16,6 +16,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import simplejpeg
+from needs import require_images
 from PIL import Image, ImageOps
 from skimage import color
 
@@ -41,6 +42,7 @@ def main() -> None:
         duplicate=DuplicateConfig(enabled=False),
         execution=ExecutionConfig(workers=given.workers),
     )
+    require_images(given.images, config.index.suffixes)
     workspace, size_px = open_workspace(given.out), config.shard.size_px
     with locked(workspace):
         list(run_each(CLEANING, workspace, given.images, config))

@@ -21,7 +21,8 @@ import pandas as pd
 from cleaning_score import CONTENT, score_copies, score_planted
 from labelled import SETS as LABELLED
 from labelled import score_labelled, show_labelled
-from planted import SOURCES, half_of, measure, photographs_of, plant, remove_others, require_folder
+from needs import require_folder
+from planted import SOURCES, half_of, measure, photographs_of, plant, remove_others
 from scenes import ORDINARY, SETS, of_half, score_scenes
 from tables import cells, print_table, show_rows
 

@@ -21,6 +21,7 @@ import pyarrow as pa
 import torch
 from blurring import Sample, blurred_sample, decoded, framed, saved, sharp_sample, to_side
 from cleaning import half_of
+from needs import require_sets
 from numpy.typing import NDArray
 from torch import nn
 from tqdm import tqdm
@@ -78,6 +79,7 @@ def main() -> None:
     words.add_argument("--seed", type=int, default=0)
     words.add_argument("--workers", type=int, default=2)
     given = words.parse_args()
+    require_sets(given.data, [source.name for source in SOURCES], labelled=["blur"])
     rows = gather(given.data, given.workers)
     network = fit(rows, given.seed)
     np.savez(given.out, **network, fingerprint=np.array(fingerprint(given.data)))

@@ -15,8 +15,9 @@ import cv2
 import numpy as np
 import pandas as pd
 from cleaning import half_of
-from colour_sources import Rgb, fingerprint, generator, in_processes, photographs, read_small, to_square
+from colour_sources import SOURCES, Rgb, fingerprint, generator, in_processes, photographs, read_small, to_square
 from fit_network import Recipe, colour_inputs_of, fit_network, measured
+from needs import require_sets
 from numpy.typing import NDArray
 from planting import fog, night, pale_winter
 
@@ -41,6 +42,7 @@ def main() -> None:
     words.add_argument("--data", type=Path, default=Path("../shared/data"))
     words.add_argument("--out", type=Path, default=monochrome.NETWORK_FILE)
     given = words.parse_args()
+    require_sets(given.data, SOURCES, labelled=["monochrome"])
     scenes = photographs(given.data, "fit")
     planted = scenes[::EVERY]
     labels = pd.read_csv(StringIO((given.data / "monochrome/index.csv").read_text("utf-8")))

@@ -12,8 +12,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 from colour_guises import CLEAN, GUISES, aurora, clean_guise, part_of_it
-from colour_sources import Rgb, fingerprint, generator, in_processes, photographs
+from colour_sources import SOURCES, Rgb, fingerprint, generator, in_processes, photographs
 from fit_network import Recipe, colour_inputs_of, fit_network
+from needs import require_sets
 from numpy.typing import NDArray
 
 from recolor.cleaning.detect import skewed
@@ -34,7 +35,7 @@ def main() -> None:
     words.add_argument("--out", type=Path, default=skewed.NETWORK_FILE)
     words.add_argument("--seed", type=int, default=0)
     given = words.parse_args()
-    paths = photographs(given.data, "fit")
+    paths = photographs(require_sets(given.data, SOURCES), "fit")
     inputs = colour_inputs_of(np.concatenate(in_processes(guises, paths)))
     network = fit(inputs, given.seed)
     np.savez(given.out, **network, fingerprint=np.array(fingerprint(paths)))

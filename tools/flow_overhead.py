@@ -9,6 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from needs import require_images
 from prefect.testing.utilities import prefect_test_harness
 
 from flows.clean import clean
@@ -23,6 +24,7 @@ def main() -> None:
     words.add_argument("--images", type=Path, required=True)
     words.add_argument("--rounds", type=int, default=3)
     given = words.parse_args()
+    require_images(given.images)
     with prefect_test_harness(server_startup_timeout=120), tempfile.TemporaryDirectory() as scratch:
         for turn in range(given.rounds):
             plain_s = plain(given.images, Path(scratch) / f"plain-{turn}")

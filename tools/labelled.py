@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 from bootstrap import auc, ratio, recall_at, resample, share
 from cleaning_score import Row, figure, found_by
-from planted import half_of, measure, require_folder, rows_of
+from needs import require_folder
+from planted import half_of, measure, rows_of
 from tables import show_rows
 
 from recolor.cleaning.detect import DETECTORS

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import psutil
 import pyarrow.parquet as pq
+from needs import require_images
 from tqdm import tqdm
 
 MIB = 2**20
@@ -60,9 +61,9 @@ def main() -> None:
 
 def link_images(source: Path, copies: Path, images: Path, rows: int) -> None:
     """Copies the source's files, then makes so many hard links to the copies, a thousand a folder."""
-    files = sorted(path for path in source.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg", ".png"))[:rows]
-    if not files:
-        raise SystemExit(f"{source}: there are no images")
+    suffixes = (".jpg", ".jpeg", ".png")
+    require_images(source, suffixes)
+    files = sorted(path for path in source.rglob("*") if path.suffix.lower() in suffixes)[:rows]
     copies.mkdir()
     copied = [shutil.copyfile(path, copies / f"{number}{path.suffix}") for number, path in enumerate(files)]
     for row in tqdm(range(rows), desc="link", unit=" images", delay=2):

@@ -49,7 +49,9 @@ def main() -> None:
         given.report.write_text(json.dumps(CONTENDERS[given.contender](given.images.resolve(), given.workers)))
         return
     if given.peers_python is None:
-        words.error("--peers-python: which Python has cleanvision and imagededup?")
+        words.error("--peers-python: which Python has cleanvision and imagededup? See the top of tools/peers.py")
+    if not given.peers_python.is_file():
+        words.error(f"--peers-python: there is no file {given.peers_python}; see the top of tools/peers.py")
     for option, folder in (("images", given.images), ("data", given.data if given.planted else given.images)):
         if not folder.is_dir():
             words.error(f"--{option}: there is no folder {folder}")

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+from needs import require_folder
 from PIL import Image
 from planting import PLANTS
 from tqdm import tqdm
@@ -65,17 +66,6 @@ class Planted:
 def half_of(photograph: str) -> str:
     """Which half a photograph is of, by its name alone."""
     return ("score", "fit")[hashlib.sha256(photograph.encode()).digest()[0] % 2]
-
-
-def require_folder(folder: Path, what: str) -> Path:
-    """The folder.
-
-    Raises:
-        SystemExit: It is not there; says what it should hold.
-    """
-    if not folder.is_dir():
-        raise SystemExit(f"{folder}: there is no such folder. It should hold {what}.")
-    return folder
 
 
 def photographs_of(data: Path, half: str, most: int) -> list[Photograph]:

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import nn
-from tqdm import tqdm
 
 from recolor.bench.feed import training_set
 from recolor.bench.hot import HOT_STEPS, HotOperation, hottest
@@ -25,6 +24,7 @@ from recolor.models.device import resolve_device
 from recolor.models.files import LoadedGenerator
 from recolor.models.generator import Generator
 from recolor.models.refiner import Refiner
+from recolor.pipeline.progress import track
 from recolor.pipeline.workspace import Workspace
 from recolor.training.checks import check_compiler
 from recolor.training.determinism import chosen_algorithms, prepare_cublas
@@ -121,7 +121,7 @@ def _limits(dtypes: Iterable[torch.dtype], device: torch.device) -> dict[torch.d
 
 def _profiles(bench: _Bench, models: Iterable[ModelName], modes: Iterable[Mode]) -> Iterator[Profile]:
     work = {name: _work(bench, name) for name in models}
-    for name, mode in tqdm(list(product(work, modes)), desc="bench", unit=" runs", disable=None, delay=1):
+    for name, mode in track(runs := list(product(work, modes)), "bench", len(runs), "runs"):
         yield _profile(bench, _run(bench, name, mode), work[name])
 
 

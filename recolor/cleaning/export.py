@@ -14,14 +14,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from tqdm import tqdm
-
 from recolor.errors import InputError, MissingStageError
 from recolor.manifests.io import read_table
 from recolor.manifests.names import decode_path
 from recolor.manifests.schemas import CLEAN, MEASUREMENTS
 from recolor.paths import expand_user
 from recolor.pipeline.cache import require_record
+from recolor.pipeline.progress import track
 from recolor.pipeline.storage import is_disk_error, storage_errors, write_atomically
 from recolor.pipeline.workspace import EXPORT_FOLDER, Workspace
 
@@ -211,7 +210,7 @@ def _write(export: _Export, missing: Mapping[str, KeptImage], staging: Path) -> 
             _target(export.out, path).unlink(missing_ok=True)
     planned = {path: _as_written(image, export.mode) for path, image in missing.items()}
     _write_ledger(export.out, export.images, export.ledger | planned)
-    for path, image in tqdm(missing.items(), desc="export", unit=" images", disable=None, delay=1):
+    for path, image in track(missing.items(), "export", len(missing), "images"):
         staged, target = staging / "file", _target(export.out, path)
         why = _make(image, export.mode, staged) or _publish(staged, target)
         if why is None:

@@ -20,6 +20,7 @@ from recolor.manifests.io import write_manifest
 from recolor.manifests.names import encode_path, shown
 from recolor.manifests.schemas import INDEX
 from recolor.pipeline.cache import Outcome, Part, fingerprint, run_part
+from recolor.pipeline.inputs import check_image_folder
 from recolor.pipeline.workspace import EXPORT_FOLDER, INTERNAL_FOLDER, OUTPUT_FOLDERS, Workspace
 
 STAGE = "index"
@@ -129,12 +130,7 @@ def scan_folder(images: Path, config: IndexConfig, skip: Sequence[Path] = ()) ->
     Raises:
         InputError: The folder does not exist, is not a folder, or cannot be read.
     """
-    try:
-        os.scandir(images).close()
-    except FileNotFoundError as error:
-        raise InputError(f"{images}: there is no such folder. Give the folder of photographs with --images.") from error
-    except OSError as error:
-        raise InputError(f"{images}: cannot be read as a folder ({error.strerror}).") from error
+    check_image_folder(images)
     unreadable: list[str] = []
     found: list[FoundFile] = []
     passed_over = PassedOver()

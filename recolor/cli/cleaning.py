@@ -1,12 +1,16 @@
 """The verbs for cleaning: index, measure, detect, select, clean (all four) and gallery."""
 
+import shlex
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import click
 
 from recolor.cli.last_settings import say_reverted
 from recolor.cli.options import Target, UserPath, option, read_settings, run_options, stage_options, suggest_option
-from recolor.cli.running import run_detectors, run_stages
+from recolor.cli.output import print_next, wants_json
+from recolor.cli.running import run_detectors, run_stages, settings_arguments
 from recolor.errors import InputError
 from recolor.pipeline.workspace import Workspace, existing_workspace, remembered_images
 
@@ -30,20 +34,19 @@ def measure(target: Target) -> None:
 @run_options
 @suggest_option
 def detect(target: Target, issues: tuple[str, ...], suggest: bool) -> None:
-    """Find outliers: one manifest for each issue.
+    """Find outliers, and write one manifest for each issue.
 
     With the names of issues, such as `blurry skewed`, only these are detected again.
     """
     scores = Workspace(target.workspace).manifest("scores")
     had_scores = scores.is_file()
     if issues:
-        run_detectors(issues, target)
+        run_detectors(issues, target, _suggestion(target, suggest))
     else:
-        run_stages(["detect"], target)
+        run_stages(["detect"], target, _suggestion(target, suggest))
     if had_scores and not scores.is_file():
-        click.echo("scores.parquet was of the earlier detection and is deleted; `recolor select` writes it anew.")
-    if suggest and not target.dry_run:
-        _suggest_thresholds(target)
+        said = "scores.parquet was of the earlier detection and is deleted; `recolor select` writes it anew."
+        click.echo(said, err=True)
 
 
 @click.command()
@@ -51,9 +54,7 @@ def detect(target: Target, issues: tuple[str, ...], suggest: bool) -> None:
 @suggest_option
 def clean(target: Target, suggest: bool) -> None:
     """Run index, measure, detect and select."""
-    run_stages(["index", "measure", "detect", "select"], target)
-    if suggest and not target.dry_run:
-        _suggest_thresholds(target)
+    run_stages(["index", "measure", "detect", "select"], target, _suggestion(target, suggest))
 
 
 @click.command()
@@ -72,11 +73,15 @@ def select(target: Target) -> None:
     "--out",
     metavar="FILE",
     type=UserPath(dir_okay=False),
-    help="HTML file to write.",
+    help="Write this HTML file.",
     show_default="WORKSPACE/manifests/gallery.html",
 )
 @option(
-    "--max", "most", type=click.IntRange(min=1), default=5000, help="Maximum number of outliers shown for each issue."
+    "--max",
+    "most",
+    type=click.IntRange(min=1),
+    default=5000,
+    help="Show at most this number of outliers for each issue.",
 )
 def gallery(target: Target, out: Path | None, most: int) -> None:
     """Make a page for reviewing the outliers.
@@ -91,8 +96,13 @@ def gallery(target: Target, out: Path | None, most: int) -> None:
     say_reverted(target, ISSUES)
     images = target.images or _remembered(workspace)
     made = make_gallery(workspace, images, config, out=out, max_outliers=most)
-    click.echo(f"{made.images:,} images, {made.without_picture:,} of them cannot be decoded")
+    undecoded = f", {made.without_picture:,} of them cannot be decoded" if made.without_picture else ""
+    click.echo(f"{made.images:,} images{undecoded}")
     click.echo(f"{made.path} ({made.size_bytes / 1e6:.1f} MB)")
+    print_next(
+        shlex.join(["recolor", "select", *settings_arguments(target)]),
+        f"after you have reviewed the page and saved its decisions.csv in {workspace.manifests}",
+    )
 
 
 def _remembered(workspace: Workspace) -> Path | None:
@@ -106,6 +116,13 @@ def _remembered(workspace: Workspace) -> Path | None:
     missing = "the folder of photographs is not known" if images is None else f"{images}: there is no such folder"
     click.echo(f"{missing}, so the page has no pictures. Give the folder with --images.", err=True)
     return None
+
+
+def _suggestion(target: Target, wanted: bool) -> Callable[[], None] | None:
+    """Returns what prints suggestions after the stages; None if they are not wanted."""
+    if wanted and wants_json():
+        raise click.UsageError("--suggest prints text, so it cannot be given together with --json.")
+    return partial(_suggest_thresholds, target) if wanted else None
 
 
 def _suggest_thresholds(target: Target) -> None:

@@ -13,6 +13,8 @@ from recolor.cli.options import UserPath, look_option, model_option, option
 from recolor.config.settings import LARGEST_PIXELS, ColorizeDevice, MeasureConfig
 from recolor.errors import DAMAGE, ImageError, InputError, RecolorError
 from recolor.manifests.names import shown
+from recolor.models.folders import check_both_models
+from recolor.pipeline.inputs import check_inputs
 
 if TYPE_CHECKING:
     from recolor.colorize import Colorizer, ColorizeResult
@@ -23,35 +25,43 @@ if TYPE_CHECKING:
 @click.argument("out", type=UserPath())
 @model_option
 @option(
-    "--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", help="Device that runs the models."
+    "--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", help="Run the models on this device."
 )
 @look_option
 @option(
-    "--saturation", type=float, help="Factor on the colour. 0 gives grey.", show_default="1, or 1.2 with --look vivid"
+    "--saturation",
+    type=float,
+    help="Multiply the colour by this factor. 0 gives grey.",
+    show_default="1, or 1.2 with --look vivid",
 )
 @option(
     "--temperature",
     type=float,
-    help="Boldness of the colour, above 0 to 1. Lower is bolder.",
+    help="Set the boldness of the colour, above 0 to 1. Lower is bolder.",
     show_default="the model's own, or 1 with --look careful",
 )
-@option("--batch", type=click.IntRange(min=1), help="Photographs coloured together.", show_default="1; on CUDA 16")
+@option(
+    "--batch",
+    type=click.IntRange(min=1),
+    help="Colour this number of photographs together.",
+    show_default="1; on CUDA 16",
+)
 @option("--overwrite", is_flag=True, help="Colour again what is already in OUT.")
 @option("--compare", is_flag=True, help="Also write NAME.compare.jpg: before and after, side by side.")
-@option("--quality", type=click.IntRange(1, 100), default=95, help="Quality of JPEG and WebP files.")
+@option("--quality", type=click.IntRange(1, 100), default=95, help="Write JPEG and WebP files in this quality.")
 @option("--lenient", is_flag=True, help="Also colour what is left of damaged JPEG, PNG and BMP files.")
 @option(
     "--max-pixels",
     type=click.IntRange(1, LARGEST_PIXELS),
     default=MeasureConfig().max_pixels,
-    help="Maximum number of pixels of a photograph; larger ones are not decoded.",
+    help="Decode photographs of at most this number of pixels.",
 )
-@option("--smoothing", type=float, default=0.8, help="Temporal smoothing of a video's colour, 0 (off) to below 1.")
+@option("--smoothing", type=float, default=0.8, help="Smooth a video's colour over time, from 0 (off) to below 1.")
 @option(
     "--format",
     "file_format",
     type=click.Choice(["png", "jpeg", "webp", "tiff"]),
-    help="File format on standard output.",
+    help="Write this file format to standard output.",
     show_default="the format of INPUT",
 )
 def colorize(
@@ -83,7 +93,7 @@ def colorize(
     A video (.mp4, .mov, .mkv, .avi, .webm) is coloured alone, into a file name such as new.mp4. Its sound is kept if
     the program `ffmpeg` is installed.
     """
-    from recolor.colorize import Colorizer, Look, colorize_paths, is_video
+    from recolor.colorize.look import Look
 
     named = Look.named(look)
     chosen = replace(
@@ -91,8 +101,19 @@ def colorize(
         saturation=named.saturation if saturation is None else saturation,
         temperature=named.temperature if temperature is None else temperature,
     )
+    if model:
+        check_both_models(model)
+    check_inputs(inputs)
+    from recolor.colorize.plan import is_video, make_plan
+
+    is_of_video = any(is_video(path) for path in (*inputs, out))
+    if is_of_video:
+        _check_video(inputs, out)
+    plan = None if is_of_video else make_plan(inputs, out, compare=options["compare"])
+    from recolor.colorize import Colorizer, colorize_paths  # these load torch, which takes seconds
+
     colorizer = Colorizer.from_folder(model, device) if model else Colorizer.from_pretrained(device)
-    if any(is_video(path) for path in (*inputs, out)):
+    if is_of_video:
         _colorize_video(
             inputs, out, colorizer, look=chosen, smoothing=smoothing, overwrite=options["overwrite"], batch=batch or 1
         )
@@ -100,19 +121,22 @@ def colorize(
     wanted: Any = file_format and file_format.upper()
     limits = MeasureConfig(max_pixels=max_pixels)
     result = colorize_paths(
-        inputs, out, colorizer, look=chosen, batch_images=batch, file_format=wanted, limits=limits, **options
+        inputs, out, colorizer, look=chosen, batch_images=batch, file_format=wanted, limits=limits, plan=plan, **options
     )
     _report_colorized(result, out)
     if result.failed:
         sys.exit(1)
 
 
-def _colorize_video(inputs: tuple[Path, ...], out: Path, colorizer: "Colorizer", **options: Any) -> None:
-    """Colours one video and prints the outcome, including that of the sound."""
-    from recolor.colorize import is_video
+def _check_video(inputs: tuple[Path, ...], out: Path) -> None:
+    from recolor.colorize.plan import is_video
 
     if len(inputs) != 1 or not is_video(inputs[0]) or not is_video(out):
         raise InputError("a video is coloured alone: give one video, and a file name such as new.mp4 as OUT.")
+
+
+def _colorize_video(inputs: tuple[Path, ...], out: Path, colorizer: "Colorizer", **options: Any) -> None:
+    """Colours one video and prints the outcome, including that of the sound."""
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # silences FFmpeg; our own errors describe the problem
     from recolor.colorize.video import colorize_video
 

@@ -1,6 +1,9 @@
 """The verbs that evaluate models, with metrics or with a page on which people judge."""
 
+import shlex
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +20,11 @@ from recolor.cli.options import (
     run_options,
     stage_options,
 )
+from recolor.cli.output import print_next, wants_json, width_chars
 from recolor.cli.running import run_stages
 from recolor.config.settings import SPLITS
+from recolor.models.folders import check_both_models, check_generator
+from recolor.pipeline.inputs import check_inputs
 from recolor.pipeline.workspace import existing_workspace
 
 if TYPE_CHECKING:
@@ -27,15 +33,17 @@ if TYPE_CHECKING:
 _split_option = option(
     "--split",
     type=click.Choice(SPLITS),
-    help="Split of the workspace's shards to measure on.",
+    help="Measure on this split of the workspace's shards.",
     show_default="test",
 )
 _max_images_option = option(
-    "--max-images", type=click.IntRange(min=1), help="Maximum number of images.", show_default="1000"
+    "--max-images", type=click.IntRange(min=1), help="Measure at most this number of images.", show_default="1000"
 )
-_lpips_option = option("--lpips-weights", metavar="FILE", type=UserPath(), help="Weights of AlexNet; adds LPIPS.")
+_lpips_option = option(
+    "--lpips-weights", metavar="FILE", type=UserPath(), help="Add LPIPS, from these weights of AlexNet."
+)
 _inception_option = option(
-    "--inception-weights", metavar="FILE", type=UserPath(), help="Weights of Inception; adds FID, KID."
+    "--inception-weights", metavar="FILE", type=UserPath(), help="Add FID and KID, from these weights of Inception."
 )
 _control_option = option(
     "--control",
@@ -43,14 +51,14 @@ _control_option = option(
     metavar="DIR",
     type=UserPath(),
     multiple=True,
-    help="Folder of a model to compare with. Can be given several times.",
+    help="Compare with the model in this folder. May be repeated.",
 )
 _out_option = option(
     "--out",
     metavar="DIR",
     type=UserPath(),
     required=True,
-    help="Folder for the tables and the report.",
+    help="Write the tables and the report into this folder.",
 )
 
 
@@ -62,16 +70,16 @@ _out_option = option(
 @_inception_option
 @click.pass_context
 def evaluate(context: click.Context, /, target: Target, **settings: str | int | Path | None) -> None:
-    """Measure models: metrics, pictures, report.html.
+    """Measure models, and write tables, pictures and report.html.
 
     Without a command, measures the workspace's models and their controls on a split that the models were not trained
     on, and writes the results into WORKSPACE/data/evaluation/.
     """
     if context.invoked_subcommand is None:
         target = _with_settings(target, settings)
-        run_stages(["evaluate"], target)
-        if not target.dry_run:
-            _print_metrics(target)
+        run_stages(["evaluate"], target, None if wants_json() else partial(_print_metrics, target))
+    elif wants_json():
+        raise click.UsageError(f"`evaluate {context.invoked_subcommand}` does not take --json.", context)
     else:
         refuse_options_before_command(context)
 
@@ -85,12 +93,12 @@ def evaluate(context: click.Context, /, target: Target, **settings: str | int | 
     metavar="DIR",
     type=UserPath(),
     multiple=True,
-    help="Folder of a model to measure. Can be given several times.",
+    help="Measure the model in this folder. May be repeated.",
     show_default="the models that come with Recolor",
 )
 @_control_option
 @look_option
-@option("--size-px", type=click.IntRange(32, 4096), default=256, help="Short side of the reduced photographs.")
+@option("--size-px", type=click.IntRange(32, 4096), default=256, help="Reduce larger photographs to this short side.")
 @_max_images_option
 @_lpips_option
 @_inception_option
@@ -113,6 +121,8 @@ def evaluate_photos(
     model is a folder that contains generator/ and refiner/, or generator/ alone.
     """
     config = read_settings(_with_settings(target, settings))
+    check_inputs([photos])
+    _check_models(models, controls)
     from recolor.colorize import Look
     from recolor.evaluation import evaluate_photos as measure_on_photos
 
@@ -141,10 +151,11 @@ def evaluate_models(
     are measured.
     """
     config = read_settings(_with_settings(target, settings))
+    workspace = existing_workspace(target.workspace)
+    _check_models(models, controls)
     from recolor.colorize import Look
     from recolor.evaluation import evaluate_split
 
-    workspace = existing_workspace(target.workspace)
     chosen = Look.named(look)
     _print_evaluated(evaluate_split(workspace, out, config, models=models, controls=controls, look=chosen))
 
@@ -158,24 +169,24 @@ def evaluate_suggest(target: Target, **settings: Any) -> None:
     Measures the workspace's models on the val split at several temperatures: each as it is, and with the saturation
     that makes the images as colourful as the photographs. Prints the settings to put into recolor.toml.
     """
-    target = _with_settings(target, settings)
+    config, workspace = read_settings(_with_settings(target, settings)), existing_workspace(target.workspace)
     from recolor.evaluation import calibration_text, suggest_calibration
 
-    click.echo(calibration_text(suggest_calibration(existing_workspace(target.workspace), read_settings(target))))
+    click.echo(calibration_text(suggest_calibration(workspace, config)))
 
 
 @click.command()
 @click.argument("photographs", nargs=-1, required=True, type=UserPath())
 @model_option
-@option("--pairs", type=click.IntRange(1, 500), default=20, help="Number of pairs.")
-@option("--size-px", type=click.IntRange(64, 2048), default=384, help="Long side of the pictures.")
-@option("--seed", type=click.IntRange(min=0), default=0, help="Seed of the choice and order of photographs.")
+@option("--pairs", type=click.IntRange(1, 500), default=20, help="Show this number of pairs.")
+@option("--size-px", type=click.IntRange(64, 2048), default=384, help="Make pictures with this long side.")
+@option("--seed", type=click.IntRange(min=0), default=0, help="Choose and order photographs by this seed.")
 @option(
     "--out",
     metavar="FILE",
     type=UserPath(dir_okay=False),
     default=Path("turing.html"),
-    help="HTML file to write.",
+    help="Write this HTML file.",
 )
 def turing(photographs: tuple[Path, ...], model: Path | None, out: Path, **options: Any) -> None:
     """Make a page on which people guess which colours are real.
@@ -183,6 +194,9 @@ def turing(photographs: tuple[Path, ...], model: Path | None, out: Path, **optio
     PHOTOGRAPHS are colour photographs, or folders of them, that the model was not trained on. Each is shown beside its
     own lightness coloured by the model. The page needs no server; it neither loads nor sends anything.
     """
+    check_inputs(photographs)
+    if model:
+        check_both_models(model)
     from recolor.colorize import Colorizer
     from recolor.evaluation.turing import make_turing
 
@@ -191,6 +205,12 @@ def turing(photographs: tuple[Path, ...], model: Path | None, out: Path, **optio
     for skipped in made.skipped:
         click.echo(f"skipped: {skipped.name!r}: {skipped.why}", err=True)
     click.echo(f"{made.path} ({made.pairs:,} pairs, {made.size_bytes / 1e6:.1f} MB)")
+
+
+def _check_models(models: Sequence[Path], controls: Sequence[Path]) -> None:
+    """Checks that the folders have models, before torch is loaded, which takes seconds."""
+    for folder in (*models, *controls):
+        check_generator(folder)
 
 
 def _with_settings(target: Target, settings: dict[str, Any]) -> Target:
@@ -204,11 +224,16 @@ def _print_metrics(target: Target) -> None:
     from recolor.evaluation import stored_text
 
     folder = existing_workspace(target.workspace).evaluation
-    click.echo(f"\n{stored_text(folder)}\n\n{folder / 'report.html'}")
+    click.echo(f"\n{stored_text(folder, width_chars())}\n\n{folder / 'report.html'}")
+    models = existing_workspace(target.workspace).models
+    print_next(
+        shlex.join(["recolor", "colorize", "PHOTOS", "OUT", "--model", str(models)]),
+        "colours photographs with these models; open report.html for pictures first",
+    )
 
 
 def _print_evaluated(evaluated: "Evaluated") -> None:
     """Prints the table, the path of the report, and the photographs that could not be read."""
     for photo in evaluated.unreadable:
         click.echo(f"not measured: {photo.path!r}: {photo.error}", err=True)
-    click.echo(f"{evaluated.text}\n\n{evaluated.report}")
+    click.echo(f"{evaluated.text(width_chars())}\n\n{evaluated.report}")

@@ -10,6 +10,7 @@ import click
 from recolor.cli.extras import require_packages
 from recolor.cli.groups import VerbGroup
 from recolor.cli.options import UserPath, images_option, model_option, option, workspace_option
+from recolor.models.folders import check_both_models
 from recolor.pipeline.storage import storage_errors
 from recolor.pipeline.workspace import Workspace, existing_workspace, image_folder, locked
 
@@ -119,9 +120,10 @@ def export_models(workspace: Path, float16: bool, folder: Path) -> None:
 
     DIR then holds the files that `recolor colorize --model DIR` needs.
     """
+    opened = existing_workspace(workspace)
+    check_both_models(opened.models)
     from recolor.models.files import copy_model
 
-    opened = existing_workspace(workspace)
     with locked(opened), storage_errors(folder):
         for name in ("generator", "refiner"):
             (folder / name).mkdir(parents=True, exist_ok=True)
@@ -139,6 +141,8 @@ def export_onnx(model: Path | None, out: Path) -> None:
     ab_small. Batch size, height and width are free; the metadata of each file states the number that height and width
     must be multiples of. The outputs of both files are compared with those of torch before they are written.
     """
+    if model:
+        check_both_models(model)
     from recolor.models.onnx import check_packages
     from recolor.models.onnx import export_onnx as write_onnx
 

@@ -26,7 +26,8 @@ from recolor.cli.options import (
     run_options,
     stage_options,
 )
-from recolor.cli.running import run_stages
+from recolor.cli.output import output_arguments, width_chars
+from recolor.cli.running import run_stages, settings_arguments
 from recolor.config.settings import Config, Runner
 from recolor.errors import ConfigError, InputError, StorageError
 from recolor.paths import expand_user
@@ -58,13 +59,13 @@ _SETTINGS: Mapping[str, str] = {
 @option(
     "--runner",
     type=click.Choice(get_args(Runner)),
-    help="Where images are decoded. dask needs --prefect.",
+    help="Decode images in threads, processes or on a Dask cluster. dask needs --prefect.",
     show_default="auto",
 )
 @option(
     "--dask-address",
     metavar="ADDRESS",
-    help="Address of the Dask scheduler, such as tcp://10.0.0.1:8786. Needed with --runner dask.",
+    help="Use the Dask scheduler at this address, such as tcp://10.0.0.1:8786. Needed with --runner dask.",
 )
 def run(target: Target, prefect: bool, runner: str | None, dask_address: str | None) -> None:
     """Run the whole pipeline, from the folder to the report.
@@ -81,7 +82,7 @@ def run(target: Target, prefect: bool, runner: str | None, dask_address: str | N
 
 
 @click.command()
-@option("--folder", metavar="DIR", type=UserPath(), default=Path("data/demo"), help="Folder to write.")
+@option("--folder", metavar="DIR", type=UserPath(), default=Path("data/demo"), help="Write into this folder.")
 @option("--prefect/--no-prefect", default=True, help="Run as a Prefect flow, or in this process.")
 def demo(folder: Path, prefect: bool) -> None:
     """Run everything on a small data set with known defects.
@@ -99,7 +100,7 @@ def demo(folder: Path, prefect: bool) -> None:
         _run_flow(target)
     else:
         run_stages(None, target)
-    click.echo(demo_summary(workspace, folder / "truth.csv"))
+    click.echo(demo_summary(workspace, folder / "truth.csv", width_chars()))
 
 
 @click.command()
@@ -107,7 +108,7 @@ def demo(folder: Path, prefect: bool) -> None:
 @option(
     "--port",
     type=click.IntRange(1, 65535),
-    help="Port of the Prefect server and its UI.",
+    help="Serve Prefect and its UI on this port.",
     show_default=str(_USUAL_PORT),
 )
 @option("--server", metavar="URL", help="Use an existing Prefect server.", show_default="a server of its own")
@@ -158,7 +159,7 @@ def _run_flow(target: Target) -> None:
     if "PREFECT_API_URL" not in os.environ:  # a temporary server, with its database there
         _check_prefect_home(environment)
     environment[_PARENT] = str(os.getpid())
-    command = [sys.executable, "-m", "flows.clean_and_train", *_arguments(target)]
+    command = [sys.executable, "-m", "flows.clean_and_train", *_arguments(target), *output_arguments()]
     with subprocess.Popen(command, env=environment) as program:  # noqa: S603 - our own module
         try:
             code = program.wait()
@@ -170,12 +171,8 @@ def _run_flow(target: Target) -> None:
 
 def _arguments(target: Target) -> list[str]:
     """Returns the options of the command line that give this target."""
-    arguments = ["--workspace", str(target.workspace)]
-    for name, value in (("--images", target.images), ("--preset", target.preset), ("--config", target.file)):
-        arguments += [name, str(value)] if value is not None else []
-    for override in target.overrides:
-        arguments += ["--set", override]
-    return arguments
+    images = [] if target.images is None else ["--images", str(target.images)]
+    return [*images, *settings_arguments(target)]
 
 
 def _check_flows() -> None:

@@ -4,7 +4,6 @@ Verbs import heavy packages only when they run, so that `--help` is fast.
 """
 
 import codecs
-import logging
 import sys
 from io import TextIOWrapper
 
@@ -13,8 +12,11 @@ import click
 from recolor import __version__
 from recolor.cli import cleaning, colorize, evaluation, export, flows, runs, settings, shards, status, training
 from recolor.cli.groups import VerbGroup
+from recolor.cli.output import log_level, verbosity_options
+from recolor.cli.reference import walk
 from recolor.cli.running import run_reporting_errors
 from recolor.manifests.names import ESCAPE_BYTES
+from recolor.pipeline.progress import log_to_stderr
 
 
 @click.group(
@@ -22,14 +24,12 @@ from recolor.manifests.names import ESCAPE_BYTES
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100, "show_default": True},
 )
 @click.version_option(__version__, prog_name="recolor")
-@click.option("-v", "--verbose", is_flag=True, help="Log progress, not only warnings.")
-def cli(verbose: bool) -> None:
+def cli() -> None:
     """From a folder of photographs to a model that colours greyscale landscapes.
 
     Every stage is cached and resumable: run the same command again and only what is missing is done.
     """
-    level = logging.INFO if verbose else logging.WARNING
-    logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
+    log_to_stderr(log_level())
 
 
 @click.command()
@@ -55,6 +55,8 @@ cli.add_section(
 cli.add_section("Review", status.status, cleaning.gallery, evaluation.turing)
 cli.add_section("Models", runs.runs, colorize.colorize, export.export, training.bench)
 cli.add_section("Other", settings.settings, flows.demo, flows.up, schemas)
+for _context in walk(cli):
+    _context.command.params += verbosity_options()
 
 
 def _is_ascii(stream: TextIOWrapper) -> bool:

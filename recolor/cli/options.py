@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from recolor.cli.output import json_option
 from recolor.config.loading import read_changes
 from recolor.config.presets import PRESETS, Preset
 from recolor.config.settings import Config
@@ -62,14 +63,14 @@ look_option = option(
     "--look",
     type=click.Choice(["careful", "natural", "vivid"]),
     default="natural",
-    help="Paler and safer colours, the model's own, or bolder ones.",
+    help="Choose paler and safer colours, the model's own, or bolder ones.",
 )
 
 images_option = option(
     "--images",
     metavar="DIR",
     type=_Folder(),
-    help="Folder of photographs.",
+    help="Read the photographs in this folder.",
     show_default="the folder of the last run",
 )
 workspace_option = option(
@@ -77,12 +78,12 @@ workspace_option = option(
     metavar="DIR",
     type=_Folder(),
     default=Path(),
-    help="Folder in which manifests/ and data/ are written.",
+    help="Write manifests/ and data/ in this folder.",
 )
 preset_option = option(
     "--preset",
     type=click.Choice(PRESETS),
-    help="Named settings to start from.",
+    help="Start from these named settings.",
     show_default="that of recolor.toml, else default",
 )
 file_option = option(
@@ -90,7 +91,7 @@ file_option = option(
     "file",
     metavar="FILE",
     type=UserPath(),
-    help="TOML file of settings.",
+    help="Read settings from this TOML file.",
     show_default="WORKSPACE/recolor.toml",
 )
 set_option = option(
@@ -98,7 +99,7 @@ set_option = option(
     "overrides",
     multiple=True,
     metavar="KEY=VALUE",
-    help="Change one setting, such as blurry.threshold=0.4. Can be given several times.",
+    help="Change one setting, such as blurry.threshold=0.4. May be repeated.",
 )
 suggest_option = option(
     "--suggest", is_flag=True, help="Afterwards, suggest thresholds from the distribution of the scores."
@@ -107,7 +108,7 @@ model_option = option(
     "--model",
     metavar="DIR",
     type=UserPath(),
-    help="Folder of a generator and a refiner.",
+    help="Use the generator and the refiner in this folder.",
     show_default="the models that come with Recolor",
 )
 
@@ -172,8 +173,8 @@ def stage_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def run_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Adds the options of a verb that runs stages: those of `stage_options`, `--save` and `--dry-run`."""
-    return stage_options(save_option(dry_run_option(command)))
+    """Adds the options of a verb that runs stages: those of `stage_options`, `--save`, `--dry-run` and `--json`."""
+    return stage_options(save_option(dry_run_option(json_option(command))))
 
 
 def read_settings(target: Target) -> Config:

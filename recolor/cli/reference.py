@@ -12,11 +12,42 @@ _HEAD = """\
 
 <!-- Written by tools/write_reference.py from the help texts in recolor/cli/. -->
 
-`recolor COMMAND --help` shows what is on this page for one command. `recolor -v COMMAND` logs progress.
+`recolor COMMAND --help` shows what is on this page for one command.
 
 Every stage is cached and resumable: run the same command again and only what is missing is done. A mistyped command or
 option is answered with the nearest one. Exit codes: 0 success, 1 failure, 2 wrong usage or a wrong setting,
 130 interrupted.
+
+## Output
+
+Results and the outcomes of stages go to standard output, and everything else to standard error: progress, warnings and
+errors. In a terminal, progress is a bar. Elsewhere (a file, a CI job, the log of a Prefect run) it is a line every 30
+seconds, with the rate and the remaining time. Lines are at most as long as the terminal is wide, or 80 characters. The
+output has no colours, so `NO_COLOR` changes nothing.
+
+Every command takes these options, before or after its name:
+
+| option | meaning |
+|---|---|
+| `-v, --verbose` | Also log what is done in detail. |
+| `-q, --quiet` | Show results and errors only: no progress, outcomes or advice. |
+
+Commands that run stages (`run`, `clean`, `index`, `measure`, `detect`, `select`, `shards build`, `shards repair`,
+`train`, `evaluate`) also take `--json`. Standard output is then one JSON object, after an error too:
+
+```json
+{
+ "outcomes": [
+  {
+   "stage": "index", "built": 1, "reused": 0, "counts": {"images": 526, "other_files": 0}, "seconds_s": 0.6, "note": ""
+  }
+ ],
+ "error": null
+}
+```
+
+`built` and `reused` count the parts of a stage; nothing had to be done if `built` is 0. `counts` depends on the stage;
+that of `detect` has a number for each issue. `error` is null or has a `type`, such as `InputError`, and a `message`.
 
 ## Shell completion
 
@@ -30,6 +61,7 @@ Add one line to your shell's startup file:
 """
 
 _RUN_OPTIONS = {"images", "workspace", "preset", "file", "overrides"}
+_OUTPUT_OPTIONS = {"verbose", "quiet", "json"}  # described at the top
 
 
 def walk(command: click.Command, context: click.Context | None = None) -> Iterator[click.Context]:
@@ -73,7 +105,9 @@ def _command_markdown(context: click.Context) -> str:
             f"| `{context.command_path} {each.name}` | {each.get_short_help_str(200)} |" for each in _shown(command)
         ]
         parts.append("\n".join(["| command | what it does |", "|---|---|", *rows, ""]))
-    options = [option for option in command.params if isinstance(option, click.Option)]
+    options = [
+        option for option in command.params if isinstance(option, click.Option) and option.name not in _OUTPUT_OPTIONS
+    ]
     if {option.name for option in options} >= _RUN_OPTIONS:
         options = [option for option in options if option.name not in _RUN_OPTIONS]
         parts.append("Also takes the [options of a run](#options-of-a-run).\n")

@@ -3,8 +3,10 @@
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from itertools import chain
+from pathlib import Path
 from types import FrameType
 
 import click
@@ -12,70 +14,81 @@ import click
 from recolor.cli.extras import EXTRAS, missing_package
 from recolor.cli.last_settings import save, say_reverted
 from recolor.cli.options import Target, read_settings
+from recolor.cli.output import outcomes_printed, print_next_stage, wants_json
 from recolor.errors import ConfigError, RecolorError
-from recolor.pipeline.cache import Outcome
 from recolor.pipeline.remembered import remember_settings
 
 
-def run_stages(names: Sequence[str] | None, target: Target, run_name: str = "") -> None:
-    """Runs the named stages, or all if `names` is None, and prints each outcome.
+def run_stages(
+    names: Sequence[str] | None, target: Target, then: Callable[[], None] | None = None, run_name: str = ""
+) -> None:
+    """Runs the named stages, or all if `names` is None, and prints each outcome and what to do next.
 
     The workspace is locked meanwhile. A training is kept under `run_name`.
+
+    Args:
+        names: Names of the stages.
+        target: Photographs, workspace and settings.
+        then: Called after the stages, before the advice.
+        run_name: Name of the training's run; empty for none.
     """
-    config = read_settings(target)
-    from recolor.stages import run_stages as run
-    from recolor.stages import settings_groups, workspace_for
+    with outcomes_printed() as show:
+        config = read_settings(target)
+        from recolor.stages import run_stages as run
+        from recolor.stages import settings_groups, workspace_for
 
-    say_reverted(target, settings_groups(names))
-    if target.dry_run:
-        from recolor.cli.status import print_dry_run
-
-        print_dry_run(target, names)
-        return
-    if target.save:
-        workspace_for(names or ["index"], target.workspace)  # raises an error if there is none and there must be one
-        save(target)
-    run(
-        target.images,
-        target.workspace,
-        config,
-        names,
-        on_outcome=lambda outcome: click.echo(describe(outcome)),
-        given=target.given,
-        run_name=run_name,
-    )
+        say_reverted(target, settings_groups(names))
+        if target.dry_run:
+            _print_dry_run(target, names)
+            return
+        if target.save:
+            workspace_for(names or ["index"], target.workspace)  # raises an error if there is none and must be one
+            save(target)
+        outcomes = run(
+            target.images, target.workspace, config, names, on_outcome=show, given=target.given, run_name=run_name
+        )
+    if then is not None:
+        then()
+    print_next_stage(outcomes[-1].stage, settings_arguments(target))
 
 
-def run_detectors(issues: Sequence[str], target: Target) -> None:
-    """Runs the detectors of some issues and prints the outcome; the workspace is locked meanwhile."""
-    config = read_settings(target)
-    from recolor.cleaning.detect import check_issues
-    from recolor.pipeline.workspace import existing_workspace, locked
-    from recolor.stages import detect_issues
+def run_detectors(issues: Sequence[str], target: Target, then: Callable[[], None] | None = None) -> None:
+    """Runs the detectors of some issues, otherwise as `run_stages`."""
+    with outcomes_printed() as show:
+        config = read_settings(target)
+        from recolor.cleaning.detect import check_issues
+        from recolor.pipeline.workspace import existing_workspace, locked
+        from recolor.stages import detect_issues
 
-    check_issues(issues)
-    workspace = existing_workspace(target.workspace)
-    say_reverted(target, issues)
-    if target.dry_run:
-        from recolor.cli.status import print_dry_run
+        check_issues(issues)
+        workspace = existing_workspace(target.workspace)
+        say_reverted(target, issues)
+        if target.dry_run:
+            _print_dry_run(target, ["detect"], issues)
+            return
+        if target.save:
+            save(target)
+        with locked(workspace):
+            remember_settings(workspace, config, issues, target.given)
+            show(detect_issues(workspace, issues, config))
+    if then is not None:
+        then()
+    print_next_stage("detect", settings_arguments(target))
 
-        print_dry_run(target, ["detect"], issues)
-        return
-    if target.save:
-        save(target)
-    with locked(workspace):
-        remember_settings(workspace, config, issues, target.given)
-        click.echo(describe(detect_issues(workspace, issues, config)))
+
+def _print_dry_run(target: Target, names: Sequence[str] | None, issues: Sequence[str] | None = None) -> None:
+    from recolor.cli.status import print_dry_run
+
+    if wants_json():
+        raise click.UsageError("--dry-run prints text. Give it without --json, or use `recolor status --json`.")
+    print_dry_run(target, names, issues)
 
 
-def describe(outcome: Outcome) -> str:
-    """Returns one line about a stage's outcome, such as `measure   images 660, ... 660 built`."""
-    counts = ", ".join(f"{name} {count:,}" for name, count in outcome.counts.items())
-    note = f"; {outcome.note}" if outcome.note else ""
-    if outcome.current:
-        return f"{outcome.stage:<16} cached   {counts}{note}"
-    parts = f"{outcome.built} built, {outcome.reused} reused" if outcome.reused else f"{outcome.built} built"
-    return f"{outcome.stage:<16} {outcome.seconds_s:6.1f} s  {counts}  ({parts}){note}"
+def settings_arguments(target: Target) -> list[str]:
+    """Returns the options of the command line that name a target's workspace and settings."""
+    workspace = [] if target.workspace == Path() else ["--workspace", str(target.workspace)]
+    given = [[name, str(value)] for name, value in (("--preset", target.preset), ("--config", target.file)) if value]
+    return [*workspace, *chain(*given), *chain(*(["--set", override] for override in target.overrides))]
 
 
 def run_reporting_errors(command: click.Command) -> None:

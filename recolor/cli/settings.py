@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from recolor.cli.options import option, workspace_option
+from recolor.cli.output import width_chars
 from recolor.config.presets import PRESETS, Preset
 from recolor.config.reference import Group, Setting, find_settings, settings_reference, toml_value
 from recolor.errors import ConfigError
@@ -21,7 +22,7 @@ from recolor.pipeline.workspace import Workspace
     "--preset",
     type=click.Choice(PRESETS),
     default="default",
-    help="Preset whose defaults are shown or written.",
+    help="Show or write the defaults of this preset.",
 )
 def settings(name: str | None, init: bool, workspace: Path, preset: Preset) -> None:
     """List settings, or write a commented recolor.toml.
@@ -45,10 +46,12 @@ def settings(name: str | None, init: bool, workspace: Path, preset: Preset) -> N
 
 def _list_text(group: Group) -> str:
     """Returns name, default, allowed values and summary of each setting of a group."""
-    lines = [f"[{group.name}] {' '.join(group.meaning.split())}"]
+    lines = [_wrapped(f"[{group.name}] {' '.join(group.meaning.split())}", 0)]
     for setting in group.settings:
-        lines.append(f"  {setting.name} = {toml_value(setting.default)}  ({setting.allowed})")
-        lines.append(textwrap.indent(_wrapped(setting.summary, 94), "      "))
+        lines.append(
+            _wrapped(f"  {setting.name} = {toml_value(setting.default)}  ({setting.allowed})", 0, hanging="      ")
+        )
+        lines.append(textwrap.indent(_wrapped(setting.summary, 6), "      "))
     return "\n".join(lines)
 
 
@@ -58,17 +61,18 @@ def _full_text(setting: Setting) -> str:
         [
             setting.name,
             f"  default: {toml_value(setting.default)}",
-            f"  allowed: {setting.allowed}",
+            _wrapped(f"  allowed: {setting.allowed}", 0, hanging=" " * 11),
             "",
-            textwrap.indent(_wrapped(setting.meaning, 98), "  "),
+            textwrap.indent(_wrapped(setting.meaning, 2), "  "),
             "",
-            textwrap.indent(_wrapped(f"When it changes: {setting.redone_text}", 98), "  "),
+            textwrap.indent(_wrapped(f"When it changes: {setting.redone_text}", 2), "  "),
         ]
     )
 
 
-def _wrapped(text: str, width_chars: int) -> str:
-    return textwrap.fill(text, width_chars, break_long_words=False, break_on_hyphens=False)
+def _wrapped(text: str, indent_chars: int, hanging: str = "") -> str:
+    width = min(width_chars(), 100) - indent_chars
+    return textwrap.fill(text, width, subsequent_indent=hanging, break_long_words=False, break_on_hyphens=False)
 
 
 def _write_toml(workspace: Path, preset: Preset) -> Path:

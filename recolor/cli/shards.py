@@ -7,6 +7,7 @@ import click
 
 from recolor.cli.groups import VerbGroup
 from recolor.cli.options import Target, UserPath, option, read_settings, run_options, stage_options, workspace_option
+from recolor.cli.output import json_option, wants_json
 from recolor.cli.running import run_stages
 from recolor.config.settings import SPLITS
 from recolor.pipeline.storage import write_output
@@ -37,6 +38,7 @@ def verify(workspace: Path) -> None:
 
 @shards.command()
 @stage_options
+@json_option
 def repair(target: Target) -> None:
     """Verify the shards and rebuild the damaged ones."""
     read_settings(target)  # raises for an invalid setting before anything is deleted
@@ -46,13 +48,13 @@ def repair(target: Target) -> None:
     with locked(workspace):
         dropped = drop_damaged(workspace)
     for name in dropped:
-        click.echo(f"{name}: damaged; rebuilding it")
+        click.echo(f"{name}: damaged; rebuilding it", err=wants_json())
     run_stages(["shard"], target)
 
 
 @shards.command()
 @workspace_option
-@option("--images", type=click.IntRange(1, 4096), default=48, help="Maximum number of images.")
+@option("--images", type=click.IntRange(1, 4096), default=48, help="Show at most this number of images.")
 @option(
     "--split",
     type=click.Choice(SPLITS),
@@ -63,7 +65,7 @@ def repair(target: Target) -> None:
     "--out",
     metavar="FILE",
     type=UserPath(dir_okay=False),
-    help="PNG file to write.",
+    help="Write this PNG file.",
     show_default="WORKSPACE/data/shards.png",
 )
 def show(workspace: Path, images: int, split: str | None, out: Path | None) -> None:

@@ -33,7 +33,7 @@ def train() -> None:
 @run_options
 @name_option
 def generator(target: Target, name: str) -> None:
-    """Train the generator: from L to coarse ab.
+    """Train the generator, which predicts coarse ab from L.
 
     The training is kept as data/models/runs/NAME/, and becomes the current model.
     """
@@ -44,7 +44,7 @@ def generator(target: Target, name: str) -> None:
 @run_options
 @name_option
 def refiner(target: Target, name: str) -> None:
-    """Train the refiner: from L and coarse ab to full ab.
+    """Train the refiner, which predicts full ab from L and coarse ab.
 
     The training is kept as data/models/runs/NAME/, and becomes the current model.
     """
@@ -58,13 +58,13 @@ def bench() -> None:
 
 @bench.command("train")
 @stage_options
-@option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="Device on which to train.")
+@option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="Train on this device.")
 @option(
     "--model",
     "models",
     type=click.Choice(["generator", "refiner"]),
     multiple=True,
-    help="Network to measure. Can be given several times.",
+    help="Measure this network. May be repeated.",
     show_default="both",
 )
 @option(
@@ -72,22 +72,25 @@ def bench() -> None:
     "modes",
     type=click.Choice(["eager", "compiled"]),
     multiple=True,
-    help="How the network is run. Can be given several times.",
+    help="Run the network in this way. May be repeated.",
     show_default="eager; on CUDA both",
 )
 @option(
     "--batch",
     "batch_images",
     type=click.IntRange(min=1),
-    help="Images in a step.",
+    help="Take this number of images in a step.",
     show_default="the setting; on a CPU at most 8",
 )
 @option(
-    "--warmup-steps", type=click.IntRange(min=0), help="Steps before the measurement.", show_default="2; on CUDA 10"
+    "--warmup-steps",
+    type=click.IntRange(min=0),
+    help="Take this number of steps before the measurement.",
+    show_default="2; on CUDA 10",
 )
-@option("--steps", type=click.IntRange(min=1), help="Steps measured.", show_default="5; on CUDA 50")
+@option("--steps", type=click.IntRange(min=1), help="Measure this number of steps.", show_default="5; on CUDA 50")
 @option("--trace", is_flag=True, help="Also list the operations that take the most time.")
-@option("--out", metavar="FILE", type=UserPath(dir_okay=False), help="JSON file for the figures.")
+@option("--out", metavar="FILE", type=UserPath(dir_okay=False), help="Write the figures into this JSON file.")
 def bench_train(target: Target, out: Path | None, **options: Any) -> None:
     """Compare training speed with the limits of the device.
 

@@ -16,12 +16,11 @@ from recolor.color.gamut import BLOCK_PIXELS, grey_of, join, lightness_of, light
 from recolor.colorize.look import Look
 from recolor.colorize.upsample import resize, upsample
 from recolor.config.settings import ColorizeDevice
-from recolor.errors import MissingStageError
 from recolor.images import from_picture
 from recolor.images.pillow import PILLOW_ERRORS
 from recolor.models.device import resolve_device
 from recolor.models.files import LoadedGenerator, LoadedRefiner, load_generator, load_refiner
-from recolor.models.identity import CONFIG_FILE
+from recolor.models.folders import check_both_models
 from recolor.models.pretrained import models_folder
 from recolor.paths import expand_user
 from recolor.pipeline.parallel import on_all_cores
@@ -70,12 +69,7 @@ class Colorizer:
             ConfigError: CUDA or MPS was requested and is not available.
         """
         models = expand_user(models)
-        for name in ("generator", "refiner"):
-            if not (models / name / CONFIG_FILE).is_file():
-                raise MissingStageError(
-                    f"{models / name}: contains no trained {name}. Run `recolor train {name}` first, or give the folder"
-                    " of other models with --model."
-                )
+        check_both_models(models)
         chosen = resolve_device(device)
         generator = load_generator(models / "generator", chosen)
         return cls(generator, load_refiner(models / "refiner", chosen), chosen)

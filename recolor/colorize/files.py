@@ -11,7 +11,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from recolor.color.arrays import Pixels, Uint8, on_white, to_8_bits
 from recolor.color.gamut import join, join16
@@ -21,13 +20,15 @@ from recolor.colorize.look import Look
 from recolor.colorize.metadata import Metadata
 from recolor.colorize.outputs import check_writable, is_done, remove_stray, write_output
 from recolor.colorize.photo import Photo, read_photo
-from recolor.colorize.plan import FORMATS, STANDARD, Job, Plan, make_plan
+from recolor.colorize.plan import FORMATS, Job, Plan, make_plan
 from recolor.config.settings import ExecutionConfig, MeasureConfig
 from recolor.errors import ConfigError, ImageError, InputError, RecolorError, StorageError
 from recolor.images import read_bytes
 from recolor.models.device import torch_threads
 from recolor.pipeline.c_messages import no_c_messages
+from recolor.pipeline.inputs import STANDARD
 from recolor.pipeline.parallel import in_threads, worker_count
+from recolor.pipeline.progress import track
 from recolor.pipeline.storage import storage_errors
 
 _BATCH_ON_CUDA = 16
@@ -135,6 +136,7 @@ def colorize_paths(
     batch_images: int | None = None,
     lenient: bool = False,
     limits: MeasureConfig | None = None,
+    plan: Plan | None = None,
 ) -> ColorizeResult:
     """Colours photographs, all photographs in folders, and those that match patterns.
 
@@ -156,6 +158,7 @@ def colorize_paths(
         batch_images: Photographs coloured together; None for 16 on CUDA and 1 elsewhere.
         lenient: Whether to colour what is left of damaged JPEG, PNG and BMP files; otherwise they are reported.
         limits: Size limits; a larger file is not read.
+        plan: What `make_plan` returned for these arguments, if it was called before the models were loaded.
 
     Raises:
         InputError: An input is missing, a folder has no image, two inputs have the same path below `out`, or an output
@@ -167,7 +170,7 @@ def colorize_paths(
         raise ConfigError(f"quality = {quality}, batch = {batch_images}: allowed are 1 to 100, and 1 or more.")
     if file_format is not None and out != STANDARD:
         raise ConfigError("a format can be given for standard output only; files get the format of their suffix.")
-    plan = make_plan(inputs, out, compare=compare)
+    plan = plan or make_plan(inputs, out, compare=compare)
     check_writable(plan.jobs)
     remove_stray(plan.jobs)
     waiting = [job for job in plan.jobs if overwrite or not is_done(job)]
@@ -214,7 +217,7 @@ def _colour_all(jobs: Sequence[Job], colorizer: Colorizer, settings: _Settings, 
     with torch_threads(max(1, cores // workers)), no_c_messages(), ThreadPoolExecutor(workers) as pool:
         try:
             outcomes = (_one_by_one if batch == 1 else _in_batches)(pool, jobs, colorizer, settings, batch)
-            yield from tqdm(outcomes, desc="colorize", total=len(jobs), unit=" images", disable=None, delay=1)
+            yield from track(outcomes, "colorize", len(jobs), "images")
         finally:
             pool.shutdown(cancel_futures=True)
 

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from recolor.colorize.plan import STANDARD, Job
+from recolor.colorize.plan import Job
 from recolor.errors import StorageError
+from recolor.pipeline.inputs import STANDARD
 from recolor.pipeline.storage import storage_errors, temporary_files, temporary_path, write_atomically
 
 

@@ -4,23 +4,25 @@ import errno
 import glob
 import mimetypes
 import os
-import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from recolor.cleaning.index import PassedOver, SkipPatterns, is_output_folder, scan_folder
-from recolor.colorize.encode import Format
 from recolor.config.settings import IndexConfig
 from recolor.errors import InputError
 from recolor.manifests.names import decode_path, encode_path
 from recolor.paths import expand_user
+from recolor.pipeline.inputs import STANDARD, WILDCARD, check_inputs, is_pattern
 from recolor.pipeline.storage import fitting_name, keeps_apart, storage_errors
 
-STANDARD = Path("-")  # standard input, or standard output
-FORMATS: Mapping[str, Format] = {
+if TYPE_CHECKING:
+    from recolor.colorize.encode import Format
+
+FORMATS: Mapping[str, "Format"] = {
     ".jpg": "JPEG",
     ".jpeg": "JPEG",
     ".jpe": "JPEG",
@@ -32,7 +34,6 @@ FORMATS: Mapping[str, Format] = {
     ".bmp": "BMP",
 }
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm")
-_WILDCARD = re.compile(r"[*?[]")
 _READ_ONLY_SUFFIXES = (
     *(".gif", ".mpo", ".avif", ".heic", ".heif", ".hif", ".jp2", ".jxl", ".pdf"),
     *(".dng", ".cr2", ".cr3", ".nef", ".arw", ".psd", ".svg", ".xmp"),
@@ -201,7 +202,7 @@ def _is_one_file(inputs: Sequence[Path], out: Path) -> bool:
     Raises:
         InputError: `out` is called like a file that cannot be written.
     """
-    one = len(inputs) == 1 and not inputs[0].is_dir() and not _is_pattern(inputs[0])
+    one = len(inputs) == 1 and not inputs[0].is_dir() and not is_pattern(inputs[0])
     suffix = out.suffix.lower()
     is_other_file = suffix in _READ_ONLY_SUFFIXES or (one and mimetypes.guess_type(f"x{suffix}")[0] is not None)
     if is_other_file and suffix not in FORMATS and not out.is_dir():
@@ -219,10 +220,9 @@ def _is_file_name(out: Path) -> bool:
 def _plan_one(inputs: Sequence[Path], out: Path, compare: bool) -> Plan:
     """Plans a single photograph whose output is a file, or that uses standard input or output."""
     (source, *others) = inputs
-    if others or source.is_dir() or _is_pattern(source):
+    if others or source.is_dir() or is_pattern(source):
         raise InputError("`-` reads or writes one photograph: give one file or `-`, and one output.")
-    if source != STANDARD and not os.path.lexists(source):
-        raise InputError(f"{source}: there is no such file or folder.")
+    check_inputs([source])
     if out == STANDARD:
         if compare:
             raise InputError("no comparison can be written to standard output. Give a file as OUT.")
@@ -252,9 +252,8 @@ def _find(path: Path, out: Path) -> _Found:
         return _in_folder(path, path, out)
     if os.path.lexists(path):
         return _Found(((path, Path(path.name)),))
-    if _is_pattern(path):
-        return _of_pattern(path, out)
-    raise InputError(f"{path}: there is no such file or folder.")
+    check_inputs([path])
+    return _of_pattern(path, out)
 
 
 def _in_folder(folder: Path, base: Path, out: Path) -> _Found:
@@ -275,10 +274,6 @@ def _instead(passed_over: PassedOver) -> str:
     return f" ({text})" if text else ""
 
 
-def _is_pattern(path: Path) -> bool:
-    return not os.path.lexists(path) and _WILDCARD.search(str(path)) is not None
-
-
 def _of_pattern(pattern: Path, out: Path) -> _Found:
     """Returns matching image files and those in matching folders.
 
@@ -286,7 +281,7 @@ def _of_pattern(pattern: Path, out: Path) -> _Found:
     """
     pattern = expand_user(pattern)  # patterns are quoted, so the shell does not expand `~`
     parts = pattern.parts
-    first = next(number for number, part in enumerate(parts) if _WILDCARD.search(part))
+    first = next(number for number, part in enumerate(parts) if WILDCARD.search(part))
     base = Path(*parts[:first])
     matches = [Path(match) for match in sorted(glob.glob(str(pattern), recursive=True))]  # noqa: PTH207 - takes whole paths
     kept = [path for path in matches if _real(out) == _real(base) or not _real(path).is_relative_to(_real(out))]

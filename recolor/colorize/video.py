@@ -7,7 +7,6 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from recolor.color.arrays import RGB
 from recolor.color.gamut import join, lightness_of
@@ -18,6 +17,7 @@ from recolor.colorize.outputs import temporary_beside
 from recolor.colorize.smoothing import Colours, Flicker, smoothed
 from recolor.colorize.upsample import upsample
 from recolor.errors import ConfigError, InputError
+from recolor.pipeline.progress import track
 from recolor.pipeline.storage import replace_atomically, storage_errors
 
 
@@ -91,7 +91,7 @@ def colorize_video(
         return None
     clip, measured = look_through(source), _Measured()
     with temporary_beside(target) as silent, temporary_beside(target.with_stem(f"{target.stem}.sound")) as sounding:
-        frames = tqdm(read_frames(source, clip), "colorize", clip.frames, unit=" frames", disable=None, delay=1)
+        frames = track(read_frames(source, clip), "colorize", clip.frames, "frames")
         coloured = _coloured(
             iter(frames), colorizer, look or Look(), smoothing=smoothing, batch=batch, measured=measured
         )

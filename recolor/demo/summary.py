@@ -10,6 +10,7 @@ import pandas as pd
 from recolor.demo.plan import PLANTED
 from recolor.demo.truth import CLEAN, Truth, read_truth
 from recolor.manifests.pandas import read_manifest
+from recolor.pages.text_table import text_table
 from recolor.pipeline.workspace import Workspace
 
 _SHOWN_METRICS = ("psnr_db", "ssim", "delta_e_2000", "ab_rmse", "colourfulness", "truth_colourfulness", "delta_cf_set")
@@ -33,12 +34,13 @@ class Found:
     false_alarms: tuple[str, ...]
 
 
-def demo_summary(workspace: Workspace, truth: Path) -> str:
+def demo_summary(workspace: Workspace, truth: Path, width_chars: int | None = None) -> str:
     """Compares the results of a demo run with the truth table.
 
     Args:
         workspace: Workspace of the demo run.
         truth: The truth table.
+        width_chars: Width of the terminal; wider tables are cut into pieces.
 
     Returns:
         Plain text of several lines.
@@ -56,7 +58,7 @@ def demo_summary(workspace: Workspace, truth: Path) -> str:
         _rejected_line(rows, rejected),
         *_missed_lines(found),
         "",
-        _metrics_table(read_manifest(workspace.evaluation / "metrics.parquet")),
+        _metrics_table(read_manifest(workspace.evaluation / "metrics.parquet"), width_chars),
         "",
         _places(workspace),
     )
@@ -85,7 +87,7 @@ def _found_table(found: Iterable[Found]) -> str:
     for one in found:
         counts = one.planted, one.planted - len(one.missed), len(one.missed), len(one.false_alarms)
         lines.append((one.issue, *(str(count) for count in counts)))
-    return _aligned(lines)
+    return text_table(lines)
 
 
 def _rejected_line(rows: Sequence[Truth], rejected: frozenset[str]) -> str:
@@ -106,31 +108,19 @@ def _missed_lines(found: Iterable[Found]) -> list[str]:
     return ["Missed: " + ", ".join(named) + (f", and {rest} more kinds." if rest else ".")]
 
 
-def _metrics_table(metrics: pd.DataFrame) -> str:
+def _metrics_table(metrics: pd.DataFrame, width_chars: int | None) -> str:
     shown = ["name", *(column for column in _SHOWN_METRICS if column in metrics.columns)]
     rows = metrics[shown].itertuples(index=False)
     cells = [tuple(value if isinstance(value, str) else f"{value:.3g}" for value in row) for row in rows]
-    return _aligned([tuple(shown), *cells])
+    return text_table([tuple(shown), *cells], width_chars)
 
 
 def _places(workspace: Workspace) -> str:
-    return _aligned(
+    return text_table(
         [
             ("pictures", str(workspace.evaluation / "pictures.png")),
             ("report", str(workspace.evaluation / "report.html")),
             ("manifests", str(workspace.manifests)),
         ],
         numbers=False,
-    )
-
-
-def _aligned(lines: Sequence[tuple[str, ...]], numbers: bool = True) -> str:
-    """Aligns the columns: the first to the left, the others to the right if they are numbers."""
-    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
-    return "\n".join(
-        "  ".join(
-            cell.rjust(width) if column and numbers else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(line, widths))
-        ).rstrip()
-        for line in lines
     )

@@ -10,7 +10,7 @@ from recolor.config.settings import Config
 from recolor.errors import InputError
 from recolor.evaluation.facts import train_overlap_in_folder
 from recolor.evaluation.measure import measure
-from recolor.evaluation.methods import load_models
+from recolor.evaluation.methods import Model, load_models
 from recolor.evaluation.networks import load_networks
 from recolor.evaluation.outputs import COMPARISON_FILE, Evaluation, write_evaluation
 from recolor.evaluation.part import FILES
@@ -19,7 +19,9 @@ from recolor.evaluation.report import photographs
 from recolor.evaluation.run import measure_split
 from recolor.evaluation.text import evaluation_text
 from recolor.models.device import resolve_device
+from recolor.models.identity import MODEL_FILE
 from recolor.models.pretrained import models_folder
+from recolor.pipeline.cache import fingerprint, sha256_file
 from recolor.pipeline.parallel import worker_count
 from recolor.pipeline.storage import storage_errors, write_atomically
 from recolor.pipeline.workspace import Workspace
@@ -30,14 +32,18 @@ class Evaluated:
     """Result of an evaluation.
 
     Attributes:
-        text: Tables for the terminal.
+        evaluation: The metrics.
         report: Path of the HTML report.
         unreadable: Photographs that could not be measured.
     """
 
-    text: str
+    evaluation: Evaluation
     report: Path
     unreadable: tuple[Unreadable, ...]
+
+    def text(self, width_chars: int | None = None) -> str:
+        """Returns the tables for a terminal of this width."""
+        return evaluation_text(self.evaluation, width_chars)
 
 
 def evaluate_photos(
@@ -85,6 +91,8 @@ def evaluate_photos(
         measured_on=f"{photographs(len(photos.paths))} of {folder}",
         notes=(*_look_note(look), *photos.notes, *train_overlap_in_folder(loaded)),
         mean_of="these photographs",
+        data_set=folder.absolute().name,
+        key=_key(loaded, photos.paths),
     )
     return _publish(evaluation, out, config, photos.unreadable)
 
@@ -119,7 +127,15 @@ def evaluate_split(
     _check_out(out)
     loaded = load_models(models or [workspace.models], controls, resolve_device(config.evaluate.device), look)
     evaluation = measure_split(workspace, config, loaded)
-    return _publish(replace(evaluation, notes=(*_look_note(look), *evaluation.notes)), out, config, ())
+    notes, key = (*_look_note(look), *evaluation.notes), _key(loaded, evaluation.source.paths)
+    return _publish(replace(evaluation, notes=notes, key=key), out, config, ())
+
+
+def _key(models: Sequence[Model], paths: Sequence[str]) -> str:
+    """Returns a fingerprint of the models' weights, their looks and the names of the images."""
+    files = [model.folder / name / MODEL_FILE for model in models for name in ("generator", "refiner")]
+    weights = [sha256_file(file) for file in files if file.is_file()]
+    return fingerprint({"weights": weights, "looks": [model.look for model in models], "images": list(paths)})
 
 
 def _look_note(look: Look | None) -> tuple[str, ...]:
@@ -142,4 +158,4 @@ def _publish(evaluation: Evaluation, out: Path, config: Config, unreadable: tupl
             written = Path(staging) / name
             if written.exists():
                 write_atomically(out / name, written.read_bytes())
-    return Evaluated(evaluation_text(evaluation), out / "report.html", unreadable)
+    return Evaluated(evaluation, out / "report.html", unreadable)

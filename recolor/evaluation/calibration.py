@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from recolor.color.gamut import join
 from recolor.color.lab import rgb_to_lab
@@ -18,6 +17,7 @@ from recolor.evaluation.metrics import ab_mse, colourfulness, psnr_db
 from recolor.evaluation.split import crops, pixels, spaced_rows
 from recolor.models.device import resolve_device
 from recolor.models.refiner import upsample_ab
+from recolor.pipeline.progress import Progress
 from recolor.pipeline.workspace import Workspace
 
 TEMPERATURES = (1.0, 0.6, 0.38, 0.2)
@@ -81,11 +81,11 @@ def suggest_calibration(workspace: Workspace, config: Config) -> list[Calibratio
     ]
     temperatures = TEMPERATURES if model.generator.config.head == "distribution" else TEMPERATURES[:1]
     points: list[CalibrationPoint] = []
-    with tqdm(total=len(temperatures) * (1 + _SEARCH_STEPS), desc="calibrate", unit=" points") as bar:
+    with Progress("calibrate", len(temperatures) * (1 + _SEARCH_STEPS), "points") as progress:
         for temperature in temperatures:
             for point in _search(model, batches, temperature):
                 points.append(point)
-                bar.update()
+                progress.update()
     return [
         point for at in range(0, len(points), 1 + _SEARCH_STEPS) for point in (points[at], points[at + _SEARCH_STEPS])
     ]

@@ -44,7 +44,7 @@ class Comparison:
 def compare(first: Resampled, second: Resampled) -> Comparison:
     """Compares two methods measured on the same images in every metric that both have."""
     has_both = [metric for metric in METRICS if getattr(first.metrics, metric) is not None]
-    return Comparison(first.method, second.method, tuple(_difference(metric, first, second) for metric in has_both))
+    return Comparison(first.method, second.method, tuple(difference(metric, first, second) for metric in has_both))
 
 
 def direction(metric: str) -> Literal["higher", "lower", "neither"]:
@@ -54,7 +54,8 @@ def direction(metric: str) -> Literal["higher", "lower", "neither"]:
     return "neither" if metric in _NEITHER else "lower"
 
 
-def _difference(metric: str, first: Resampled, second: Resampled) -> Difference:
+def difference(metric: str, first: Resampled, second: Resampled) -> Difference:
+    """Returns the difference of two methods in a metric that both have, with its interval."""
     of_first, of_second = (float(getattr(one.metrics, metric)) for one in (first, second))
     drawn = getattr(second.drawn, metric) - getattr(first.drawn, metric)
     low, high = metric_interval(metric, of_second - of_first, drawn)

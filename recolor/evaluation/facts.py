@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from recolor.config.settings import SPLITS, Split
+from recolor.evaluation.loss_curve import read_loss_curve
 from recolor.evaluation.methods import Model
 from recolor.evaluation.report import Count, ModelFacts, OutlierCounts
 from recolor.manifests.io import read_table
@@ -14,7 +15,7 @@ from recolor.models.files import LoadedGenerator, LoadedRefiner
 from recolor.pipeline.workspace import Workspace
 from recolor.shards.format import read_index
 
-CURVE_FILE = "loss_curve.png"
+METRICS_FILE = "metrics.parquet"
 
 
 def split_counts(workspace: Workspace) -> tuple[Count, ...]:
@@ -68,9 +69,8 @@ def train_overlap_in_folder(models: Sequence[Model]) -> tuple[str, ...]:
 
 def _part_facts(folder: Path, title: str, part: LoadedGenerator | LoadedRefiner) -> ModelFacts:
     parameters = sum(tensor.numel() for tensor in part.model.parameters())
-    curve = folder / CURVE_FILE
     settings = (("parameters", f"{parameters:,}"), *_settings(part.details))
-    return ModelFacts(title, curve.read_bytes() if curve.is_file() else None, settings)
+    return ModelFacts(title, read_loss_curve(folder / METRICS_FILE), settings)
 
 
 def _settings(details: Mapping[str, Any], at: str = "") -> Iterator[tuple[str, str]]:

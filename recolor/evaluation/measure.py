@@ -7,7 +7,6 @@ from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from recolor.color.gamut import join
 from recolor.color.lab import rgb_to_lab
@@ -16,6 +15,7 @@ from recolor.evaluation.hues import HueCounts, PixelHues, hue_counts, pixel_hues
 from recolor.evaluation.methods import Method
 from recolor.evaluation.metrics import ImageMetrics, image_metrics
 from recolor.evaluation.networks import Networks, inception_features, lpips_distance
+from recolor.pipeline.progress import Progress
 
 RGB = NDArray[np.uint8]
 Float32Array = NDArray[np.float32]
@@ -93,11 +93,10 @@ def measure(
     """
     scored: list[ImageScores] = []
     rows = np.arange(len(source.paths), dtype=np.int64)
-    bar = tqdm(total=len(rows), desc="evaluate", unit=" images", disable=None, delay=1)
-    with ThreadPoolExecutor(workers) as pool, bar:
+    with ThreadPoolExecutor(workers) as pool, Progress("evaluate", len(rows), "images") as progress:
         for batch in source.samples(rows):
             scored += pool.map(partial(_score, networks=networks), batch)
-            bar.update(len(batch))
+            progress.update(len(batch))
             if tell:
                 tell(len(scored), len(rows))
     return scored

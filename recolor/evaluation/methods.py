@@ -8,9 +8,9 @@ from typing import Any, Literal, get_args
 import torch
 
 from recolor.colorize.look import Look
-from recolor.errors import ConfigError, MissingStageError
+from recolor.errors import ConfigError
 from recolor.models.files import LoadedGenerator, LoadedRefiner, load_generator, load_refiner
-from recolor.models.identity import CONFIG_FILE
+from recolor.models.folders import check_generator, has_model
 from recolor.models.pretrained import models_folder
 from recolor.paths import expand_user
 
@@ -111,14 +111,9 @@ def labels_of(folders: Sequence[Path]) -> list[str]:
 
 
 def _load_model(folder: Path, label: str, kind: Kind, device: torch.device, look: Look) -> Model:
-    if not (folder / "generator" / CONFIG_FILE).is_file():
-        raise MissingStageError(
-            f"{folder}: no trained model there. Give a folder that contains generator/ and, optionally, refiner/."
-            " `recolor train generator` and `recolor train refiner` write them."
-        )
+    check_generator(folder)
     generator = load_generator(folder / "generator", device)
-    has_refiner = (folder / "refiner" / CONFIG_FILE).is_file()
-    refiner = load_refiner(folder / "refiner", device) if has_refiner else None
+    refiner = load_refiner(folder / "refiner", device) if has_model(folder, "refiner") else None
     return Model(label, kind, folder, generator, refiner, device, look if kind == "model" else Look())
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from recolor.dataset.sampler import Int64Array
-from recolor.evaluation.comparison import Comparison, compare
+from recolor.evaluation.comparison import Comparison, Difference, compare, difference
 from recolor.evaluation.facts import model_facts
 from recolor.evaluation.hues import HueCounts, HueMetrics, hue_metrics
 from recolor.evaluation.measure import ImageScores, Source, draw
@@ -29,6 +30,7 @@ from recolor.evaluation.summary import METRICS, Resampled, Summary, resample, su
 from recolor.manifests.io import write_manifest
 from recolor.manifests.schemas import COMPARISON, HUE_METRICS, HUES, PER_IMAGE_METRICS, Schema
 from recolor.manifests.schemas import METRICS as METRICS_SCHEMA
+from recolor.version import __version__
 
 COMPARISON_FILE = "comparison.parquet"  # written if there are at least two models
 
@@ -48,6 +50,8 @@ class Evaluation:
         mean_of: Description of the images that the mean colour was computed from.
         splits: Number of images of each split; empty if the images are not from shards.
         outliers: Number of images that the cleaning rejected.
+        data_set: Description of where the images are from, such as `photos, shards 3f9a12c45b6d`.
+        key: Fingerprint of the images, the models and the settings.
     """
 
     source: Source
@@ -58,6 +62,8 @@ class Evaluation:
     mean_of: str
     splits: tuple[Count, ...] = ()
     outliers: OutlierCounts = field(default_factory=lambda: OutlierCounts((), 0))
+    data_set: str = ""
+    key: str = ""
 
     @cached_property
     def resampled(self) -> list[Resampled]:
@@ -75,6 +81,14 @@ class Evaluation:
         of_method = {resampled.method: resampled for resampled in self.resampled}
         first, *others = [of_method[model.whole] for model in self.models if model.kind == "model"]
         return tuple(compare(first, other) for other in others)
+
+    @property
+    def against(self) -> tuple[Difference, Difference]:
+        """PSNR of the first complete model minus that of `grey` and of `mean_ab`, on the same images."""
+        of_method = {resampled.method: resampled for resampled in self.resampled}
+        of_name = {method.name: resampled for method, resampled in of_method.items() if not method.model}
+        first = of_method[next(model.whole for model in self.models if model.kind == "model")]
+        return difference("psnr_db", of_name["grey"], first), difference("psnr_db", of_name["mean_ab"], first)
 
     @property
     def delta_e_2000(self) -> list[float]:
@@ -219,6 +233,18 @@ def _report(evaluation: Evaluation, grid: tuple[Picture, ...], headings: tuple[s
         models=model_facts(evaluation.models),
         splits=evaluation.splits,
         outliers=evaluation.outliers,
+        against=evaluation.against,
+        provenance=_provenance(evaluation),
+    )
+
+
+def _provenance(evaluation: Evaluation) -> tuple[tuple[str, str], ...]:
+    """Returns version, data set, date (UTC) and the start of the key."""
+    return (
+        ("Recolor", __version__),
+        ("Data set", evaluation.data_set),
+        ("Date", datetime.now(UTC).date().isoformat()),
+        ("Key", evaluation.key[:16]),
     )
 
 

@@ -12,7 +12,7 @@ from recolor.pipeline.workspace import Workspace
 from recolor.shards.format import index_path
 
 STAGE = "evaluate"
-VERSION = 3
+VERSION = 4
 FILES = ("metrics.parquet", "hues.parquet", "per_image.parquet", "pictures.png", "report.html")
 
 

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from recolor.evaluation.comparison import Comparison, direction
+from recolor.evaluation.comparison import Comparison, Difference, direction
 from recolor.evaluation.hues import NEUTRAL_CHROMA
+from recolor.evaluation.loss_curve import HEIGHT_PX, WIDTH_PX, LossCurve
 from recolor.evaluation.methods import Kind, Name
 from recolor.evaluation.pictures import Picture
 from recolor.evaluation.summary import HueSummary, SetMetrics, Summary
@@ -189,10 +190,10 @@ class PictureGroup:
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
-    """Loss curve (PNG bytes, or None) and settings (name, value) of one trained network."""
+    """Loss curve, or None, and settings (name, value) of one trained network."""
 
     title: str
-    loss_curve: bytes | None
+    loss_curve: LossCurve | None
     settings: tuple[tuple[str, str], ...]
 
 
@@ -226,6 +227,8 @@ class Report:
         models: Facts of generators and refiners.
         splits: Number of images of train, val and test; empty if the images are not from shards.
         outliers: Number of images that the cleaning rejected.
+        against: PSNR of the first complete model minus that of `grey` and of `mean_ab`, with intervals.
+        provenance: What the report was made with and from, as pairs of a name and a text.
     """
 
     measured_on: str
@@ -237,18 +240,23 @@ class Report:
     models: tuple[ModelFacts, ...]
     splits: tuple[Count, ...]
     outliers: OutlierCounts
+    against: tuple[Difference, Difference]
+    provenance: tuple[tuple[str, str], ...]
 
     def row(self, name: Name) -> SetMetrics[float]:
         """Returns the metrics of the first row with that method name."""
         return next(row.summary.metrics for row in self.rows if row.summary.method.name == name)
 
     @property
+    def summary(self) -> Summary:
+        """The metrics of the first complete model, and their intervals."""
+        models = [row.summary for row in self.rows if row.kind == "model"]
+        return [summary for summary in models if summary.method.model == models[0].method.model][-1]
+
+    @property
     def model(self) -> SetMetrics[float]:
         """The metrics of the first complete model."""
-        first = next(row.summary.method.model for row in self.rows if row.kind == "model")
-        return [row.summary.metrics for row in self.rows if row.kind == "model" and row.summary.method.model == first][
-            -1
-        ]
+        return self.summary.metrics
 
     @property
     def columns(self) -> tuple[MetricColumn, ...]:
@@ -272,21 +280,30 @@ class Report:
 def render_report(report: Report) -> str:
     """Returns the report as self-contained HTML; all text is escaped."""
     environment = page_environment()
-    environment.filters.update(jpeg=_jpeg_uri, png=_png_uri, printable=printable)
+    environment.filters.update(jpeg=_jpeg_uri, printable=printable)
     return environment.get_template("report.html").render(
-        report=report, neutral_chroma=NEUTRAL_CHROMA, verdict=verdict(report), script=inline_script("report.js")
+        report=report,
+        neutral_chroma=NEUTRAL_CHROMA,
+        verdict=verdict(report),
+        script=inline_script("report.js"),
+        curve_px={"width": WIDTH_PX, "height": HEIGHT_PX},
     )
 
 
 def verdict(report: Report) -> str:
-    """Returns sentences on the model's PSNR against the baselines, its colourfulness, and images better left grey."""
-    model, grey, mean = report.model, report.row("grey"), report.row("mean_ab")
-    share = model.colourfulness / max(model.truth_colourfulness, 1e-9)
+    """Returns sentences on the model's PSNR against the baselines, its colourfulness, and images better left grey.
+
+    Each figure has its 95% interval, and a difference whose interval contains 0 is not called one.
+    """
+    model, low, high = report.summary.metrics, report.summary.low, report.summary.high
+    truth = max(model.truth_colourfulness, 1e-9)
+    share = _with_interval(*(100 * end.colourfulness / truth for end in (model, low, high)))
+    closer = _with_interval(*(100 * end.closer_than_grey for end in (model, low, high)))
+    grey, mean = (_than(*each) for each in zip(report.against, ("grey images", "the mean colour"), strict=True))
     return (
-        f"The model's PSNR is {_than(model.psnr_db - grey.psnr_db)} that of grey images and"
-        f" {_than(model.psnr_db - mean.psnr_db)} that of the mean colour."
-        f" Its images have {share:.0%} of the photographs' colourfulness."
-        f" {model.closer_than_grey:.0%} of them are closer to the photographs than images without colour."
+        f"The model's PSNR is {grey}, and {mean}. Its images have {share} of the photographs' colourfulness."
+        f" {closer} of them are closer to the photographs than images without colour."
+        " Ranges in parentheses are 95% intervals."
     )
 
 
@@ -306,8 +323,18 @@ def worst_median_best(pictures_delta_e: Sequence[float], count: int) -> tuple[li
     return order[:count], order[middle : middle + count], order[len(order) - count :]
 
 
-def _than(difference_db: float) -> str:
-    return f"{abs(difference_db):.1f} dB {'above' if difference_db >= 0 else 'below'}"
+def _than(difference: Difference, baseline: str) -> str:
+    """Returns how a PSNR differs from that of a baseline, if it does."""
+    low, high = difference.low, difference.high
+    if low <= 0 <= high:
+        return f"not distinguishable from that of {baseline} ({low:+.1f} to {high:+.1f} dB)"
+    low, high = sorted((abs(low), abs(high)))
+    side = "above" if difference.difference > 0 else "below"
+    return f"{abs(difference.difference):.1f} dB ({low:.1f} to {high:.1f}) {side} that of {baseline}"
+
+
+def _with_interval(value: float, low: float, high: float) -> str:
+    return f"{value:.0f}% ({low:.0f} to {high:.0f})"
 
 
 def _jpeg_uri(rgb: NDArray[np.uint8]) -> str:
@@ -315,7 +342,3 @@ def _jpeg_uri(rgb: NDArray[np.uint8]) -> str:
     buffer = io.BytesIO()
     Image.fromarray(rgb).save(buffer, "JPEG", quality=90, subsampling=0)
     return data_uri("image/jpeg", buffer.getvalue())
-
-
-def _png_uri(data: bytes) -> str:
-    return data_uri("image/png", data)

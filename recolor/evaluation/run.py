@@ -1,10 +1,12 @@
 """The stage `evaluate`: colours and measures a split; writes tables, pictures and a report."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from recolor.config.settings import Config
 from recolor.dataset.dataset import ShardDataset
+from recolor.errors import InputError
 from recolor.evaluation.facts import outlier_counts, split_counts, train_overlap_in_split
 from recolor.evaluation.measure import ProgressCallback, measure
 from recolor.evaluation.methods import Model, load_models
@@ -16,7 +18,7 @@ from recolor.evaluation.split import split_source
 from recolor.models.device import resolve_device
 from recolor.pipeline.cache import Outcome, require_record, run_part
 from recolor.pipeline.parallel import worker_count
-from recolor.pipeline.workspace import Workspace, existing_workspace, locked
+from recolor.pipeline.workspace import Workspace, existing_workspace, locked, remembered_images
 from recolor.shards.format import index_path
 
 
@@ -63,24 +65,33 @@ def measure_split(
     """
     networks = load_networks(config.evaluate, models[0].device)
     source = split_source(workspace, config.evaluate, models)
+    shards = require_record(index_path(workspace), "shards build").content
     return Evaluation(
         source=source,
         models=models,
         images=measure(source, networks, worker_count(config.execution), tell),
         measured_on=f"{photographs(len(source.paths))} of the {config.evaluate.split} split",
-        notes=train_overlap_in_split(
-            models, require_record(index_path(workspace), "shards build").content, config.evaluate.split
-        ),
+        notes=train_overlap_in_split(models, shards, config.evaluate.split),
         mean_of="the training photographs",
         splits=split_counts(workspace),
         outliers=outlier_counts(workspace),
+        data_set=f"{_images_name(workspace)}, shards {shards[:12]}",
     )
+
+
+def _images_name(workspace: Workspace) -> str:
+    """Returns the name of the folder that was indexed, or of the workspace if it is not known."""
+    try:
+        return remembered_images(workspace).name
+    except InputError:
+        return workspace.root.name
 
 
 def _build(workspace: Workspace, config: Config, tell: ProgressCallback | None, staging: Path) -> dict[str, int]:
     models = load_models([workspace.models], [], resolve_device(config.evaluate.device))
     read = [ShardDataset.open(workspace, split) for split in ("train", config.evaluate.split)]
-    evaluation = measure_split(workspace, config, models, tell)
+    key = evaluation_part(workspace, config).key
+    evaluation = replace(measure_split(workspace, config, models, tell), key=key)
     for dataset in read:
         dataset.check_unchanged()
     write_evaluation(evaluation, staging, config.evaluate.pictures)

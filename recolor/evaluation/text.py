@@ -16,18 +16,19 @@ from recolor.evaluation.report import COLUMNS, HUE_COLUMNS, MetricColumn, photog
 from recolor.evaluation.summary import HueSummary, SetMetrics, Summary
 from recolor.manifests.io import read_table
 from recolor.manifests.schemas import HUE_METRICS, HUES, METRICS
+from recolor.pages.text_table import text_table
 
 
-def evaluation_text(evaluation: Evaluation) -> str:
+def evaluation_text(evaluation: Evaluation, width_chars: int | None = None) -> str:
     """Returns the description of the images, the metrics and hues of all methods, and all comparisons."""
-    tables = metrics_text(evaluation.summaries), "", hues_text(evaluation.summaries)
+    tables = metrics_text(evaluation.summaries, width_chars), "", hues_text(evaluation.summaries, width_chars)
     lines = [evaluation.measured_on, *evaluation.notes, "", *tables]
     for comparison in evaluation.comparisons:
-        lines += ["", comparison_text(comparison)]
+        lines += ["", comparison_text(comparison, width_chars)]
     return "\n".join(lines)
 
 
-def stored_text(folder: Path) -> str:
+def stored_text(folder: Path, width_chars: int | None = None) -> str:
     """Returns the tables of `metrics.parquet` and `hues.parquet` in an evaluation's folder.
 
     Raises:
@@ -37,10 +38,11 @@ def stored_text(folder: Path) -> str:
     of_methods = [hues[start : start + len(HUES)] for start in range(0, len(hues), len(HUES))]
     rows = read_table(METRICS, folder / "metrics.parquet").to_pylist()
     summaries = [_read_summary(*pair) for pair in zip(rows, of_methods, strict=True)]
-    return f"{photographs(summaries[0].images)}\n\n{metrics_text(summaries)}\n\n{hues_text(summaries)}"
+    tables = metrics_text(summaries, width_chars), hues_text(summaries, width_chars)
+    return "\n\n".join([photographs(summaries[0].images), *tables])
 
 
-def metrics_text(summaries: Sequence[Summary]) -> str:
+def metrics_text(summaries: Sequence[Summary], width_chars: int | None = None) -> str:
     """Returns a table with a row for each method and a column for each metric.
 
     The half-width of the 95% interval follows each value after a ±. Controls are marked with an asterisk.
@@ -50,11 +52,12 @@ def metrics_text(summaries: Sequence[Summary]) -> str:
     units = ("", *(column.unit for column in shown))
     rows = [(_name(summary), *(_with_half_width(column, summary) for column in shown)) for summary in summaries]
     truth = ("photographs", *(_of_truth(column, summaries[0]) for column in shown))
-    return aligned([titles, units, *rows, truth]) + "\n±: half of the 95% interval over the images. *: a control."
+    table = text_table([titles, units, *rows, truth], width_chars)
+    return table + "\n±: half of the 95% interval over the images. *: a control."
 
 
-def hues_text(summaries: Sequence[Summary]) -> str:
-    """Returns a table of 80 columns or less: images closer than grey, green kept, share of each hue."""
+def hues_text(summaries: Sequence[Summary], width_chars: int | None = None) -> str:
+    """Returns a table: images closer than grey, green kept, share of each hue."""
     headings = {"closer_than_grey": ("closer ↑", "than grey"), "green_kept": ("green ↑", "kept")}
     measured = [column for column in HUE_COLUMNS if getattr(summaries[0].metrics, column.metric) is not None]
     columns = [column for column in measured if column.metric in headings]
@@ -69,13 +72,13 @@ def hues_text(summaries: Sequence[Summary]) -> str:
     ]
     truth = ("photographs", *("-" for _ in columns), *_percent(summaries[0].hues.metrics.truth_share))
     return (
-        aligned([(*titles, *HUES), (*units, *("%" for _ in HUES)), *rows, truth])
+        text_table([(*titles, *HUES), (*units, *("%" for _ in HUES)), *rows, truth], width_chars)
         + "\ncloser than grey: images with a lower ΔE2000 than without colour, in %."
         + "\ngreen kept: truly green pixels that stay green, in %. Then: share of each hue."
     )
 
 
-def comparison_text(comparison: Comparison) -> str:
+def comparison_text(comparison: Comparison, width_chars: int | None = None) -> str:
     """Returns a table of both models' metrics, differences, intervals and the better model."""
     of_metric = {item.metric: item for item in comparison.differences}
     first, second = comparison.first.model, comparison.second.model
@@ -86,18 +89,7 @@ def comparison_text(comparison: Comparison) -> str:
         name = f"{column.heading} {column.unit}"
         values = (column.text(item.first), column.text(item.second), column.change(item.difference), interval)
         rows.append((name, *values, item.better or "-"))
-    return aligned(rows)
-
-
-def aligned(rows: Sequence[tuple[str, ...]]) -> str:
-    """Aligns the columns: the first to the left, the others to the right."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return "\n".join(
-        "  ".join(
-            cell.rjust(width) if column else cell.ljust(width) for column, (cell, width) in enumerate(zip(row, widths))
-        ).rstrip()
-        for row in rows
-    )
+    return text_table(rows, width_chars)
 
 
 def _read_summary(row: Mapping[str, Any], hues: Sequence[Mapping[str, Any]]) -> Summary:

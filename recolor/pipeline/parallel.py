@@ -10,10 +10,9 @@ from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from typing import TypeVar
 
-from tqdm import tqdm
-
 from recolor.config.settings import ExecutionConfig
 from recolor.errors import RecolorError, StorageError
+from recolor.pipeline.progress import Progress
 from recolor.pipeline.workers import worker_processes
 
 MAX_PARTS = 300  # in one plan: Prefect's server on SQLite stalls with more tasks in a run
@@ -62,7 +61,7 @@ def run_parallel(
     *,
     progress_text: Callable[[P], str] | None = None,
 ) -> list[R]:
-    """Runs `function` on every part, with a progress bar in images.
+    """Runs `function` on every part, and shows the progress in images.
 
     A failing part stops no other.
 
@@ -70,9 +69,9 @@ def run_parallel(
         function: Does one part.
         parts: The parts.
         config: Number of parts to run at once.
-        label: Label of the progress bar.
+        label: Label of the progress.
         images: Number of images in a part.
-        progress_text: Returns more text for the bar; called after each part that succeeded.
+        progress_text: Returns more text for the progress; called after each part that succeeded.
 
     Returns:
         The results, in the order of the parts.
@@ -80,14 +79,14 @@ def run_parallel(
     Raises:
         RecolorError: One or more parts failed. All others are done, and each failure is listed.
     """
-    bar = tqdm(total=sum(images(part) for part in parts), desc=label, unit=" images", disable=None, delay=1)
-    with ThreadPoolExecutor(worker_count(config)) as pool, bar:
+    progress = Progress(label, sum(images(part) for part in parts), "images")
+    with ThreadPoolExecutor(worker_count(config)) as pool, progress:
         futures = {pool.submit(function, part): part for part in parts}
         try:
             for future in as_completed(futures):
-                bar.update(images(futures[future]))
-                if progress_text and not bar.disable and future.exception() is None:
-                    bar.set_postfix_str(progress_text(futures[future]))
+                if progress_text and progress.shown and future.exception() is None:
+                    progress.set_text(progress_text(futures[future]))
+                progress.update(images(futures[future]))
                 if isinstance(future.exception(), StorageError):
                     break  # a full disk is full for the other parts too
         finally:  # after Ctrl-C too: running parts end, waiting parts are cancelled
@@ -108,11 +107,14 @@ def raise_together(failures: Sequence[BaseException], parts: int, label: str) ->
     """
     if not failures:
         return
+    expected = [error for error in failures if isinstance(error, RecolorError)]
     for error in failures:
         if not isinstance(error, RecolorError):
             raise error
     listed = "\n  ".join(str(error) for error in failures[:20])
-    raise type(failures[0])(f"{label}: {len(failures)} of {parts} parts failed; finished parts are kept.\n  {listed}")
+    raise expected[0].with_message(
+        f"{label}: {len(failures)} of {parts} parts failed; finished parts are kept.\n  {listed}"
+    )
 
 
 def on_all_cores(function: Callable[[T], R], items: Sequence[T]) -> list[R]:

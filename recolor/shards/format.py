@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from tqdm import tqdm
 
 from recolor.errors import DamagedError, InputError
 from recolor.manifests.io import read_table
 from recolor.manifests.schemas import SHARD_INDEX
 from recolor.pipeline.cache import RECORD_SUFFIX, Record, read_record, record_path, require_record, verify
+from recolor.pipeline.progress import track
 from recolor.pipeline.workspace import Workspace
 
 STAGE = "shard"
@@ -69,7 +69,7 @@ def verify_shards(workspace: Workspace) -> None:
     verify(workspace, read_record(record_path(index)) or require_record(index, "shards build"))
     failures = []
     shards = shard_images(read_index(workspace)).items()
-    for name, images in tqdm(shards, desc="verify", unit=" shards", disable=None, delay=1):
+    for name, images in track(shards, "verify", len(shards), "shards"):
         try:
             _verify_shard(workspace, workspace.shards / name, images)
         except DamagedError as error:
@@ -89,7 +89,7 @@ def drop_damaged(workspace: Workspace) -> tuple[str, ...]:
     """
     records = sorted(workspace.shards.glob(f"*{RECORD_SUFFIX}"))
     dropped = []
-    for path in tqdm(records, desc="verify", unit=" files", disable=None, delay=1):
+    for path in track(records, "verify", len(records), "files"):
         output = path.with_name(path.name.removesuffix(RECORD_SUFFIX))
         record = read_record(path)
         try:

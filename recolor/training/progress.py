@@ -6,11 +6,10 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, NoReturn
-
-from tqdm import tqdm
+from typing import TYPE_CHECKING
 
 from recolor.errors import TrainingError
+from recolor.pipeline import progress as shown
 from recolor.pipeline.storage import temporary_path
 from recolor.training.distributed import is_main_process
 from recolor.training.metrics import Metric, write_metrics_so_far
@@ -74,7 +73,7 @@ class Progress:
     def __init__(self, training: Training, state: State) -> None:
         self._training, self._state = training, state
         self._open = ExitStack()
-        self._bar = self._open.enter_context(_bar(training, state.step))
+        self._shown = self._open.enter_context(_shown(training, state.step))
         self._curves: SummaryWriter | None = None
         self._written_rows, self._shown_rows = 0, 0
         self._status_step, self._status_at_s = state.step, time.monotonic()
@@ -98,16 +97,16 @@ class Progress:
             write_metrics_so_far(self._training.folder, self._state.metrics, 0)
 
     def advance(self) -> None:
-        """Advances the progress bar by one step; updates the status file about once a second."""
-        self._bar.update(self._training.config.batch_images)
+        """Counts one step; updates the status file about once a second."""
+        self._shown.update(self._training.config.batch_images)
         passed_s = time.monotonic() - self._status_at_s
         if passed_s >= STATUS_EVERY_S and is_main_process():
             self._write_status(passed_s)
 
     def show_metrics(self) -> None:
-        """Shows the metrics since the last call on the bar and in TensorBoard."""
+        """Shows the metrics since the last call, and adds them to TensorBoard."""
         metrics = self._state.metrics
-        self._bar.set_postfix(loss=f"{_last_loss(metrics):.4f}", refresh=False)
+        self._shown.set_text(f"loss {_last_loss(metrics):.4f}")
         if self._curves is not None:
             _draw(self._curves, metrics[self._shown_rows :])
             self._shown_rows = len(metrics)
@@ -134,15 +133,14 @@ def _last_loss(metrics: list[Metric]) -> float | None:
     return next((loss for _, split, loss, _ in reversed(metrics) if split == "train"), None)
 
 
-def _bar(training: Training, start_step: int) -> "tqdm[NoReturn]":
+def _shown(training: Training, start_step: int) -> shown.Progress:
     images = training.config.batch_images
-    return tqdm(
-        total=training.config.steps * images,
+    return shown.Progress(
+        f"train {training.name}",
+        training.config.steps * images,
+        "images",
         initial=start_step * images,
-        desc=f"train {training.name}",
-        unit=" images",
-        disable=None if is_main_process() else True,
-        delay=1,
+        shown=is_main_process(),
     )
 
 

@@ -24,6 +24,7 @@ from recolor.config.settings import Config
 from recolor.errors import ConfigError, RecolorError
 from recolor.models.runs import promote
 from recolor.pipeline.cache import current_record, run_part
+from recolor.pipeline.progress import log_to_stderr
 from recolor.pipeline.storage import storage_errors
 from recolor.pipeline.torchrun import end_with_parent
 from recolor.pipeline.workspace import Workspace, locked, open_workspace
@@ -51,9 +52,7 @@ def run_job(folder: Path) -> None:
     rank = int(os.environ["RANK"])
     with report_errors(folder, rank):
         job = read_job(folder)
-        logging.basicConfig(
-            level=job.log_level if rank == 0 else logging.ERROR, format="%(levelname)s %(name)s: %(message)s"
-        )
+        log_to_stderr(job.log_level if rank == 0 else logging.ERROR)
         stage, workspace = STAGES[job.stage], Workspace(Path(job.workspace))
         with storage_errors(workspace.models), process_group(stage.settings(job.config).train, folder / "store"):
             counts = stage.build(stage.part(workspace, job.config), job.config, folder)

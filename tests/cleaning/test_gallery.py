@@ -390,9 +390,10 @@ def test_the_verb_writes_the_page_without_torch_and_says_where(cleaned, images, 
     out = tmp_path / "new folder" / "look.html"
     arguments = ["gallery", "--workspace", str(cleaned.root), "--images", str(images), "--out", str(out)]
     process = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
-    *_, said, loaded = process.stdout.splitlines()
+    *_, said, _, following, _, loaded = process.stdout.splitlines()
     assert loaded == "set()"
     assert said.startswith(f"{out} (")
+    assert following == f"Next: recolor select --workspace {cleaned.root}"
     assert out.is_file()
 
 

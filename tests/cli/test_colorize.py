@@ -120,7 +120,7 @@ def test_a_progress_bar_is_shown_on_a_terminal(models, tmp_path, monkeypatch):
         shown = pool.submit(read_until, master, b"images/s")
         with contextlib.redirect_stderr(terminal):
             cli.main(words(models, tmp_path, tmp_path / "out"), standalone_mode=False)
-    assert b"colorize:" in shown.result()
+    assert b"colorize " in shown.result()
     assert b"/4" in shown.result()
     os.close(master)
 

@@ -37,7 +37,9 @@ def test_the_workspaces_evaluation_prints_its_table_and_report_also_when_it_is_c
         assert "6 photographs" in ran.out
         assert "grey *" in ran.out
         assert "models: refined" in ran.out
-        assert ran.out.rstrip().endswith(str(evaluable.evaluation / "report.html"))
+        assert str(evaluable.evaluation / "report.html") in ran.out.splitlines()
+        assert ran.out.splitlines()[-2] == f"Next: recolor colorize PHOTOS OUT --model {evaluable.models}"
+        assert max(map(len, ran.out.splitlines()[:-4])) <= 80
 
 
 def test_the_split_and_the_number_of_images_are_settings_of_the_stage(evaluate, evaluable, tmp_path):

@@ -36,6 +36,11 @@ def test_the_help_fits_one_screen_in_sections():
     assert titles == ["Options:", "Pipeline:", "Review:", "Models:", "Other:"]
 
 
+def test_the_verbs_of_the_pipeline_are_in_the_order_of_its_stages():
+    stages = ["index", "measure", "detect", "select", "shards", "train", "evaluate"]
+    assert cli.sections["Pipeline"] == ["run", "clean", *stages]
+
+
 def test_every_verb_is_in_a_section():
     assert sorted(name for names in cli.sections.values() for name in names) == sorted(cli.commands)
 
@@ -56,6 +61,7 @@ def test_every_option_has_a_help_text_and_shows_its_default(name):
     context, option = OPTIONS[name]
     assert option.help
     assert option.help.endswith(".")
+    assert option.multiple == option.help.endswith(" May be repeated.")
     assert "[" not in option.help, "click writes the default"
     declared, text = option.get_help_record(context)
     default = option.get_default(context)

@@ -33,7 +33,7 @@ def test_a_group_is_listed_alone():
 def test_one_setting_is_shown_with_its_full_text_and_what_it_redoes():
     lines = told("blurry.threshold").splitlines()
     assert lines[:3] == ["blurry.threshold", "  default: 0.5", "  allowed: a number from 0.0 up to 1.0"]
-    assert "0 selects none, 1 selects nearly all." in told("blurry.threshold")
+    assert "0 selects none, 1 selects nearly all." in " ".join(told("blurry.threshold").split())
     assert "`recolor detect blurry` is redone" in told("blurry.threshold")
     assert "Nothing is redone" in told("execution.workers")
 

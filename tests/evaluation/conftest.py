@@ -13,7 +13,7 @@ from skimage.transform import resize
 from recolor.color.lab import encode_lab, rgb_to_lab
 from recolor.config.settings import GeneratorModelConfig, RefinerModelConfig
 from recolor.manifests.io import write_manifest
-from recolor.manifests.schemas import SHARD_INDEX
+from recolor.manifests.schemas import SHARD_INDEX, TRAINING_METRICS
 from recolor.models.files import bins_json, save_model
 from recolor.models.generator import Generator
 from recolor.models.identity import model_content
@@ -21,6 +21,7 @@ from recolor.models.refiner import Refiner
 from recolor.pipeline.cache import Part, require_record, run_part
 from recolor.pipeline.workspace import open_workspace
 from recolor.shards.format import VERSION, index_path
+from recolor.training.metrics import metrics_table
 
 SIZE_PX = 64
 PATHS = ["a.jpg", "sub/<b>&amp;\nnew.jpg", "c.jpg", "d.jpg", "e.jpg", "f.jpg", "ü.jpg", "h.jpg", "i.jpg"]
@@ -195,7 +196,8 @@ def _write_model(workspace, name, model, inputs, temperature):
 
 def _model_files(folder, name, model, temperature, inputs):
     save_model(folder, model, {**_details(name, temperature), "training": {"train": {"lr": 0.001}, "inputs": inputs}})
-    (folder / "metrics.parquet").write_bytes(b"")
+    metrics = [(step, "train", 4.0 / step, 1e-3) for step in range(1, 9)] + [(8, "val", 0.7, 1e-3)]
+    write_manifest(TRAINING_METRICS, metrics_table(metrics), folder / "metrics.parquet")
     Image.new("L", (70, 40), 255).save(folder / "loss_curve.png")
     return {}
 

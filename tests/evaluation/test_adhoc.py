@@ -87,7 +87,7 @@ def test_every_method_is_measured_on_every_photograph(photographs, make_models, 
         "95% interval",
         "oracle *",
     ):
-        assert told in found.text
+        assert told in found.text()
     assert "two" in found.report.read_text(encoding="utf-8")
 
 
@@ -170,8 +170,8 @@ def test_a_look_changes_the_models_and_not_the_controls(photographs, make_models
 def test_the_report_names_the_look(photographs, make_models, out):
     model = make_models("m")
     found = evaluate_photos(photographs, out, CONFIG, models=[model], look=Look.named("careful"), size_px=SIZE_PX)
-    assert "Look of the models: careful." in found.text
-    assert "Look of the models" not in evaluate_photos(photographs, out, CONFIG, models=[model], size_px=SIZE_PX).text
+    assert "Look of the models: careful." in found.text()
+    assert "Look of the models" not in evaluate_photos(photographs, out, CONFIG, models=[model], size_px=SIZE_PX).text()
 
 
 def test_two_models_are_compared_and_a_later_run_leaves_no_comparison_behind(photographs, make_models, out):
@@ -185,7 +185,7 @@ def test_two_models_are_compared_and_a_later_run_leaves_no_comparison_behind(pho
         assert row["first_value"] == own.loc[("one", "refined"), metric]
         assert row["difference"] == pytest.approx(own.loc[("two", "refined"), metric] - row["first_value"])
         assert row["difference_low"] <= row["difference"] <= row["difference_high"]
-    assert "difference" in found.text
+    assert "difference" in found.text()
     evaluate_photos(photographs, out, CONFIG, models=[first], size_px=SIZE_PX)
     assert sorted(file.name for file in out.iterdir()) == [
         "hues.parquet",
@@ -211,7 +211,7 @@ def test_photographs_that_cannot_be_measured_are_named_and_the_others_measured(p
     assert [photo.path for photo in found.unreadable] == ["broken.jpg", "narrow.png"]
     assert "300x8 pixels" in str(found.unreadable[1].error)
     assert set(images(out).reset_index()["path"]) == set(PHOTOGRAPHS)
-    assert "2 files could not be measured" in found.text
+    assert "2 files could not be measured" in found.text()
 
 
 def test_at_most_so_many_photographs_are_taken_evenly_and_outputs_among_them_are_no_photographs(
@@ -271,8 +271,9 @@ def test_any_model_is_measured_on_the_workspaces_split(evaluable, make_models, o
     table = metrics(out)
     assert set(table["images"]) == {6}
     assert ("stranger", "oracle_refined") in table.index
-    assert "The model 'models' was trained on the train split of these shards. It was not trained on any" in found.text
-    assert "cannot know whether the model 'stranger' was trained on these images" in found.text
+    text = found.text()
+    assert "The model 'models' was trained on the train split of these shards. It was not trained on any" in text
+    assert "cannot know whether the model 'stranger' was trained on these images" in text
     assert not (evaluable.evaluation / "metrics.parquet").exists()
 
 

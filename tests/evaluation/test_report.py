@@ -6,6 +6,7 @@ import pytest
 from evaluation.hue_examples import hue_summary
 
 from recolor.evaluation.comparison import Comparison, Difference
+from recolor.evaluation.loss_curve import loss_curve
 from recolor.evaluation.methods import Method
 from recolor.evaluation.pictures import Picture
 from recolor.evaluation.report import (
@@ -59,6 +60,16 @@ def summary(method, **changes):
     return Summary(method, 1234, metrics, low, high, hue_summary(0.35))
 
 
+def psnr(difference, low, high):
+    return Difference(
+        metric="psnr_db", first=20.0, second=20.0 + difference, difference=difference, low=low, high=high, better=""
+    )
+
+
+STEPS = np.arange(1.0, 101.0)
+CURVE = loss_curve(STEPS, 1.0 / STEPS, STEPS[24::25], np.array([0.4, 0.2, 0.1, 0.15]))
+
+
 @pytest.fixture
 def report():
     tile = np.zeros((16, 16, 3), np.uint8)
@@ -70,18 +81,12 @@ def report():
         comparisons=(),
         headings=("Greyscale", "<Generator>", "Refined", "Photograph"),
         groups=(PictureGroup("Pictures", "All.", (picture,)),),
-        models=(ModelFacts("Generator", b"png", (("model.width", "<64>"),)),),
+        models=(ModelFacts("Generator", CURVE, (("model.width", "<64>"),)),),
         splits=(Count("train", 900), Count("val", 0), Count("test", 1234)),
         outliers=OutlierCounts((Count("low_resolution", 12), Count("blurry", 3)), 14),
+        against=(psnr(2.0, 1.1, 3.2), psnr(0.04, -0.3, 0.4)),
+        provenance=(("Recolor", "0.2.0"), ("Data set", "photos <1>, shards 3f9a"), ("Key", "12ab")),
     )
-
-
-def with_psnr(report, name, psnr_db):
-    rows = [
-        replace(row, summary=summary(row.summary.method, psnr_db=psnr_db)) if row.summary.method.name == name else row
-        for row in report.rows
-    ]
-    return replace(report, rows=tuple(rows))
 
 
 def test_markup_in_names_is_shown_and_not_obeyed(report):
@@ -163,13 +168,28 @@ def test_models_are_named_where_there_are_several_or_where_they_are_controls():
     assert "these photographs" in alone[1].explanation
 
 
-def test_the_verdict_tells_worse_from_better(report):
-    assert verdict(with_psnr(report, "grey", 21.456)).startswith(
-        "The model's PSNR is 2.0 dB above that of grey images and 0.0 dB above"
+def test_the_verdict_tells_worse_from_better_and_claims_no_difference_that_may_be_chance(report):
+    assert verdict(report).startswith(
+        "The model's PSNR is 2.0 dB (1.1 to 3.2) above that of grey images, and not distinguishable from that of the"
+        " mean colour (-0.3 to +0.4 dB)."
     )
-    assert "4.5 dB below that of the mean colour" in verdict(with_psnr(report, "mean_ab", 27.956))
-    assert "50% of the photographs' colourfulness" in verdict(report)
-    assert verdict(report).endswith("62% of them are closer to the photographs than images without colour.")
+    worse = replace(report, against=(psnr(-4.5, -6.0, -3.0), psnr(1.0, 0.0, 2.0)))
+    assert "4.5 dB (3.0 to 6.0) below that of grey images, and not distinguishable" in verdict(worse)
+    assert "50% (50 to 50) of the photographs' colourfulness" in verdict(report)
+    assert "62% (62 to 62) of them are closer to the photographs than images without colour." in verdict(report)
+
+
+def test_the_report_ends_with_what_it_was_made_from(report):
+    footer = render_report(report).split("<footer>")[1]
+    for text in ("<dt>Recolor</dt><dd>0.2.0</dd>", "photos &lt;1&gt;, shards 3f9a", "<dt>Key</dt><dd>12ab</dd>"):
+        assert text in footer
+
+
+def test_the_loss_curve_is_drawn_in_the_page_itself(report):
+    html = render_report(report)
+    assert "validation; lowest 0.1 at step 75" in html
+    assert "training, mean of 2 steps" in html
+    assert "image/png" not in html
 
 
 def test_worst_median_and_best_are_in_order():

@@ -12,6 +12,7 @@ from PIL import Image
 from skimage import data
 
 from recolor.evaluation.comparison import Comparison, Difference
+from recolor.evaluation.loss_curve import loss_curve
 from recolor.evaluation.methods import Method
 from recolor.evaluation.pictures import Picture
 from recolor.evaluation.report import (
@@ -66,10 +67,8 @@ def picture(number, name):
     return Picture(name, 4.0 + number, tuple((rgb * (0.25 * (column + 1))).astype(np.uint8) for column in range(4)))
 
 
-def png():
-    buffer = io.BytesIO()
-    Image.new("RGB", (700, 400), "white").save(buffer, "PNG")
-    return buffer.getvalue()
+STEPS = np.arange(1.0, 1001.0)
+CURVE = loss_curve(STEPS, 1.0 / STEPS, STEPS[99::100], 0.1 / STEPS[99::100])
 
 
 @pytest.fixture
@@ -79,6 +78,7 @@ def report():
     difference = Difference(
         metric="delta_e_2000", first=9.0, second=8.0, difference=-1.0, low=-1.5, high=-0.4, better="m"
     )
+    psnr = replace(difference, metric="psnr_db")
     return Report(
         measured_on="48 photographs of the test split",
         notes=("A note.",),
@@ -86,9 +86,11 @@ def report():
         comparisons=(Comparison(METHODS[3][0], Method("n", "refined", "model"), (difference,)),),
         headings=("Greyscale", "Generator", "Refined", "Photograph"),
         groups=(PictureGroup("Pictures", "All.", pictures[:2]), PictureGroup("Worst", "One.", pictures[2:])),
-        models=(ModelFacts("Generator", png(), (("model.width", "64"), ("a.long.name." * 8, "0" * 200))),),
+        models=(ModelFacts("Generator", CURVE, (("model.width", "64"), ("a.long.name." * 8, "0" * 200))),),
         splits=(Count("train", 900), Count("val", 0), Count("test", 48)),
         outliers=OutlierCounts((Count("blurry", 3),), 3),
+        against=(psnr, psnr),
+        provenance=(("Recolor", "0.2.0"), ("Data set", "a-long-name" * 20)),
     )
 
 

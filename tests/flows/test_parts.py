@@ -1,12 +1,23 @@
 import errno
+import logging
 
 import pytest
 from prefect.client.schemas.objects import State, StateType
 
 from flows.artifacts import final_state
+from flows.parameters import log_progress
 from flows.parts import is_transient
 from recolor.errors import ImageError, InputError, StorageError
 from recolor.pipeline.cache import Outcome
+from recolor.pipeline.progress import LOGGER
+
+
+@pytest.mark.parametrize(("chosen", "level"), [(logging.NOTSET, logging.INFO), (logging.ERROR, logging.ERROR)])
+def test_runs_log_their_progress_unless_quiet_was_given(chosen, level):
+    logger = logging.getLogger(LOGGER)
+    logger.setLevel(chosen)
+    log_progress()
+    assert logger.level == level
 
 
 class Failed:

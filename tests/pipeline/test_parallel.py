@@ -1,4 +1,4 @@
-import io
+import logging
 import os
 import signal
 import threading
@@ -6,11 +6,10 @@ import time
 from contextlib import nullcontext
 
 import pytest
-from tqdm import tqdm
 
 from recolor.config.settings import ExecutionConfig
-from recolor.errors import InputError, StorageError
-from recolor.pipeline import parallel
+from recolor.errors import ImageError, InputError, ProcessDiedError, StorageError
+from recolor.pipeline import parallel, progress
 from recolor.pipeline.parallel import decoding, run_parallel, worker_count
 from recolor.pipeline.workers import in_process
 
@@ -93,11 +92,9 @@ def test_a_full_disk_begins_no_further_part():
     assert len(done) < 100
 
 
-def test_the_bar_says_what_it_is_told_after_each_part(monkeypatch):
-    shown = io.StringIO()
-    monkeypatch.setattr(
-        parallel, "tqdm", lambda **options: tqdm(**options | {"disable": False, "delay": 0}, file=shown)
-    )
+def test_the_progress_says_what_it_is_told_after_each_part(monkeypatch, caplog):
+    monkeypatch.setattr(progress, "LINE_EVERY_S", 0.0)
+    caplog.set_level(logging.INFO)
 
     def work(part):
         if part == 3:
@@ -112,11 +109,26 @@ def test_the_bar_says_what_it_is_told_after_each_part(monkeypatch):
     with pytest.raises(InputError):
         run_parallel(work, range(6), ExecutionConfig(workers=2), "test", images, progress_text=text)
     assert sorted(seen) == [0, 1, 2, 4, 5]
-    assert "12 outliers" in shown.getvalue()
-    assert "images/s" in shown.getvalue()
+    assert "12 outliers" in caplog.messages[-1]
+    assert "images/s" in caplog.messages[-1]
 
 
-def test_nothing_is_told_where_no_bar_is_seen():
+@pytest.mark.parametrize(
+    ("error", "attribute"),
+    [(ImageError("truncated", "12 of 40 rows"), "reason"), (ProcessDiedError(killed=True), "killed")],
+)
+def test_failures_of_any_class_are_raised_together(error, attribute):
+    def work(part):
+        if part == 2:
+            raise error
+
+    with pytest.raises(type(error), match="test: 1 of 4 parts failed") as raised:
+        run_parallel(work, range(4), ExecutionConfig(workers=1), "test", images)
+    assert str(error) in str(raised.value)
+    assert getattr(raised.value, attribute) == getattr(error, attribute)
+
+
+def test_nothing_is_told_where_no_progress_is_seen():
     config = ExecutionConfig(workers=2)
     assert run_parallel(int, range(3), config, "test", images, progress_text=lambda part: 1 / 0) == [0, 1, 2]
 

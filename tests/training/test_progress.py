@@ -8,6 +8,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from recolor.manifests.pandas import read_manifest
+from recolor.pipeline import progress as shown
 from recolor.training import progress as module
 from recolor.training.loop import train
 from recolor.training.metrics import METRICS_SO_FAR
@@ -75,18 +76,18 @@ def test_the_status_tells_steps_and_loss_while_it_trains_and_is_gone_however_it_
 def test_the_bar_shows_loss_rate_and_remaining_time_of_what_is_left(
     sets, make_training, painter_loss, *, config, monkeypatch, capsys
 ):
-    bar = module.tqdm
-    monkeypatch.setattr(module, "tqdm", lambda **how: bar(**{**how, "disable": False, "delay": 0, "mininterval": 0}))
+    bar = shown.tqdm
+    monkeypatch.setattr(shown, "tqdm", lambda **how: bar(**{**how, "disable": False, "delay": 0, "mininterval": 0}))
     with pytest.raises(KeyboardInterrupt):
         train(make_training(config, loss=_interrupted(painter_loss, 14)), *sets)
     first = capsys.readouterr().err.split("\r")
-    assert re.search(r"train painter:   0%.*\| 0/96 ", first[1])
-    assert re.search(r"\| 48/96 \[\d\d:\d\d<\d\d:\d\d, +[\d.]+ images/s, loss=\d\.\d{4}\]", "".join(first))
+    assert re.search(r"train painter +0%.*\| 0/96, ", first[1])
+    assert re.search(r"\| 48/96, +[\d.]+ images/s, \d\d:\d\d left, loss \d\.\d{4}", "".join(first))
     resumed = train(make_training(config), *sets)
     second = capsys.readouterr().err.split("\r")
-    assert re.search(r"train painter:  42%.*\| 40/96 ", second[1])
+    assert re.search(r"train painter +42%.*\| 40/96, ", second[1])
     assert [split for _, split, _, _ in resumed.metrics[-2:]] == ["train", "val"]
-    assert f"loss={resumed.metrics[-2][2]:.4f}" in second[-1]
+    assert f"loss {resumed.metrics[-2][2]:.4f}" in second[-1]
     assert "96/96" in second[-1]
 
 

@@ -31,7 +31,7 @@ from recolor.manifests.schemas import ISSUE_SCORES, MEASUREMENTS
 from recolor.pipeline.cache import Counts, Outcome, Part, read_record, require_record, run_part
 from recolor.pipeline.workspace import Workspace
 
-DETECT_VERSION = 10
+DETECT_VERSION = 11
 
 DETECTORS: Mapping[str, Detector[Any]] = MappingProxyType(
     {

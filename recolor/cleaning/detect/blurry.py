@@ -137,7 +137,7 @@ def detect_blurry(measurements: pa.Table, config: BlurryConfig) -> pa.Table:
     rows = np.flatnonzero((score < config.threshold) & _decoded(measurements))
     taken = measurements.take(pa.array(rows, pa.int64()))
     ratio, uneven, width = octave_ratio(taken), anisotropy(taken), edge_px(taken)
-    reasons = [_reason(*numbers) for numbers in zip(ratio, uneven, width)]
+    reasons = [_reason(*numbers) for numbers in zip(ratio, uneven, width, width * _times_reduced(taken))]
     values = {"octave_ratio": ratio, "anisotropy": uneven, "edge_px": width}
     numbers = {name: pa.array(value, pa.float64()) for name, value in values.items()}
     return outlier_table(
@@ -145,17 +145,20 @@ def detect_blurry(measurements: pa.Table, config: BlurryConfig) -> pa.Table:
     )
 
 
-def _reason(ratio: float, uneven: float, width: float) -> str:
-    numbers = (
-        f"edges are about {width:.1f} px wide (2 if sharp), and a fine octave has {2**ratio:.2f} times the energy of"
-        " the next (1 if sharp)"
-    )
+def _times_reduced(measurements: pa.Table) -> Floats:
+    """Returns how many times larger the image is than the copy whose edges are measured: float64 [rows]."""
+    short_px = np.minimum(column(measurements, "width_px"), column(measurements, "height_px"))
+    return np.asarray(2.0 ** np.maximum(np.floor(np.log2(short_px / SHARPNESS_PX)), 0))
+
+
+def _reason(ratio: float, uneven: float, width: float, finest_px: float) -> str:
+    numbers = f"edges {width:.1f} px wide where sharp ones have 2; finest octave {2**ratio:.2f} of the next, 1 if sharp"
     if uneven >= _MOTION:
         return (
-            f"blurred along one direction (camera motion): across it, detail has {2**uneven:.0f} times the energy;"
-            f" {numbers}"
+            "blurred along one direction, as by a moving camera: detail across it has"
+            f" {2**uneven:.0f} times the energy ({numbers})"
         )
-    return f"soft everywhere (out of focus or enlarged): {numbers}"
+    return f"soft everywhere: no detail finer than {finest_px:.0f} px ({numbers})"
 
 
 def _decoded(measurements: pa.Table) -> NDArray[np.bool_]:

@@ -3,6 +3,8 @@
 These cannot be decoded, or were saved again after an incomplete decode.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,6 +17,19 @@ from recolor.errors import LIMITS
 from recolor.manifests.schemas import CORRUPT
 
 COLUMNS = ("path", "reason", "detail", "notes", "grey_tail")  # of the measurements
+_MEANINGS: Mapping[str, str] = {
+    "empty": "the file is empty",
+    "not_an_image": "the file is not an image",
+    "truncated": "a part of the file is missing",
+    "bad_entropy_data": "the picture data are damaged",
+    "no_end_marker": "the end of the file is missing",
+    "unsupported": "this kind of image cannot be read",
+    "unreadable": "the file cannot be opened",
+    "decoder_crashed": "the decoder crashed on the file",
+    **dict.fromkeys(LIMITS, "the image is beyond a limit, and the file is not in order"),
+    "untidy": "no pixel is lost, but the file is not in order",
+    "grey_tail": "flat mid-grey from an edge inwards, saved after a decode that broke off",
+}
 
 
 def score_corrupt(measurements: pa.Table, config: CorruptConfig) -> Floats:
@@ -47,7 +62,7 @@ def detect_corrupt(measurements: pa.Table, config: CorruptConfig) -> pa.Table:
     untidy = taken["notes"] if config.reject_untidy else pa.nulls(len(taken), pa.string())
     kinds = pc.coalesce(taken["reason"], pc.if_else(pc.is_valid(untidy), "untidy", "grey_tail"))
     details = [
-        detail or notes or f"{share:.0%} of it is flat mid-grey: it was saved after a decode that broke off"
+        detail or notes or f"{share:.0%} of the picture"
         for detail, notes, share in zip(taken["detail"].to_pylist(), untidy.to_pylist(), taken["grey_tail"].to_pylist())
     ]
     return outlier_table(
@@ -56,7 +71,7 @@ def detect_corrupt(measurements: pa.Table, config: CorruptConfig) -> pa.Table:
         rows=rows,
         score=score[rows],
         threshold=THRESHOLD,
-        reasons=[f"{kind}: {detail}" for kind, detail in zip(kinds.to_pylist(), details)],
+        reasons=[f"{_MEANINGS[kind]} ({kind}: {detail})" for kind, detail in zip(kinds.to_pylist(), details)],
         numbers={"decode_reason": kinds.combine_chunks() if isinstance(kinds, pa.ChunkedArray) else kinds},
     )
 

@@ -191,10 +191,10 @@ def _reason(copy: dict[str, Any], kept: dict[str, Any], row: int, copies: Copies
     if relation in ("crop", "whole"):
         alike = f"details correlate by {copies.similarity[row]:.2f} where they overlap"
         what = "part of" if relation == "crop" else "shows more of"
-        return f"{what} {kept['path']} ({alike}), which has {_advantage(kept, copy)}"
-    turned = "" if relation == "identity" else f" after {relation.replace('_', ' ')}"
-    alike = f"{int(copies.distance_256[row])} of 256 hash bits differ{turned}"
-    return f"copy of {kept['path']} ({alike}), which has {_advantage(kept, copy)}"
+        return f"{what} {kept['path']}, which has {_advantage(kept, copy)}; {alike}"
+    kind, turned = ("copy", "") if relation == "identity" else ("turned or mirrored copy", f" after {relation}")
+    alike = f"{int(copies.distance_256[row])} of 256 hash bits differ{turned.replace('_', ' ')}"
+    return f"{kind} of {kept['path']}, which has {_advantage(kept, copy)}; {alike}"
 
 
 def _advantage(kept: dict[str, Any], copy: dict[str, Any]) -> str:
@@ -203,10 +203,10 @@ def _advantage(kept: dict[str, Any], copy: dict[str, Any]) -> str:
         framed = (copy["frame_share"] or 0.0) > (kept["frame_share"] or 0.0)
         return "no frame: this one has one" if framed else "more detail: this one is an enlargement"
     if pixels[0] > pixels[1]:
-        return f"more pixels ({pixels[0]} to {pixels[1]})"
+        return f"more pixels ({pixels[0]:,} to {pixels[1]:,})"
     sizes = [facts["size_bytes"] for facts in (kept, copy)]
     if sizes[0] != sizes[1]:
-        return f"as many pixels and more bytes ({sizes[0]} to {sizes[1]})"
+        return f"as many pixels and more bytes ({sizes[0]:,} to {sizes[1]:,})"
     return "as many pixels and bytes and the first path"
 
 

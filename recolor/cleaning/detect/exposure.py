@@ -71,11 +71,11 @@ def _scores(measurements: pa.Table) -> Floats:
 def _reason(kind: int, light: float, clipped: float, surface: float) -> str:
     match kind:
         case 0:
-            return f"black: all but the lightest thousandth of the pixels are below L {np.ceil(light):.0f} of 100"
+            return f"black: 99.9% of the pixels are darker than L {np.ceil(light):.0f} of 100"
         case 1:
-            return f"blown out: {clipped:.0%} of the pixels are clipped white, and the others are pale or few"
+            return f"blown out: {clipped:.0%} of the pixels are pure white, and the others are pale or few"
         case _:
-            return f"blank: one colour or a gradient, from which 99% differ by less than {surface:.1f} grey levels"
+            return f"blank: one colour or a smooth gradient (99% of the pixels within {surface:.1f} grey levels of it)"
 
 
 EXPOSURE_DETECTOR = Detector(

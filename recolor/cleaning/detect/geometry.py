@@ -26,7 +26,7 @@ def detect_low_resolution(measurements: pa.Table, config: LowResolutionConfig) -
     score = score_low_resolution(measurements, config)
     rows = np.flatnonzero(score < THRESHOLD)
     sides = np.fmin(column(measurements, "width_px"), column(measurements, "height_px"))[rows]
-    reasons = [f"short side {side:.0f} px, at least {config.min_side_px} px are asked for" for side in sides]
+    reasons = [f"too small: the short side is {side:.0f} px, the minimum {config.min_side_px} px" for side in sides]
     return outlier_table(
         LOW_RESOLUTION, measurements, rows=rows, score=score[rows], threshold=THRESHOLD, reasons=reasons
     )
@@ -48,8 +48,7 @@ def detect_extreme_aspect(measurements: pa.Table, config: ExtremeAspectConfig) -
     score = score_extreme_aspect(measurements, config)
     rows = np.flatnonzero(score < THRESHOLD)
     aspects = _aspect(measurements)[rows]
-    allowed = f"{config.min_aspect:g} to {config.max_aspect:g}"
-    reasons = [f"width is {aspect:.2f} times height, allowed are {allowed}" for aspect in aspects]
+    reasons = [_reason(aspect, config) for aspect in aspects]
     numbers = {"aspect": pa.array(aspects, pa.float64())}
     return outlier_table(
         EXTREME_ASPECT,
@@ -60,6 +59,12 @@ def detect_extreme_aspect(measurements: pa.Table, config: ExtremeAspectConfig) -
         reasons=reasons,
         numbers=numbers,
     )
+
+
+def _reason(aspect: float, config: ExtremeAspectConfig) -> str:
+    kind = "narrow" if aspect <= config.min_aspect else "wide"
+    allowed = f"{config.min_aspect:g} to {config.max_aspect:g}"
+    return f"too {kind}: {aspect:.2f} times as wide as high ({allowed} are allowed)"
 
 
 def _aspect(measurements: pa.Table) -> Floats:

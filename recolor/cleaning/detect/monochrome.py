@@ -21,6 +21,7 @@ from recolor.manifests.schemas import MONOCHROME
 NETWORK_FILE = Path(__file__).with_suffix(".npz")  # made by tools/fit_monochrome.py
 _LIMIT, _STEEPNESS = -3.0, 0.7  # nats at which the score is 0.5: about 0.15% of photographs in colour are below
 _GREY_CHROMA = 0.8  # Lab units, at which the score is 0.5: nobody sees a chroma below 1
+_VISIBLE_CHROMA = 2.0  # Lab units, from which the reason names a tint
 # Lab units are added to each measurement before the logarithm: the noise of JPEG in a grey image, or a difference that
 # is hardly visible.
 _LOGARITHMS = {
@@ -71,8 +72,10 @@ def detect_monochrome(measurements: pa.Table, config: MonochromeConfig) -> pa.Ta
 
 
 def _reason(residual: float, chroma: float) -> str:
-    kind = "grey" if chroma < 2.0 else "one tint (sepia, duotone or a filter)"
-    return f"{kind}: of a mean chroma of {chroma:.1f}, lightness leaves {residual:.2f} Lab units unexplained"
+    if chroma < _VISIBLE_CHROMA:
+        return f"grey: no visible colour (mean chroma {chroma:.1f}, visible from {_VISIBLE_CHROMA:.0f})"
+    numbers = f"mean chroma {chroma:.1f}, of which lightness leaves {residual:.2f} Lab units unexplained"
+    return f"one tint explains all colour: sepia, duotone or a filter ({numbers})"
 
 
 MONOCHROME_DETECTOR = Detector(

@@ -156,10 +156,11 @@ def _reason(cast: float, hue_entropy: float, a_mean: float, b_mean: float) -> st
         turn = float(np.degrees(np.arctan2(b_mean, a_mean))) % 360
         hue = next(name for most, name in HUES if turn <= most)
         least = f"the greyest twentieth is {cast:.0f} Lab units towards {hue}"
-        return f"{hue} cast: nothing in the picture is neutral, {least}"
+        return f"{hue} cast: nothing in the picture is neutral ({least})"
     if hue_entropy < ONE_HUE:
-        return f"one hue explains nearly all colour (entropy {hue_entropy:.2f} of 1), and not where photographs have it"
-    return "colours are not where photographs have them: swapped channels, solarised, a filter, or wrong white balance"
+        return f"one hue explains all colour, and not where photographs have it (hue entropy {hue_entropy:.2f} of 1)"
+    numbers = f"cast {cast:.0f} Lab units, hue entropy {hue_entropy:.2f} of 1"
+    return f"unusual colours: swapped channels, solarised, a filter or a wrong white balance ({numbers})"
 
 
 SKEWED_DETECTOR = Detector(

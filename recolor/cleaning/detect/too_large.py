@@ -45,7 +45,7 @@ def detect_too_large(measurements: pa.Table, config: TooLargeConfig) -> pa.Table
         rows=rows,
         score=score[rows],
         threshold=THRESHOLD,
-        reasons=[f"{detail}; larger with {limit}" for detail, limit in zip(taken["detail"].to_pylist(), limits)],
+        reasons=[f"not decoded: {detail}; raise {limit}" for detail, limit in zip(taken["detail"].to_pylist(), limits)],
         numbers={"limit": pa.array(limits, pa.string())},
     )
 

@@ -14,8 +14,8 @@ from recolor.cleaning.gallery.page import render_gallery
 from recolor.cleaning.gallery.sections import make_sections
 from recolor.cleaning.gallery.thumbnails import Thumbnail, make_thumbnail
 from recolor.config.settings import Config
-from recolor.errors import InputError
 from recolor.paths import expand_user
+from recolor.pipeline.inputs import check_image_folder
 from recolor.pipeline.parallel import run_parallel
 from recolor.pipeline.storage import write_output
 from recolor.pipeline.workspace import Workspace
@@ -63,8 +63,8 @@ def make_gallery(
         ConfigError: `decisions.csv` is malformed; the message names the line.
         StorageError: The page cannot be written.
     """
-    if images is not None and not images.is_dir():
-        raise InputError(f"{images}: there is no such folder. Give the folder of photographs with --images.")
+    if images is not None:
+        check_image_folder(images)
     page = expand_user(out or workspace.manifests / "gallery.html").absolute()
     decisions = stored_decisions(workspace)
     sections = make_sections(workspace, config, max_outliers)

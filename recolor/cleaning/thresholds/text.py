@@ -8,7 +8,7 @@ import numpy as np
 from recolor.cleaning.thresholds.gap import log_odds
 from recolor.cleaning.thresholds.survey import COLUMNS, Axis, Histogram, Suggestion
 
-NO_SUGGESTION = "No suggestion: the scores show no gap between two groups that the current value misses."
+NO_SUGGESTION = "No suggestion: the scores have no gap that the current value misses."
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 _ROWS = 3
 _TICKS: Mapping[Axis, Sequence[float]] = MappingProxyType(
@@ -66,9 +66,9 @@ def _axis_line(histogram: Histogram) -> str:
 
 
 def _marks(suggestion: Suggestion) -> str:
-    """Returns a line with `▲` at the current value and `△` at the suggested one."""
+    """Returns a line with `▲` at the current value and `△` at the suggested one, and says so."""
     marks = [" "] * COLUMNS
     marks[suggestion.histogram.at(suggestion.present)] = "▲"
     if suggestion.suggested is not None and suggestion.suggested != suggestion.present:
         marks[suggestion.histogram.at(suggestion.suggested)] = "△"
-    return "  " + "".join(marks) + ("   ▲ current  △ suggested" if "△" in marks else "   ▲ current")
+    return "  " + "".join(marks).rstrip() + ("\n  ▲ current  △ suggested" if "△" in marks else "  ▲ current")

@@ -14,6 +14,7 @@ from recolor.evaluation.turing.pairs import Pair, Photograph, Skipped, make_pair
 from recolor.manifests.names import decode_path, encode_path
 from recolor.pages.html import data_uri, inline_script, page_environment, printable
 from recolor.pipeline.c_messages import no_c_messages
+from recolor.pipeline.inputs import check_inputs
 from recolor.pipeline.storage import write_output
 
 
@@ -112,10 +113,9 @@ def _photographs(path: Path) -> Iterator[Photograph]:
     if path.is_dir():
         found = scan_folder(path, IndexConfig()).found
         yield from (Photograph(path / decode_path(file.path), file.path) for file in found)
-    elif path.exists():
-        yield Photograph(path, encode_path(path.name))
     else:
-        raise InputError(f"{path}: there is no such file or folder.")
+        check_inputs([path])
+        yield Photograph(path, encode_path(path.name))
 
 
 def _too_few(why: str, usable: int, pairs: int) -> str:

@@ -9,7 +9,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from tqdm import tqdm
 
 from recolor.color.gamut import join
 from recolor.color.lab import rgb_to_lab
@@ -18,6 +17,7 @@ from recolor.colorize.photo import has_colour
 from recolor.config.settings import MeasureConfig
 from recolor.errors import ImageError
 from recolor.images import decode, read_bytes
+from recolor.pipeline.progress import Progress
 
 RGB = NDArray[np.uint8]
 
@@ -64,7 +64,7 @@ def make_pairs(
     """
     pairs: list[Pair] = []
     skipped: list[Skipped] = []
-    with tqdm(total=count, desc="turing", unit=" pairs", disable=None, delay=1) as bar:
+    with Progress("turing", count, "pairs") as progress:
         for photograph in photographs:
             if len(pairs) == count:
                 break
@@ -73,7 +73,7 @@ def make_pairs(
                 skipped.append(Skipped(photograph.name, rgb))
                 continue
             pairs.append(Pair(photograph.name, encode(rejoined(rgb)), encode(colorizer.colorize_rgb(rgb))))
-            bar.update()
+            progress.update()
     return tuple(pairs), tuple(skipped)
 
 

@@ -96,11 +96,17 @@ def test_reasons_say_in_plain_words_how_it_is_blurred(measured):
     picture = SHARP["coffee"]
     found = detect_blurry(measured({"a.jpg": DAMAGE["gauss 4"](picture), "b.jpg": DAMAGE["moved"](picture)}), DEFAULT)
     soft, moved = found.to_pylist()
-    assert soft["reason"].startswith("soft everywhere (out of focus or enlarged): edges are about")
-    assert moved["reason"].startswith("blurred along one direction (camera motion): across it, detail")
+    assert soft["reason"].startswith(f"soft everywhere: no detail finer than {soft['edge_px']:.0f} px (edges ")
+    assert moved["reason"].startswith("blurred along one direction, as by a moving camera: detail across it has ")
     assert f"{soft['edge_px']:.1f} px wide" in soft["reason"]
     assert moved["anisotropy"] > soft["anisotropy"]
     assert soft["edge_px"] > 4
+
+
+def test_the_finest_detail_is_told_in_pixels_of_the_image_itself(measured):
+    large = cv2.GaussianBlur(cv2.resize(SHARP["coffee"], (1800, 1200), interpolation=cv2.INTER_CUBIC), (0, 0), 8)
+    (row,) = detect_blurry(measured({"a.jpg": large}), DEFAULT).to_pylist()
+    assert f"no detail finer than {4 * row['edge_px']:.0f} px" in row["reason"]  # measured at a quarter of its size
 
 
 def test_the_scale_at_which_sharpness_is_judged_does_not_depend_on_the_setting(measured):

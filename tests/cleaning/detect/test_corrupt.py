@@ -1,9 +1,11 @@
 import pytest
 from skimage import data as photographs
 
+from recolor.cleaning.detect import corrupt
 from recolor.cleaning.detect.corrupt import detect_corrupt
 from recolor.cleaning.detect.too_large import detect_too_large
 from recolor.config.settings import CorruptConfig, MeasureConfig, TooLargeConfig
+from recolor.errors import DECODE_REASONS
 
 
 def test_every_image_with_a_decode_reason_is_listed_with_it(measured, jpeg):
@@ -17,14 +19,27 @@ def test_every_image_with_a_decode_reason_is_listed_with_it(measured, jpeg):
         "empty.jpg": "empty",
         "page.jpg": "not_an_image",
     }
-    assert all(row["score"] == 0 and row["reason"].startswith(row["decode_reason"]) for row in rows)
+    assert all(row["score"] == 0 and f" ({row['decode_reason']}: " in row["reason"] for row in rows)
+    assert [row["reason"].partition(" (")[0] for row in rows] == [
+        "a part of the file is missing",
+        "the file is empty",
+        "the file is not an image",
+    ]
+
+
+def test_every_decode_reason_has_a_meaning_in_plain_words():
+    assert set(DECODE_REASONS) | {"untidy", "grey_tail"} == set(corrupt._MEANINGS)
 
 
 def test_a_file_that_is_not_in_order_is_listed_if_that_is_asked_for(measured, jpeg):
     table = measured({"good.jpg": jpeg(photographs.coffee()), "tail.jpg": jpeg(photographs.coffee())[:-2]})
     assert len(detect_corrupt(table, CorruptConfig())) == 0
     (row,) = detect_corrupt(table, CorruptConfig(reject_untidy=True)).to_pylist()
-    assert (row["path"], row["decode_reason"], row["reason"]) == ("tail.jpg", "untidy", "untidy: no end marker")
+    assert (row["path"], row["decode_reason"], row["reason"]) == (
+        "tail.jpg",
+        "untidy",
+        "no pixel is lost, but the file is not in order (untidy: no end marker)",
+    )
 
 
 def test_an_image_beyond_a_limit_is_too_large_and_not_corrupt(measured, jpeg):

@@ -133,7 +133,7 @@ def test_one_issue_is_judged_again_from_the_command_line(measured_workspace):
     assert done.output.startswith("detect ")
     assert "skewed" in done.output
     assert "duplicate" not in done.output
-    assert "(1 built, 1 reused)" in done.output
+    assert "1 part built, 1 reused" in done.output
     wrong = detect("blury")
     assert isinstance(wrong.exception, ConfigError)
     assert "Did you mean 'blurry'?" in str(wrong.exception)

@@ -38,8 +38,8 @@ def test_the_reason_names_the_kind_and_its_number(measured):
         {"black.jpg": noise(rng, 4.0), "blank.jpg": noise(rng, np.array([90.0, 120.0, 200.0])), "white.jpg": white}
     )
     reasons = {row["path"]: row["reason"] for row in detect_exposure(table, DEFAULT).to_pylist()}
-    assert reasons["black.jpg"].startswith("black: all but the lightest thousandth of the pixels are below L ")
-    assert reasons["blank.jpg"].startswith("blank: one colour or a gradient, from which 99% differ by less than ")
+    assert reasons["black.jpg"].startswith("black: 99.9% of the pixels are darker than L ")
+    assert reasons["blank.jpg"].startswith("blank: one colour or a smooth gradient (99% of the pixels within ")
     assert "blown out: 9" in reasons["white.jpg"]
 
 

@@ -14,7 +14,7 @@ def test_the_short_side_decides_and_the_limit_itself_is_kept(numbers):
     table = sizes(numbers, (256, 256), (255, 9000), (9000, 255), (256, 9000), (None, None))
     rows = detect_low_resolution(table, LowResolutionConfig()).to_pylist()
     assert [row["path"] for row in rows] == ["1.jpg", "2.jpg"]
-    assert rows[0]["reason"] == "short side 255 px, at least 256 px are asked for"
+    assert rows[0]["reason"] == "too small: the short side is 255 px, the minimum 256 px"
     assert rows[0]["score"] == pytest.approx(255 / 511)
 
 
@@ -23,6 +23,10 @@ def test_aspects_of_the_limits_are_kept_and_beyond_them_not(numbers):
     rows = detect_extreme_aspect(table, ExtremeAspectConfig()).to_pylist()
     assert [row["path"] for row in rows] == ["1.jpg", "3.jpg"]
     assert rows[0]["aspect"] == pytest.approx(2.01)
+    assert [row["reason"] for row in rows] == [
+        "too wide: 2.01 times as wide as high (0.5 to 2 are allowed)",
+        "too narrow: 0.50 times as wide as high (0.5 to 2 are allowed)",
+    ]
     wider = detect_extreme_aspect(table, ExtremeAspectConfig(max_aspect=3.0)).to_pylist()
     assert [row["path"] for row in wider] == ["3.jpg"]
 
