@@ -111,7 +111,7 @@ def test_another_threshold_measures_nothing_and_judges_one_issue_again(after, de
 
 
 def test_seconds_are_wall_time_though_parts_ran_at_the_same_time(workspace, monkeypatch):
-    slow = Outcome("detect", 1, 0, {"outliers": 0}, 1e6)
+    slow = Outcome("detect", 1, 0, {"images": 1, "outliers": 0}, 1e6)
     monkeypatch.setattr("recolor.stages.detect_issue", lambda *_: slow)
     assert detect_issues(workspace, ["blurry", "skewed"], Config()).seconds_s < slow.seconds_s
 

@@ -89,5 +89,6 @@ def test_a_short_adversarial_training_at_the_end_leaves_a_refiner_alone(trained,
     first = (workspace.models / "refiner" / "model.safetensors").read_bytes()
     assert train_refiner(workspace, config).current
     (workspace.models / "refiner").rename(tmp_path / "once")
+    (workspace.models / "runs").rename(tmp_path / "runs")  # else the same training is taken from its run
     assert train_refiner(workspace, config).built
     assert (workspace.models / "refiner" / "model.safetensors").read_bytes() == first
