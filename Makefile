@@ -1,8 +1,8 @@
 # Two commands do everything on a fresh machine: `make demo` and `make test`.
 PYTHON ?= python3
 BIN := .venv/bin
-# One process more than there are cores, as some wait for a server or a browser; at most four. Tests that share a server or a trained model run in the same process: see
-# tests/conftest.py. `make test WORKERS=1` runs them one after the other.
+# One process more than there are cores, as some wait for a server or a browser; at most four. Tests that share a server
+# or a trained model run in the same process: see tests/conftest.py. `make test WORKERS=1` runs them one after the other.
 WORKERS ?= $(shell $(PYTHON) -c "import os; print(os.cpu_count() + 1)")
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 
