@@ -115,7 +115,7 @@ def workspace_status(
     found: list[StageStatus] = []
     for name in STAGES:
         if name in chosen:
-            status = _LOOKS[name](_Look(workspace, images, config, tuple(issues)))
+            status = _STATUS_OF[name](_Context(workspace, images, config, tuple(issues)))
             found.append(replace(_after(status, found), command=COMMANDS[name]))
     return tuple(found)
 
@@ -148,8 +148,8 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
 
 
 @dataclass(frozen=True, slots=True)
-class _Look:
-    """What a stage is looked at with."""
+class _Context:
+    """What the status of a stage depends on: workspace, photographs, settings, and the issues of `detect`."""
 
     workspace: Workspace
     images: Path | None
@@ -226,11 +226,11 @@ def _done(status: StageStatus, records: Sequence[Record]) -> StageStatus:
     return replace(status, seconds_s=seconds_s, finished=datetime.fromtimestamp(written_ns // 10**9, UTC))
 
 
-def _index(look: _Look) -> StageStatus:
-    workspace, config = look.workspace, look.config
+def _index(context: _Context) -> StageStatus:
+    workspace, config = context.workspace, context.config
 
     def part() -> Part:
-        return index_part(workspace, _scan(look), config)
+        return index_part(workspace, _scan(context), config)
 
     wanted = _Wanted(workspace, "index", "index", workspace.manifest("index"), INDEX_VERSION, config.index, part)
     record, status = wanted.record, _status(wanted)
@@ -238,12 +238,12 @@ def _index(look: _Look) -> StageStatus:
         return status
     if not status.is_possible and len(status.reasons) == 1:  # the photographs are not there; the stages after it go on
         status = replace(status, state="current")
-    return _reworded(status, lambda _: _file_changes(look, record))
+    return _reworded(status, lambda _: _file_changes(context, record))
 
 
-def _scan(look: _Look) -> Scan:
-    images = image_folder(look.workspace, look.images)
-    return scan_folder(images, look.config.index, skip=look.workspace.own_folders)
+def _scan(context: _Context) -> Scan:
+    images = image_folder(context.workspace, context.images)
+    return scan_folder(images, context.config.index, skip=context.workspace.own_folders)
 
 
 def _reworded(status: StageStatus, text: Callable[[str], str]) -> StageStatus:
@@ -252,12 +252,12 @@ def _reworded(status: StageStatus, text: Callable[[str], str]) -> StageStatus:
     return replace(status, reasons=tuple(dict.fromkeys(reasons)))
 
 
-def _file_changes(look: _Look, record: Record) -> str:
+def _file_changes(context: _Context, record: Record) -> str:
     """Returns how the files in the folder differ from the index, such as `images: 3 new, 1 removed`."""
-    if not outputs_present(look.workspace, record):
+    if not outputs_present(context.workspace, record):
         return "other images"
-    scan = _scan(look)
-    before = read_table(INDEX, look.workspace.manifest("index"))
+    scan = _scan(context)
+    before = read_table(INDEX, context.workspace.manifest("index"))
     paths = pa.chunked_array([pa.array([file.path for file in scan.found], pa.string())])
     at = find_rows(paths, before).to_pylist()
     sizes, times = before["size_bytes"].to_pylist(), before["mtime_ns"].to_pylist()
@@ -270,8 +270,8 @@ def _file_changes(look: _Look, record: Record) -> str:
     return "images: " + ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)
 
 
-def _measure(look: _Look) -> StageStatus:
-    workspace, config = look.workspace, look.config
+def _measure(context: _Context) -> StageStatus:
+    workspace, config = context.workspace, context.config
     output = workspace.manifest("measurements")
     index = workspace.manifest("index")
 
@@ -285,14 +285,14 @@ def _measure(look: _Look) -> StageStatus:
         require_record(index, "index")
     except MissingStageError:
         return status
-    plan = plan_measure(workspace, look.images or _folder(workspace), config)
+    plan = plan_measure(workspace, context.images or _folder(workspace), config)
     missing = sum(len(part.rows) for part in plan.missing)
     progress = Progress(plan.reused, plan.reused + missing, "images")
     return _in_parts(status, wanted, progress, "other images", workspace.measured_parts.glob(f"*{RECORD_SUFFIX}"))
 
 
-def _shard(look: _Look) -> StageStatus:
-    workspace, config = look.workspace, look.config
+def _shard(context: _Context) -> StageStatus:
+    workspace, config = context.workspace, context.config
     wanted = _Wanted(
         workspace,
         "shard",
@@ -333,8 +333,8 @@ def _in_parts(
     return replace(_done(status, [record, *parts]), progress=progress)
 
 
-def _detect(look: _Look) -> StageStatus:
-    found = {issue: _issue(look, issue) for issue in look.issues}
+def _detect(context: _Context) -> StageStatus:
+    found = {issue: _issue(context, issue) for issue in context.issues}
     there = {issue: status for issue, status in found.items() if status.state != "missing"}
     done = sum(status.state == "current" for status in found.values())
     progress = Progress(done, len(found), "issues")
@@ -354,8 +354,8 @@ def _detect(look: _Look) -> StageStatus:
     )
 
 
-def _issue(look: _Look, issue: str) -> StageStatus:
-    workspace, config = look.workspace, look.config
+def _issue(context: _Context, issue: str) -> StageStatus:
+    workspace, config = context.workspace, context.config
     wanted = _Wanted(
         workspace,
         issue,
@@ -368,8 +368,8 @@ def _issue(look: _Look, issue: str) -> StageStatus:
     return _reworded(_status(wanted), lambda name: f"other {name}")
 
 
-def _select(look: _Look) -> StageStatus:
-    workspace, config = look.workspace, look.config
+def _select(context: _Context) -> StageStatus:
+    workspace, config = context.workspace, context.config
     wanted = _Wanted(
         workspace,
         "select",
@@ -386,8 +386,8 @@ def _select(look: _Look) -> StageStatus:
     return status
 
 
-def _train_generator(look: _Look) -> StageStatus:
-    workspace, config = look.workspace, look.config
+def _train_generator(context: _Context) -> StageStatus:
+    workspace, config = context.workspace, context.config
     wanted = _Wanted(
         workspace,
         "train-generator",
@@ -400,8 +400,8 @@ def _train_generator(look: _Look) -> StageStatus:
     return _train(wanted, config, config.generator.train.steps)
 
 
-def _train_refiner(look: _Look) -> StageStatus:
-    workspace, config = look.workspace, look.config
+def _train_refiner(context: _Context) -> StageStatus:
+    workspace, config = context.workspace, context.config
     wanted = _Wanted(
         workspace,
         "train-refiner",
@@ -436,8 +436,8 @@ def _checkpoint_steps(folder: Path) -> int:
     return max((int(name[1]) for name in names if name), default=0)
 
 
-def _evaluate(look: _Look) -> StageStatus:
-    workspace, config = look.workspace, look.config
+def _evaluate(context: _Context) -> StageStatus:
+    workspace, config = context.workspace, context.config
     wanted = _Wanted(
         workspace,
         "evaluate",
@@ -456,7 +456,7 @@ def _evaluate(look: _Look) -> StageStatus:
     return replace(status, reasons=(empty,), progress=Progress(0, 0, "images"))
 
 
-_LOOKS: Mapping[str, Callable[[_Look], StageStatus]] = MappingProxyType(
+_STATUS_OF: Mapping[str, Callable[[_Context], StageStatus]] = MappingProxyType(
     {
         "index": _index,
         "measure": _measure,
