@@ -243,6 +243,7 @@ def check_can_train(stages: Collection[str], config: Config) -> None:
     if not {"train-generator", "train-refiner", "evaluate"} & set(stages):
         return
     from recolor.models.device import resolve_device
+    from recolor.training import generator, refiner  # noqa: F401  (a package that they need and is missing is told first)
     from recolor.training.checks import check_packages
     from recolor.training.initial_weights import check_initial_weights
 
