@@ -6,7 +6,7 @@ BIN := .venv/bin
 WORKERS ?= $(shell $(PYTHON) -c "import os; print(os.cpu_count() + 1)")
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 
-.PHONY: demo test test-all lint bench faults clean
+.PHONY: demo test test-all test-ci lint bench faults clean
 
 demo: .venv/installed
 	$(BIN)/recolor demo
@@ -18,6 +18,10 @@ test: .venv/installed
 
 test-all: .venv/installed
 	$(PYTEST)
+
+# What `.ci/run` has time for: all but the matrices of faults, of Dask clusters and of ONNX files.
+test-ci: .venv/installed
+	$(PYTEST) -m 'not long'
 
 lint: .venv/installed
 	$(BIN)/ruff format --check recolor flows tests tools examples

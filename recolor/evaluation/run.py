@@ -75,16 +75,19 @@ def measure_split(
         mean_of="the training photographs",
         splits=split_counts(workspace),
         outliers=outlier_counts(workspace),
-        data_set=f"{_images_name(workspace)}, shards {shards[:12]}",
+        data_set=f"{_images_name(workspace)}shards {shards[:12]}",
     )
 
 
 def _images_name(workspace: Workspace) -> str:
-    """Returns the name of the folder that was indexed, or of the workspace if it is not known."""
+    """Returns the name of the folder that was indexed and a comma, or nothing if it is not known.
+
+    The name of the workspace's folder is no part of the report: a copy of a workspace gives the same bytes.
+    """
     try:
-        return remembered_images(workspace).name
+        return f"{remembered_images(workspace).name}, "
     except InputError:
-        return workspace.root.name
+        return ""
 
 
 def _build(workspace: Workspace, config: Config, tell: ProgressCallback | None, staging: Path) -> dict[str, int]:

@@ -10,7 +10,7 @@ from traces import finished, redone, results, temporary_files
 from recolor import stages as pipeline
 from recolor.errors import StorageError
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 _ROOM_BYTES = {  # less than the stage writes, its temporary files included
     "index": 3_000,

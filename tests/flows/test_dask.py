@@ -25,7 +25,7 @@ from recolor.stages import CLEANING, run_each
 pytest.importorskip("prefect_dask", reason="needs the extra `dask`")
 distributed = pytest.importorskip("distributed")
 cluster_runner = pytest.importorskip("flows.cluster").cluster_runner
-pytestmark = [pytest.mark.usefixtures("prefect_server"), pytest.mark.timeout(300), pytest.mark.slow]
+pytestmark = [pytest.mark.usefixtures("prefect_server"), pytest.mark.timeout(300), pytest.mark.slow, pytest.mark.long]
 
 REPOSITORY = Path(__file__).parents[2]
 MARK = "RECOLOR_TEST_CLUSTER"  # environment variable by which the processes of one test are told from all others

@@ -116,6 +116,7 @@ def _batches():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("batch", _batches(), ids=lambda batch: "x".join(map(str, batch.shape)))
 def test_both_networks_give_torchs_colours(models, exported, batch):
     generator, refiner = load_generator(models / "generator"), load_refiner(models / "refiner")
@@ -127,6 +128,7 @@ def test_both_networks_give_torchs_colours(models, exported, batch):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("temperature", [0.2, 0.38, 1.0])
 def test_the_temperature_is_an_input_that_may_be_left_out(models, exported, temperature):
     L = _photographs(64, 64)
@@ -137,6 +139,7 @@ def test_the_temperature_is_an_input_that_may_be_left_out(models, exported, temp
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_regression_at_half_scale_can_be_exported(tmp_path):
     loaded = _save_generator(tmp_path / "generator", head="regression", scale=2, blocks=2)
     L = _photographs(9 * loaded.multiple_px, 256)
@@ -145,6 +148,7 @@ def test_a_regression_at_half_scale_can_be_exported(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_generator_of_the_package_can_be_exported(tmp_path):
     loaded = load_generator(models_folder() / "generator")
     L = _photographs(9 * loaded.multiple_px, 256)
@@ -153,6 +157,7 @@ def test_the_generator_of_the_package_can_be_exported(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_generator_on_three_layers_is_as_exact_as_torch_when_exported(tmp_path):
     """With random weights, torch's own rounding of the sharpened distribution is above 0.001 ab units."""
     loaded = _save_generator(tmp_path / "generator", encoder_depth=3)
@@ -173,6 +178,7 @@ def _exported(loaded, file, L, inputs):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_file_is_whole_valid_and_says_what_it_is(exported):
     for file, kind in zip(exported, ("generator", "refiner")):
         model = onnx.load(file.path, load_external_data=False)
@@ -188,12 +194,14 @@ def test_a_file_is_whole_valid_and_says_what_it_is(exported):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_file_has_no_facts_about_the_machine_that_made_it(exported):
     for file in exported:
         assert b".py" not in file.path.read_bytes()
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_an_export_that_differs_from_torch_is_refused_and_not_written(models, exported, tmp_path, monkeypatch):
     """The weights are changed between export and check, by an invisible amount."""
 
@@ -228,6 +236,7 @@ def test_the_module_loads_without_the_extra(monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_verb_names_the_files_and_says_how_exact_they_are(verb):
     output, files = verb
     assert all(file.path.name in output for file in files)
@@ -235,10 +244,12 @@ def test_the_verb_names_the_files_and_says_how_exact_they_are(verb):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_another_export_of_the_generator_has_the_same_bytes(models, exported):
     assert ours.generator_to_onnx(load_generator(models / "generator")) == exported[0].path.read_bytes()
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_another_export_of_the_refiner_has_the_same_bytes(models, exported):
     assert ours.refiner_to_onnx(load_refiner(models / "refiner")) == exported[1].path.read_bytes()
