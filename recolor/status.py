@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
@@ -387,31 +388,24 @@ def _select(context: _Context) -> StageStatus:
 
 
 def _train_generator(context: _Context) -> StageStatus:
-    workspace, config = context.workspace, context.config
-    wanted = _Wanted(
-        workspace,
-        "train-generator",
-        "generator",
-        workspace.models / "generator" / MODEL_FILE,
-        GENERATOR_VERSION,
-        key_settings(config.generator),
-        lambda: generator_part(workspace, config),
-    )
-    return _train(wanted, config, config.generator.train.steps)
+    settings = context.config.generator
+    wanted = _model(context, "generator", GENERATOR_VERSION, key_settings(settings), generator_part)
+    return _train(wanted, context.config, settings.train.steps)
 
 
 def _train_refiner(context: _Context) -> StageStatus:
-    workspace, config = context.workspace, context.config
-    wanted = _Wanted(
-        workspace,
-        "train-refiner",
-        "refiner",
-        workspace.models / "refiner" / MODEL_FILE,
-        REFINER_VERSION,
-        key_settings(config.refiner),
-        lambda: refiner_part(workspace, config),
-    )
-    return _train(wanted, config, config.refiner.train.steps)
+    settings = context.config.refiner
+    wanted = _model(context, "refiner", REFINER_VERSION, key_settings(settings), refiner_part)
+    return _train(wanted, context.config, settings.train.steps)
+
+
+def _model(
+    context: _Context, name: str, version: int, settings: object, part: Callable[[Workspace, Config], Part]
+) -> _Wanted:
+    """Returns what is wanted of a training."""
+    file = context.workspace.models / name / MODEL_FILE
+    current = partial(part, context.workspace, context.config)
+    return _Wanted(context.workspace, f"train-{name}", name, file, version, settings, current)
 
 
 def _train(wanted: _Wanted, config: Config, steps: int) -> StageStatus:

@@ -14,8 +14,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 
-from tqdm import tqdm
-
 from recolor.cleaning.export import ExportResult, KeptImage, Problem, check_place, photograph_bytes, read_kept
 from recolor.config.settings import SPLITS
 from recolor.errors import InputError
@@ -23,11 +21,12 @@ from recolor.manifests.io import read_table
 from recolor.manifests.schemas import CLEAN
 from recolor.paths import expand_user
 from recolor.pipeline.cache import fingerprint
+from recolor.pipeline.progress import track
 from recolor.pipeline.storage import replace_atomically, storage_errors, write_atomically
 from recolor.pipeline.workspace import EXPORT_FOLDER, Workspace
 
 VERSION = 1
-SHARD_BYTES = 256 << 20  # a shard is closed when its photographs have so many bytes
+SHARD_BYTES = 256 << 20  # of photographs, from which a shard takes no further one
 _UNKNOWN = ""  # the key of a shard that is being written, or that lacks an image
 
 
@@ -94,7 +93,8 @@ def export_tar_shards(workspace: Workspace, images: Path, out: Path) -> ExportRe
         shutil.rmtree(staging, ignore_errors=True)
         staging.mkdir(parents=True)
         _remove_stale(out, ledger, {shard.name for shard in shards}, result)
-        for shard in tqdm(_missing(out, ledger, shards, result), desc="export", unit=" shards", disable=None, delay=1):
+        missing = _missing(out, ledger, shards, result)
+        for shard in track(missing, "export", len(missing), "shards"):
             ledger[shard.name] = _Written(_UNKNOWN, 0, 0)  # a run after a kill recognises the shard as its own
             _write_ledger(out, ledger)
             problems = _write(shard, staging / shard.name)
