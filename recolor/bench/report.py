@@ -1,8 +1,10 @@
 """The report of a benchmark: its data, as text for the terminal, and as JSON."""
 
 import json
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain
 from typing import Literal
 
 from recolor.bench.hot import HotOperation
@@ -78,28 +80,33 @@ class Report:
     profiles: tuple[Profile, ...]
 
 
-_COLUMNS: tuple[tuple[str, Callable[[Profile], str]], ...] = (
-    ("model", lambda p: p.model),
-    ("mode", lambda p: p.mode),
+_Columns = tuple[tuple[str, Callable[[Profile], str]], ...]
+_TRAINING: _Columns = (("model", lambda p: p.model), ("mode", lambda p: p.mode))
+_SPEED: _Columns = (
+    *_TRAINING,
     ("batch", lambda p: f"{p.batch_images}"),
     ("images/s", lambda p: f"{p.images_per_s:,.1f}"),
     ("ms/step", lambda p: f"{p.step_s * 1e3:,.1f}"),
     ("data", lambda p: f"{p.data_share:.1%}"),
     ("waiting", lambda p: f"{p.waiting_share:.1%}"),
+    ("peak GB", lambda p: "-" if p.peak_memory_bytes is None else f"{p.peak_memory_bytes / 1e9:.2f}"),
+)
+_RATES: _Columns = (
+    *_TRAINING,
     ("TFLOP/s", lambda p: f"{p.flop_per_s / 1e12:.3f}"),
     ("of matrix rate", lambda p: f"{p.matrix_share:.1%}"),
     ("GB/s", lambda p: f"{p.bytes_per_s / 1e9:,.1f}"),
     ("of copy rate", lambda p: f"{p.copy_share:.0%}"),
-    ("peak GB", lambda p: "-" if p.peak_memory_bytes is None else f"{p.peak_memory_bytes / 1e9:.2f}"),
 )
-_TEXT_COLUMNS = 2  # aligned to the left
+_WIDTH_CHARS = 80
 
 
 def report_text(report: Report) -> str:
     """Returns the report as text: limits, a row per training, costs, and slowest operations."""
     parts = [
-        [*map(_limits_line, report.limits), f"data: {report.data}; torch {report.torch}"],
-        _table([[title for title, _ in _COLUMNS], *([of(p) for _, of in _COLUMNS] for p in report.profiles)]),
+        [*chain(*map(_limits_lines, report.limits)), *_wrapped(f"data: {report.data}; torch {report.torch}")],
+        _table(_SPEED, report.profiles),
+        _table(_RATES, report.profiles),
         [*dict.fromkeys(line for profile in report.profiles for line in _notes(profile))],
         *(_hot_lines(profile) for profile in report.profiles if profile.hot),
     ]
@@ -111,23 +118,28 @@ def report_json(report: Report) -> bytes:
     return json.dumps(asdict(report), indent=1, allow_nan=False).encode() + b"\n"
 
 
-def _limits_line(limits: Limits) -> str:
+def _limits_lines(limits: Limits) -> list[str]:
     threads = f", {limits.threads} thread{'s' * (limits.threads > 1)}" if limits.threads else ""
-    return (
+    return _wrapped(
         f"{limits.device}{threads}: {limits.matrix_flop_per_s / 1e12:.3f} TFLOP/s {limits.dtype} matrix rate"
         f" ({limits.float32_flop_per_s / 1e12:.3f} float32), {limits.convolution_flop_per_s / 1e12:.3f} TFLOP/s"
         f" 3x3 convolution of 64 channels, {limits.copy_bytes_per_s / 1e9:,.1f} GB/s copied"
     )
 
 
-def _table(rows: Sequence[Sequence[str]]) -> list[str]:
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(text, _WIDTH_CHARS, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+
+
+def _table(columns: _Columns, profiles: Sequence[Profile]) -> list[str]:
+    rows = [[title for title, _ in columns], *([of(profile) for _, of in columns] for profile in profiles)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return ["  ".join(_aligned(row, widths)).rstrip() for row in rows]
 
 
 def _aligned(row: Sequence[str], widths: Sequence[int]) -> list[str]:
     return [
-        f"{cell:<{width}}" if place < _TEXT_COLUMNS else f"{cell:>{width}}"
+        f"{cell:<{width}}" if place < len(_TRAINING) else f"{cell:>{width}}"
         for place, (cell, width) in enumerate(zip(row, widths, strict=True))
     ]
 
@@ -135,12 +147,12 @@ def _aligned(row: Sequence[str], widths: Sequence[int]) -> list[str]:
 def _notes(profile: Profile) -> list[str]:
     other = profile.flop_per_image - profile.own_flop_per_image
     predicted = f", {other / 1e9:.2f} of them the generator's predictions" if other > 0 else ""
-    lines = [
+    lines = _wrapped(
         f"{profile.model}, an image of {profile.crop_px} px: {profile.flop_per_image / 1e9:.2f} GFLOP{predicted};"
         f" {profile.bytes_per_image / 1e6:,.0f} MB of unfused memory traffic"
-    ]
+    )
     if profile.batch_images != profile.configured_images:
-        lines.append(
+        lines += _wrapped(
             f"{profile.model}: batches of {profile.batch_images}, not {profile.configured_images} as configured;"
             " --batch sets them"
         )
@@ -154,4 +166,9 @@ def _hot_lines(profile: Profile) -> list[str]:
 
 
 def _hot_row(operation: HotOperation) -> list[str]:
-    return [f"{operation.self_s * 1e3:.2f}", f"{operation.share:.1%}", f"{operation.calls:.0f}", operation.name[:80]]
+    return [
+        f"{operation.self_s * 1e3:.2f}",
+        f"{operation.share:.1%}",
+        f"{operation.calls:.0f}",
+        operation.name[: _WIDTH_CHARS - 25],
+    ]

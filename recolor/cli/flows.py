@@ -96,7 +96,7 @@ def demo(folder: Path, prefect: bool) -> None:
     with locked(workspace):
         write_atomically(workspace.settings_file, b'preset = "demo"\n')
     target = Target(folder / "images", workspace.root, None, None, ())
-    if prefect:
+    if prefect and not _is_current(target):
         _run_flow(target)
     else:
         run_stages(None, target)
@@ -146,6 +146,19 @@ def up(target: Target, port: int | None, server: str | None, pages_port: int | N
     command = [sys.executable, "-m", "flows.up", *_arguments(target), *at]
     sys.stdout.flush()
     os.execve(sys.executable, command, environment)  # noqa: S606 - replaces this process by our own module
+
+
+def _is_current(target: Target) -> bool:
+    """Returns whether a run would do nothing, so that Prefect and its server need not be started, and says so."""
+    from recolor.status import workspace_status
+
+    if any(
+        each.state != "current"
+        for each in workspace_status(Workspace(target.workspace), target.images, read_settings(target))
+    ):
+        return False
+    click.echo("Everything is up to date, so no flow is started.", err=True)
+    return True
 
 
 def _run_flow(target: Target) -> None:

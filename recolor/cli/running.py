@@ -14,7 +14,7 @@ import click
 from recolor.cli.extras import EXTRAS, missing_package
 from recolor.cli.last_settings import save, say_reverted
 from recolor.cli.options import Target, read_settings
-from recolor.cli.output import outcomes_printed, print_next_stage, wants_json
+from recolor.cli.output import outcomes_printed, print_next_stage
 from recolor.errors import ConfigError, RecolorError
 from recolor.pipeline.remembered import remember_settings
 
@@ -32,15 +32,15 @@ def run_stages(
         then: Called after the stages, before the advice.
         run_name: Name of the training's run; empty for none.
     """
+    if target.dry_run:
+        _print_dry_run(target, names)
+        return
     with outcomes_printed() as show:
         config = read_settings(target)
         from recolor.stages import run_stages as run
         from recolor.stages import settings_groups, workspace_for
 
         say_reverted(target, settings_groups(names))
-        if target.dry_run:
-            _print_dry_run(target, names)
-            return
         if target.save:
             workspace_for(names or ["index"], target.workspace)  # raises an error if there is none and must be one
             save(target)
@@ -54,6 +54,9 @@ def run_stages(
 
 def run_detectors(issues: Sequence[str], target: Target, then: Callable[[], None] | None = None) -> None:
     """Runs the detectors of some issues, otherwise as `run_stages`."""
+    if target.dry_run:
+        _print_dry_run(target, ["detect"], issues)
+        return
     with outcomes_printed() as show:
         config = read_settings(target)
         from recolor.cleaning.detect import check_issues
@@ -63,9 +66,6 @@ def run_detectors(issues: Sequence[str], target: Target, then: Callable[[], None
         check_issues(issues)
         workspace = existing_workspace(target.workspace)
         say_reverted(target, issues)
-        if target.dry_run:
-            _print_dry_run(target, ["detect"], issues)
-            return
         if target.save:
             save(target)
         with locked(workspace):
@@ -77,10 +77,13 @@ def run_detectors(issues: Sequence[str], target: Target, then: Callable[[], None
 
 
 def _print_dry_run(target: Target, names: Sequence[str] | None, issues: Sequence[str] | None = None) -> None:
+    read_settings(target)  # a mistake in them is told before anything is imported
+    from recolor.cleaning.detect import check_issues
     from recolor.cli.status import print_dry_run
+    from recolor.stages import settings_groups
 
-    if wants_json():
-        raise click.UsageError("--dry-run prints text. Give it without --json, or use `recolor status --json`.")
+    check_issues(issues or ())
+    say_reverted(target, settings_groups(names) if issues is None else issues)
     print_dry_run(target, names, issues)
 
 

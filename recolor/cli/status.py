@@ -12,6 +12,7 @@ import click
 
 from recolor.cli.last_settings import say_reverted
 from recolor.cli.options import Target, option, read_settings, stage_options
+from recolor.cli.output import wants_json
 from recolor.errors import InputError
 from recolor.pipeline.workspace import Workspace, existing_workspace, remembered_images
 
@@ -50,7 +51,7 @@ def status(target: Target, as_json: bool) -> None:
 
 
 def print_dry_run(target: Target, stages: Sequence[str] | None, issues: Collection[str] | None = None) -> None:
-    """Prints what a run of some stages would do, in the form of `recolor status`, and does nothing.
+    """Prints what a run of some stages would do, in the form of `recolor status`, with `--json` too, and does nothing.
 
     Args:
         target: Options of the command.
@@ -64,6 +65,9 @@ def print_dry_run(target: Target, stages: Sequence[str] | None, issues: Collecti
     workspace = Workspace(target.workspace.absolute()) if makes_one else existing_workspace(target.workspace)
     named = {} if issues is None else {"issues": tuple(issues)}
     statuses = workspace_status(workspace, target.images, config, stages, **named)
+    if wants_json():
+        click.echo(_json(workspace, target.images or _indexed(workspace), statuses, target))
+        return
     click.echo("\n".join(line for each in statuses for line in status_lines(each)))
     impossible = next((each.stage for each in statuses if not each.is_possible), None)
     would = ", ".join(each.stage for each in statuses if each.state != "current") or "nothing"

@@ -11,12 +11,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-
-from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
+from typing import TYPE_CHECKING
 
 from recolor.errors import ConfigError, InputError, StorageError, WorkspaceBusyError
 from recolor.paths import expand_user, nearest_folder
 from recolor.pipeline.storage import storage_errors, write_atomically
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
 
 INTERNAL_FOLDER = ".recolor"  # marks a folder as a workspace
 OUTPUT_FOLDERS = ("data", "manifests")  # of a workspace; never searched for images
@@ -204,6 +206,8 @@ def locked(workspace: Workspace) -> Iterator[None]:
         WorkspaceBusyError: Another process holds the lock; the message names it.
         StorageError: The workspace cannot be written to.
     """
+    from filelock import FileLock, Timeout  # noqa: PLC0415 - slow to import for commands that lock nothing
+
     holder = workspace.internal / "holder"
     with storage_errors(workspace.internal):
         workspace.staging.mkdir(parents=True, exist_ok=True)
@@ -227,7 +231,7 @@ def locked(workspace: Workspace) -> Iterator[None]:
         lock.release()
 
 
-def process_lock(path: Path) -> BaseFileLock:
+def process_lock(path: Path) -> "BaseFileLock":
     """Returns a lock that one process at a time can hold; acquiring it raises `Timeout` if another holds it.
 
     On a file system without locks, the lock is a file `NAME.soft` that exists while the lock is held. The file of a
@@ -239,6 +243,8 @@ def process_lock(path: Path) -> BaseFileLock:
     Raises:
         OSError: No file can be created in the folder.
     """
+    from filelock import FileLock, SoftFileLock  # noqa: PLC0415 - as in `locked`
+
     kind, name = (FileLock, path.name) if _has_locks(path.parent) else (SoftFileLock, f"{path.name}.soft")
     return kind(path.with_name(name), timeout=0, is_singleton=True, thread_local=False)
 

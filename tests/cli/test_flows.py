@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from cli.program import recolor
 from click.testing import CliRunner
 
 from recolor.cli.flows import _SETTINGS
@@ -13,6 +14,7 @@ from recolor.cli.main import cli
 from recolor.cli.options import Target, read_settings
 from recolor.config.loading import load_config
 from recolor.errors import ConfigError, InputError
+from recolor.status import StageStatus
 
 PROJECT = Path(__file__).parents[2]
 
@@ -109,3 +111,16 @@ def leaves(table, at=""):
 
 def text(value):
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+@pytest.mark.parametrize(("states", "does"), [(("current", "current"), "stages"), (("current", "stale"), "flow")])
+def test_a_demo_with_nothing_to_do_starts_no_flow(states, does, tmp_path, monkeypatch):
+    done = []
+    monkeypatch.setattr("recolor.demo.make_demo_images", lambda folder: folder.mkdir(parents=True))
+    monkeypatch.setattr("recolor.demo.demo_summary", lambda *_: "summary")
+    monkeypatch.setattr("recolor.status.workspace_status", lambda *_: [StageStatus("index", state) for state in states])
+    monkeypatch.setattr("recolor.cli.flows._run_flow", lambda _: done.append("flow"))
+    monkeypatch.setattr("recolor.cli.flows.run_stages", lambda *_: done.append("stages"))
+    ended = recolor("demo", "--folder", tmp_path)
+    assert (ended.stdout, done) == ("summary\n", [does])
+    assert ("no flow is started" in ended.stderr) == (does == "stages")

@@ -28,7 +28,8 @@ try:
     recolor.cli.main.main()
 except SystemExit:
     pass
-print(sorted({{name.split(".")[0] for name in sys.modules}} & {{"torch", "prefect", "pandas", "cv2", "matplotlib"}}))
+heavy = {{"torch", "prefect", "pandas", "numpy", "cv2", "matplotlib", "pydantic", "tqdm", "filelock"}}
+print(sorted({{name.split(".")[0] for name in sys.modules}} & heavy))
 """
 
 
@@ -38,8 +39,8 @@ def started(*arguments, **options):
     return subprocess.run(command, capture_output=True, text=True, check=False, **options)
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["--version"]])
-def test_help_loads_nothing_heavy(arguments):
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["colorize", "none.png", "x.png"]])
+def test_help_and_mistakes_load_nothing_heavy(arguments):
     code = LOADED.format(arguments=arguments)
     process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert process.stdout.splitlines()[-1] == "[]"

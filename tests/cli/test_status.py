@@ -86,6 +86,12 @@ def test_a_dry_run_says_what_a_run_would_do(space, tmp_path):
     assert "Run `recolor shards build` first." in " ".join(told.split())
 
 
+def test_the_json_of_a_dry_run_is_that_of_the_status_of_its_stages(space):
+    told = json.loads(recolor("clean", "--dry-run", "--json", "--workspace", space).stdout)
+    whole = json.loads(recolor("status", "--json", "--workspace", space).stdout)
+    assert told == {**whole, "stages": whole["stages"][:4]}
+
+
 def test_a_dry_run_where_a_run_needs_a_workspace_is_refused_without_one(tmp_path):
     done = recolor("detect", "--dry-run", "--workspace", tmp_path / "none")
     assert done.returncode == 1

@@ -4,6 +4,7 @@ import re
 import sys
 
 import pytest
+import tqdm
 
 from recolor.pipeline import progress as module
 from recolor.pipeline.progress import LOGGER, Progress, duration_text, track
@@ -24,10 +25,10 @@ def clock(monkeypatch):
 
 def open_terminal(monkeypatch):
     """Replaces standard error by a terminal of 80 columns, and returns it."""
-    screen, bar = Terminal(), module.tqdm
+    screen, bar = Terminal(), tqdm.tqdm
     monkeypatch.setattr(sys, "stderr", screen)
     shown = {"delay": 0, "mininterval": 0, "file": screen, "ncols": 80, "dynamic_ncols": False}
-    monkeypatch.setattr(module, "tqdm", lambda **how: bar(**how | shown))
+    monkeypatch.setattr(tqdm, "tqdm", lambda **how: bar(**how | shown))
     return screen
 
 
