@@ -40,7 +40,7 @@ def measurements(run: Run) -> Outcome | State[Outcome]:
 @task(name="detect", task_run_name="detect {issue}", **TASK)
 def detect(run: Run, issue: str) -> Outcome | State[Outcome]:
     """Finds the outliers for one issue."""
-    return final_state(detect_issue(run.workspace, issue, run.config))
+    return final_state(detect_issue(run.workspace, issue, run.config, run.images))
 
 
 @task(name="select", **TASK)

@@ -78,24 +78,23 @@ def tally(workspace: Workspace, config: Config) -> Callable[[MeasurePart], str]:
 
 def detect(workspace: Workspace, images: Path | None, config: Config) -> Outcome:
     """Runs every detector, several at a time; writes a manifest for each issue."""
-    del images  # judged by their measurements alone
-    return detect_issues(workspace, ISSUES, config)
+    return detect_issues(workspace, ISSUES, config, images)
 
 
-def detect_issues(workspace: Workspace, issues: Collection[str], config: Config) -> Outcome:
+def detect_issues(workspace: Workspace, issues: Collection[str], config: Config, images: Path | None = None) -> Outcome:
     """Runs the detectors of some issues, several at a time; writes a manifest for each.
 
     Raises:
         ConfigError: One is not an issue; no detector was run.
     """
     check_issues(issues)
-    return timed(lambda: _detect_issues(workspace, issues, config))
+    return timed(lambda: _detect_issues(workspace, issues, config, images))
 
 
-def _detect_issues(workspace: Workspace, issues: Collection[str], config: Config) -> Outcome:
+def _detect_issues(workspace: Workspace, issues: Collection[str], config: Config, images: Path | None) -> Outcome:
     names = [issue for issue in LONGEST_FIRST if issue in issues]
     with ThreadPoolExecutor(worker_count(config.execution)) as pool:
-        done = pool.map(lambda issue: detect_issue(workspace, issue, config), names)
+        done = pool.map(lambda issue: detect_issue(workspace, issue, config, images), names)
         outcomes = dict(zip(names, done, strict=True))
     found = {issue: outcomes[issue].counts["outliers"] for issue in ISSUES if issue in outcomes}
     counts = {"images": max((outcome.counts["images"] for outcome in outcomes.values()), default=0), **found}

@@ -58,7 +58,7 @@ def benchmark(data: Path, out: Path, half: str, most: int) -> pd.DataFrame:
     scenes = {name: of_half(measure(out / "sets" / name, data / name / "files"), half) for name in SETS}
     parts = (
         score_planted(planted, table),
-        score_copies(planted, table, scenes[ORDINARY]),
+        score_copies(planted, table, scenes[ORDINARY], images),
         score_labelled(data, out, half),
         score_scenes(scenes),
     )

@@ -7,6 +7,7 @@ so that no other copy leads to one, and all together once.
 
 from collections.abc import Iterator, Sequence
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,8 @@ from planted import Planted, rows_of
 from planting import LIGHT, PLANTS
 
 from recolor.cleaning.detect import DETECTORS
+from recolor.cleaning.detect.duplicate import compact_measurements, detect_duplicate, judge_enlargements
+from recolor.cleaning.detect.enlargements import Photographs
 from recolor.cleaning.thresholds.survey import SCORERS
 from recolor.config.settings import Config
 
@@ -135,25 +138,29 @@ def judge_in_sets(
 # --- Copies ---
 
 
-def score_copies(planted: Sequence[Planted], table: pa.Table, scenes: pa.Table) -> pd.DataFrame:
-    """Copies joined with their photograph, a row a kind; wrong joins among them and ordinary scenes; all pairs."""
+def score_copies(planted: Sequence[Planted], table: pa.Table, scenes: pa.Table, images: Path) -> pd.DataFrame:
+    """Copies joined with their photograph, a row a kind; wrong joins among them and ordinary scenes; all pairs.
+
+    The planted files are in the folder `images`, so that copies in several sizes are opened again.
+    """
     originals = [file for file in planted if file.kind == "original"]
     draws = resample([file.photograph for file in originals])
     rows = []
     for kind in PLANTS["duplicate"]:
         copies = [file for file in planted if file.issue == "duplicate" and file.kind == kind]
-        rows.append(_copy_row(kind, originals, copies, _groups([*originals, *copies], table, scenes), draws))
+        rows.append(_copy_row(kind, originals, copies, _groups([*originals, *copies], table, scenes, images), draws))
     every = [file for file in planted if file.issue == "duplicate"]
-    group = _groups([*originals, *every], table, scenes)
+    group = _groups([*originals, *every], table, scenes, images)
     row = _copy_row("ALL", originals, every, group, draws) | _pair_figures([*originals, *every], group, draws)
     return pd.DataFrame([{"part": "copies", "issue": "duplicate", **row} for row in [*rows, row]])
 
 
-def _groups(files: Sequence[Planted], table: pa.Table, scenes: pa.Table) -> dict[str, str]:
+def _groups(files: Sequence[Planted], table: pa.Table, scenes: pa.Table, images: Path) -> dict[str, str]:
     """Of each file the one that is kept of its group."""
     some = pa.concat_tables([rows_of(table, [file.path for file in files]), scenes])
-    detector = DETECTORS["duplicate"]
-    outliers = detector.detect(some, detector.settings(Config()))
+    settings = Config().duplicate
+    some = judge_enlargements(compact_measurements(some, settings), settings, Photographs(images, Config().measure))
+    outliers = detect_duplicate(some, settings)
     group = {path: path for path in some["path"].to_pylist()}
     return group | dict(zip(outliers["path"].to_pylist(), outliers["kept_path"].to_pylist(), strict=True))
 

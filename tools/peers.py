@@ -185,7 +185,10 @@ def compare_findings(given: argparse.Namespace) -> None:
     half = plant(photographs_of(given.data, "score", given.photographs), given.planted / "images")
     measured = measure(given.planted / "workspace", given.planted / "images")
     ours = pd.concat(
-        [score_planted(half, measured), _named_as_peers(score_copies(half, measured, measured.slice(0, 0)))]
+        [
+            score_planted(half, measured),
+            _named_as_peers(score_copies(half, measured, measured.slice(0, 0), given.planted / "images")),
+        ]
     )
     rows = [row | {"by": "recolor"} for row in ours.to_dict("records")]
     rows += [row | {"by": "imagededup"} for row in _imagededup_rows(half, given)]

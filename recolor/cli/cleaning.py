@@ -11,8 +11,7 @@ from recolor.cli.last_settings import say_reverted
 from recolor.cli.options import Target, UserPath, option, read_settings, run_options, stage_options, suggest_option
 from recolor.cli.output import print_next, wants_json
 from recolor.cli.running import run_detectors, run_stages, settings_arguments
-from recolor.errors import InputError
-from recolor.pipeline.workspace import Workspace, existing_workspace, remembered_images
+from recolor.pipeline.workspace import Workspace, existing_workspace, indexed_images
 
 
 @click.command()
@@ -107,10 +106,7 @@ def gallery(target: Target, out: Path | None, most: int) -> None:
 
 def _remembered(workspace: Workspace) -> Path | None:
     """Returns the folder that was indexed last; None, with a hint, if it is not known or not there."""
-    try:
-        images = remembered_images(workspace)
-    except InputError:
-        images = None
+    images = indexed_images(workspace)
     if images is not None and images.is_dir():
         return images
     missing = "the folder of photographs is not known" if images is None else f"{images}: there is no such folder"

@@ -70,7 +70,7 @@ def run_detectors(issues: Sequence[str], target: Target, then: Callable[[], None
             save(target)
         with locked(workspace):
             remember_settings(workspace, config, issues, target.given)
-            show(detect_issues(workspace, issues, config))
+            show(detect_issues(workspace, issues, config, target.images))
     if then is not None:
         then()
     print_next_stage("detect", settings_arguments(target))

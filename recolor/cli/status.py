@@ -13,8 +13,7 @@ import click
 from recolor.cli.last_settings import say_reverted
 from recolor.cli.options import Target, option, read_settings, stage_options
 from recolor.cli.output import wants_json
-from recolor.errors import InputError
-from recolor.pipeline.workspace import Workspace, existing_workspace, remembered_images
+from recolor.pipeline.workspace import Workspace, existing_workspace, indexed_images
 
 if TYPE_CHECKING:
     from recolor.status import StageStatus
@@ -37,7 +36,7 @@ def status(target: Target, as_json: bool) -> None:
     workspace, config = existing_workspace(target.workspace), read_settings(target)
     from recolor.status import workspace_status
 
-    images = target.images or _indexed(workspace)
+    images = target.images or indexed_images(workspace)
     statuses = workspace_status(workspace, images, config)
     if as_json:
         click.echo(_json(workspace, images, statuses, target))
@@ -66,7 +65,7 @@ def print_dry_run(target: Target, stages: Sequence[str] | None, issues: Collecti
     named = {} if issues is None else {"issues": tuple(issues)}
     statuses = workspace_status(workspace, target.images, config, stages, **named)
     if wants_json():
-        click.echo(_json(workspace, target.images or _indexed(workspace), statuses, target))
+        click.echo(_json(workspace, target.images or indexed_images(workspace), statuses, target))
         return
     click.echo("\n".join(line for each in statuses for line in status_lines(each)))
     impossible = next((each.stage for each in statuses if not each.is_possible), None)
@@ -145,11 +144,3 @@ def _options(target: Target) -> list[str]:
     given = {**places, "--preset": target.preset, "--config": target.file}
     words = [word for name, value in given.items() if value is not None for word in (name, str(value))]
     return [*words, *(word for override in target.overrides for word in ("--set", override))]
-
-
-def _indexed(workspace: Workspace) -> Path | None:
-    """Returns the folder that was indexed last; None if there is none."""
-    try:
-        return remembered_images(workspace)
-    except InputError:
-        return None

@@ -177,13 +177,21 @@ def remembered_images(workspace: Workspace) -> Path:
     Raises:
         InputError: No folder has been indexed in this workspace.
     """
-    try:
-        return Path(os.fsdecode((workspace.internal / "images").read_bytes()))
-    except FileNotFoundError as error:
+    folder = indexed_images(workspace)
+    if folder is None:
         raise InputError(
             f"{workspace.root}: no folder has been indexed here yet. Give the folder of photographs: --images FOLDER,"
             " or -p images=FOLDER for a deployment."
-        ) from error
+        )
+    return folder
+
+
+def indexed_images(workspace: Workspace) -> Path | None:
+    """Returns the folder that was indexed last; None if there is none."""
+    try:
+        return Path(os.fsdecode((workspace.internal / "images").read_bytes()))
+    except FileNotFoundError:
+        return None
 
 
 def image_folder(workspace: Workspace, images: Path | None) -> Path:

@@ -69,7 +69,7 @@ def measure(workspace, images, config=SMALL):
 def clean(workspace, images, config=SMALL):
     measure(workspace, images, config)
     for issue in ISSUES:
-        detect_issue(workspace, issue, config)
+        detect_issue(workspace, issue, config, images)
     return select(workspace, config)
 
 
@@ -280,9 +280,17 @@ def test_a_blurry_enlargement_does_not_cost_its_original(workspace, images):
     photograph.resize((150, 100), Image.Resampling.LANCZOS).save(images / "a thumbnail.png")
     photograph.resize((2048, 1365), Image.Resampling.BICUBIC).save(images / "enlarged.png")
     clean(workspace, images)
-    assert list(rejected(workspace).loc["enlarged.png", "issues"]) == ["blurry"]
+    assert set(rejected(workspace).loc["enlarged.png", "issues"]) == {"duplicate", "blurry"}
     assert list(rejected(workspace).loc["a thumbnail.png", "issues"]) == ["duplicate"]
     assert "original.png" in kept(workspace).index
+
+
+def test_an_enlargement_beyond_the_measured_size_does_not_cost_its_original(workspace, images):
+    enlarged = Image.fromarray(photographs.coffee()).resize((1800, 1200), Image.Resampling.BICUBIC)
+    enlarged.save(images / "enlarged.png")
+    clean(workspace, images)
+    assert "duplicate" in rejected(workspace).loc["enlarged.png", "issues"]
+    assert "best.png" in kept(workspace).index
 
 
 def test_a_picture_whose_best_copy_a_person_rejects_keeps_its_next_best(workspace, images):

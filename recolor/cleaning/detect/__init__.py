@@ -1,6 +1,7 @@
 """The stage `detect`: finds outliers from the measurements.
 
-It opens no image, so a new threshold takes seconds.
+It opens no image, so a new threshold takes seconds: except for copies in several sizes, of which the larger may be an
+enlargement.
 """
 
 import difflib
@@ -18,6 +19,7 @@ from recolor.cleaning.detect.blurry import BLURRY_DETECTOR
 from recolor.cleaning.detect.corrupt import CORRUPT_DETECTOR
 from recolor.cleaning.detect.detector import Detector, S
 from recolor.cleaning.detect.duplicate import DUPLICATE_DETECTOR
+from recolor.cleaning.detect.enlargements import Photographs
 from recolor.cleaning.detect.exposure import EXPOSURE_DETECTOR
 from recolor.cleaning.detect.geometry import EXTREME_ASPECT_DETECTOR, LOW_RESOLUTION_DETECTOR
 from recolor.cleaning.detect.monochrome import MONOCHROME_DETECTOR
@@ -29,9 +31,9 @@ from recolor.errors import ConfigError
 from recolor.manifests.io import find_rows, read_in_groups, write_manifest
 from recolor.manifests.schemas import ISSUE_SCORES, MEASUREMENTS
 from recolor.pipeline.cache import Counts, Outcome, Part, read_record, require_record, run_part
-from recolor.pipeline.workspace import Workspace
+from recolor.pipeline.workspace import Workspace, indexed_images
 
-DETECT_VERSION = 11
+DETECT_VERSION = 12
 
 DETECTORS: Mapping[str, Detector[Any]] = MappingProxyType(
     {
@@ -54,7 +56,7 @@ ISSUES: tuple[str, ...] = tuple(DETECTORS)
 LONGEST_FIRST = sorted(ISSUES, key=lambda name: DETECTORS[name].compact is None)
 
 
-def detect_issue(workspace: Workspace, name: str, config: Config) -> Outcome:
+def detect_issue(workspace: Workspace, name: str, config: Config, images: Path | None = None) -> Outcome:
     """Writes `manifests/<name>.parquet`, the outliers for one issue, and the scores of all images.
 
     The scores are `manifests/scores/<name>_scores.parquet`. Before they change, `manifests/scores.parquet` is
@@ -63,14 +65,16 @@ def detect_issue(workspace: Workspace, name: str, config: Config) -> Outcome:
     Args:
         workspace: Workspace with `measurements.parquet`.
         name: One of `ISSUES`.
-        config: Only the settings of this issue are used.
+        config: The settings of this issue are used, and the limits for reading photographs.
+        images: Folder of the photographs; by default the one that was indexed last. What is not there is judged by its
+            measurements alone.
 
     Raises:
         ConfigError: `name` is not an issue.
         MissingStageError: The images have not been measured.
     """
     check_issues([name])
-    return _run_detector(workspace, DETECTORS[name], config)
+    return _run_detector(workspace, DETECTORS[name], config, images)
 
 
 def check_issues(names: Iterable[str]) -> None:
@@ -116,11 +120,13 @@ def issue_part(workspace: Workspace, name: str, config: Config) -> Part:
     return Part(workspace, f"detect {name}", DETECT_VERSION, settings, inputs, outputs, sources)
 
 
-def _run_detector(workspace: Workspace, detector: Detector[S], config: Config) -> Outcome:
+def _run_detector(workspace: Workspace, detector: Detector[S], config: Config, images: Path | None) -> Outcome:
     part, settings = issue_part(workspace, detector.name, config), detector.settings(config)
+    folder = images or indexed_images(workspace)
+    photographs = None if folder is None else Photographs(folder, config.measure)
 
     def build(staging: Path) -> Counts:
-        judged = _judge(detector, settings, part.sources["measurements"])
+        judged = _judge(detector, settings, part.sources["measurements"], photographs)
         for schema, table, path in zip((detector.schema, ISSUE_SCORES), (judged.outliers, judged.scores), part.outputs):
             write_manifest(schema, table, staging / path.name)
         before = read_record(part.record_path)
@@ -139,14 +145,17 @@ class _Judged:
     scores: pa.Table
 
 
-def _judge(detector: Detector[S], settings: S, source: Path) -> _Judged:
+def _judge(detector: Detector[S], settings: S, source: Path, photographs: Photographs | None) -> _Judged:
     columns = detector.columns(settings) if settings.enabled else ("path",)
     groups = read_in_groups(MEASUREMENTS, source, columns)
     if not settings.enabled:
         scores = pa.table([pa.nulls(sum(map(len, groups)), pa.float64())] * 2, schema=ISSUE_SCORES.arrow)
         return _Judged(detector.schema.arrow.empty_table(), scores)
     if detector.compact is not None:
-        return _judge_group(detector, settings, _concatenate([detector.compact(group, settings) for group in groups]))
+        measurements = _concatenate([detector.compact(group, settings) for group in groups])
+        if detector.look_again is not None and photographs is not None:
+            measurements = detector.look_again(measurements, settings, photographs)
+        return _judge_group(detector, settings, measurements)
     judged = [_judge_group(detector, settings, group) for group in groups]
     return _Judged(*(_concatenate([getattr(some, name) for some in judged]) for name in ("outliers", "scores")))
 

@@ -6,6 +6,7 @@ from typing import Generic, Protocol, TypeVar
 
 import pyarrow as pa
 
+from recolor.cleaning.detect.enlargements import Photographs
 from recolor.color.arrays import Floats
 from recolor.config.settings import Config
 from recolor.manifests.schemas import Schema
@@ -37,6 +38,7 @@ class Detector(Generic[S]):
             of the score is then 0.5.
         compact: Reduces rows of measurements to the data that must stay in memory until all rows are read, for a
             detector that compares images with each other. None if each image is judged by itself.
+        look_again: Corrects the compact measurements by opening a few photographs. None if measurements suffice.
     """
 
     schema: Schema
@@ -46,6 +48,7 @@ class Detector(Generic[S]):
     score: Callable[[pa.Table, S], Floats] | None = None
     threshold: Callable[[S], float] | None = None
     compact: Callable[[pa.Table, S], pa.Table] | None = None
+    look_again: Callable[[pa.Table, S, Photographs], pa.Table] | None = None
 
     @property
     def name(self) -> str:

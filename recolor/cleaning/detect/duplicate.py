@@ -12,20 +12,24 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from recolor.cleaning.detect import flat, real_detail
+from recolor.cleaning.detect import enlargements, flat, real_detail
 from recolor.cleaning.detect.detector import Detector
 from recolor.cleaning.detect.duplicate_groups import Copies, Pictures, group_copies
+from recolor.cleaning.detect.enlargements import Photographs, without_enlargements
 from recolor.cleaning.detect.hamming import Hashes, Indices
 from recolor.cleaning.detect.outlier_table import THRESHOLD, column, outlier_table
 from recolor.color.arrays import Floats
 from recolor.config.settings import DuplicateConfig
-from recolor.manifests.schemas import DUPLICATE, RELATIONS, THUMBNAIL_PX
+from recolor.manifests.schemas import DUPLICATE, RELATIONS, SYMMETRIES, THUMBNAIL_PX
 
 _COLOURS = ("L_mean", "contrast", "a_mean", "b_mean", "chroma_mean")
 _FACTS = ("path", "sha256", "width_px", "height_px", "size_bytes", "frame_share")
 _HASHES = ("phash_64", "phash_256", "phash_64_windows", "thumbnail")
+_REAL_PIXELS = "real_pixels"
 _PIXELS_BITS, _SIZE_BITS = 28, 34  # of the number that images are ranked by: up to 268 million pixels, 17 GB
-COLUMNS = tuple(dict.fromkeys((*_FACTS, *_COLOURS, *flat.COLUMNS, *real_detail.COLUMNS, *_HASHES)))
+_MEASURED = (*_FACTS, *_COLOURS, *flat.COLUMNS, *real_detail.COLUMNS, *enlargements.COLUMNS, *_HASHES)
+COLUMNS = tuple(dict.fromkeys(_MEASURED))
+_RESIZED = len(SYMMETRIES)  # relations below are copies of the whole picture
 
 
 def detect_duplicate(measurements: pa.Table, config: DuplicateConfig) -> pa.Table:
@@ -41,7 +45,7 @@ def detect_duplicate(measurements: pa.Table, config: DuplicateConfig) -> pa.Tabl
     Returns:
         A table of `schemas.DUPLICATE`.
     """
-    real_pixels = real_detail.real_pixels(measurements)
+    real_pixels = _real_pixels(measurements)
     copies = _find_copies(measurements, _rank(measurements, real_pixels), config)
     rows = np.flatnonzero(copies.kept != np.arange(len(measurements)))
     best = measurements.select(["path", "sha256"]).take(pa.array(copies.kept[rows], pa.int64()))
@@ -69,12 +73,47 @@ def score_of(similarity: Floats, min_similarity: float) -> Floats:
 
 
 def compact_measurements(measurements: pa.Table, config: DuplicateConfig) -> pa.Table:
-    """Drops the hashes of flips and rotations, 280 bytes per image, if these are not compared."""
+    """Drops the hashes of flips and rotations, 280 bytes per image, if these are not compared.
+
+    Adds the column `real_pixels`, which `judge_enlargements` corrects.
+    """
     if not config.symmetries:
         for name, plain_bytes in (("phash_64", 8), ("phash_256", 32)):
             plain = pc.binary_slice(measurements[name], 0, plain_bytes).cast(pa.binary(plain_bytes))
             measurements = measurements.set_column(measurements.column_names.index(name), name, plain)
-    return measurements
+    return measurements.append_column(_REAL_PIXELS, pa.array(real_detail.real_pixels(measurements)))
+
+
+def judge_enlargements(measurements: pa.Table, config: DuplicateConfig, photographs: Photographs) -> pa.Table:
+    """Corrects the number of pixels that hold detail by opening copies that come in several sizes.
+
+    Args:
+        measurements: From `compact_measurements`.
+        config: As of `detect_duplicate`.
+        photographs: The measured files.
+    """
+    real_pixels = _real_pixels(measurements)
+    copies = _find_copies(measurements, _rank(measurements, real_pixels), config)
+    corrected = without_enlargements(measurements, real_pixels, _resized(copies), photographs)
+    return measurements.set_column(
+        measurements.column_names.index(_REAL_PIXELS), _REAL_PIXELS, pa.array(corrected, from_pandas=True)
+    )
+
+
+def _resized(copies: Copies) -> list[Indices]:
+    """Returns the rows of each picture with copies, the best copy and those that show as much of it."""
+    rows = np.flatnonzero((copies.kept != np.arange(len(copies.kept))) & (copies.relation < _RESIZED))
+    rows = rows[np.argsort(copies.kept[rows], kind="stable")]
+    best, first = np.unique(copies.kept[rows], return_index=True)
+    return (
+        [np.append(row, some) for row, some in zip(best, np.split(rows, first[1:]), strict=True)] if len(rows) else []
+    )
+
+
+def _real_pixels(measurements: pa.Table) -> Floats:
+    if _REAL_PIXELS in measurements.column_names:
+        return column(measurements, _REAL_PIXELS)
+    return real_detail.real_pixels(measurements)
 
 
 def columns(config: DuplicateConfig) -> tuple[str, ...]:
@@ -216,4 +255,5 @@ DUPLICATE_DETECTOR = Detector(
     columns=columns,
     detect=detect_duplicate,
     compact=compact_measurements,
+    look_again=judge_enlargements,
 )
