@@ -6,6 +6,9 @@ BIN := .venv/bin
 WORKERS ?= $(shell $(PYTHON) -c "import os; print(os.cpu_count() + 1)")
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 
+# Programs that demo and tests start would compile the package, and pytest rewrite its tests, again and again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test test-all test-ci lint bench faults clean
 
 demo: .venv/installed

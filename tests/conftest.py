@@ -1,3 +1,4 @@
+import gc
 import json
 import logging
 import os
@@ -20,6 +21,8 @@ from recolor.pipeline.progress import LOGGER
 from recolor.pipeline.workspace import open_workspace
 
 _TESTS = Path(__file__).parent
+
+gc.disable()  # collecting makes millions of objects that stay: looking for garbage among them takes a third of its time
 
 # How long an example takes is no fact of the code: machines are shared, and the first example imports.
 hypothesis.settings.register_profile("recolor", deadline=None)
@@ -48,6 +51,15 @@ def pytest_collection_modifyitems(config, items):
     if not all(item.nodeid.endswith(f"@{_group(item)}") for item in items):
         raise pytest.UsageError("pytest-xdist ignores its groups with this version of pytest; see pyproject.toml.")
     return result
+
+
+def pytest_collection_finish():
+    gc.freeze()  # what is there stays to the end
+    gc.enable()
+
+
+def pytest_sessionfinish():
+    gc.unfreeze()
 
 
 def _group(item):

@@ -1,6 +1,8 @@
 import subprocess
 import sys
 
+import pytest
+
 PROGRAM = """
 import io, signal, sys, threading, warnings
 from pathlib import Path
@@ -51,6 +53,7 @@ assert state() == before, "measuring in this process"
 """
 
 
+@pytest.mark.slow  # a process that loads everything
 def test_decoding_colouring_and_measuring_leave_the_host_programs_settings_as_they_were(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, str(tmp_path)], capture_output=True, text=True, timeout=300, check=False

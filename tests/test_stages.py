@@ -201,6 +201,7 @@ def test_a_folder_of_corrupt_images_says_so(tmp_path, workspace):
     assert len(read_manifest(workspace.manifest("corrupt"))) == 8
 
 
+@pytest.mark.slow  # trains
 def test_fewer_images_than_a_batch_still_train(tmp_path, workspace):
     for seed in range(7):
         landscape(tmp_path / "images" / f"{seed}.jpg", seed)
@@ -250,6 +251,7 @@ def test_stages_that_read_no_photographs_need_none(after, demo_images):
         run(["measure"], workspace, None)
 
 
+@pytest.mark.slow  # trains
 def test_a_workspace_of_manifests_alone_is_judged_and_one_of_shards_alone_is_trained(demo_images, tmp_path):
     whole = open_workspace(tmp_path / "whole")
     run([*CLEANING, "shard"], whole, demo_images)

@@ -41,6 +41,7 @@ def test_both_trainings_are_measured_and_their_figures_fit_together(nowhere, tin
         assert profile.hot == ()
 
 
+@pytest.mark.slow  # trains
 def test_a_refiner_step_includes_the_generators_predictions(nowhere, tiny):
     def counted(fraction):
         config = replace(tiny, refiner=replace(tiny.refiner, predicted_fraction=fraction))
@@ -80,6 +81,7 @@ def test_compiled_steps_are_those_of_a_training_that_is_to_be_compiled(nowhere, 
     assert checked == [torch.device("cpu")]
 
 
+@pytest.mark.slow  # trains
 def test_the_operations_that_take_the_most_time_come_longest_first(nowhere, tiny):
     (profile,) = bench_training(nowhere, tiny, replace(OPTIONS, models=("generator",), trace=True)).profiles
     shares = [operation.share for operation in profile.hot]
@@ -116,6 +118,7 @@ def test_cuda_that_is_not_there_is_refused(nowhere, tiny):
         bench_training(nowhere, tiny, replace(OPTIONS, device="cuda"))
 
 
+@pytest.mark.slow  # trains
 def test_the_command_prints_a_row_for_each_training_and_makes_no_workspace(tmp_path):
     small = ["crop_px=64", "batch_images=2", "amp=off"]
     words = [f"{model}.train.{setting}" for model in ("generator", "refiner") for setting in small]

@@ -44,6 +44,7 @@ def opened(data):
     return picture
 
 
+@pytest.mark.slow  # two processes that load torch
 def test_standard_output_holds_the_picture_and_nothing_else(models, tmp_path):
     command = [sys.executable, "-m", "recolor", *words(models, "-", "-")]
     process = subprocess.run(command, input=encoded("WEBP"), capture_output=True, check=False)
@@ -209,6 +210,7 @@ def test_a_file_name_with_a_suffix_of_jpegs_is_a_file_and_other_files_are_named(
     assert f"{tmp_path / 'a.gif'}: written as {tmp_path / 'out/a.gif~2.png'}, because" in result.stdout
 
 
+@pytest.mark.slow  # two processes that load torch
 def test_names_are_coloured_and_shown_escaped_with_an_ascii_locale(models, tmp_path):
     photos = tmp_path / os.fsdecode(b"caf\xe9")
     photos.mkdir()

@@ -53,6 +53,7 @@ def test_a_photograph_is_coloured_with_the_base_dependencies_and_training_names_
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow  # processes that import everything anew
 def test_the_base_dependencies_are_enough_to_clean_and_to_write_shards(tmp_path, photographs):
     options = ("--workspace", str(tmp_path / "workspace"), "--set", "low_resolution.min_side_px=64")
     commands = (["clean", "--images", str(photographs)], ["gallery"], ["shard"])

@@ -225,6 +225,7 @@ def test_the_models_of_the_package_are_loaded_by_name(models, monkeypatch):
     assert np.array_equal(colorizer.colorize_rgb(rgb), Colorizer.from_folder(models, "cpu").colorize_rgb(rgb))
 
 
+@pytest.mark.slow  # processes that load torch
 def test_colouring_and_initial_weights_import_no_more_than_they_need():
     """Importing each of these takes 0.5 to 2 seconds."""
     code = "import sys, recolor.colorize, recolor.models.weights; print(*sys.modules)"

@@ -16,6 +16,7 @@ from recolor.cli.main import cli
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
+@pytest.mark.slow  # the whole pipeline
 def test_the_whole_pipeline_as_a_script_leaves_nothing_undone(finished, tmp_path, monkeypatch):
     # A stand-in for `recolor` that writes down how it was called: the commands then run in this process.
     program = tmp_path / "bin/recolor"

@@ -167,6 +167,7 @@ def test_a_look_changes_the_models_and_not_the_controls(photographs, make_models
     assert all(np.array_equal(one["l1", "refined"], own["l1", "refined"]) for one in by_look)
 
 
+@pytest.mark.slow  # two evaluations
 def test_the_report_names_the_look(photographs, make_models, out):
     model = make_models("m")
     found = evaluate_photos(photographs, out, CONFIG, models=[model], look=Look.named("careful"), size_px=SIZE_PX)
@@ -174,6 +175,7 @@ def test_the_report_names_the_look(photographs, make_models, out):
     assert "Look of the models" not in evaluate_photos(photographs, out, CONFIG, models=[model], size_px=SIZE_PX).text()
 
 
+@pytest.mark.slow  # two evaluations
 def test_two_models_are_compared_and_a_later_run_leaves_no_comparison_behind(photographs, make_models, out):
     first, second = make_models("one"), make_models("two", 1)
     found = evaluate_photos(photographs, out, CONFIG, models=[first, second], size_px=SIZE_PX)
@@ -196,6 +198,7 @@ def test_two_models_are_compared_and_a_later_run_leaves_no_comparison_behind(pho
     ]
 
 
+@pytest.mark.slow  # two evaluations
 def test_the_same_photographs_and_models_give_the_same_bytes(photographs, make_models, tmp_path):
     models = [make_models("one")]
     for name in ("first", "second"):

@@ -2,8 +2,6 @@ import numpy as np
 import pytest
 import torch
 from scipy.linalg import sqrtm
-from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
-from torch_fidelity.metric_kid import mmd2
 
 from recolor.evaluation.distributions import fid, kid, kid_terms
 
@@ -46,6 +44,9 @@ def test_fid_is_that_of_the_matrix_root(images, width):
 
 
 def test_fid_is_that_of_torch_fidelity():
+    # Imports torchvision, which takes seconds that every process that collects the tests would pay.
+    from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric  # noqa: PLC0415
+
     first, second = features(300, 32, 3), features(300, 32, 4, shift=0.2)
     statistics = [fid_features_to_statistics(torch.from_numpy(one)) for one in (first, second)]
     expected = fid_statistics_to_metric(*statistics, False)["frechet_inception_distance"]
@@ -66,6 +67,8 @@ def test_fid_of_drawn_images_is_that_of_the_images_repeated():
 
 
 def test_kid_is_that_of_every_pair_of_images():
+    from torch_fidelity.metric_kid import mmd2  # noqa: PLC0415 - as above
+
     first, second = features(18, 12, 9), features(18, 12, 10, shift=0.4)
     expected = reference_mmd(first, second)
     assert kid(kid_terms(first, second), np.ones((1, 18)))[0] == pytest.approx(expected, rel=1e-10)

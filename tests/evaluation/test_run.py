@@ -115,6 +115,7 @@ def test_nothing_is_done_twice(evaluated):
     assert outputs(evaluated) == before
 
 
+@pytest.mark.slow  # several evaluations
 def test_the_same_models_and_shards_give_the_same_bytes(evaluated):
     before = outputs(evaluated)
     for name in OUTPUTS:
@@ -230,6 +231,7 @@ def test_weights_of_a_metric_that_are_missing_are_named_before_anything_is_colou
         evaluate(evaluable, replace(CONFIG, evaluate=settings))
 
 
+@pytest.mark.slow  # several evaluations
 def test_where_a_metrics_weights_lie_is_no_part_of_the_key_but_what_they_are_is(evaluable, alexnet_file):
     def with_weights(path):
         return replace(CONFIG, evaluate=replace(CONFIG.evaluate, lpips_weights=str(path)))

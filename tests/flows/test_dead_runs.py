@@ -130,6 +130,7 @@ def test_a_killed_cleaning_is_ended_by_the_next_run_of_any_flow(client, images, 
     assert set(tasks) <= {"CRASHED", "COMPLETED"}
 
 
+@pytest.mark.slow  # waits for the server
 def test_a_run_of_this_process_and_one_that_the_server_does_not_know_are_left(client):
     own, unknown = running(client).id, uuid4()
     hold_run(own)

@@ -197,6 +197,7 @@ with locked(open_workspace(Path(sys.argv[1]))):
 """
 
 
+@pytest.mark.slow  # waits for another run
 def test_a_run_waits_for_a_workspace_that_another_has_and_says_so_once(images, root, tiny, caplog):
     command = [sys.executable, "-c", HOLDER, str(root)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:

@@ -204,7 +204,7 @@ def test_cicp_counts_before_iccp_before_srgb_before_gama(chunks, as_if, dtype):
 
 def avif(pixels, primaries, transfer):
     return imagecodecs.avif_encode(
-        pixels, level=100, pixelformat="444", primaries=primaries, transfer=transfer, matrix=6
+        pixels, level=100, pixelformat="444", primaries=primaries, transfer=transfer, matrix=6, speed=10
     )
 
 

@@ -90,6 +90,7 @@ def gif_codes(whole):
     return position + 11
 
 
+@pytest.mark.slow  # hundreds of files
 def test_a_gif_whose_codes_stand_for_more_or_fewer_pixels_is_refused():
     whole = ENCODINGS["gif"]
     start, random = gif_codes(whole), np.random.default_rng(2)

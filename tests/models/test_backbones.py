@@ -1,6 +1,7 @@
 """Encoders of timm: features, weights of files and packages, and errors that name what there is."""
 
 import urllib.request
+from importlib.util import find_spec
 from urllib.error import URLError
 
 import pytest
@@ -17,11 +18,18 @@ from recolor.models.generator import Generator
 from recolor.models.refiner import Refiner
 from recolor.models.weights import check_encoder_weights, load_encoder_weights
 
-timm = pytest.importorskip("timm", reason="needs the extra `encoders`")
+pytestmark = pytest.mark.skipif(find_spec("timm") is None, reason="needs the extra `encoders`")
 
 
 @pytest.fixture(scope="module")
-def resnet18():
+def timm():
+    import timm  # noqa: PLC0415 - takes seconds, which every process that collects the tests would pay
+
+    return timm
+
+
+@pytest.fixture(scope="module")
+def resnet18(timm):
     torch.manual_seed(1)
     return timm.create_model("resnet18")
 
@@ -52,7 +60,7 @@ def test_features_that_end_in_channels_are_turned():
     assert [tuple(x.shape[1:]) for x in encoder(torch.zeros(1, 1, 224, 224))] == [(96, 56, 56), (192, 28, 28)]
 
 
-def test_weights_of_a_file_give_timms_features_of_a_grey_picture(resnet18, tmp_path, L):
+def test_weights_of_a_file_give_timms_features_of_a_grey_picture(timm, resnet18, tmp_path, L):
     save_file(resnet18.state_dict(), tmp_path / "resnet18.safetensors")
     encoder = Backbone("resnet18", 3).eval()
     load_encoder_weights(encoder, str(tmp_path / "resnet18.safetensors"))

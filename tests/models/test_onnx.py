@@ -1,6 +1,7 @@
 import runpy
 import sys
 from copy import deepcopy
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -19,8 +20,9 @@ from recolor.models.generator import Generator
 from recolor.models.pretrained import models_folder
 from recolor.models.refiner import Refiner
 
-onnx = pytest.importorskip("onnx", reason="the extra `onnx` is not installed")
-onnxruntime = pytest.importorskip("onnxruntime", reason="the extra `onnx` is not installed")
+# Imported where they are used: they take seconds, which every process that collects the tests would pay.
+_MISSING = [name for name in ("onnx", "onnxruntime") if find_spec(name) is None]
+pytestmark = pytest.mark.skipif(bool(_MISSING), reason="the extra `onnx` is not installed")
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -93,6 +95,8 @@ def exported(verb):
 
 
 def _run(path, **inputs):
+    import onnxruntime  # noqa: PLC0415
+
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     return session.run(None, {name: np.asarray(value, np.float32) for name, value in inputs.items()})[0]
 
@@ -172,6 +176,8 @@ def test_a_generator_on_three_layers_is_as_exact_as_torch_when_exported(tmp_path
 
 def _exported(loaded, file, L, inputs):
     """Writes the generator as an ONNX file and returns the ab that it gives for L."""
+    import onnx  # noqa: PLC0415
+
     file.write_bytes(ours.generator_to_onnx(loaded))
     assert [value.name for value in onnx.load(file).graph.input] == inputs
     return _run(file, L=L)
@@ -180,6 +186,8 @@ def _exported(loaded, file, L, inputs):
 @pytest.mark.slow
 @pytest.mark.long
 def test_a_file_is_whole_valid_and_says_what_it_is(exported):
+    import onnx  # noqa: PLC0415
+
     for file, kind in zip(exported, ("generator", "refiner")):
         model = onnx.load(file.path, load_external_data=False)
         onnx.checker.check_model(model, full_check=True)

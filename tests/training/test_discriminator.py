@@ -76,6 +76,7 @@ def test_a_discriminator_learns_to_distinguish_colour_from_grey():
     assert loss < 0.2
 
 
+@pytest.mark.slow  # a training of two networks
 def test_a_short_adversarial_training_at_the_end_leaves_a_refiner_alone(trained, tiny, tmp_path):
     workspace = trained
     train_refiner(workspace, tiny)

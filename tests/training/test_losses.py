@@ -127,6 +127,7 @@ def test_the_perceptual_loss_is_zero_for_the_truth_and_falls_towards_it(weights)
     assert all(parameter.grad is None for parameter in features.parameters())
 
 
+@pytest.mark.slow  # two trainings
 def test_a_refiner_is_trained_with_a_perceptual_loss_and_again_when_its_network_is_another(
     trained, tiny, weights, tmp_path
 ):

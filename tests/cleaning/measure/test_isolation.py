@@ -73,7 +73,8 @@ def test_files_that_a_process_dies_of_have_their_reason_and_the_others_are_measu
     assert healthy.equals(expected)
 
 
-@pytest.mark.parametrize("numbers", [{2}, pytest.param({0, 3}, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("numbers", [{2}, {0, 3}])
+@pytest.mark.slow  # waits for the limit, several times
 def test_files_that_no_decoder_returns_from_have_their_reason_and_the_others_are_measured(deadly, numbers):
     images = deadly(numbers, b"endless")
     identities = index_of(images)
@@ -85,6 +86,7 @@ def test_files_that_no_decoder_returns_from_have_their_reason_and_the_others_are
     assert rows.filter(healthy).equals(measure_apart(images, identities.filter(healthy), MeasureConfig()))
 
 
+@pytest.mark.slow  # several processes
 def test_a_run_goes_on_without_the_image_that_crashes_the_decoder(deadly, workspace, monkeypatch):
     images, config = deadly({2}), Config(execution=ExecutionConfig(workers=2))
     index_images(workspace, images, config)
