@@ -9,12 +9,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import av
 import cv2
 import numpy as np
 from av.subtitles.subtitle import SubtitleSet
 from skimage import data
+
+from recolor.colorize import Colorizer
+from recolor.colorize.video import colorize_video
 
 MS = Fraction(1, 1000)
 _ASS_HEADER = (
@@ -61,7 +65,7 @@ class Film:
     tags: dict[str, str] = field(default_factory=dict)
 
 
-def grey_frames(count: int = 12, width: int = 64, height: int = 48, *, noise: float = 0.0, shift: int = 1):
+def grey_frames(count: int = 6, width: int = 64, height: int = 48, *, noise: float = 0.0, shift: int = 1):
     """Yields frames of a photograph that moves, uint8 [H, W, 3]."""
     random = np.random.default_rng(1)
     grey = cv2.resize(data.camera(), (width, height), interpolation=cv2.INTER_AREA).astype(float)
@@ -90,7 +94,7 @@ def write_film(
     cover: bool = False,
     options: dict[str, str] | None = None,
 ) -> Path:
-    """Writes a film; by default 12 frames of a moving photograph, of 64x48 pixels and 25 frames a second."""
+    """Writes a film; by default 6 frames of a moving photograph, of 64x48 pixels and 25 frames a second."""
     frames = list(grey_frames()) if frames is None else list(frames)
     rate = Fraction(rate).limit_denominator(1001)
     time_base = MS if times_ms else 1 / rate
@@ -218,3 +222,83 @@ def as_rgb(frame: av.VideoFrame) -> np.ndarray:
     return frame.reformat(
         format="rgb24", src_colorspace=spaces.get(frame.colorspace, 5), dst_color_range=2, interpolation=4
     ).to_ndarray()
+
+
+_UNEVEN_MS = (0, 40, 80, 280, 480, 500)
+_TEXT = {"subtitles": [(100, 300, "hello")], "chapters": ["one", "two"], "tags": {"title": "Grandfather"}}
+_RANGES = {1: "limited", 2: "full"}
+_MATRICES = {1: "BT.709", 5: "BT.601", 6: "BT.601"}
+# What a film is, its file, how it is made, and the endings of the coloured files.
+CASES = (
+    ("plain", "plain.mp4", {}, ".mp4 .m4v .mov .mkv .webm .avi"),
+    ("pixels 64:45, as of DV", "dv.mp4", {"pixel_aspect": Fraction(64, 45)}, ".mp4 .webm"),
+    ("full range, BT.709", "full.mp4", {"full_range": True, "matrix": 1}, ".mp4"),
+    ("10 bits", "deep.mkv", {"pixel_format": "yuv420p10le"}, ".mp4 .webm"),
+    ("FFV1, 16 bits grey", "grey.mkv", {"codec": "ffv1", "pixel_format": "gray16le"}, ".mkv"),
+    ("4:4:4, 65x49", "odd.mkv", {"frames": grey_frames(6, 65, 49), "pixel_format": "yuv444p"}, ".mp4 .webm"),
+    (
+        "ProRes with alpha",
+        "alpha.mov",
+        {"codec": "prores_ks", "pixel_format": "yuva444p10le", "options": {"profile": "4444"}},
+        ".mov",
+    ),
+    ("turned by 90 degrees", "turned.mp4", {"rotation": 90}, ".mp4"),
+    ("uneven times", "uneven.mp4", {"times_ms": _UNEVEN_MS}, ".mp4 .avi"),
+    (
+        "pictures 0.5 s after the sound",
+        "late.mkv",
+        {"times_ms": [500 + 40 * n for n in range(6)], "sounds": [Sound(length_s=1.0)]},
+        ".mp4",
+    ),
+    (
+        "two sounds, subtitles, chapters",
+        "rich.mkv",
+        {"sounds": [Sound(language="deu"), Sound(language="eng", start_s=0.25)], **_TEXT},
+        ".mkv .mp4 .webm .avi",
+    ),
+    ("PCM sound", "pcm.mov", {"sounds": [Sound(codec="pcm_s16le", start_s=0.1)]}, ".mov .mp4"),
+    (
+        "interlaced MPEG-2",
+        "fields.mpg",
+        {"codec": "mpeg2video", "options": {"flags": "+ildct+ilme"}, "sounds": [Sound(codec="mp2")]},
+        ".mp4",
+    ),
+    ("a cover first", "cover.mkv", {"cover": True}, ".mp4"),
+)
+
+
+def main() -> None:
+    """Prints the table."""
+    colorizer = Colorizer.from_pretrained("cpu")
+    print("| film | | pictures | size, shape | times in s | other tracks, from their time in s | told |")
+    print("|---|---|---|---|---|---|---|")
+    with TemporaryDirectory() as folder:
+        for what, name, made, suffixes in CASES:
+            source = write_film(Path(folder) / name, **{"frames": grey_frames(6), **made})
+            print(_row(what, source, ""))
+            for suffix in suffixes.split():
+                target = Path(folder) / f"out-{source.stem}{suffix}"
+                result = colorize_video(source, target, colorizer)
+                assert result is not None
+                print(_row("", target, "; ".join(result.notes)))
+
+
+def _row(what: str, path: Path, told: str) -> str:
+    film = read_film(path)
+    height, width, _ = film.frames[0].shape
+    pixels, color_range, matrix = film.pixel_format
+    tags = f"{_RANGES.get(color_range, '')} {_MATRICES.get(matrix, '')}"
+    shape = f", {film.pixel_aspect}" if film.pixel_aspect not in (None, 1) else ""
+    turned = f", turned {film.rotation}" if film.rotation else ""
+    times = f"{len(film.frames)}: {film.times_s[0]:.2f} to {film.times_s[-1]:.2f}"
+    tracks = [
+        f"{codec} {'' if language in (None, 'und') else language + ' '}{start_s:.2f}"
+        for _, codec, language, start_s, _ in film.tracks
+    ]
+    tracks += [f"{len(film.chapters)} chapters"] if film.chapters else []
+    cells = (what, path.suffix, f"{film.codec} {pixels} {tags}".strip(), f"{width}x{height}{shape}{turned}", times)
+    return f"| {' | '.join((*cells, ', '.join(tracks), told))} |"
+
+
+if __name__ == "__main__":
+    main()

@@ -2,15 +2,16 @@
 
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain, islice, repeat
 from pathlib import Path
 
 import numpy as np
 
 from recolor.color.arrays import Pixels
 from recolor.color.gamut import join, join16, lightness_of
-from recolor.colorize.colorizer import Colorizer
+from recolor.colorize.colorizer import Colorizer, Float32Array
 from recolor.colorize.look import Look
 from recolor.colorize.outputs import temporary_beside
 from recolor.colorize.smoothing import Colours, smoothed
@@ -20,10 +21,13 @@ from recolor.colorize.video_segments import Progressed, segments_beside, segment
 from recolor.colorize.video_source import Clip, TimedFrame, look_through, read_frames
 from recolor.colorize.video_tracks import Sound, join_tracks
 from recolor.errors import ConfigError, InputError
+from recolor.pipeline.parallel import in_threads
 from recolor.pipeline.progress import Progress
 from recolor.pipeline.storage import replace_atomically, storage_errors
 
 SEGMENT_S = 60.0
+_READ_AHEAD = 2  # frames beyond a batch
+_FINISH_BEHIND = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,21 +149,56 @@ def _check(source: Path, target: Path, smoothing: float, batch: int, crf: int | 
 def _coloured(
     frames: Iterator[TimedFrame], colorizer: Colorizer, look: Look, *, smoothing: float, batch: int, done: Progressed
 ) -> Iterator[TimedFrame]:
-    """Colours frames, and brings `done` up to date with each."""
-    while some := list(islice(frames, batch)):
-        lightnesses = [lightness_of(frame.rgb) for frame in some]
-        small = [colorizer.at_model_size(L) for L in lightnesses]
-        colours = colorizer.predict_ab(np.stack(small), look)
-        for frame, L, L_small, ab in zip(some, lightnesses, small, colours, strict=True):
-            predicted = Colours(L_small, ab)
-            smooth = smoothed(predicted, done.smooth, smoothing)
-            if done.predicted is not None and done.smooth is not None:
-                done.before.add(done.predicted, predicted)
-                done.after.add(done.smooth, smooth)
-            done.predicted, done.smooth, done.frames = predicted, smooth, done.frames + 1
-            ab_full = upsample(smooth.ab * np.float32(look.saturation), L_small, L)
-            rgb: Pixels = join16(L, ab_full) if frame.rgb.dtype == np.uint16 else join(L, ab_full)
-            yield TimedFrame(rgb, frame.time)
+    """Colours frames, and brings `done` up to date with each. Two threads read and finish them meanwhile."""
+
+    def predicted() -> Iterator[_Predicted]:
+        ahead = _read_ahead(reader, frames, batch + _READ_AHEAD)
+        while some := list(islice(ahead, batch)):
+            small = [colorizer.at_model_size(L) for _, L in some]
+            colours = colorizer.predict_ab(np.stack(small), look)
+            for (frame, L), L_small, ab in zip(some, small, colours, strict=True):
+                yield _Predicted(frame, L, _smooth(Colours(L_small, ab), smoothing, done))
+
+    def finish(one: _Predicted) -> TimedFrame:
+        ab = upsample(one.colours.ab * np.float32(look.saturation), one.colours.L, one.L)
+        rgb: Pixels = join16(one.L, ab) if one.frame.rgb.dtype == np.uint16 else join(one.L, ab)
+        return TimedFrame(rgb, one.frame.time)
+
+    with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as finisher:
+        yield from in_threads(finisher, finish, predicted(), ahead=_FINISH_BEHIND)
+
+
+@dataclass(frozen=True, slots=True)
+class _Predicted:
+    """A frame, its L at full size, and its smoothed colour at the models' size."""
+
+    frame: TimedFrame
+    L: Float32Array
+    colours: Colours
+
+
+def _read_ahead(
+    pool: ThreadPoolExecutor, frames: Iterator[TimedFrame], count: int
+) -> Iterator[tuple[TimedFrame, Float32Array]]:
+    """Yields frames and their L; the pool's only thread reads this number of frames ahead."""
+
+    def read(_: None) -> tuple[TimedFrame, Float32Array] | None:
+        frame = next(frames, None)
+        return None if frame is None else (frame, lightness_of(frame.rgb))
+
+    for one in in_threads(pool, read, repeat(None), ahead=count):
+        if one is None:
+            return
+        yield one
+
+
+def _smooth(predicted: Colours, smoothing: float, done: Progressed) -> Colours:
+    smooth = smoothed(predicted, done.smooth, smoothing)
+    if done.predicted is not None and done.smooth is not None:
+        done.before.add(done.predicted, predicted)
+        done.after.add(done.smooth, smooth)
+    done.predicted, done.smooth, done.frames = predicted, smooth, done.frames + 1
+    return smooth
 
 
 def _counted(frames: Iterator[TimedFrame], progress: Progress) -> Iterator[TimedFrame]:

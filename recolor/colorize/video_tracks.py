@@ -33,7 +33,16 @@ _SYNC_S = 0.05  # a distance of sound and pictures that is seen
 _OPUS_RATE = 48_000
 _SOUND_BITS_PER_S = 192_000
 # Tags that describe the file that they stand in, not its content.
-_OWN_TAGS = ("encoder", "major_brand", "minor_version", "compatible_brands", "handler_name", "vendor_id", "duration")
+_OWN_TAGS = (
+    "encoder",
+    "major_brand",
+    "minor_version",
+    "compatible_brands",
+    "handler_name",
+    "vendor_id",
+    "duration",
+    "software",
+)
 _OWN_TAG_STARTS = ("_statistics", "bps", "number_of_", "duration-")
 
 
@@ -74,23 +83,48 @@ def join_tracks(segments: Sequence[Path], source: Path, out: Path, clip: Clip, e
         InputError: The source cannot be opened any more.
         StorageError: The file cannot be written whole.
     """
+    with opened(source) as container, writing(out):
+        try:
+            tracks = _join(segments, container, out, clip, encoding)
+        except FFmpegError as error:
+            if isinstance(error, OSError) or len(container.streams) == 1:
+                raise
+            tracks = None  # a track that the container refuses only when it is written
+    if tracks is None:
+        with opened(source) as container, writing(out):
+            tracks = _join(segments, container, out, clip, encoding, alone=True)
+    return tracks
+
+
+def _join(
+    segments: Sequence[Path],
+    source: InputContainer,
+    out: Path,
+    clip: Clip,
+    encoding: Encoding,
+    *,
+    alone: bool = False,
+) -> Tracks:
+    """Writes the file; with `alone`, without the other tracks."""
     tracks = Tracks()
     fast_start = {"movflags": "+faststart"} if encoding.container in ("mp4", "mov") else {}
-    with opened(source) as container, writing(out), av.open(str(segments[0].absolute())) as first:
-        with av.open(str(out.absolute()), "w", format=encoding.container, options=fast_start) as output:
-            pictures: Stream = output.add_stream_from_template(first.streams.video[0], opaque=True)
-            pictures.metadata.update(_tags(container.streams[clip.stream].metadata))
-            if not encoding.keeps_times:
-                pictures.time_base = 1 / clip.rate
-            others = _other_tracks(container, output, clip, encoding, tracks)
-            output.metadata.update(_tags(container.metadata))
-            if container.chapters():
-                output.set_chapters(container.chapters())
-            output.start_encoding()
-            shown = _timed(_pictures(segments, pictures, clip, encoding))
-            for _, packet in heapq.merge(shown, _timed(_copied(container, others)), key=lambda timed: timed[0]):
-                output.mux_one(packet)
-        _compare(container, out, tracks)
+    with (
+        av.open(str(segments[0].absolute())) as first,
+        av.open(str(out.absolute()), "w", format=encoding.container, options=fast_start) as output,
+    ):
+        pictures: Stream = output.add_stream_from_template(first.streams.video[0], opaque=True)
+        pictures.metadata.update(_tags(source.streams[clip.stream].metadata))
+        if not encoding.keeps_times:
+            pictures.time_base = 1 / clip.rate
+        others = _other_tracks(source, None if alone else output, clip, encoding, tracks)
+        output.metadata.update(_tags(source.metadata))
+        if source.chapters():
+            output.set_chapters(source.chapters())
+        output.start_encoding()
+        shown = _timed(_pictures(segments, pictures, clip, encoding))
+        for _, packet in heapq.merge(shown, _timed(_copied(source, others)), key=lambda timed: timed[0]):
+            output.mux_one(packet)
+    _compare(source, out, tracks)
     return tracks
 
 
@@ -129,33 +163,50 @@ def _timed(packets: Iterator[AnyPacket]) -> Iterator[tuple[Fraction, AnyPacket]]
 
 
 def _other_tracks(
-    container: InputContainer, output: OutputContainer, clip: Clip, encoding: Encoding, tracks: Tracks
-) -> dict[int, _Track]:
-    """Adds a stream to the output for each of the source that it can hold; notes the others."""
+    container: InputContainer, output: OutputContainer | None, clip: Clip, encoding: Encoding, tracks: Tracks
+) -> dict[int, "_Track"]:
+    """Adds a stream to the output, if given, for each of the source that it can hold; notes the others."""
     others: dict[int, _Track] = {}
     for stream in container.streams:
         if stream.index == clip.stream or _is_of_chapters(stream, container):
             continue
-        name = stream.codec_context.name if stream.codec_context else stream.type
-        track: _Track | None = None
-        if isinstance(stream, AudioStream):
-            track = _sound_track(stream, output, clip, encoding)
-            if not encoding.keeps_times and abs(late_s := _late_s(stream, container.streams[clip.stream])) > _SYNC_S:
-                tracks.lost.append(f"the distance of sound from the pictures ({late_s:+.2f} s)")
-            if track is None:
-                tracks.sound = "dropped"
-            elif tracks.sound != "dropped":
-                tracks.sound = "encoded" if isinstance(track, _EncodedSound) or tracks.sound == "encoded" else "kept"
-        elif isinstance(stream, SubtitleStream):
-            track = _subtitle_track(stream, output, clip, encoding)
-        elif stream.type == "attachment" and encoding.container == "matroska":
-            track = _copy(stream, output, clip)
-        if track is None:
-            kinds = {"audio": "sound", "subtitle": "subtitles", "video": "a cover or second video"}
-            tracks.lost.append(f"{kinds.get(stream.type, stream.type)} ({name})")
-        else:
+        track = None if output is None else _track(stream, output, clip, encoding)
+        if track is not None:
             others[stream.index] = track
+        if stream.type == "audio":
+            tracks.sound = _together(tracks.sound, track)
+            late_s = _late_s(stream, container.streams[clip.stream])
+            if track is not None and not encoding.keeps_times and abs(late_s) > _SYNC_S:
+                tracks.lost.append(f"the distance of sound from the pictures ({late_s:+.2f} s)")
+        if track is None:
+            codec = f" ({stream.codec_context.name})" if _is_known(stream) else ""
+            tracks.lost.append(f"{_KINDS.get(stream.type, stream.type)}{codec}")
     return others
+
+
+_KINDS = {"audio": "sound", "subtitle": "subtitles", "video": "a cover or second video"}
+
+
+def _track(stream: Stream, output: OutputContainer, clip: Clip, encoding: Encoding) -> "_Track | None":
+    if isinstance(stream, AudioStream) and _is_known(stream):
+        return _sound_track(stream, output, clip, encoding)
+    if isinstance(stream, SubtitleStream) and _is_known(stream):
+        return _subtitle_track(stream, output, clip, encoding)
+    if stream.type == "attachment" and encoding.container == "matroska":
+        return _copy(stream, output, clip)
+    return None
+
+
+def _is_known(stream: Stream) -> bool:
+    """Returns whether FFmpeg knows the codec; data and attachments have none."""
+    return getattr(stream, "codec_context", None) is not None
+
+
+def _together(sound: Sound, track: "_Track | None") -> Sound:
+    """Returns what became of all sound, given that of the tracks before and one more track."""
+    if track is None or sound == "dropped":
+        return "dropped"
+    return "encoded" if isinstance(track, _EncodedSound) or sound == "encoded" else "kept"
 
 
 def _late_s(stream: Stream, pictures: Stream) -> float:
@@ -166,7 +217,7 @@ def _late_s(stream: Stream, pictures: Stream) -> float:
 
 def _is_of_chapters(stream: Stream, container: InputContainer) -> bool:
     """Returns whether a stream holds the titles of the chapters, as in MP4; chapters are copied as such."""
-    return stream.type == "data" and bool(container.chapters()) and stream.codec_context is None
+    return stream.type == "data" and bool(container.chapters()) and container.format.name.startswith("mov")
 
 
 def _sound_track(stream: AudioStream, output: OutputContainer, clip: Clip, encoding: Encoding) -> _Track | None:
