@@ -270,7 +270,7 @@ CASES = (
 def main() -> None:
     """Prints the table."""
     colorizer = Colorizer.from_pretrained("cpu")
-    print("| film | | pictures | size, shape | times in s | other tracks, from their time in s | told |")
+    print("| film | file | pictures | size, shape | times in s | other tracks, from their time in s | told |")
     print("|---|---|---|---|---|---|---|")
     with TemporaryDirectory() as folder:
         for what, name, made, suffixes in CASES:
@@ -280,7 +280,7 @@ def main() -> None:
                 target = Path(folder) / f"out-{source.stem}{suffix}"
                 result = colorize_video(source, target, colorizer)
                 assert result is not None
-                print(_row("", target, "; ".join(result.notes)))
+                print(_row("→", target, "; ".join(result.notes)))
 
 
 def _row(what: str, path: Path, told: str) -> str:
