@@ -11,7 +11,7 @@ import click
 from recolor.cli.extras import require_packages
 from recolor.cli.options import UserPath, look_option, model_option, option
 from recolor.config.settings import LARGEST_PIXELS, ColorizeDevice, MeasureConfig
-from recolor.errors import DAMAGE, ConfigError, ImageError, InputError, RecolorError
+from recolor.errors import DAMAGE, ConfigError, ImageError, InputError, RecolorError, WorkspaceBusyError
 from recolor.manifests.names import shown
 from recolor.models.folders import check_both_models
 from recolor.pipeline.inputs import check_inputs
@@ -160,7 +160,7 @@ def _colorize_video(job: "Job", colorizer: "Colorizer", *, alone: bool, **option
     name = shown(job.target)
     try:
         result = colorize_video(job.source, job.target, colorizer, **options)
-    except (InputError, ConfigError) as error:
+    except (InputError, ConfigError, WorkspaceBusyError) as error:
         if alone:
             raise
         click.echo(str(error), err=True)
@@ -177,12 +177,14 @@ def _colorize_video(job: "Job", colorizer: "Colorizer", *, alone: bool, **option
     if result.reused:
         click.echo(f"{result.reused:,} of the frames were coloured by an earlier run")
     for note in result.notes:
-        click.echo(note, err=True)
+        click.echo(f"{name}: {note}", err=True)
     if result.missing:
-        click.echo(f"{result.missing:,} more frames are announced by the source but could not be read", err=True)
+        click.echo(
+            f"{name}: {result.missing:,} more frames are announced by the source but could not be read", err=True
+        )
     if result.drift_s:
         shift = f"by up to {result.drift_s:.2f} s"
-        click.echo(f"the source's frames are unevenly spaced; even spacing shifts frames {shift}", err=True)
+        click.echo(f"{name}: the source's frames are unevenly spaced; even spacing shifts frames {shift}", err=True)
     return True
 
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import av
 import numpy as np
 
 from recolor.colorize.colorizer import Colorizer
@@ -16,6 +17,7 @@ from recolor.errors import WorkspaceBusyError
 from recolor.pipeline.cache import fingerprint
 from recolor.pipeline.storage import replace_atomically, storage_errors, unfinished_folder, write_atomically
 from recolor.pipeline.workspace import process_lock
+from recolor.version import __version__
 
 _KEY = "key"
 _LOCK = "lock"
@@ -109,7 +111,7 @@ def segments_beside(target: Path, key: str) -> Iterator[Segments]:
 
 
 def segments_key(source: Path, colorizer: Colorizer, *settings: object) -> str:
-    """Returns the fingerprint of all that the segments depend on: source, by size and time, models and settings."""
+    """Returns the fingerprint of all that segments depend on: source, by size and time, models, settings, versions."""
     facts = source.stat()
     models = (colorizer.generator, colorizer.refiner)
     weights = hashlib.sha256()
@@ -117,7 +119,8 @@ def segments_key(source: Path, colorizer: Colorizer, *settings: object) -> str:
         for name, values in model.model.state_dict().items():
             weights.update(name.encode() + values.cpu().numpy().tobytes())
     details = [dict(model.details) for model in models]
-    return fingerprint([facts.st_size, facts.st_mtime_ns, weights.hexdigest(), details, *settings])
+    versions = [__version__, av.__version__]
+    return fingerprint([versions, facts.st_size, facts.st_mtime_ns, weights.hexdigest(), details, *settings])
 
 
 def _keep_only(folder: Path, key: str) -> None:

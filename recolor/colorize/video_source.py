@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
@@ -14,8 +14,9 @@ import numpy as np
 from av.container import InputContainer
 from av.error import FFmpegError
 from av.filter import Graph
+from av.packet import Packet
 from av.sidedata.sidedata import SideData, Type
-from av.stream import Disposition
+from av.stream import Disposition, Stream
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, ColorTrc, Interpolation
 from av.video.stream import VideoStream
@@ -34,6 +35,7 @@ _HD_PX = 720  # from this height on, untagged video is BT.709, as players take i
 _CLOCK_FORMATS = ("mpegts", "mpeg")  # their times count from an arbitrary moment
 _DURATION_TAG = re.compile(r"(\d+):(\d+):(\d+(?:\.\d+)?)")
 _PROBED_FRAMES = 30
+_MOST_REORDERED = 32  # pictures between decoding and showing: H.264 allows 16 frames
 _DEFAULT_RATE = Fraction(25)  # for files that state no rate
 _MAX_RATE = 1000
 _ROUNDING_S = 0.002  # Matroska rounds times to milliseconds
@@ -52,6 +54,7 @@ class Clip:
         frames: Number of frames that the file has or announces, whichever is more.
         rate: Frames per second; the mean rate if the frames are unevenly spaced.
         drift_s: Largest distance of a frame from its time at `rate`, in seconds; 0 if all are evenly spaced.
+        last_s: Duration of the last frame in seconds.
         time_base: Seconds of one unit of the frames' times.
         origin_s: Time of the file that becomes 0; not 0 only in MPEG streams, whose clock starts anywhere.
         pixel_aspect: Width of a pixel divided by its height, of the upright frames.
@@ -68,6 +71,7 @@ class Clip:
     frames: int
     rate: Fraction
     drift_s: float
+    last_s: Fraction
     time_base: Fraction
     origin_s: Fraction
     pixel_aspect: Fraction
@@ -111,12 +115,12 @@ def look_through(path: Path) -> Clip:
         InputError: The file does not exist, none of its frames can be read, or it has a high dynamic range.
     """
     with opened(path) as container:
-        index, times, announced = _main_stream(path, container)
-        stream = container.streams[index]
-        assert isinstance(stream, VideoStream)
+        stream, pictures = _main_stream(path, container)
         time_base = stream.time_base or Fraction(1, 1000)
         origin_s = Fraction(container.start_time or 0, av.time_base) if _has_clock(container) else Fraction(0)
         nominal, codec, shape = stream.guessed_rate, stream.codec_context.name, stream.sample_aspect_ratio
+        announced = _announced(container, stream, pictures.times) - pictures.unshown
+        index = stream.index
     probed = list(islice(_decoded(path, index), _PROBED_FRAMES))
     if not probed:
         raise InputError(f"{path}: no frame can be read. The file is empty, damaged or not a video.")
@@ -124,7 +128,7 @@ def look_through(path: Path) -> Clip:
     if first.color_trc in _HDR:
         name = _HDR[ColorTrc(first.color_trc)]
         raise InputError(f"{path}: high dynamic range ({name}) is not supported. Convert the video to BT.709 first.")
-    rate, drift_s = _rate(np.array(sorted(times)) * float(time_base), nominal)
+    rate, drift_s = _rate(np.array(sorted(pictures.times)) * float(time_base), nominal)
     turned = _turn(first)[0]
     width_px, height_px = (first.height, first.width) if turned else (first.width, first.height)
     pixel_aspect = shape or Fraction(1)
@@ -133,9 +137,10 @@ def look_through(path: Path) -> Clip:
         codec=codec,
         width_px=width_px,
         height_px=height_px,
-        frames=max(announced, len(times)),
+        frames=max(announced, len(pictures.times)),
         rate=rate,
         drift_s=drift_s,
+        last_s=pictures.last * time_base or 1 / rate,
         time_base=time_base,
         origin_s=origin_s,
         pixel_aspect=1 / pixel_aspect if turned else pixel_aspect,
@@ -172,25 +177,38 @@ def read_frames(path: Path, clip: Clip, skip: int = 0) -> Iterator[TimedFrame]:
             yield TimedFrame(_upright_rgb(frame, clip), time)
 
 
-def _main_stream(path: Path, container: InputContainer) -> tuple[int, list[int], int]:
-    """Returns the index of the stream to colour, the times of its pictures, and the number of them it announces."""
+@dataclass(slots=True)
+class _Pictures:
+    """The pictures of a stream: their times, the number of those that are not shown, the last one's duration."""
+
+    times: list[int] = field(default_factory=list)
+    unshown: int = 0
+    last: int = 0
+
+    def add(self, packet: "Packet[Stream]") -> None:
+        time = packet.dts if packet.pts is None else packet.pts
+        if packet.is_discard or (packet.size == 0 and time is not None):
+            self.unshown += 1  # outside of the edit list, or empty, which repeats the one before
+        elif packet.size:
+            time = len(self.times) if time is None else time
+            if not self.times or time > max(self.times[-_MOST_REORDERED:]):
+                self.last = packet.duration or 0
+            self.times.append(time)
+
+
+def _main_stream(path: Path, container: InputContainer) -> tuple[VideoStream, _Pictures]:
+    """Returns the stream to colour and its pictures."""
     streams = {stream.index: stream for stream in container.streams.video if not stream.disposition & _STILL}
     if not streams:
         raise InputError(f"{path}: no video in this file, only {_kinds(container)}.")
-    times: dict[int, list[int]] = {index: [] for index in streams}
-    unshown = dict.fromkeys(streams, 0)  # pictures outside of the edit list, and empty ones that repeat the last
+    pictures = {index: _Pictures() for index in streams}
     try:
         for packet in container.demux(*streams.values()):
-            time = packet.dts if packet.pts is None else packet.pts
-            if packet.is_discard or (packet.size == 0 and time is not None):
-                unshown[packet.stream.index] += 1
-            elif time is not None or packet.size:
-                known = times[packet.stream.index]
-                known.append(time if time is not None else (known[-1] + 1 if known else 0))
+            pictures[packet.stream.index].add(packet)
     except FFmpegError:
         pass  # cut off: what was read before counts
-    index = next((index for index in streams if len(times[index]) > 1), min(streams))
-    return index, times[index], _announced(container, streams[index], times[index]) - unshown[index]
+    index = next((index for index in streams if len(pictures[index].times) > 1), min(streams))
+    return streams[index], pictures[index]
 
 
 def _kinds(container: InputContainer) -> str:

@@ -152,7 +152,7 @@ def _durations(segment: Path, clip: Clip) -> dict[int | None, int]:
     with av.open(str(segment.absolute())) as container:
         stream = container.streams.video[0]
         times = sorted(packet.pts for packet in container.demux(stream) if packet.pts is not None)
-        last = round(1 / (clip.rate * (stream.time_base or clip.time_base)))
+        last = max(1, round(clip.last_s / (stream.time_base or clip.time_base)))
     return {time: after - time for time, after in pairwise([*times, times[-1] + last])}
 
 

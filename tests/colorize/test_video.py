@@ -142,6 +142,15 @@ def test_uneven_times_and_the_shape_of_pixels_are_kept(colorizer, tmp_path, suff
     assert bool(result.notes) == (suffix == ".webm")
 
 
+def test_the_last_frame_lasts_as_long_as_it_did(colorizer, tmp_path):
+    """In the source, as long as the frame before it."""
+    source = write_film(tmp_path / "film.avi", grey_frames(2), rate=2, codec="mjpeg", pixel_format="yuvj420p")
+    colorize_video(source, tmp_path / "first.mp4", colorizer)
+    colorize_video(tmp_path / "first.mp4", tmp_path / "out.mkv", colorizer)
+    with av.open(str(tmp_path / "out.mkv")) as container:
+        assert container.duration == pytest.approx(1_000_000, abs=2000)
+
+
 def test_avi_has_a_constant_rate_and_the_largest_distance_is_told(colorizer, tmp_path):
     source = write_film(tmp_path / "film.mp4", times_ms=UNEVEN_MS)
     result = colorize_video(source, tmp_path / "out.avi", colorizer)
