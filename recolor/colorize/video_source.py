@@ -99,7 +99,8 @@ def opened(path: Path) -> Iterator[InputContainer]:
     if not path.is_file():
         raise InputError(f"{path}: there is no such file.")
     try:
-        container = av.open(str(path.absolute()), metadata_errors="replace")
+        # Playlists, whatever their name, may not open addresses.
+        container = av.open(str(path.absolute()), options={"protocol_whitelist": "file"}, metadata_errors="replace")
     except FFmpegError as error:
         raise InputError(f"{path}: cannot be read as a video. The file is damaged, cut off or not a video.") from error
     with container:
