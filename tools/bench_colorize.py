@@ -1,9 +1,9 @@
 """Where the time of `recolor colorize` goes: `python tools/bench_colorize.py [--models FOLDER]`.
 
 Three tables. The first: from starting Python to the first coloured photograph, in a fresh process each time. The
-second: one photograph after the other once the models are loaded, with the parts beside the whole; the parts are timed one by
-one, so that their sum leaves out what they do at the same time. The third: one frame of a video. Wall and processor
-seconds, the fastest of all rounds: beside other work, only the processor's say what a quiet machine would take.
+second: one photograph after the other once the models are loaded, with the parts beside the whole; the parts are timed
+one by one, so that their sum leaves out what they do at the same time. The third: one frame of a video. Wall and
+processor seconds, the fastest of all rounds: beside other work, only the processor's say what a quiet machine takes.
 """
 
 import argparse

@@ -36,6 +36,7 @@ class Sound:
     length_s: float = 0.5
     language: str = "und"
     rate: int = 48_000
+    layout: str = "mono"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,7 +159,7 @@ def _options(codec: str) -> dict[str, str]:
 
 def _tone_stream(output: av.container.OutputContainer, sound: Sound):
     stream = output.add_stream(sound.codec, rate=sound.rate)
-    stream.codec_context.layout = "mono"
+    stream.codec_context.layout = sound.layout
     stream.metadata["language"] = sound.language
     return stream
 

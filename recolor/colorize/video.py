@@ -17,7 +17,7 @@ from recolor.colorize.outputs import temporary_beside
 from recolor.colorize.smoothing import Colours, smoothed
 from recolor.colorize.upsample import upsample
 from recolor.colorize.video_encoding import Encoding, encoding_for, write_frames
-from recolor.colorize.video_segments import Progressed, segments_beside, segments_key
+from recolor.colorize.video_segments import ResumeState, segments_beside, segments_key
 from recolor.colorize.video_source import Clip, TimedFrame, look_through, read_frames
 from recolor.colorize.video_tracks import Sound, join_tracks
 from recolor.errors import ConfigError, InputError
@@ -106,7 +106,7 @@ def colorize_video(
     segment_frames = max(1, round(segment_s * clip.rate))
     key = segments_key(source, colorizer, look, smoothing, crf, target.suffix.lower(), segment_frames)
     with segments_beside(target, key) as segments:
-        done = segments.progressed()
+        done = segments.resume_state()
         reused = done.frames
         frames = read_frames(source, clip, skip=reused)
         with Progress("colorize", clip.frames, "frames", initial=reused) as progress:
@@ -147,7 +147,7 @@ def _check(source: Path, target: Path, smoothing: float, batch: int, crf: int | 
 
 
 def _coloured(
-    frames: Iterator[TimedFrame], colorizer: Colorizer, look: Look, *, smoothing: float, batch: int, done: Progressed
+    frames: Iterator[TimedFrame], colorizer: Colorizer, look: Look, *, smoothing: float, batch: int, done: ResumeState
 ) -> Iterator[TimedFrame]:
     """Colours frames, and brings `done` up to date with each. Two threads read and finish them meanwhile."""
 
@@ -192,7 +192,7 @@ def _read_ahead(
         yield one
 
 
-def _smooth(predicted: Colours, smoothing: float, done: Progressed) -> Colours:
+def _smooth(predicted: Colours, smoothing: float, done: ResumeState) -> Colours:
     smooth = smoothed(predicted, done.smooth, smoothing)
     if done.predicted is not None and done.smooth is not None:
         done.before.add(done.predicted, predicted)

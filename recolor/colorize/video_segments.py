@@ -24,7 +24,7 @@ _LOCK = "lock"
 
 
 @dataclass(slots=True)
-class Progressed:
+class ResumeState:
     """What colouring goes on from.
 
     Attributes:
@@ -58,17 +58,17 @@ class Segments:
         """Path at which the next segment is written."""
         return self.folder / "unfinished.mp4"
 
-    def add(self, progressed: Progressed) -> None:
+    def add(self, state: ResumeState) -> None:
         """Makes the unfinished segment the next finished one, and stores what the segment after it goes on from."""
         number = len(self.finished)
         with storage_errors(self.folder):
-            write_atomically(self._state(number), _to_bytes(progressed))
+            write_atomically(self._state(number), _to_bytes(state))
             replace_atomically(self.unfinished, self.folder / f"{number:06d}.mp4")
 
-    def progressed(self) -> Progressed:
+    def resume_state(self) -> ResumeState:
         """Returns what the next segment goes on from."""
         finished = self.finished
-        return _from_bytes(self._state(len(finished) - 1).read_bytes()) if finished else Progressed()
+        return _from_bytes(self._state(len(finished) - 1).read_bytes()) if finished else ResumeState()
 
     def _state(self, number: int) -> Path:
         return self.folder / f"{number:06d}.npz"
@@ -133,25 +133,25 @@ def _keep_only(folder: Path, key: str) -> None:
         write_atomically(there, key.encode())
 
 
-def _to_bytes(progressed: Progressed) -> bytes:
-    assert progressed.predicted is not None
-    assert progressed.smooth is not None
-    flicker = [(measured.total, measured.pixels) for measured in (progressed.before, progressed.after)]
+def _to_bytes(state: ResumeState) -> bytes:
+    assert state.predicted is not None
+    assert state.smooth is not None
+    flicker = [(measured.total, measured.pixels) for measured in (state.before, state.after)]
     buffer = io.BytesIO()
     np.savez(
         buffer,
-        L=progressed.predicted.L,
-        predicted=progressed.predicted.ab,
-        smooth=progressed.smooth.ab,
+        L=state.predicted.L,
+        predicted=state.predicted.ab,
+        smooth=state.smooth.ab,
         flicker=np.array(flicker),
-        frames=np.array(progressed.frames),
+        frames=np.array(state.frames),
     )
     return buffer.getvalue()
 
 
-def _from_bytes(data: bytes) -> Progressed:
+def _from_bytes(data: bytes) -> ResumeState:
     with np.load(io.BytesIO(data), allow_pickle=False) as stored:
         L = stored["L"]
         before, after = (Flicker(float(total), int(pixels)) for total, pixels in stored["flicker"])
         predicted, smooth = Colours(L, stored["predicted"]), Colours(L, stored["smooth"])
-        return Progressed(int(stored["frames"]), predicted, smooth, before, after)
+        return ResumeState(int(stored["frames"]), predicted, smooth, before, after)

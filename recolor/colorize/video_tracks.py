@@ -29,8 +29,9 @@ _KEPT_SOUND = {"mp4": _MP4_SOUND, "webm": ("opus", "vorbis")}  # by container; a
 _SOUND_ENCODERS = {"mp4": "aac", "mov": "aac", "matroska": "flac", "webm": "libopus", "avi": "libmp3lame"}
 _TEXT_ENCODERS = {"mp4": "mov_text", "mov": "mov_text", "matroska": "subrip", "webm": "webvtt"}
 _TEXT_CODECS = ("mov_text", "subrip", "srt", "ass", "ssa", "webvtt", "text")
+_KINDS = {"audio": "sound", "subtitle": "subtitles", "video": "a cover or second video"}
 _SYNC_S = 0.05  # a distance of sound and pictures that is seen
-_OPUS_RATE = 48_000
+_LOSSY_RATE = 48_000  # the only one of Opus, the highest of MP3
 _SOUND_BITS_PER_S = 192_000
 # Tags that describe the file that they stand in, not its content.
 _OWN_TAGS = (
@@ -184,9 +185,6 @@ def _other_tracks(
     return others
 
 
-_KINDS = {"audio": "sound", "subtitle": "subtitles", "video": "a cover or second video"}
-
-
 def _track(stream: Stream, output: OutputContainer, clip: Clip, encoding: Encoding) -> "_Track | None":
     if isinstance(stream, AudioStream) and _is_known(stream):
         return _sound_track(stream, output, clip, encoding)
@@ -283,10 +281,12 @@ class _EncodedSound:
     """A sound track that is decoded and encoded again."""
 
     def __init__(self, source: AudioStream, output: OutputContainer, encoder: str, clip: Clip) -> None:
-        rate = _OPUS_RATE if encoder == "libopus" else source.codec_context.sample_rate
-        stream = output.add_stream(encoder, rate=rate)
+        rate, layout = source.codec_context.sample_rate, source.codec_context.layout
+        is_too_high = rate > _LOSSY_RATE and encoder != "flac"
+        stream = output.add_stream(encoder, rate=_LOSSY_RATE if is_too_high or encoder == "libopus" else rate)
         assert isinstance(stream, AudioStream)
-        stream.codec_context.layout = source.codec_context.layout
+        is_too_wide = layout.nb_channels > 2 and encoder == "libmp3lame"
+        stream.codec_context.layout = av.AudioLayout("stereo") if is_too_wide else layout
         if encoder != "flac":
             stream.codec_context.bit_rate = _SOUND_BITS_PER_S
         self._source, self._stream, self._origin_s = source, stream, clip.origin_s

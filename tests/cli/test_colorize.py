@@ -216,6 +216,9 @@ def test_videos_in_a_folder_are_coloured_beside_the_photographs_with_an_option(m
     assert f"{photos / 'broken.mov'}: cannot be read as a video" in result.stderr
     written = {path.relative_to(out).as_posix() for path in out.rglob("*.*")}
     assert written == {"one.jpg", "one.compare.jpg", "old.mpg.mp4", "sub/film.mp4"}
+    alone = invoke(models, photos / "sub", out)
+    assert isinstance(alone.exception, InputError)
+    assert "--videos" in str(alone.exception)
     again = invoke(models, photos / "**" / "*.mp4", out, "--videos")
     assert again.stdout == f"there already: {out / 'sub' / 'film.mp4'}\n"
 

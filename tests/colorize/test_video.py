@@ -284,6 +284,16 @@ def test_sound_that_players_do_not_take_is_encoded_again(colorizer, tmp_path, su
     assert track[3:] == pytest.approx((0.1, 0.6), abs=0.03)
 
 
+def test_sound_of_six_channels_and_96_khz_is_encoded_again(colorizer, tmp_path):
+    sound = Sound(codec="pcm_s24le", rate=96_000, layout="5.1")
+    source = write_film(tmp_path / "film.mov", grey_frames(2), sounds=[sound])
+    for suffix in (".mp4", ".avi", ".webm"):
+        result = colorize_video(source, tmp_path / f"out{suffix}", colorizer)
+        assert (result.audio, result.notes) == ("kept" if suffix == ".avi" else "encoded", ())
+        (track,) = read_film(tmp_path / f"out{suffix}").tracks
+        assert track[3:] == pytest.approx((0, 0.5), abs=0.03)
+
+
 def test_what_avi_does_not_hold_is_named(colorizer, tmp_path):
     source = write_film(tmp_path / "film.mkv", grey_frames(3), **RICH)
     result = colorize_video(source, tmp_path / "out.avi", colorizer)
