@@ -127,9 +127,9 @@ def colorize_video(
         audio=tracks.sound,
         flicker_before=done.before.mean,
         flicker_after=done.after.mean,
-        missing=_missing(clip, done.frames),
+        missing=_missing(clip, done),
         drift_s=0.0 if encoding.keeps_times else clip.drift_s,
-        notes=(*_notes(clip, encoding), *(f"not kept: {lost}" for lost in tracks.lost)),
+        notes=(*_notes(clip, encoding, done), *(f"not kept: {lost}" for lost in tracks.lost)),
     )
 
 
@@ -157,6 +157,7 @@ def _coloured(
             small = [colorizer.at_model_size(L) for _, L in some]
             colours = colorizer.predict_ab(np.stack(small), look)
             for (frame, L), L_small, ab in zip(some, small, colours, strict=True):
+                done.deinterlaced = frame.deinterlaced
                 yield _Predicted(frame, L, _smooth(Colours(L_small, ab), smoothing, done))
 
     def finish(one: _Predicted) -> TimedFrame:
@@ -207,13 +208,13 @@ def _counted(frames: Iterator[TimedFrame], progress: Progress) -> Iterator[Timed
         progress.update()
 
 
-def _missing(clip: Clip, frames: int) -> int:
-    in_fields = clip.is_interlaced and abs(clip.frames - 2 * frames) <= 2  # some streams have a packet for each field
-    return 0 if in_fields else max(0, clip.frames - frames)
+def _missing(clip: Clip, done: ResumeState) -> int:
+    in_fields = done.deinterlaced and abs(clip.frames - 2 * done.frames) <= 2  # some streams have a packet a field
+    return 0 if in_fields else max(0, clip.frames - done.frames)
 
 
-def _notes(clip: Clip, encoding: Encoding) -> Iterator[str]:
-    if clip.is_interlaced:
+def _notes(clip: Clip, encoding: Encoding, done: ResumeState) -> Iterator[str]:
+    if done.deinterlaced:
         yield "interlaced: deinterlaced, one frame for each two fields"
     if clip.has_alpha:
         yield "not kept: transparency"

@@ -31,6 +31,7 @@ class ResumeState:
         frames: Number of frames written.
         predicted: Last frame's colour as predicted; None before the first frame.
         smooth: Last frame's colour after smoothing; None before the first frame.
+        deinterlaced: Whether a frame consisted of two fields.
         before: Flicker of the predicted colour.
         after: Flicker of the smoothed colour.
     """
@@ -38,6 +39,7 @@ class ResumeState:
     frames: int = 0
     predicted: Colours | None = None
     smooth: Colours | None = None
+    deinterlaced: bool = False
     before: Flicker = field(default_factory=Flicker)
     after: Flicker = field(default_factory=Flicker)
 
@@ -145,6 +147,7 @@ def _to_bytes(state: ResumeState) -> bytes:
         smooth=state.smooth.ab,
         flicker=np.array(flicker),
         frames=np.array(state.frames),
+        deinterlaced=np.array(state.deinterlaced),
     )
     return buffer.getvalue()
 
@@ -154,4 +157,5 @@ def _from_bytes(data: bytes) -> ResumeState:
         L = stored["L"]
         before, after = (Flicker(float(total), int(pixels)) for total, pixels in stored["flicker"])
         predicted, smooth = Colours(L, stored["predicted"]), Colours(L, stored["smooth"])
-        return ResumeState(int(stored["frames"]), predicted, smooth, before, after)
+        deinterlaced = bool(stored["deinterlaced"])
+        return ResumeState(int(stored["frames"]), predicted, smooth, deinterlaced, before, after)

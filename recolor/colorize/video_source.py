@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
-from itertools import islice
 from pathlib import Path
 from typing import Literal, cast
 
@@ -34,7 +33,6 @@ _COLORSPACE = {"bt709": Colorspace.ITU709, "bt601": Colorspace.ITU601, "bt2020":
 _HD_PX = 720  # from this height on, untagged video is BT.709, as players take it
 _CLOCK_FORMATS = ("mpegts", "mpeg")  # their times count from an arbitrary moment
 _DURATION_TAG = re.compile(r"(\d+):(\d+):(\d+(?:\.\d+)?)")
-_PROBED_FRAMES = 30
 _MOST_REORDERED = 32  # pictures between decoding and showing: H.264 allows 16 frames
 _DEFAULT_RATE = Fraction(25)  # for files that state no rate
 _MAX_RATE = 1000
@@ -59,7 +57,6 @@ class Clip:
         origin_s: Time of the file that becomes 0; not 0 only in MPEG streams, whose clock starts anywhere.
         pixel_aspect: Width of a pixel divided by its height, of the upright frames.
         is_deep: Whether a channel has more than 8 bits.
-        is_interlaced: Whether frames consist of two fields; they are deinterlaced when read.
         has_alpha: Whether the frames have transparency, which is not read.
         matrix: How RGB is coded, as tagged or, without a tag, as usual for the height.
     """
@@ -76,17 +73,23 @@ class Clip:
     origin_s: Fraction
     pixel_aspect: Fraction
     is_deep: bool
-    is_interlaced: bool
     has_alpha: bool
     matrix: Matrix
 
 
 @dataclass(frozen=True, slots=True)
 class TimedFrame:
-    """A frame: upright sRGB [H, W, 3], uint8 or, if it has more bits, uint16; its time in units of `Clip.time_base`."""
+    """A frame.
+
+    Attributes:
+        rgb: Upright sRGB [H, W, 3], uint8 or, if it has more bits, uint16.
+        time: Time in units of `Clip.time_base`.
+        deinterlaced: Whether it, or a frame before it, consisted of two fields.
+    """
 
     rgb: Pixels
     time: int
+    deinterlaced: bool = False
 
 
 @contextmanager
@@ -108,7 +111,7 @@ def opened(path: Path) -> Iterator[InputContainer]:
 
 
 def look_through(path: Path) -> Clip:
-    """Reads the times of all frames, and decodes the first ones.
+    """Reads the times of all frames, and decodes the first one.
 
     Headers do not state the number of frames and their times reliably.
 
@@ -122,10 +125,9 @@ def look_through(path: Path) -> Clip:
         nominal, codec, shape = stream.guessed_rate, stream.codec_context.name, stream.sample_aspect_ratio
         announced = _announced(container, stream, pictures.times) - pictures.unshown
         index = stream.index
-    probed = list(islice(_decoded(path, index), _PROBED_FRAMES))
-    if not probed:
+    first = next(_decoded(path, index), None)
+    if first is None:
         raise InputError(f"{path}: no frame can be read. The file is empty, damaged or not a video.")
-    first = probed[0]
     if first.color_trc in _HDR:
         name = _HDR[ColorTrc(first.color_trc)]
         raise InputError(f"{path}: high dynamic range ({name}) is not supported. Convert the video to BT.709 first.")
@@ -146,7 +148,6 @@ def look_through(path: Path) -> Clip:
         origin_s=origin_s,
         pixel_aspect=1 / pixel_aspect if turned else pixel_aspect,
         is_deep=max(component.bits for component in first.format.components) > 8,
-        is_interlaced=any(frame.interlaced_frame for frame in probed),
         has_alpha=any(component.is_alpha for component in first.format.components),
         matrix=_matrix(first),
     )
@@ -169,13 +170,13 @@ def read_frames(path: Path, clip: Clip, skip: int = 0) -> Iterator[TimedFrame]:
     frames = _decoded(path, clip.stream)
     duration = max(1, round(1 / (clip.rate * clip.time_base)))
     before: int | None = None
-    for number, frame in enumerate(_deinterlaced(frames) if clip.is_interlaced else frames):
+    for number, (frame, deinterlaced) in enumerate(_deinterlaced(frames)):
         time = _time(frame, clip)
         if time is None or (before is not None and time <= before):
             time = 0 if before is None else before + duration
         before = time
         if number >= skip:
-            yield TimedFrame(_upright_rgb(frame, clip), time)
+            yield TimedFrame(_upright_rgb(frame, clip), time, deinterlaced)
 
 
 @dataclass(slots=True)
@@ -264,17 +265,20 @@ def _decoded(path: Path, index: int) -> Iterator[VideoFrame]:
                 return
 
 
-def _deinterlaced(frames: Iterator[VideoFrame]) -> Iterator[VideoFrame]:
-    """Yields one progressive frame for each; frames that are not interlaced stay as they are."""
+def _deinterlaced(frames: Iterator[VideoFrame]) -> Iterator[tuple[VideoFrame, bool]]:
+    """Yields one progressive frame for each, and whether one has been interlaced so far."""
     graph: Graph | None = None
     for frame in frames:
-        if graph is None:
+        if graph is None and frame.interlaced_frame:
             graph = _deinterlacer(frame)
-        graph.vpush(frame)
-        yield from _pulled(graph)
+        if graph is None:
+            yield frame, False
+        else:
+            graph.vpush(frame)
+            yield from ((progressive, True) for progressive in _pulled(graph))
     if graph is not None:
         graph.vpush(None)
-        yield from _pulled(graph)
+        yield from ((progressive, True) for progressive in _pulled(graph))
 
 
 def _deinterlacer(frame: VideoFrame) -> Graph:

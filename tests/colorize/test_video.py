@@ -220,7 +220,6 @@ def test_fields_become_whole_frames(colorizer, tmp_path):
     for first, second in pairwise(frames):
         first[1::2] = second[1::2]
     source = write_film(tmp_path / "film.mpg", frames, codec="mpeg2video", options={"flags": "+ildct+ilme"})
-    assert look_through(source).is_interlaced
     result = colorize_video(source, tmp_path / "out.mp4", colorizer, look=GREY)
     written, before = read_film(tmp_path / "out.mp4"), read_film(source)
     assert _combs(written.frames[3]) < 0.5 * _combs(before.frames[3])
