@@ -1,9 +1,9 @@
 """Where the time of `recolor colorize` goes: `python tools/bench_colorize.py [--models FOLDER]`.
 
-Two tables. The first: from starting Python to the first coloured photograph, in a fresh process each time. The second:
-one photograph after the other once the models are loaded, with the parts beside the whole; the parts are timed one by
-one, so that their sum leaves out what they do at the same time. Wall and processor seconds, the fastest of all rounds:
-beside other work, only the processor's say what a quiet machine would take.
+Three tables. The first: from starting Python to the first coloured photograph, in a fresh process each time. The
+second: one photograph after the other once the models are loaded, with the parts beside the whole; the parts are timed
+one by one, so that their sum leaves out what they do at the same time. The third: one frame of a video. Wall and
+processor seconds, the fastest of all rounds: beside other work, only the processor's say what a quiet machine takes.
 """
 
 import argparse
@@ -17,15 +17,18 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from films import grey_frames, write_film
 from PIL import Image
 from skimage import data
 
 from recolor.color.gamut import join, lightness_of
 from recolor.colorize import Colorizer
 from recolor.colorize.upsample import upsample
+from recolor.colorize.video import colorize_video
 from recolor.config.settings import MeasureConfig
 from recolor.images import decode
 
+VIDEO_PX, VIDEO_FRAMES = 512, 50
 START = """
 import json, sys, time
 marks = [("python", time.perf_counter(), time.process_time())]
@@ -64,6 +67,7 @@ def main() -> None:
     best = {part: tuple(min(run[part][clock] for run in started) for clock in (0, 1)) for part in started[0]}
     show(f"a fresh process, best of {given.rounds}", best)
     show(f"{photograph.name}, models loaded, best of {given.rounds}", parts(photograph, given.models, given.rounds))
+    show(f"a frame of a video of {VIDEO_PX} px, models loaded", {"whole": frame(given.out, given.models)})
 
 
 def grey_photograph(path: Path, side_px: int) -> Path:
@@ -114,6 +118,14 @@ def parts(photograph: Path, models: Path | None, rounds: int) -> dict[str, tuple
         "whole": lambda: write(colorizer.colorize_rgb(read())),
     }
     return {name: seconds(work, rounds) for name, work in works.items()}
+
+
+def frame(folder: Path, models: Path | None) -> tuple[float, float]:
+    """Wall and processor seconds for each frame of a video of two seconds."""
+    colorizer = Colorizer.from_folder(models, "cpu") if models else Colorizer.from_pretrained("cpu")
+    source = write_film(folder / "film.mp4", grey_frames(VIDEO_FRAMES, VIDEO_PX, VIDEO_PX, noise=2))
+    wall, cpu = seconds(lambda: colorize_video(source, folder / "coloured.mp4", colorizer, overwrite=True), 1)
+    return wall / VIDEO_FRAMES, cpu / VIDEO_FRAMES
 
 
 def seconds(work: Callable[[], object], rounds: int) -> tuple[float, float]:

@@ -1,6 +1,5 @@
 """The verb that colours photographs and videos."""
 
-import os
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
@@ -9,15 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from recolor.cli.extras import require_packages
 from recolor.cli.options import UserPath, look_option, model_option, option
 from recolor.config.settings import LARGEST_PIXELS, ColorizeDevice, MeasureConfig
-from recolor.errors import DAMAGE, ImageError, InputError, RecolorError
+from recolor.errors import DAMAGE, ConfigError, ImageError, InputError, RecolorError, WorkspaceBusyError
 from recolor.manifests.names import shown
 from recolor.models.folders import check_both_models
 from recolor.pipeline.inputs import check_inputs
 
 if TYPE_CHECKING:
     from recolor.colorize import Colorizer, ColorizeResult
+    from recolor.colorize.plan import Job
 
 
 @click.command()
@@ -56,7 +57,14 @@ if TYPE_CHECKING:
     default=MeasureConfig().max_pixels,
     help="Decode photographs of at most this number of pixels.",
 )
+@option("--videos", is_flag=True, help="Also colour the videos in folders and those that match patterns.")
 @option("--smoothing", type=float, default=0.8, help="Smooth a video's colour over time, from 0 (off) to below 1.")
+@option(
+    "--crf",
+    type=click.IntRange(0, 63),
+    help="Write videos with this constant rate factor. Lower is better and larger.",
+    show_default="18; 24 for .webm",
+)
 @option(
     "--format",
     "file_format",
@@ -75,23 +83,26 @@ def colorize(
     temperature: float | None,
     batch: int | None,
     file_format: str | None,
+    videos: bool,
     smoothing: float,
+    crf: int | None,
     max_pixels: int,
     **options: Any,
 ) -> None:
-    """Colour photographs, or a video, at full size.
+    """Colour photographs and videos at full size.
 
     INPUTS are files, folders, or quoted patterns such as "old/**/*.jpg". OUT is a folder, in which the folder structure
-    of the inputs is kept. For a single photograph, OUT may also be a file name such as new.png. As an input, `-` is
-    standard input; as OUT, standard output.
+    of the inputs is kept. For a single photograph or video, OUT may also be a file name such as new.png or new.mp4. As
+    an input, `-` is standard input; as OUT, standard output.
 
     Each photograph keeps its own lightness. JPEG, PNG, WebP, TIFF and BMP keep their format; other formats become PNG.
     16 bits, transparency, EXIF, ICC profile and resolution are kept, and the EXIF rotation is applied. A second run
     only colours what is missing. Files that cannot be coloured are listed at the end; all others are coloured, and the
     exit code is 1.
 
-    A video (.mp4, .mov, .mkv, .avi, .webm) is coloured alone, into a file name such as new.mp4. Its sound is kept if
-    the program `ffmpeg` is installed.
+    Videos need the package `av`: pip install 'recolor[video]'. They are written as .mp4, .m4v, .mov, .mkv, .webm or
+    .avi. Frames keep their times and shape; sounds, subtitles, chapters and tags are copied, and what cannot be kept is
+    named. An interrupted run goes on where it stopped. Videos in folders are taken with --videos.
     """
     from recolor.colorize.look import Look
 
@@ -104,65 +115,84 @@ def colorize(
     if model:
         check_both_models(model)
     check_inputs(inputs)
-    from recolor.colorize.plan import is_video, make_plan
+    from recolor.colorize.plan import VIDEO_SUFFIXES, make_plan
 
-    is_of_video = any(is_video(path) for path in (*inputs, out))
-    if is_of_video:
-        _check_video(inputs, out)
-    plan = None if is_of_video else make_plan(inputs, out, compare=options["compare"])
+    plan = make_plan(inputs, out, compare=options["compare"], videos=videos)
+    if plan.videos:
+        require_packages("colouring a video", "av")
     from recolor.colorize import Colorizer, colorize_paths  # these load torch, which takes seconds
 
     colorizer = Colorizer.from_folder(model, device) if model else Colorizer.from_pretrained(device)
-    if is_of_video:
-        _colorize_video(
-            inputs, out, colorizer, look=chosen, smoothing=smoothing, overwrite=options["overwrite"], batch=batch or 1
+    failed = False
+    if plan.jobs or not plan.videos:
+        wanted: Any = file_format and file_format.upper()
+        limits = MeasureConfig(max_pixels=max_pixels)
+        result = colorize_paths(
+            inputs,
+            out,
+            colorizer,
+            look=chosen,
+            batch_images=batch,
+            file_format=wanted,
+            limits=limits,
+            plan=plan,
+            **options,
         )
-        return
-    wanted: Any = file_format and file_format.upper()
-    limits = MeasureConfig(max_pixels=max_pixels)
-    result = colorize_paths(
-        inputs, out, colorizer, look=chosen, batch_images=batch, file_format=wanted, limits=limits, plan=plan, **options
-    )
-    _report_colorized(result, out)
-    if result.failed:
+        _report_colorized(result, out)
+        if not videos and any(suffix in VIDEO_SUFFIXES for suffix in plan.passed_over.suffixes):
+            click.echo("videos in folders are coloured with --videos")
+        failed = bool(result.failed)
+    given = {"look": chosen, "smoothing": smoothing, "crf": crf, "overwrite": options["overwrite"], "batch": batch or 1}
+    for job in plan.videos:
+        failed = not _colorize_video(job, colorizer, alone=len(plan.videos) == 1 and not plan.jobs, **given) or failed
+    if failed:
         sys.exit(1)
 
 
-def _check_video(inputs: tuple[Path, ...], out: Path) -> None:
-    from recolor.colorize.plan import is_video
+def _colorize_video(job: "Job", colorizer: "Colorizer", *, alone: bool, **options: Any) -> bool:
+    """Colours a video and prints the outcome, including that of the sound.
 
-    if len(inputs) != 1 or not is_video(inputs[0]) or not is_video(out):
-        raise InputError("a video is coloured alone: give one video, and a file name such as new.mp4 as OUT.")
-
-
-def _colorize_video(inputs: tuple[Path, ...], out: Path, colorizer: "Colorizer", **options: Any) -> None:
-    """Colours one video and prints the outcome, including that of the sound."""
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # silences FFmpeg; our own errors describe the problem
+    Returns:
+        Whether it was coloured. The errors of a video that is coloured alone, and those of the disk, are raised.
+    """
     from recolor.colorize.video import colorize_video
 
-    result = colorize_video(inputs[0], out, colorizer, **options)
-    name = shown(out)
+    name = shown(job.target)
+    try:
+        result = colorize_video(job.source, job.target, colorizer, **options)
+    except (InputError, ConfigError, WorkspaceBusyError) as error:
+        if alone:
+            raise
+        click.echo(str(error), err=True)
+        return False
     if result is None:
         click.echo(f"there already: {name}")
-        return
+        return True
     click.echo(f"{result.frames:,} frames, {result.length_s:.1f} s at {result.fps:g} frames/s: {name}")
     click.echo(
         f"flicker of still areas: {result.flicker_after:.2f} ab units a frame,"
         f" {result.flicker_before:.2f} without smoothing"
     )
     click.echo(_SOUND[result.audio])
+    if result.reused:
+        click.echo(f"{result.reused:,} of the frames were coloured by an earlier run")
+    for note in result.notes:
+        click.echo(f"{name}: {note}", err=True)
     if result.missing:
-        click.echo(f"{result.missing:,} more frames are announced by the source but could not be read", err=True)
+        click.echo(
+            f"{name}: {result.missing:,} more frames are announced by the source but could not be read", err=True
+        )
     if result.drift_s:
         shift = f"by up to {result.drift_s:.2f} s"
-        click.echo(f"the source's frames are unevenly spaced; even spacing shifts frames {shift}", err=True)
+        click.echo(f"{name}: the source's frames are unevenly spaced; even spacing shifts frames {shift}", err=True)
+    return True
 
 
 _SOUND: Mapping[str, str] = {
     "kept": "sound: kept",
     "none": "sound: the source has none",
-    "dropped": "sound: dropped; ffmpeg could not copy it into this file",
-    "unknown": "sound: not copied, if the source has any; install `ffmpeg` to copy it",
+    "encoded": "sound: kept, encoded again for this kind of file",
+    "dropped": "sound: not all could be kept",
 }
 
 

@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from recolor.errors import ConfigError
 
 EXTRAS: Mapping[str, str] = {
+    "av": "video",
     "fastapi": "flows",
     "matplotlib": "train",
     "prefect": "flows",

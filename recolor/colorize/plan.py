@@ -1,4 +1,4 @@
-"""Plans the output path of every photograph and checks the plan before anything is written."""
+"""Plans the output path of every photograph and video and checks the plan before anything is written."""
 
 import errno
 import glob
@@ -33,7 +33,11 @@ FORMATS: Mapping[str, "Format"] = {
     ".tiff": "TIFF",
     ".bmp": "BMP",
 }
-VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm")
+WRITTEN_VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi")
+VIDEO_SUFFIXES = (
+    *WRITTEN_VIDEO_SUFFIXES,
+    *(".mpg", ".mpeg", ".m2v", ".vob", ".ts", ".mts", ".m2ts", ".wmv", ".flv", ".3gp", ".dv", ".ogv", ".mxf"),
+)
 _READ_ONLY_SUFFIXES = (
     *(".gif", ".mpo", ".avif", ".heic", ".heif", ".hif", ".jp2", ".jxl", ".pdf"),
     *(".dng", ".cr2", ".cr3", ".nef", ".arw", ".psd", ".svg", ".xmp"),
@@ -42,7 +46,7 @@ _READ_ONLY_SUFFIXES = (
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Paths of a photograph, of its coloured version, and of the comparison if one is made."""
+    """Paths of a photograph or video, of its coloured version, and of the comparison if one is made."""
 
     source: Path
     target: Path
@@ -60,6 +64,7 @@ class Plan:
 
     Attributes:
         jobs: The photographs in the order of the inputs.
+        videos: The videos in the order of the inputs.
         unreadable_folders: Folders that could not be read.
         renamed: Jobs whose target has another name than their photograph's, because another output has that name or
             because it would be too long.
@@ -67,6 +72,7 @@ class Plan:
     """
 
     jobs: tuple[Job, ...]
+    videos: tuple[Job, ...] = ()
     unreadable_folders: tuple[Path, ...] = ()
     renamed: tuple[Job, ...] = ()
     passed_over: PassedOver = field(default_factory=PassedOver)
@@ -74,23 +80,25 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """Photographs with their paths below the output folder, folders that cannot be read, and what is not taken."""
+    """Files with their paths below the output folder, folders that cannot be read, and what is not taken."""
 
-    photographs: tuple[tuple[Path, Path], ...]
+    files: tuple[tuple[Path, Path], ...]
     unreadable_folders: tuple[Path, ...] = ()
     passed_over: PassedOver = field(default_factory=PassedOver)
 
 
-def make_plan(inputs: Sequence[Path], out: Path, *, compare: bool = False) -> Plan:
-    """Returns the output path of every photograph.
+def make_plan(inputs: Sequence[Path], out: Path, *, compare: bool = False, videos: bool = False) -> Plan:
+    """Returns the output path of every photograph and video.
 
-    No two photographs get the same output: of two whose outputs would have the same name, or names that the file system
+    No two files get the same output: of two whose outputs would have the same name, or names that the file system
     of `out` takes for the same, one is numbered, as in `a~2.jpg`.
 
     Args:
         inputs: Files, folders, and patterns such as `old/**/*.jpg`; or only `-` for standard input.
-        out: Output folder. For a single photograph also a file with the suffix of an image, or `-` for standard output.
-        compare: Whether comparisons are made too.
+        out: Output folder. For a single photograph also a file with the suffix of an image, or `-` for standard output;
+            for a single video also a file with the suffix of a video.
+        compare: Whether comparisons of photographs are made too.
+        videos: Whether videos in folders and those that match patterns are taken; a video given by name always is.
 
     Raises:
         InputError: An input is missing, a folder or pattern has no image, two inputs have the same path below `out`,
@@ -103,9 +111,10 @@ def make_plan(inputs: Sequence[Path], out: Path, *, compare: bool = False) -> Pl
         return _plan_one(inputs, out, compare)
     if out.exists() and not out.is_dir():
         raise InputError(f"{out}: the output must be a folder, or for one photograph a file such as out.png.")
-    found = [_find(path, out) for path in inputs]
+    suffixes = (*IndexConfig().suffixes, *(VIDEO_SUFFIXES if videos else ()))
+    found = [_find(path, out, IndexConfig(suffixes=suffixes)) for path in inputs]
     sources: dict[Path, Path] = {}
-    for source, relative in [photograph for some in found for photograph in some.photographs]:
+    for source, relative in [file for some in found for file in some.files]:
         first = sources.setdefault(relative, source)
         if first is not source and _real(first) != _real(source):
             raise InputError(
@@ -118,14 +127,15 @@ def make_plan(inputs: Sequence[Path], out: Path, *, compare: bool = False) -> Pl
     for some in found:
         passed_over.add(some.passed_over)
     unreadable = tuple(folder for some in found for folder in some.unreadable_folders)
-    return Plan(jobs, unreadable, renamed, passed_over)
+    photographs = tuple(job for job in jobs if not is_video(job.source))
+    return Plan(photographs, tuple(job for job in jobs if is_video(job.source)), unreadable, renamed, passed_over)
 
 
 def _jobs(sources: Mapping[Path, Path], out: Path, compare: bool) -> tuple[tuple[Job, ...], tuple[Job, ...]]:
-    """Returns a job for each photograph, and those whose target is not called as usual.
+    """Returns a job for each file, and those whose target is not called as usual.
 
     Args:
-        sources: Photographs by their paths below the output folder.
+        sources: Files by their paths below the output folder.
         out: The output folder.
         compare: Whether comparisons are made too.
     """
@@ -134,9 +144,10 @@ def _jobs(sources: Mapping[Path, Path], out: Path, compare: bool) -> tuple[tuple
     # In an order that does not depend on the order of the inputs; photographs that keep their name come first.
     order = sorted(sources, key=lambda relative: (usual[relative] != relative, os.fsencode(relative)))
     targets = {relative: names.take(usual[relative]) for relative in order}
-    comparisons = {relative: names.take(_comparison(targets[relative])) for relative in order if compare}
+    compared = [relative for relative in order if compare and not is_video(sources[relative])]
+    comparisons = {relative: names.take(_comparison(targets[relative])) for relative in compared}
     jobs = {
-        relative: Job(source, out / targets[relative], out / comparisons[relative] if compare else None)
+        relative: Job(source, out / targets[relative], out / comparisons[relative] if relative in comparisons else None)
         for relative, source in sources.items()
     }
     return tuple(jobs.values()), tuple(job for relative, job in jobs.items() if targets[relative] != usual[relative])
@@ -197,20 +208,23 @@ def is_video(path: Path) -> bool:
 
 
 def _is_one_file(inputs: Sequence[Path], out: Path) -> bool:
-    """Returns whether a single photograph is to become a file.
+    """Returns whether a single photograph or video is to become a file.
 
     Raises:
         InputError: `out` is called like a file that cannot be written.
     """
     one = len(inputs) == 1 and not inputs[0].is_dir() and not is_pattern(inputs[0])
     suffix = out.suffix.lower()
-    is_other_file = suffix in _READ_ONLY_SUFFIXES or (one and mimetypes.guess_type(f"x{suffix}")[0] is not None)
-    if is_other_file and suffix not in FORMATS and not out.is_dir():
+    known = WRITTEN_VIDEO_SUFFIXES if one and is_video(inputs[0]) else tuple(FORMATS)
+    is_other_file = suffix in (*_READ_ONLY_SUFFIXES, *VIDEO_SUFFIXES)
+    is_other_file = is_other_file or (one and mimetypes.guess_type(f"x{suffix}")[0] is not None)
+    if is_other_file and suffix not in known and not out.is_dir():
+        what = "a video" if known == WRITTEN_VIDEO_SUFFIXES else "a photograph"
         raise InputError(
-            f"{out}: this format cannot be written. Give a name that ends in {', '.join(FORMATS)}, or the name of a"
-            " folder."
+            f"{out}: {what} cannot be written in this format. Give a name that ends in {', '.join(known)}, or the name"
+            " of a folder."
         )
-    return one and _is_file_name(out)
+    return one and suffix in known and not out.is_dir()
 
 
 def _is_file_name(out: Path) -> bool:
@@ -218,11 +232,17 @@ def _is_file_name(out: Path) -> bool:
 
 
 def _plan_one(inputs: Sequence[Path], out: Path, compare: bool) -> Plan:
-    """Plans a single photograph whose output is a file, or that uses standard input or output."""
+    """Plans a single file whose output is a file, or a photograph that uses standard input or output."""
     (source, *others) = inputs
     if others or source.is_dir() or is_pattern(source):
         raise InputError("`-` reads or writes one photograph: give one file or `-`, and one output.")
     check_inputs([source])
+    if is_video(source):
+        if out == STANDARD:
+            raise InputError(f"{source}: a video cannot be written to standard output. Give a file such as new.mp4.")
+        job = Job(source, out)
+        _check((job,), out.parent)
+        return Plan((), (job,))
     if out == STANDARD:
         if compare:
             raise InputError("no comparison can be written to standard output. Give a file as OUT.")
@@ -246,19 +266,19 @@ def _comparison(target: Path) -> Path:
     return target.with_name((target.stem if target.suffix == ".jpg" else target.name) + _COMPARISON)
 
 
-def _find(path: Path, out: Path) -> _Found:
-    """Returns the photographs of an input, except those in the output folder."""
+def _find(path: Path, out: Path, config: IndexConfig) -> _Found:
+    """Returns the files of an input, except those in the output folder."""
     if path.is_dir():
-        return _in_folder(path, path, out)
+        return _in_folder(path, path, out, config)
     if os.path.lexists(path):
         return _Found(((path, Path(path.name)),))
     check_inputs([path])
-    return _of_pattern(path, out)
+    return _of_pattern(path, out, config)
 
 
-def _in_folder(folder: Path, base: Path, out: Path) -> _Found:
-    """Returns the image files in a folder, with their paths relative to `base`."""
-    scan = scan_folder(folder, IndexConfig(), skip=(out,) if _real(out) != _real(folder) else ())
+def _in_folder(folder: Path, base: Path, out: Path, config: IndexConfig) -> _Found:
+    """Returns the files in a folder, with their paths relative to `base`."""
+    scan = scan_folder(folder, config, skip=(out,) if _real(out) != _real(folder) else ())
     if not scan.found and not scan.unreadable_folders:
         raise InputError(f"{folder}: this folder contains no image files{_instead(scan.passed_over)}.")
     photographs = (folder / decode_path(file.path) for file in scan.found)
@@ -271,11 +291,12 @@ def _in_folder(folder: Path, base: Path, out: Path) -> _Found:
 
 def _instead(passed_over: PassedOver) -> str:
     text = str(passed_over)
-    return f" ({text})" if text else ""
+    videos = "; --videos takes videos" if any(suffix in VIDEO_SUFFIXES for suffix in passed_over.suffixes) else ""
+    return f" ({text}{videos})" if text else ""
 
 
-def _of_pattern(pattern: Path, out: Path) -> _Found:
-    """Returns matching image files and those in matching folders.
+def _of_pattern(pattern: Path, out: Path, config: IndexConfig) -> _Found:
+    """Returns matching files and those in matching folders.
 
     Paths are relative to the folder before the first wildcard.
     """
@@ -286,7 +307,7 @@ def _of_pattern(pattern: Path, out: Path) -> _Found:
     matches = [Path(match) for match in sorted(glob.glob(str(pattern), recursive=True))]  # noqa: PTH207 - takes whole paths
     kept = [path for path in matches if _real(out) == _real(base) or not _real(path).is_relative_to(_real(out))]
     passed_over = PassedOver()
-    photographs = dict.fromkeys(_files_of(_not_skipped(kept, base, passed_over), out, passed_over))
+    photographs = dict.fromkeys(_files_of(_not_skipped(kept, base, passed_over), out, config, passed_over))
     if not photographs:
         raise InputError(f"{pattern}: no image file matches{_instead(passed_over)}.")
     return _Found(tuple((path, path.relative_to(base)) for path in photographs), passed_over=passed_over)
@@ -318,8 +339,8 @@ def _not_skipped(matches: Sequence[Path], base: Path, passed_over: PassedOver) -
     return [path for path in matches if not is_skipped(path)]
 
 
-def _files_of(matches: Sequence[Path], out: Path, passed_over: PassedOver) -> Iterator[Path]:
-    """Yields matching images and the images in matching folders; counts what it does not take.
+def _files_of(matches: Sequence[Path], out: Path, config: IndexConfig, passed_over: PassedOver) -> Iterator[Path]:
+    """Yields matching files and the files in matching folders; counts what it does not take.
 
     A folder inside a matching one is not scanned again.
     """
@@ -327,12 +348,12 @@ def _files_of(matches: Sequence[Path], out: Path, passed_over: PassedOver) -> It
     for path in matches:
         is_inside = any(parent in named for parent in path.parents)
         if not path.is_dir():
-            if path.name.lower().endswith(IndexConfig().suffixes):
+            if path.name.lower().endswith(config.suffixes):
                 yield path
             elif not is_inside:  # or else it is counted with its folder
                 passed_over.count_file(path.name)
         elif not is_inside:
-            scan = scan_folder(path, IndexConfig(), skip=(out,))
+            scan = scan_folder(path, config, skip=(out,))
             passed_over.add(scan.passed_over)
             yield from (path / decode_path(file.path) for file in scan.found)
 
@@ -346,8 +367,9 @@ def _real(path: Path) -> Path:
 
 
 def _target_name(relative: Path) -> Path:
-    kept = relative.suffix.lower() in FORMATS
-    return relative if kept else relative.with_name(relative.name + ".png")
+    suffix = relative.suffix.lower()
+    kept = suffix in FORMATS or suffix in WRITTEN_VIDEO_SUFFIXES
+    return relative if kept else relative.with_name(relative.name + (".mp4" if suffix in VIDEO_SUFFIXES else ".png"))
 
 
 def _check(jobs: Sequence[Job], out: Path) -> None:
@@ -372,7 +394,7 @@ def _check_target(target: Path, out: Path, originals: Set[Path]) -> None:
     if not real.is_relative_to(_real(out)):
         raise InputError(f"{target}: a link leads out of {out}, where nothing is written. Remove the link.")
     if real in originals:
-        raise InputError(f"{target}: the coloured photograph would replace the original. Give another folder.")
+        raise InputError(f"{target}: the coloured file would replace the original. Give another name or folder.")
     in_the_way = target if target.is_dir() else next((path for path in target.parents if path.is_file()), None)
     if in_the_way is not None:
         raise InputError(f"{in_the_way}: is in the way of {target}. Move it, or give another folder.")

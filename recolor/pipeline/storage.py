@@ -28,6 +28,11 @@ def temporary_path(path: Path, suffix: str = "") -> Path:
     return path.with_name(f"{_temporary_stem(path)}.{os.getpid()}.tmp{suffix}")
 
 
+def unfinished_folder(path: Path) -> Path:
+    """Returns the folder beside a file for its finished parts, which later runs go on with; its name is hidden."""
+    return path.with_name(f"{_temporary_stem(path)}.parts")
+
+
 def temporary_files(folder: Path, paths: Iterable[Path]) -> Iterator[tuple[Path, int]]:
     """Yields the temporary files in a folder that belong to some of its files, with the id of their process.
 

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from films import grey_frames, write_film
 from PIL import Image
 from skimage import data
 
@@ -189,13 +190,46 @@ def test_options_out_of_range_are_wrong_usage(models, tmp_path, options):
     assert invoke(models, tmp_path, tmp_path / "out", *options).exit_code == 2
 
 
-def test_videos_and_photographs_do_not_mix(models, tmp_path):
+def test_a_photograph_does_not_become_a_video_nor_a_video_a_photograph(models, tmp_path):
     for name in ("a.jpg", "b.mp4"):
         (tmp_path / name).write_bytes(encoded("JPEG"))
-    for paths in ((tmp_path / "a.jpg", tmp_path / "new.mp4"), (tmp_path / "a.jpg", tmp_path / "b.mp4", tmp_path / "o")):
-        result = invoke(models, *paths)
+    for given, out in (("a.jpg", "new.mp4"), ("b.mp4", "new.png"), ("b.mp4", "new.mpg"), ("b.mp4", "-")):
+        result = invoke(models, tmp_path / given, out if out == "-" else tmp_path / out)
         assert isinstance(result.exception, InputError)
-        assert "video" in str(result.exception)
+        assert "Give a" in str(result.exception)
+
+
+def test_videos_in_a_folder_are_coloured_beside_the_photographs_with_an_option(models, tmp_path):
+    photos, out = tmp_path / "photos", tmp_path / "out"
+    (photos / "sub").mkdir(parents=True)
+    (photos / "one.jpg").write_bytes(encoded("JPEG"))
+    (photos / "broken.mov").write_bytes(b"no video")
+    write_film(photos / "sub" / "film.mp4", grey_frames(2))
+    write_film(photos / "old.mpg", grey_frames(2), codec="mpeg2video")
+    without = invoke(models, photos, out)
+    assert without.exit_code == 0
+    assert "videos in folders are coloured with --videos" in without.stdout.splitlines()
+    assert [path.name for path in out.iterdir()] == ["one.jpg"]
+    result = invoke(models, photos, out, "--videos", "--compare", "--overwrite")
+    assert result.exit_code == 1
+    assert "1 coloured, 0 there already, 0 failed" in result.stdout
+    assert result.stdout.count("2 frames") == 2
+    assert f"{photos / 'broken.mov'}: cannot be read as a video" in result.stderr
+    written = {path.relative_to(out).as_posix() for path in out.rglob("*.*")}
+    assert written == {"one.jpg", "one.compare.jpg", "old.mpg.mp4", "sub/film.mp4"}
+    alone = invoke(models, photos / "sub", out)
+    assert isinstance(alone.exception, InputError)
+    assert "--videos" in str(alone.exception)
+    again = invoke(models, photos / "**" / "*.mp4", out, "--videos")
+    assert again.stdout == f"there already: {out / 'sub' / 'film.mp4'}\n"
+
+
+def test_a_video_without_the_package_names_the_extra(models, tmp_path, monkeypatch):
+    (tmp_path / "a.mp4").touch()
+    monkeypatch.setattr("recolor.cli.extras.find_spec", lambda name: None)
+    result = invoke(models, tmp_path / "a.mp4", tmp_path / "new.mp4")
+    assert isinstance(result.exception, ConfigError)
+    assert "recolor[video]" in str(result.exception)
 
 
 def test_a_file_name_with_a_suffix_of_jpegs_is_a_file_and_other_files_are_named(models, tmp_path):

@@ -9,7 +9,7 @@ from PIL import Image
 from recolor.demo import render_landscape
 
 OPTIONAL = (
-    "dask", "distributed", "fastapi", "griffe", "hypothesis", "imagehash", "matplotlib", "onnx", "onnxruntime",
+    "av", "dask", "distributed", "fastapi", "griffe", "hypothesis", "imagehash", "matplotlib", "onnx", "onnxruntime",
     "onnxscript", "prefect", "prefect_dask", "psutil", "pytest", "scipy", "skimage", "tensorboard",
     "torch_fidelity", "torchmetrics",
 )  # fmt: skip
