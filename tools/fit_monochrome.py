@@ -27,7 +27,7 @@ from recolor.color.lab import lab_to_rgb, rgb_to_lab
 from recolor.demo.defects import to_duotone, to_grey, to_sepia
 
 SIDE_PX, EVERY, QUALITIES = 224, 3, (50, 75, 85, 92, 97)
-RECIPE = Recipe(hidden=64, epochs=20, batch=256)
+RECIPE = Recipe(hidden=(64,), epochs=20, batch=256)
 SCENE, ONE_HUE, GUISE, SNOW = 4.0, 32.0, 2.0, 10.0  # weights of what must be kept; of the others 1
 # Of the photographs of photos_256, those below are grey or slightly toned, or so pale that they might be; nobody has
 # labelled them. Above it, all are in colour, also the 82 of one hue that were looked at.
@@ -52,7 +52,7 @@ def main() -> None:
     made = np.stack(in_processes(guises, planted))
     parts = [
         scene_part(scenes, squares[0]),
-        (inputs_of(squares[1]), ~grey, np.where(grey, 1.0, SNOW)),
+        (colour_inputs_of(squares[1]), ~grey, np.where(grey, 1.0, SNOW)),
         guise_part(planted, made),
     ]
     inputs, fine, weights = (np.concatenate([part[at] for part in parts]) for at in range(3))
@@ -72,7 +72,7 @@ def scene_part(paths: list[Path], squares: Rgb) -> Part:
     unsure = np.array([path.parts[-3] == "photos_256" for path in paths])
     unsure &= table["chroma_p95"].to_numpy() < UNSURE_CHROMA_P95
     few = table["hue_entropy"].to_numpy() < FEW_HUES
-    inputs = inputs_of(squares)[~unsure]
+    inputs = colour_inputs_of(squares)[~unsure]
     return inputs, np.ones(len(inputs), bool), np.where(few, ONE_HUE, SCENE)[~unsure]
 
 
@@ -81,12 +81,7 @@ def guise_part(paths: list[Path], made: Rgb) -> Part:
     kept = np.tile(np.arange(made.shape[1]) < len(KEPT), len(made))
     from_256 = np.repeat([path.parts[-3] == "photos_256" for path in paths], made.shape[1])
     used = ~(kept & from_256)
-    return inputs_of(made.reshape(-1, *made.shape[2:]))[used], kept[used], np.where(kept, GUISE, 1.0)[used]
-
-
-def inputs_of(squares: Rgb) -> NDArray[np.float32]:
-    """The network's inputs."""
-    return np.hstack([monochrome.own_inputs(measured(squares)), colour_inputs_of(squares)])
+    return colour_inputs_of(made.reshape(-1, *made.shape[2:]))[used], kept[used], np.where(kept, GUISE, 1.0)[used]
 
 
 def square(path: Path) -> Rgb:

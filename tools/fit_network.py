@@ -1,5 +1,6 @@
 """How the networks of `recolor/cleaning/detect/colour_network.py` are fitted."""
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,7 @@ from colour_sources import Rgb
 from numpy.typing import NDArray
 from torch import nn
 
-from recolor.cleaning.detect.colour_network import CLIP, colour_inputs
+from recolor.cleaning.detect.colour_network import CLIP, colour_inputs, scalar_inputs
 from recolor.cleaning.measure.colour import measure_colours
 
 _TOGETHER = 64
@@ -17,9 +18,9 @@ _TOGETHER = 64
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """Size of the hidden layer, length and seed of a training."""
+    """Sizes of the hidden layers, length and seed of a training."""
 
-    hidden: int
+    hidden: tuple[int, ...]
     epochs: int
     batch: int
     seed: int = 0
@@ -32,25 +33,27 @@ def measured(squares: Rgb) -> pa.Table:
 
 
 def colour_inputs_of(squares: Rgb) -> NDArray[np.float32]:
-    """The inputs that all of these networks have, of small copies."""
+    """The networks' inputs, of small copies."""
     table = measured(squares)
     layouts, tones = (
         np.frombuffer(b"".join(table[name].to_pylist()), "<f4") for name in ("colour_layout", "colour_tones")
     )
-    return colour_inputs(layouts.reshape(len(table), -1), tones.reshape(len(table), -1))
+    return colour_inputs(scalar_inputs(table), layouts.reshape(len(table), -1), tones.reshape(len(table), -1))
 
 
 def fit_network(
     inputs: NDArray[np.float32], fine: NDArray[np.bool_], weights: NDArray[np.float32], recipe: Recipe
 ) -> dict[str, NDArray[np.float32]]:
-    """The arrays of a network of one hidden layer: weighted logistic loss, AdamW on one cycle of the learning rate."""
+    """The arrays of a network: weighted logistic loss, AdamW on one cycle of the learning rate."""
     torch.manual_seed(recipe.seed)
     torch.set_num_threads(1)
     mean, std = inputs.mean(axis=0), inputs.std(axis=0) + 1e-6
     x = torch.from_numpy(np.clip((inputs - mean) / std, -CLIP, CLIP).astype(np.float32))
     wanted, weight = torch.from_numpy(fine.astype(np.float32)), torch.from_numpy(weights)
-    layers = nn.Linear(x.shape[1], recipe.hidden), nn.Linear(recipe.hidden, 1)
-    network = nn.Sequential(nn.Dropout(0.03), layers[0], nn.ReLU(), nn.Dropout(0.2), layers[1])
+    sizes = (x.shape[1], *recipe.hidden, 1)
+    layers = [nn.Linear(before, after) for before, after in itertools.pairwise(sizes)]
+    hidden = itertools.chain.from_iterable((layer, nn.ReLU(), nn.Dropout(0.2)) for layer in layers[:-1])
+    network = nn.Sequential(nn.Dropout(0.03), *hidden, layers[-1])
     optimizer = torch.optim.AdamW(network.parameters(), weight_decay=3e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, 4e-3, total_steps=recipe.epochs * (len(x) // recipe.batch)

@@ -9,43 +9,56 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from recolor.cleaning.detect.outlier_table import column
 from recolor.cleaning.measure.tones import PERCENTILES, TONE_STRETCHES
 from recolor.color.arrays import Floats
 from recolor.manifests.schemas import COLOUR_LAYOUT, COLOUR_TONES
 
 CLIP = 6.0  # standard deviations to which the inputs are clipped
 _BATCH_ROWS = 1 << 10  # small enough for the CPU cache
+# Lab units are added to each measurement before the logarithm: the noise of JPEG in a grey image, or a difference that
+# is hardly visible.
+_LOGARITHMS = {
+    "ab_residual_p90": 0.5,
+    "ab_residual_median": 0.5,
+    "ab_residual": 0.5,
+    "chroma_mean": 1.0,
+    "chroma_p95": 1.0,
+    "cast": 1.0,
+    "contrast": 3.0,
+    "L_mean": 5.0,
+}
+COLUMNS = ("colour_layout", "colour_tones", "hue_entropy", *_LOGARITHMS)  # of the measurements
 
 Network = Mapping[str, NDArray[np.float32]]
 
 
 @cache
 def load_network(path: Path) -> Network:
-    """Returns the arrays of a network's file: one hidden layer with ReLU, on standardised inputs."""
+    """Returns the arrays of a network's file: linear layers with ReLU between them, on standardised inputs."""
     with np.load(path) as file:
         return dict(file)
 
 
-def colour_evidence(measurements: pa.Table, network: Network, own: NDArray[np.float32] | None = None) -> Floats:
+def colour_evidence(measurements: pa.Table, network: Network) -> Floats:
     """Returns what a network says of the colours of images, a log-odds.
 
     Args:
-        measurements: With the columns `colour_layout` and `colour_tones`.
+        measurements: With the columns `COLUMNS`.
         network: From `load_network`.
-        own: float32 [rows, inputs], inputs of this network alone, before those of layout and tones.
 
     Returns:
         float64 [rows]; NaN for images that were not decoded.
     """
     decoded = np.flatnonzero(measurements["colour_layout"].combine_chunks().is_valid().to_numpy(zero_copy_only=False))
+    scalars = scalar_inputs(measurements)
     layouts = _numbers(measurements, "colour_layout", COLOUR_LAYOUT)
     tones = _numbers(measurements, "colour_tones", COLOUR_TONES)
     evidence = np.full(len(measurements), np.nan)
     with threadpool_limits(1, user_api="blas"):  # for such small products, threads cost more than they gain
         for start in range(0, len(decoded), _BATCH_ROWS):
             some = decoded[start : start + _BATCH_ROWS]
-            inputs = colour_inputs(layouts[some], tones[some])
-            evidence[some] = network_evidence(inputs if own is None else np.hstack([own[some], inputs]), network)
+            evidence[some] = network_evidence(colour_inputs(scalars[some], layouts[some], tones[some]), network)
     return evidence
 
 
@@ -59,8 +72,23 @@ def network_evidence(inputs: NDArray[np.float32], network: Network) -> Floats:
     z = (inputs - network["mean"]) / network["std"]
     # In double precision, because the last digits of a matrix product depend on the number of rows.
     values = np.clip(z, -CLIP, CLIP).astype(np.float64)
-    hidden = np.maximum(values @ network["weight_0"].T.astype(np.float64) + network["bias_0"], 0)
-    return np.asarray(hidden @ network["weight_1"][0].astype(np.float64) + network["bias_1"][0], np.float64)
+    layers = sum(name.startswith("weight_") for name in network)
+    for layer in range(layers):
+        values = values @ network[f"weight_{layer}"].T.astype(np.float64) + network[f"bias_{layer}"]
+        if layer < layers - 1:
+            values = np.maximum(values, 0)
+    return np.asarray(values[:, 0], np.float64)
+
+
+def scalar_inputs(measurements: pa.Table) -> NDArray[np.float32]:
+    """Returns the inputs of a network that are single measurements.
+
+    Returns:
+        float32 [rows, 9]: logarithms of residuals, chroma, cast, contrast and mean L; the entropy of the hues. NaN for
+        images that were not decoded.
+    """
+    logarithms = [np.log(column(measurements, name) + small) for name, small in _LOGARITHMS.items()]
+    return np.stack([*logarithms, column(measurements, "hue_entropy")], axis=1, dtype=np.float32)
 
 
 def _numbers(measurements: pa.Table, name: str, count: int) -> NDArray[np.float32]:
@@ -69,18 +97,21 @@ def _numbers(measurements: pa.Table, name: str, count: int) -> NDArray[np.float3
     return np.frombuffer(values.buffers()[1], "<f4")[values.offset * count :][: len(values) * count].reshape(-1, count)
 
 
-def colour_inputs(layouts: NDArray[np.float32], tones: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Returns layouts and tones as inputs of a network.
+def colour_inputs(
+    scalars: NDArray[np.float32], layouts: NDArray[np.float32], tones: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Returns the inputs of a network.
 
     Variances, hues and chroma become logarithms, and the means of empty cells near zero. The percentiles of the
     channels become logarithms of red over green and of blue over green.
 
     Args:
+        scalars: float32 [rows, 9], from `scalar_inputs`.
         layouts: float32 [rows, 90], from `recolor.cleaning.measure.colour`.
         tones: float32 [rows, 81], from `recolor.cleaning.measure.tones`.
 
     Returns:
-        float32 [rows, 164].
+        float32 [rows, 173].
     """
     prepared = layouts.astype(np.float32)  # a copy
     share, means, variances, covariances, hues = np.split(prepared, [9, 27, 45, 54], axis=1)  # views
@@ -90,4 +121,4 @@ def colour_inputs(layouts: NDArray[np.float32], tones: NDArray[np.float32]) -> N
     hues[:] = np.log(hues + np.float32(0.3))
     channels, greys, cells = np.split(tones, [3 * len(PERCENTILES), 3 * len(PERCENTILES) + TONE_STRETCHES], axis=1)
     red, green, blue = np.split(np.log(channels + np.float32(8)), 3, axis=1)
-    return np.concatenate([prepared, red - green, blue - green, np.log(greys + np.float32(2)), cells], axis=1)
+    return np.concatenate([scalars, prepared, red - green, blue - green, np.log(greys + np.float32(2)), cells], axis=1)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
+from recolor.cleaning.detect.colour_network import COLUMNS as NETWORK_COLUMNS
 from recolor.cleaning.detect.colour_network import colour_evidence, load_network
 from recolor.cleaning.detect.detector import Detector
 from recolor.cleaning.detect.outlier_table import column, logistic, outlier_table, score_above
@@ -22,19 +22,7 @@ NETWORK_FILE = Path(__file__).with_suffix(".npz")  # made by tools/fit_monochrom
 _LIMIT, _STEEPNESS = -3.0, 0.7  # nats at which the score is 0.5: about 0.15% of photographs in colour are below
 _GREY_CHROMA = 0.8  # Lab units, at which the score is 0.5: nobody sees a chroma below 1
 _VISIBLE_CHROMA = 2.0  # Lab units, from which the reason names a tint
-# Lab units are added to each measurement before the logarithm: the noise of JPEG in a grey image, or a difference that
-# is hardly visible.
-_LOGARITHMS = {
-    "ab_residual_p90": 0.5,
-    "ab_residual_median": 0.5,
-    "ab_residual": 0.5,
-    "chroma_mean": 1.0,
-    "chroma_p95": 1.0,
-    "cast": 1.0,
-    "contrast": 3.0,
-    "L_mean": 5.0,
-}
-COLUMNS = ("path", "colour_layout", "colour_tones", "hue_entropy", *_LOGARITHMS)  # of the measurements
+COLUMNS = ("path", *NETWORK_COLUMNS)  # of the measurements
 
 
 def score_monochrome(measurements: pa.Table) -> Floats:
@@ -43,20 +31,9 @@ def score_monochrome(measurements: pa.Table) -> Floats:
     Returns:
         float64 [rows]; 1 for images that were not decoded.
     """
-    evidence = colour_evidence(measurements, load_network(NETWORK_FILE), own_inputs(measurements))
+    evidence = colour_evidence(measurements, load_network(NETWORK_FILE))
     visible = score_above(column(measurements, "chroma_mean"), _GREY_CHROMA)
     return np.minimum(logistic(_STEEPNESS * (evidence - _LIMIT)), visible)
-
-
-def own_inputs(measurements: pa.Table) -> NDArray[np.float32]:
-    """Returns the inputs of the network besides those of layout and tones.
-
-    Returns:
-        float32 [rows, 9]: logarithms of residuals, chroma, cast, contrast and mean L; the entropy of the hues. NaN for
-        images that were not decoded.
-    """
-    logarithms = [np.log(column(measurements, name) + small) for name, small in _LOGARITHMS.items()]
-    return np.stack([*logarithms, column(measurements, "hue_entropy")], axis=1, dtype=np.float32)
 
 
 def detect_monochrome(measurements: pa.Table, config: MonochromeConfig) -> pa.Table:

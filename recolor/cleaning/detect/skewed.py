@@ -1,8 +1,8 @@
 """The detector of unusual colours: casts, swapped channels, filters, white balance.
 
 The score is that of a small network. It was trained on where in photographs, and at which lightness, each colour
-occurs, and on whether something in them is neutral: a blue or orange scene has a neutral highlight or shadow, a cast
-has none.
+occurs, on whether something in them is neutral (a blue or orange scene has a neutral highlight or shadow, a cast has
+none), and on how much of the colour lightness and hue leave unexplained.
 
 A robust Mahalanobis distance from the colours of the whole data set is reported beside it. It does not affect the
 score, because a colour that is rare in a data set, such as the green of a park among deserts, is no defect.
@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from recolor.cleaning.detect.colour_network import COLUMNS as NETWORK_COLUMNS
 from recolor.cleaning.detect.colour_network import colour_evidence, load_network
 from recolor.cleaning.detect.detector import Detector
 from recolor.cleaning.detect.outlier_table import column, logistic, outlier_table
@@ -29,35 +30,34 @@ HUES = (  # angle in Lab, in degrees, up to which a cast has the name
     *((20, "pink"), (50, "red"), (75, "orange"), (110, "yellow"), (170, "green"), (230, "cyan"), (310, "blue")),
     *((325, "violet"), (350, "magenta"), (360, "pink")),
 )
-_LIMIT, _STEEPNESS = -2.1, 0.7  # nats at which the score is 0.5: about 0.6% of ordinary scenes are below
+_LIMIT, _STEEPNESS = -2.7, 0.7  # nats at which the score is 0.5: about 0.6% of ordinary scenes are below
+_VISIBLE_CHROMA = 2.0  # Lab units; a picture with less is grey, and of the issue `monochrome`
 _TILE_ROWS = 1 << 14  # rows in one step of the distance
 _SHRINKAGE = 0.3
 _CLIP_DISTANCE = 4.0  # a z-score beyond this adds no more to the correlations
 _SPREADS = ("a_std", "b_std", "chroma_mean", "chroma_p95")
 _MEANS = tuple(f"{channel}_band_{band}" for band in range(3) for channel in "ab")
-COLUMNS = (  # of the measurements
-    *("path", "colour_layout", "colour_tones", "cast", "hue_entropy", "a_mean", "b_mean", "ab_covariance"),
-    *_SPREADS,
-    *_MEANS,
-)
+_KEPT = ("path", "cast", "hue_entropy", "a_mean", "b_mean", "ab_covariance", *_SPREADS, *_MEANS)
+COLUMNS = tuple(dict.fromkeys((*_KEPT, *NETWORK_COLUMNS)))  # of the measurements
 
 
 def score_skewed(measurements: pa.Table) -> Floats:
     """Returns the network's scores, 0 for skewed.
 
     Returns:
-        float64 [rows]; 1 if not decoded.
+        float64 [rows]; 1 if not decoded, and if grey: without colours, none is unusual.
     """
     if "layout_score" in measurements.column_names:
         return column(measurements, "layout_score")
-    return logistic(_STEEPNESS * (colour_evidence(measurements, load_network(NETWORK_FILE)) - _LIMIT))
+    score = logistic(_STEEPNESS * (colour_evidence(measurements, load_network(NETWORK_FILE)) - _LIMIT))
+    return np.where(column(measurements, "chroma_mean") < _VISIBLE_CHROMA, 1.0, score)
 
 
 def compact_measurements(measurements: pa.Table, config: SkewedConfig) -> pa.Table:
     """Replaces layouts and tones, 684 bytes per image, by the network's scores, 8 bytes per image."""
     del config
     score = pa.array(score_skewed(measurements), pa.float64())
-    return measurements.drop_columns(["colour_layout", "colour_tones"]).append_column("layout_score", score)
+    return measurements.select(_KEPT).append_column("layout_score", score)
 
 
 def detect_skewed(measurements: pa.Table, config: SkewedConfig) -> pa.Table:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from skimage import data as photographs
 
-from recolor.cleaning.detect.skewed import colour_distance, detect_skewed, score_skewed
+from recolor.cleaning.detect.skewed import colour_distance, compact_measurements, detect_skewed, score_skewed
 from recolor.config.settings import SkewedConfig
 from recolor.manifests.schemas import COLOUR
 
@@ -86,3 +86,15 @@ def test_what_is_rare_in_a_set_is_not_skewed_for_that(measured):
 
 def test_undecoded_images_are_not_judged(measured):
     assert score_skewed(measured({"a.jpg": b"broken"})).tolist() == [1.0]
+
+
+def test_a_grey_picture_is_of_another_issue(measured):
+    rng = np.random.default_rng(0)
+    grey = {f"{number}.jpg": np.repeat(rng.integers(0, 256, (80, 90, 1), np.uint8), 3, axis=2) for number in range(3)}
+    grey["rocket.jpg"] = np.repeat(photographs.rocket()[..., 1:2], 3, axis=2)
+    assert (score_skewed(measured(grey)) == 1).all()
+
+
+def test_the_score_is_the_same_before_and_after_rows_are_compacted(measured):
+    table = measured(crops(9))
+    assert (score_skewed(compact_measurements(table, DEFAULT)) == score_skewed(table)).all()
