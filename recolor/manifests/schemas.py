@@ -373,7 +373,7 @@ SKEWED = _issue(
         pa.float64(),
         "-",
         "0..1",
-        "Score of `colour_layout` and `colour_tones` by a small network; 0 is skewed.",
+        "Score of the measured colours by a small network; 0 is skewed.",
     ),
     *(column for column in COLOUR if column.name in ("a_mean", "b_mean", "cast", "hue_entropy")),
 )

@@ -30,7 +30,7 @@ HUES = (  # angle in Lab, in degrees, up to which a cast has the name
     *((20, "pink"), (50, "red"), (75, "orange"), (110, "yellow"), (170, "green"), (230, "cyan"), (310, "blue")),
     *((325, "violet"), (350, "magenta"), (360, "pink")),
 )
-_LIMIT, _STEEPNESS = -2.7, 0.7  # nats at which the score is 0.5: about 0.6% of ordinary scenes are below
+_LIMIT, _STEEPNESS = -2.6, 0.7  # nats at which the score is 0.5: about 0.6% of ordinary scenes are below
 _VISIBLE_CHROMA = 2.0  # Lab units; a picture with less is grey, and of the issue `monochrome`
 _TILE_ROWS = 1 << 14  # rows in one step of the distance
 _SHRINKAGE = 0.3
