@@ -1,6 +1,7 @@
 """How the networks of `recolor/cleaning/detect/colour_network.py` are fitted."""
 
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,13 +33,15 @@ def measured(squares: Rgb) -> pa.Table:
     return pa.concat_tables(tables).combine_chunks()
 
 
-def colour_inputs_of(squares: Rgb) -> NDArray[np.float32]:
+def colour_inputs_of(
+    squares: Rgb, scalars: Callable[[pa.Table], NDArray[np.float32]] = scalar_inputs
+) -> NDArray[np.float32]:
     """The networks' inputs, of small copies."""
     table = measured(squares)
     layouts, tones = (
         np.frombuffer(b"".join(table[name].to_pylist()), "<f4") for name in ("colour_layout", "colour_tones")
     )
-    return colour_inputs(scalar_inputs(table), layouts.reshape(len(table), -1), tones.reshape(len(table), -1))
+    return colour_inputs(scalars(table), layouts.reshape(len(table), -1), tones.reshape(len(table), -1))
 
 
 def fit_network(

@@ -13,6 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from colour_defects import DEFECTS
 from colour_guises import Picture, aurora, clean_guise, part_of_it
 from colour_sources import SOURCES, Rgb, fingerprint, in_processes, photographs
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 from planted import HERE
 
 from recolor.cleaning.detect import skewed
-from recolor.cleaning.detect.colour_network import network_evidence
+from recolor.cleaning.detect.colour_network import LOGARITHMS, network_evidence
 from recolor.cleaning.measure.colour import COLOUR_PX
 from recolor.cleaning.measure.sharpness import octaves, square_copy
 
@@ -70,17 +71,24 @@ def guises(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
             spoilt, distance = defect(base, rng)
             made.append(finished(spoilt, rng))
             distances.append(distance)
-    return colour_inputs_of(np.stack(made)), np.array(distances, np.float32)
+    return colour_inputs_of(np.stack(made), rounded_scalars), np.array(distances, np.float32)
+
+
+def rounded_scalars(measurements: pa.Table) -> NDArray[np.float32]:
+    """As `scalar_inputs`, but rounded before the logarithm, as for what is shipped: a fit follows the last digit."""
+    logarithms = [
+        np.log(measurements[name].to_numpy().astype(np.float32) + np.float32(small))
+        for name, small in LOGARITHMS.items()
+    ]
+    return np.stack([*logarithms, measurements["hue_entropy"].to_numpy()], axis=1, dtype=np.float32)
 
 
 def read(path: Path) -> Rgb:
     """A photograph; one of many pixels at half its size."""
     rgb = np.ascontiguousarray(cv2.imread(str(path), cv2.IMREAD_COLOR)[..., ::-1])
-    return (
-        rgb
-        if min(rgb.shape[:2]) < MOST_PX
-        else np.asarray(cv2.resize(rgb, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA), np.uint8)
-    )
+    if min(rgb.shape[:2]) < MOST_PX:
+        return rgb
+    return np.asarray(cv2.resize(rgb, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def finished(picture: Picture, rng: np.random.Generator) -> Rgb:

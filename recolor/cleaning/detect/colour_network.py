@@ -18,7 +18,7 @@ CLIP = 6.0  # standard deviations to which the inputs are clipped
 _BATCH_ROWS = 1 << 10  # small enough for the CPU cache
 # Lab units are added to each measurement before the logarithm: the noise of JPEG in a grey image, or a difference that
 # is hardly visible.
-_LOGARITHMS = {
+LOGARITHMS = {
     "ab_residual_p90": 0.5,
     "ab_residual_median": 0.5,
     "ab_residual": 0.5,
@@ -28,7 +28,7 @@ _LOGARITHMS = {
     "contrast": 3.0,
     "L_mean": 5.0,
 }
-COLUMNS = ("colour_layout", "colour_tones", "hue_entropy", *_LOGARITHMS)  # of the measurements
+COLUMNS = ("colour_layout", "colour_tones", "hue_entropy", *LOGARITHMS)  # of the measurements
 
 Network = Mapping[str, NDArray[np.float32]]
 
@@ -87,7 +87,7 @@ def scalar_inputs(measurements: pa.Table) -> NDArray[np.float32]:
         float32 [rows, 9]: logarithms of residuals, chroma, cast, contrast and mean L; the entropy of the hues. NaN for
         images that were not decoded.
     """
-    logarithms = [np.log(column(measurements, name) + small) for name, small in _LOGARITHMS.items()]
+    logarithms = [np.log(column(measurements, name) + small) for name, small in LOGARITHMS.items()]
     return np.stack([*logarithms, column(measurements, "hue_entropy")], axis=1, dtype=np.float32)
 
 
