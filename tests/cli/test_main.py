@@ -277,7 +277,7 @@ MISTYPED = [
     (["colorize", "nope.png", "x.png"], "nope.png: there is no such file or folder."),
     (["colorize", "--model", "nope", "PHOTO", "x.png"], "nope/generator: contains no trained generator."),
     (["colorize", "--temperature", "7", "PHOTO", "x.png"], "temperature = 7.0: not allowed."),
-    (["colorize", "PHOTO", "PHOTO"], "the coloured photograph would replace the original."),
+    (["colorize", "PHOTO", "PHOTO"], "the coloured file would replace the original."),
     (["turing", "nope"], "nope: there is no such file or folder."),
     (["evaluate", "photos", "nope", "--out", "x"], "nope: there is no such file or folder."),
     (["evaluate", "models", "nope", "--out", "x"], "nope: no trained model there."),

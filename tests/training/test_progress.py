@@ -5,10 +5,10 @@ import sys
 from dataclasses import replace
 
 import pytest
+import tqdm
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from recolor.manifests.pandas import read_manifest
-from recolor.pipeline import progress as shown
 from recolor.training import progress as module
 from recolor.training.loop import train
 from recolor.training.metrics import METRICS_SO_FAR
@@ -76,8 +76,8 @@ def test_the_status_tells_steps_and_loss_while_it_trains_and_is_gone_however_it_
 def test_the_bar_shows_loss_rate_and_remaining_time_of_what_is_left(
     sets, make_training, painter_loss, *, config, monkeypatch, capsys
 ):
-    bar = shown.tqdm
-    monkeypatch.setattr(shown, "tqdm", lambda **how: bar(**{**how, "disable": False, "delay": 0, "mininterval": 0}))
+    bar = tqdm.tqdm
+    monkeypatch.setattr(tqdm, "tqdm", lambda **how: bar(**{**how, "disable": False, "delay": 0, "mininterval": 0}))
     with pytest.raises(KeyboardInterrupt):
         train(make_training(config, loss=_interrupted(painter_loss, 14)), *sets)
     first = capsys.readouterr().err.split("\r")
