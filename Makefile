@@ -15,7 +15,7 @@ demo: .venv/installed
 	$(BIN)/recolor demo
 
 # Everything but the tests marked `slow`: deployments, faults (kill -9, full disks, no memory), process groups, ONNX files,
-# compilation, wheel.
+# compilation, wheel, and whatever takes seconds of processor time. `.ci/run` has them.
 test: .venv/installed
 	$(PYTEST) -m 'not slow'
 

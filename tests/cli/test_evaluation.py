@@ -48,6 +48,7 @@ def test_the_split_and_the_number_of_images_are_settings_of_the_stage(evaluate, 
     assert read_manifest(evaluable.evaluation / "per_image.parquet")["path"].unique().tolist() == ["a.jpg"]
 
 
+@pytest.mark.slow  # a whole evaluation
 def test_photographs_are_measured_and_those_left_out_named(evaluate, photographs, make_models, tmp_path):
     (photographs / "broken.jpg").write_bytes(b"broken")
     words = ("--model", make_models("one"), "--model", make_models("two", 1), "--control", make_models("l1", 2))

@@ -408,6 +408,7 @@ def test_every_orientation_ends_upright(kind, orientation):
 
 @pytest.mark.skipif(not (SHARED / "exif_orientation").is_dir(), reason="../shared/data/exif_orientation is not there")
 @pytest.mark.parametrize("shape", ["Landscape", "Portrait"])
+@pytest.mark.slow  # photographs of full size
 def test_the_collected_photographs_of_every_orientation_look_alike(shape):
     """Files of one scene, stored in every orientation."""
     pictures = []

@@ -10,6 +10,7 @@ def found(run_page, cleaned):
     return run_page("docs/colouring.md", cleaned[1])
 
 
+@pytest.mark.slow  # the models of the package
 def test_a_picture_is_coloured_at_its_own_size(found, cleaned):
     coloured = found["coloured"]
     with Image.open(cleaned[1] / "old.jpg") as picture:

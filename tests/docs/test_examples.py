@@ -54,6 +54,7 @@ def test_the_notebook_finds_what_was_planted(cleaned, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("models", ["pretrained", "own"])
+@pytest.mark.slow  # the models of the package
 def test_a_photograph_is_coloured_in_three_looks_side_by_side(finished, tmp_path, models):
     main = runpy.run_path(str(EXAMPLES / "colorize.py"))["main"]
     out = tmp_path / "looks.png"

@@ -61,6 +61,7 @@ def test_larger_photographs_are_reduced_by_area_and_smaller_ones_left(photograph
     np.testing.assert_array_equal(small, data.rocket()[100:148, 200:280])
 
 
+@pytest.mark.slow  # three models
 def test_every_method_is_measured_on_every_photograph(photographs, make_models, out):
     models = [make_models("one"), make_models("two", 1, refiner=False)]
     found = evaluate_photos(photographs, out, CONFIG, models=models, controls=[make_models("l1", 2)], size_px=SIZE_PX)
@@ -91,6 +92,7 @@ def test_every_method_is_measured_on_every_photograph(photographs, make_models, 
     assert "two" in found.report.read_text(encoding="utf-8")
 
 
+@pytest.mark.slow  # three models
 def test_the_controls_are_what_they_say(photographs, make_models, out):
     evaluate_photos(
         photographs, out, CONFIG, models=[make_models("m")], controls=[make_models("l1", 2)], size_px=SIZE_PX

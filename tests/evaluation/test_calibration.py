@@ -44,6 +44,7 @@ def by_hand(workspace, point):
     return *np.mean(found, axis=0), np.trace(pixels[:4, :4]) / pixels[:4].sum()  # neutral comes last
 
 
+@pytest.mark.slow  # many evaluations
 def test_the_saturation_found_makes_the_set_as_colourful_as_the_photographs(without_test_split):
     points = suggest_calibration(without_test_split, CONFIG)
     assert [point.temperature for point in points] == [T for T in TEMPERATURES for _ in range(2)]
@@ -68,6 +69,7 @@ def test_of_the_looks_that_are_colourful_enough_that_with_the_least_error_is_sug
     assert best_point([points[0], points[3]]) == points[3]
 
 
+@pytest.mark.slow  # many evaluations
 def test_the_command_prints_the_table_and_what_to_write_into_the_settings(without_test_split):
     result = CliRunner().invoke(cli, ["evaluate", "suggest", "--workspace", str(without_test_split.root)])
     assert result.exit_code == 0, result.output

@@ -42,6 +42,7 @@ def reference_lpips(state, lines, rgb, truth):
     return distance
 
 
+@pytest.mark.slow  # loads torchvision
 def test_lpips_is_the_papers_formula(networks, alexnet_file, pair):
     state = torch.load(alexnet_file, weights_only=True)
     lines = [networks.lpips.state_dict()[f"lin{number}.model.1.weight"] for number in range(5)]

@@ -65,6 +65,7 @@ def test_every_model_and_control_has_a_row_over_all_images_of_the_split(evaluabl
 
 
 @pytest.mark.parametrize("given", [str, lambda path: path])
+@pytest.mark.slow  # evaluations of their own
 def test_a_workspace_may_be_given_as_a_path_and_is_locked_meanwhile(evaluable, given):
     assert evaluate(given(evaluable.root), CONFIG).counts == {"images": 6}
     assert evaluate(evaluable, CONFIG).current
@@ -125,6 +126,7 @@ def test_the_same_models_and_shards_give_the_same_bytes(evaluated):
 
 
 @pytest.mark.parametrize("name", ["generator", "refiner"])
+@pytest.mark.slow  # evaluations of their own
 def test_another_model_is_measured_again(evaluated, replace_model, name):
     before = outputs(evaluated)["metrics.parquet"]
     replace_model(evaluated, **{name: 7})
@@ -147,6 +149,7 @@ def test_max_images_takes_the_first(evaluable):
     assert list(images["path"].unique()) == ["a.jpg", "e.jpg"]
 
 
+@pytest.mark.slow  # evaluations of their own
 def test_the_grid_has_a_row_for_each_picture(evaluable):
     heights = []
     for pictures in (1, 3, 64):

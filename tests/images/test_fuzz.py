@@ -17,6 +17,7 @@ ALLOWED = {"16-bit TIFF": "other refuses"}
 
 
 @pytest.mark.parametrize("name", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "16-bit TIFF", "AVIF"])
+@pytest.mark.slow  # hundreds of damaged files of every format
 def test_what_is_decoded_has_the_pixels_that_another_decoder_shows(name):
     program = Path(__file__).with_name("fuzz_formats.py")
     command = [sys.executable, "-W", "ignore", program, name, EXAMPLES]

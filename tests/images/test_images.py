@@ -404,6 +404,7 @@ def test_png_rows_must_be_all_there_with_known_filters(rows, reason):
 
 
 @pytest.mark.timeout(60)  # minutes, if each chunk were compared with all before it
+@pytest.mark.slow  # files of many megabytes
 def test_very_many_png_chunks_are_read_in_linear_time():
     data = encoded(photograph(), "PNG")
     assert decode(data[:33] + png_chunk(b"sPLT", b"a\0\x08") * 200_000 + data[33:], LIMITS).width_px == 451

@@ -45,6 +45,7 @@ def test_a_training_writes_its_outputs_and_is_then_current(make_shards, tiny):
     assert train_generator(workspace, tiny).current
 
 
+@pytest.mark.slow  # a training that learns something, or two
 def test_a_training_learns_that_skies_are_blue_and_ground_green(make_shards, tiny):
     workspace = make_shards(train=24)
     train_generator(workspace, _changed(tiny, train={"steps": 45, "checkpoint_steps": 45, "validate_steps": 45}))
@@ -58,6 +59,7 @@ def test_a_training_learns_that_skies_are_blue_and_ground_green(make_shards, tin
 
 
 @pytest.mark.parametrize("head", ["distribution", "regression"])
+@pytest.mark.slow  # a training that learns something, or two
 def test_two_workspaces_get_the_same_bytes(make_shards, tiny, head):
     config = _changed(tiny, model={"head": head})
     first, second = make_shards("first"), make_shards("second")

@@ -18,6 +18,7 @@ def _val_batch(workspace, tiny):
     return make_batch(codes, train=tiny.refiner.train, step=0, augment=False)
 
 
+@pytest.mark.slow  # a training that learns something
 def test_a_refiner_is_trained_and_then_current_until_the_generator_is_another(trained, tiny):
     assert train_refiner(trained, tiny).counts == {"steps": 6, "images": 12}
     assert train_refiner(trained, tiny).current
@@ -25,6 +26,7 @@ def test_a_refiner_is_trained_and_then_current_until_the_generator_is_another(tr
     assert not train_refiner(trained, tiny).current
 
 
+@pytest.mark.slow  # a training that learns something
 def test_a_refiner_beats_bilinear_upsampling_of_the_truth(trained, tiny):
     workspace = trained
     train = replace(tiny.refiner.train, steps=50, checkpoint_steps=50, validate_steps=50)
