@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from recolor.errors import ConfigError, InputError
+from recolor.pipeline.storage import write_output
 from recolor.pipeline.workspace import Workspace, remembered_images
 
 
@@ -33,6 +34,23 @@ def stored_decisions(workspace: Workspace) -> dict[str, Decision]:
 def decisions_file(workspace: Workspace) -> Path:
     """Returns the path of a workspace's decisions."""
     return workspace.manifests / "decisions.csv"
+
+
+def write_decisions(workspace: Workspace, decisions: Mapping[str, bool]) -> None:
+    """Writes a workspace's `decisions.csv` atomically.
+
+    Args:
+        workspace: The workspace.
+        decisions: Whether to keep each image, by path in the image folder, in the order of the lines.
+
+    Raises:
+        StorageError: The file cannot be written.
+    """
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("path", "decision"))
+    writer.writerows((path, "keep" if keep else "reject") for path, keep in decisions.items())
+    write_output(decisions_file(workspace), text.getvalue().encode())
 
 
 def parse_decisions(text: str, file: Path) -> dict[str, Decision]:

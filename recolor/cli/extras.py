@@ -7,10 +7,11 @@ from recolor.errors import ConfigError
 
 EXTRAS: Mapping[str, str] = {
     "av": "video",
-    "fastapi": "flows",
+    "fastapi": "app",
     "matplotlib": "train",
     "prefect": "flows",
     "skimage": "train",
+    "uvicorn": "app",
     "webdataset": "webdataset",
 }
 

@@ -10,7 +10,7 @@ from io import TextIOWrapper
 import click
 
 from recolor import __version__
-from recolor.cli import cleaning, colorize, evaluation, export, flows, runs, settings, shards, status, training
+from recolor.cli import app, cleaning, colorize, evaluation, export, flows, runs, settings, shards, status, training
 from recolor.cli.groups import VerbGroup
 from recolor.cli.output import log_level, verbosity_options
 from recolor.cli.reference import walk
@@ -52,7 +52,7 @@ cli.add_section(
     training.train,
     evaluation.evaluate,
 )
-cli.add_section("Review", status.status, cleaning.gallery, evaluation.turing)
+cli.add_section("Review", status.status, app.app, cleaning.gallery, evaluation.turing)
 cli.add_section("Models", runs.runs, colorize.colorize, export.export, training.bench)
 cli.add_section("Other", settings.settings, flows.demo, flows.up, schemas)
 for _context in walk(cli):

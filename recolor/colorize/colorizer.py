@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
+from torch import Tensor
 
 from recolor.color.arrays import RGB
 from recolor.color.gamut import BLOCK_PIXELS, grey_of, join, lightness_of, lightness_of_grey
@@ -37,6 +38,19 @@ _ALPHA_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBa")  # modes that 
 
 
 _AS_PREDICTED = Look()
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """What the generator predicts for a batch, before a look is chosen.
+
+    Attributes:
+        L: float32 [N, 1, h, w], 0..100, on the models' device.
+        out: The generator's output; see `Generator.forward`.
+    """
+
+    L: Tensor
+    out: Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,14 +187,36 @@ class Colorizer:
 
         Args:
             L: float32 [N, h, w], 0..100, at the models' size.
-            look: Only its temperature is used; the caller applies the saturation.
+            look: All but its saturation is used; the caller applies the saturation.
 
         Returns:
             ab, float32 [N, h, w, 2], in Lab units.
         """
+        return self.read_ab(self.predict_distribution(L), look)
+
+    @torch.inference_mode()
+    def predict_distribution(self, L: Float32Array) -> Distribution:
+        """Runs the generator, so that the colours of several looks can be read with `read_ab`.
+
+        Args:
+            L: float32 [N, h, w], 0..100, at the models' size.
+        """
         batch = torch.from_numpy(L)[:, None].to(self.device)
-        ab_small = self.generator.predict_ab(batch, look.temperature, rebalanced=look.rebalanced)
-        ab = self.refiner.refine_ab(batch, ab_small)
+        return Distribution(batch, self.generator.predict(batch))
+
+    @torch.inference_mode()
+    def read_ab(self, predicted: Distribution, look: Look = _AS_PREDICTED) -> Float32Array:
+        """Reads the colours of a look from a prediction, and refines them.
+
+        Args:
+            predicted: What `predict_distribution` returned.
+            look: All but its saturation is used; the caller applies the saturation.
+
+        Returns:
+            ab, float32 [N, h, w, 2], in Lab units.
+        """
+        ab_small = self.generator.read_ab(predicted.out, look.temperature, rebalanced=look.rebalanced, tilt=look.tilt)
+        ab = self.refiner.refine_ab(predicted.L, ab_small)
         return np.ascontiguousarray(ab.float().permute(0, 2, 3, 1).cpu().numpy())
 
 

@@ -38,6 +38,7 @@ _WRITE_BEHIND = 2
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # errors that all other files would meet too
 _LINE_PX = 2
 _MAX_JPEG_SIDE_PX = 65_500
+_QUALITY = 95  # of JPEG and WebP
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +133,7 @@ def colorize_paths(
     overwrite: bool = False,
     compare: bool = False,
     file_format: Format | None = None,
-    quality: int = 95,
+    quality: int = _QUALITY,
     batch_images: int | None = None,
     lenient: bool = False,
     limits: MeasureConfig | None = None,
@@ -308,18 +309,48 @@ def _write(one: _Coloured | _Outcome, settings: _Settings) -> _Outcome:
     return _Outcome(one.job, None, one.photo.had_colour, one.photo.frames, one.photo.notes)
 
 
+def colorize_bytes(
+    data: bytes, target: Path, colorizer: Colorizer, look: Look, limits: MeasureConfig, *, lenient: bool = False
+) -> bytes:
+    """Colours the bytes of a photograph, as `colorize_paths` colours a file.
+
+    Args:
+        data: The bytes.
+        target: Path of the output, which is not written: its suffix decides the format.
+        colorizer: The models.
+        look: Saturation and temperature.
+        limits: Size limits; a larger image is not decoded.
+        lenient: Whether to colour what is left of a damaged JPEG, PNG or BMP.
+
+    Raises:
+        ImageError: It cannot be decoded, or written in that format, or there is not enough memory.
+    """
+    try:
+        photo = read_photo(data, limits, lenient=lenient)
+        file_format = FORMATS[target.suffix.lower()]
+        rgb = _joined(photo, colorizer.predict_colour(photo.L, look), file_format)
+        return encode(rgb, photo.alpha, photo.metadata, file_format, _QUALITY)
+    except MemoryError as error:
+        raise ImageError("unreadable", "there is not enough memory to colour it") from error
+
+
 def _write_outputs(one: _Coloured, settings: _Settings) -> None:
     job, photo = one.job, one.photo
     file_format = FORMATS[job.target.suffix.lower()] if job.target != STANDARD else settings.file_format
     file_format = file_format or _own_format(photo)
-    in_16_bits = photo.is_16_bit and file_format in FORMATS_16_BIT
-    rgb: Pixels = join16(photo.L, one.ab) if in_16_bits else join(photo.L, one.ab)
+    rgb = _joined(photo, one.ab, file_format)
     missing = [path for path in job.outputs if settings.overwrite or path == STANDARD or not path.exists()]
     if job.comparison in missing:
         picture = _side_by_side(photo, to_8_bits(rgb))
         write_output(job.comparison, encode(picture, None, Metadata(), "JPEG", settings.quality))
     if job.target in missing:
         write_output(job.target, encode(rgb, photo.alpha, photo.metadata, file_format, settings.quality))
+
+
+def _joined(photo: Photo, ab: NDArray[np.float32], file_format: Format) -> Pixels:
+    """Returns the coloured pixels, with 16 bits if both the photograph and the format have them."""
+    in_16_bits = photo.is_16_bit and file_format in FORMATS_16_BIT
+    return join16(photo.L, ab) if in_16_bits else join(photo.L, ab)
 
 
 def _own_format(photo: Photo) -> Format:

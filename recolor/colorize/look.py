@@ -18,6 +18,9 @@ class Look:
         temperature: Temperature T of the annealed mean, above 0 to 1; lower is more vivid. None uses the model's own.
         rebalanced: Whether rare colours are as probable as in training, which gives them more weight than they have in
             photographs (Zhang et al. 2016, eq. 4).
+        tilt: Exponential tilt of the distribution towards a and b, in 1 / Lab units, each -1 to 1: a colour's
+            probability is multiplied by exp(tilt · ab). Colours change where the model is unsure, and hardly where it
+            is sure. See `recolor.colorize.candidates`.
 
     Raises:
         ConfigError: A value is out of range.
@@ -31,6 +34,7 @@ class Look:
     saturation: float = 1.0
     temperature: float | None = None
     rebalanced: bool = True
+    tilt: tuple[float, float] = (0.0, 0.0)
 
     def __post_init__(self) -> None:
         if not 0 <= self.saturation <= _MAX_SATURATION:
@@ -39,6 +43,8 @@ class Look:
             )
         if self.temperature is not None and not 0 < self.temperature <= 1:
             raise ConfigError(f"temperature = {self.temperature}: not allowed. Allowed: above 0, at most 1.")
+        if not all(-1 <= part <= 1 for part in self.tilt):
+            raise ConfigError(f"tilt = {self.tilt}: not allowed. Allowed: two numbers from -1 to 1.")
 
     @classmethod
     def named(cls, name: str) -> "Look":

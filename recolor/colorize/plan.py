@@ -118,7 +118,7 @@ def make_plan(inputs: Sequence[Path], out: Path, *, compare: bool = False, video
         first = sources.setdefault(relative, source)
         if first is not source and _real(first) != _real(source):
             raise InputError(
-                f"{source} and {first} would both become {out / _target_name(relative)}. Give the folder that contains"
+                f"{source} and {first} would both become {out / target_name(relative)}. Give the folder that contains"
                 " both, or colour them one by one."
             )
     jobs, renamed = _jobs(sources, out, compare)
@@ -139,7 +139,7 @@ def _jobs(sources: Mapping[Path, Path], out: Path, compare: bool) -> tuple[tuple
         out: The output folder.
         compare: Whether comparisons are made too.
     """
-    usual = {relative: _target_name(relative) for relative in sources}
+    usual = {relative: target_name(relative) for relative in sources}
     names = _Names(out)
     # In an order that does not depend on the order of the inputs; photographs that keep their name come first.
     order = sorted(sources, key=lambda relative: (usual[relative] != relative, os.fsencode(relative)))
@@ -366,7 +366,8 @@ def _real(path: Path) -> Path:
     return Path(os.path.realpath(path))
 
 
-def _target_name(relative: Path) -> Path:
+def target_name(relative: Path) -> Path:
+    """Returns the path of a file's coloured version, relative to the output folder: formats that are written stay."""
     suffix = relative.suffix.lower()
     kept = suffix in FORMATS or suffix in WRITTEN_VIDEO_SUFFIXES
     return relative if kept else relative.with_name(relative.name + (".mp4" if suffix in VIDEO_SUFFIXES else ".png"))

@@ -65,9 +65,33 @@ class LoadedGenerator:
             rebalanced: Whether rare colours keep the weight that they had in training. Without it, colours are those of
                 the true distribution: paler, and on average closer to the truth.
         """
+        return self.read_ab(self.predict(L), temperature, rebalanced=rebalanced)
+
+    @torch.no_grad()
+    def predict(self, L: Tensor) -> Tensor:
+        """Maps L [N,1,H,W], 0..100, to the raw predictions that `read_ab` reads; see `Generator.forward`."""
+        out: Tensor = self.model(L)
+        return out
+
+    def read_ab(
+        self,
+        out: Tensor,
+        temperature: float | None = None,
+        *,
+        rebalanced: bool = True,
+        tilt: tuple[float, float] = (0.0, 0.0),
+    ) -> Tensor:
+        """Reads ab [N,2,H/4,W/4] in Lab units from raw predictions.
+
+        Args:
+            out: What `predict` returned.
+            temperature: As for `predict_ab`.
+            rebalanced: As for `predict_ab`.
+            tilt: As for `Generator.read_ab`.
+        """
         weights = None if rebalanced else self._class_weights()
         chosen = self.temperature if temperature is None else temperature
-        return self.saturation * self.model.predict_ab(L, chosen, weights)
+        return self.saturation * self.model.read_ab(out, chosen, weights, tilt)
 
     def _class_weights(self) -> Tensor | None:
         """Returns the weights of the bins in training, or None if the files do not say them."""

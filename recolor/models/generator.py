@@ -72,9 +72,28 @@ class Generator(nn.Module):
         Returns:
             ab [N,2,H/4,W/4], float32, in Lab units.
         """
-        out = self(L)
+        return self.read_ab(self(L), temperature, weights)
+
+    @torch.no_grad()
+    def read_ab(
+        self, out: Tensor, temperature: float, weights: Tensor | None = None, tilt: tuple[float, float] = (0.0, 0.0)
+    ) -> Tensor:
+        """Returns the colour that raw predictions stand for, so that several can be read from one run of the network.
+
+        Args:
+            out: What `forward` returned.
+            temperature: As for `predict_ab`.
+            weights: As for `predict_ab`.
+            tilt: Exponential tilt (a, b), in 1 / Lab units: probabilities are multiplied by exp(tilt · ab), which moves
+                the mean where the distribution is broad. Not used by a regression head.
+
+        Returns:
+            ab [N,2,H/4,W/4], float32, in Lab units.
+        """
         if self.head_kind == "distribution":
             logits = out if weights is None else out - weights.log().view(1, -1, 1, 1)
+            if any(tilt):
+                logits = logits + (self.bins.centres @ out.new_tensor(tilt)).view(1, -1, 1, 1)
             ab = self.bins.annealed_mean(logits, temperature)
         else:
             ab = out.float()

@@ -11,7 +11,7 @@ from pathlib import Path
 from recolor.cleaning.decisions import stored_decisions
 from recolor.cleaning.gallery.cards import Section
 from recolor.cleaning.gallery.page import render_gallery
-from recolor.cleaning.gallery.sections import make_sections
+from recolor.cleaning.gallery.sections import make_sections, read_detected
 from recolor.cleaning.gallery.thumbnails import Thumbnail, make_thumbnail
 from recolor.config.settings import Config
 from recolor.paths import expand_user
@@ -67,7 +67,7 @@ def make_gallery(
         check_image_folder(images)
     page = expand_user(out or workspace.manifests / "gallery.html").absolute()
     decisions = stored_decisions(workspace)
-    sections = make_sections(workspace, config, max_outliers)
+    sections = make_sections(read_detected(workspace), decisions, config, max_outliers)
     thumbnails = _thumbnails(images, sections, config)
     kept = {path: decision.keep for path, decision in decisions.items()}
     data = render_gallery(sections, thumbnails, kept, images and images.absolute(), page.parent).encode()

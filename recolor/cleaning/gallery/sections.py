@@ -4,10 +4,11 @@ Outliers come worst first, then images just above the threshold.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import pyarrow as pa
 
-from recolor.cleaning.decisions import stored_decisions
+from recolor.cleaning.decisions import Decision
 from recolor.cleaning.detect.outlier_table import THRESHOLD
 from recolor.cleaning.gallery.cards import Card, Facts, Section, make_cards, make_groups
 from recolor.cleaning.gallery.near import NEAR_IMAGES, Found, found_in, near_misses
@@ -18,29 +19,54 @@ from recolor.manifests.schemas import ISSUE_SCHEMAS, MEASUREMENTS
 from recolor.pipeline.workspace import Workspace
 
 
-def make_sections(workspace: Workspace, config: Config, max_outliers: int) -> tuple[Section, ...]:
-    """Reads the manifests into sections of the gallery. No image is opened.
+@dataclass(frozen=True, slots=True)
+class Detected:
+    """The manifests of a workspace whose images are judged by the detectors.
+
+    Attributes:
+        measurements: All images, a table of `schemas.MEASUREMENTS`.
+        issues: The outliers of each issue, tables of `ISSUE_SCHEMAS`.
+        contents: Content hash of each manifest, by name.
+    """
+
+    measurements: pa.Table
+    issues: Mapping[str, pa.Table]
+    contents: Mapping[str, str]
+
+
+def read_detected(workspace: Workspace) -> Detected:
+    """Reads the manifests of a workspace. The images need not be selected.
+
+    Raises:
+        MissingStageError: A manifest does not exist, or was made from other measurements.
+    """
+    sources = {name: workspace.manifest(name) for name in ("measurements", *ISSUE_SCHEMAS)}
+    contents = detected_contents(sources)
+    measurements = read_table(MEASUREMENTS, sources["measurements"])
+    return Detected(
+        measurements, {issue: read_table(schema, sources[issue]) for issue, schema in ISSUE_SCHEMAS.items()}, contents
+    )
+
+
+def make_sections(
+    detected: Detected, decisions: Mapping[str, Decision], config: Config, max_outliers: int
+) -> tuple[Section, ...]:
+    """Returns the sections of the gallery. No image is opened.
 
     Args:
-        workspace: A workspace whose images are measured, and judged by the detectors. They need not be selected:
-            `select` refuses to reject all images, and the page is where that is mended.
+        detected: The manifests. The images need not be selected: `select` refuses to reject all images, and the page is
+            where that is mended.
+        decisions: The decisions of `decisions.csv`, by path.
         config: Settings of the detectors.
         max_outliers: Maximum number of outliers per issue.
 
     Returns:
         A section for each issue with images listed or just above the threshold, then one for the images that only
         `decisions.csv` rejects. Corrupt images, which have no picture, come last.
-
-    Raises:
-        MissingStageError: A manifest does not exist, or was made from other measurements.
-        ConfigError: `decisions.csv` is malformed; the message names the line.
     """
-    sources = {name: workspace.manifest(name) for name in ("measurements", *ISSUE_SCHEMAS)}
-    detected_contents(sources)
-    measurements = read_table(MEASUREMENTS, sources["measurements"])
-    tables = {issue: read_table(schema, sources[issue]) for issue, schema in ISSUE_SCHEMAS.items()}
-    verdicts = judge(tables, stored_decisions(workspace), measurements)
-    facts = _facts(measurements, verdicts)
+    measurements, tables = detected.measurements, detected.issues
+    verdicts = judge(tables, decisions, measurements)
+    facts = make_facts(measurements, verdicts)
     sections = [
         _section(issue, table, measurements, facts, config=config, most=max_outliers) for issue, table in tables.items()
     ]
@@ -77,7 +103,13 @@ def _decided(verdicts: Mapping[str, Verdict], facts: Mapping[str, Facts], most: 
     )
 
 
-def _facts(measurements: pa.Table, verdicts: Mapping[str, Verdict]) -> dict[str, Facts]:
+def make_facts(measurements: pa.Table, verdicts: Mapping[str, Verdict]) -> dict[str, Facts]:
+    """Returns the facts of every image, by path.
+
+    Args:
+        measurements: A table of `schemas.MEASUREMENTS`.
+        verdicts: Verdicts of the rejected images, by path.
+    """
     rejected = {path: tuple(verdict.issues) for path, verdict in verdicts.items()}
     rows = measurements.select(["path", "width_px", "height_px", "size_bytes"]).to_pylist()
     return {

@@ -38,10 +38,18 @@ def make_thumbnail(images: Path, path: str, limits: MeasureConfig) -> Thumbnail:
         limits: Maximum size of a file and an image.
     """
     try:
-        rgb = decode(read_bytes(images / decode_path(path), limits), limits, THUMBNAIL_PX, lenient=True).rgb
+        return Thumbnail(data_uri("image/jpeg", thumbnail_jpeg(images / decode_path(path), limits)))
     except ImageError as error:
         return Thumbnail(None, str(error))
-    return Thumbnail(data_uri("image/jpeg", _jpeg(_shrunk(rgb))))
+
+
+def thumbnail_jpeg(path: Path, limits: MeasureConfig) -> bytes:
+    """Returns a thumbnail of an image file as a JPEG; of a damaged file, what is left of it.
+
+    Raises:
+        ImageError: Nothing of it can be decoded.
+    """
+    return _jpeg(_shrunk(decode(read_bytes(path, limits), limits, THUMBNAIL_PX, lenient=True).rgb))
 
 
 def _shrunk(rgb: RGB) -> RGB:
