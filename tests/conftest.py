@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import time
 import urllib.request
+from contextlib import contextmanager
 from pathlib import Path
 
 # The models of the tests are tiny: with more than one thread, torch spends its time handing out the work (15 s against
@@ -95,6 +96,41 @@ def demo_images(tmp_path_factory):
     return folder / "demo" / "images"
 
 
+@pytest.fixture(scope="session")
+def models(tmp_path_factory):
+    """Both models, small and untrained, of pictures of 128 px: the time of a test is that of the encoder.
+
+    Heads start at zero, so random ones stand in for a training.
+    """
+    import torch  # noqa: PLC0415 - most tests need none
+
+    from recolor.config.settings import GeneratorModelConfig, RefinerModelConfig  # noqa: PLC0415 - as above
+    from recolor.models.files import bins_json, save_model  # noqa: PLC0415 - as above
+    from recolor.models.generator import Generator  # noqa: PLC0415 - as above
+    from recolor.models.refiner import Refiner  # noqa: PLC0415 - as above
+
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("models")
+    generator = Generator(GeneratorModelConfig(encoder_weights="none", encoder_depth=1, width=8, blocks=1)).eval()
+    refiner = Refiner(RefinerModelConfig(encoder_weights="none", width=8, blocks=1)).eval()
+    torch.nn.init.normal_(generator.head.weight, std=0.2)
+    torch.nn.init.normal_(refiner.head.weight, std=0.01)
+    shape = {"encoder_weights": "none", "width": 8, "blocks": 1}
+    for name in ("generator", "refiner"):
+        (folder / name).mkdir()
+    details = {"kind": "generator", "model": {**shape, "encoder_depth": 1}, "temperature": 0.38, "image_px": 128}
+    save_model(folder / "generator", generator, {**details, "ab_bins": bins_json()})
+    save_model(folder / "refiner", refiner, {"kind": "refiner", "model": shape, "image_px": 128})
+    return folder
+
+
+@pytest.fixture(scope="session")
+def colorizer(models):
+    from recolor.colorize import Colorizer  # noqa: PLC0415 - as above
+
+    return Colorizer.from_folder(models, "cpu")
+
+
 class Browser:
     """A tab of a headless browser, driven through its DevTools protocol."""
 
@@ -117,8 +153,16 @@ class Browser:
         return answer["result"].get("value")
 
     def open(self, path):
-        self.call("Page.navigate", url=path.as_uri())
-        self.wait_for("location.protocol == 'file:' && document.readyState == 'complete'")
+        self.go_to(path.as_uri())
+
+    def go_to(self, url):
+        self.run("window.isLeft = true")
+        self.call("Page.navigate", url=url)
+        self.wait_for("!window.isLeft && location.href != 'about:blank' && document.readyState == 'complete'")
+
+    def reload(self):
+        self.run("window.isLeft = true; location.reload()")
+        self.wait_for("!window.isLeft && document.readyState == 'complete'")
 
     def wait_for(self, expression):
         return wait_for(lambda: self.run(expression))
@@ -148,6 +192,37 @@ class Browser:
         self.call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(file.parent))
         self.click(button)
         wait_for(file.is_file)
+
+    def drop(self, paths, element):
+        """Drops files or folders on an element, as from a file manager."""
+        x, y = self.run(f"[({element}).getBoundingClientRect().left, ({element}).getBoundingClientRect().top]")
+        data = {"items": [], "files": [str(path) for path in paths], "dragOperationsMask": 1}
+        for kind in ("dragEnter", "dragOver", "drop"):
+            self.call("Input.dispatchDragEvent", type=kind, x=x + 9, y=y + 9, data=data)
+
+    def choose(self, files, selector):
+        """Chooses files in a file dialog."""
+        document = self.call("DOM.getDocument")["root"]["nodeId"]
+        node = self.call("DOM.querySelector", nodeId=document, selector=selector)["nodeId"]
+        self.call("DOM.setFileInputFiles", files=[str(file) for file in files], nodeId=node)
+
+    def set_size(self, width_px, height_px=900):
+        self.call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width_px,
+            height=height_px,
+            deviceScaleFactor=1,
+            mobile=width_px < 600,
+        )
+
+    def set_dark(self, dark):
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self.call("Emulation.setEmulatedMedia", features=[scheme])
+
+    def requested(self):
+        """Returns the addresses of all requests of this tab."""
+        sent = (event for event in self.events if event["method"] == "Network.requestWillBeSent")
+        return [event["params"]["request"]["url"] for event in sent]
 
     def complaints(self):
         kinds = ("Runtime.exceptionThrown", "Page.javascriptDialogOpening", "Log.entryAdded")
@@ -181,16 +256,29 @@ def chromium(tmp_path_factory):
             process.kill()
 
 
-@pytest.fixture
-def browser(chromium):
-    """A new tab."""
+@contextmanager
+def new_tab(chromium):
     client = pytest.importorskip("websockets.sync.client", reason="needs websockets, which Prefect brings along")
     new = urllib.request.Request(f"{chromium}/json/new?about:blank", method="PUT")
     with urllib.request.urlopen(new) as answer:
         tab = json.load(answer)
-    with client.connect(tab["webSocketDebuggerUrl"], max_size=None) as socket:
+    with client.connect(tab["webSocketDebuggerUrl"], max_size=None, close_timeout=0.5) as socket:
         browser = Browser(socket)
-        for domain in ("Page", "Runtime", "Log"):
+        for domain in ("Page", "Runtime", "Log", "Network"):
             browser.call(f"{domain}.enable")
         yield browser
     urllib.request.urlopen(f"{chromium}/json/close/{tab['id']}").close()
+
+
+@pytest.fixture
+def browser(chromium):
+    """A new tab."""
+    with new_tab(chromium) as tab:
+        yield tab
+
+
+@pytest.fixture
+def second_browser(chromium):
+    """Another tab."""
+    with new_tab(chromium) as tab:
+        yield tab

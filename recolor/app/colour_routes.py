@@ -5,7 +5,7 @@ import secrets
 import zipfile
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Annotated, Literal
 from urllib.parse import quote
 
@@ -56,19 +56,28 @@ class Download(BaseModel):
     photographs: Annotated[list[Wanted], Field(min_length=1, max_length=_MAX_PHOTOGRAPHS_IN_ZIP)]
 
 
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """A photograph of a download: its id, its look, and its name in the ZIP file."""
+
+    number: str
+    look: Look
+    name: str
+
+
 def _photographs(request: Request) -> Photographs:
     found: Photographs = request.app.state.photographs
     return found
 
 
-def _downloads(request: Request) -> OrderedDict[str, Download]:
-    found: OrderedDict[str, Download] = request.app.state.downloads
+def _downloads(request: Request) -> OrderedDict[str, list[_Entry]]:
+    found: OrderedDict[str, list[_Entry]] = request.app.state.downloads
     return found
 
 
 QueryLook = Annotated[LookOfPage, Depends()]
 Here = Annotated[Photographs, Depends(_photographs)]
-Downloads = Annotated[OrderedDict[str, Download], Depends(_downloads)]
+Downloads = Annotated[OrderedDict[str, list[_Entry]], Depends(_downloads)]
 
 router = APIRouter(prefix="/api")
 
@@ -151,10 +160,10 @@ def _file(number: str, look: QueryLook, photographs: Here) -> Response:
 
 @router.post("/downloads")
 def _prepare(download: Download, photographs: Here, downloads: Downloads) -> Response:
-    for one in download.photographs:
-        photographs.get(one.id)
+    names = different_names([photographs.get(one.id).output for one in download.photographs])
+    wanted = zip(download.photographs, names, strict=True)
     number = secrets.token_urlsafe(12)
-    downloads[number] = download
+    downloads[number] = [_Entry(one.id, one.chosen(), name) for one, name in wanted]
     while len(downloads) > _MAX_DOWNLOADS:
         downloads.popitem(last=False)
     return JSONResponse({"url": f"/api/downloads/{number}"})
@@ -164,7 +173,7 @@ def _prepare(download: Download, photographs: Here, downloads: Downloads) -> Res
 def _download(number: str, photographs: Here, downloads: Downloads) -> Response:
     if number not in downloads:
         raise InputError("this download is no longer here. Ask for it again.")
-    body = _zipped(photographs, downloads[number].photographs)
+    body = _zipped(photographs, downloads[number])
     return StreamingResponse(body, media_type="application/zip", headers=_attachment("coloured.zip"))
 
 
@@ -183,17 +192,19 @@ def _attachment(name: str) -> dict[str, str]:
     return {"content-disposition": disposition, "cache-control": "no-store"}
 
 
-def _zipped(photographs: Photographs, wanted: Sequence[Wanted]) -> Iterator[bytes]:
-    """Yields a ZIP file as its photographs are coloured, so that it is never whole in memory."""
+def _zipped(photographs: Photographs, entries: Sequence[_Entry]) -> Iterator[bytes]:
+    """Yields a ZIP file as its photographs are coloured, so that it is never whole in memory.
+
+    Its last file names those that could not be coloured: removed meanwhile, or too large for the memory.
+    """
     sink = _Sink()
     failed: list[str] = []
-    names = different_names(photographs.get(one.id).output for one in wanted)
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:
-        for one, name in zip(wanted, names, strict=True):
+        for entry in entries:
             try:
-                archive.writestr(name, photographs.colored_file(one.id, one.chosen()))
-            except (ImageError, InputError) as error:  # removed meanwhile, or too large for the memory
-                failed.append(f"{name}: {error}\n")
+                archive.writestr(entry.name, photographs.colored_file(entry.number, entry.look))
+            except (ImageError, InputError) as error:
+                failed.append(f"{entry.name}: {error}\n")
             yield sink.taken()
         if failed:
             archive.writestr("not coloured.txt", "".join(failed))

@@ -14,6 +14,7 @@ from recolor.pipeline.workspace import Workspace, process_lock
 _MAX_UNDO = 1000
 _WAIT_S = 5.0
 _TRY_AGAIN_S = 0.05
+_in_this_process = threading.Lock()  # threads of a process share the lock of the file
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,6 @@ class DecisionLog:
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
         self._changes: list[Change] = []
-        self._lock = threading.Lock()
 
     @property
     def undoable(self) -> int:
@@ -55,7 +55,7 @@ class DecisionLog:
             StorageError: It cannot be written.
             WorkspaceBusyError: Another server is writing it, for seconds.
         """
-        with self._lock, _only_writer(self._workspace):
+        with _in_this_process, _only_writer(self._workspace):
             decisions = self._read()
             before = {path: decisions.get(path) for path in paths}
             self._write(decisions, dict.fromkeys(paths, keep))
@@ -67,7 +67,7 @@ class DecisionLog:
 
         An image that was decided about otherwise in the meantime, in the file for example, is left alone.
         """
-        with self._lock, _only_writer(self._workspace):
+        with _in_this_process, _only_writer(self._workspace):
             if not self._changes:
                 return {}
             change, decisions = self._changes[-1], self._read()

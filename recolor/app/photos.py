@@ -183,7 +183,7 @@ class Photographs:
             return find_candidates(self._colorizer(), preview.predicted, look)
 
     def colored_file(self, number: str, look: Look) -> bytes:
-        """Returns the coloured file at full size, with the bytes that `recolor colorize` writes.
+        """Returns the bytes of the coloured file at full size, as `recolor colorize` writes it.
 
         Raises:
             ImageError: It cannot be coloured, for want of memory for example.

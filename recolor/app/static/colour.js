@@ -87,7 +87,8 @@ async function filesOf(entry, inFolder) {
 }
 
 // Of a folder only photographs are taken; files that were chosen one by one are all tried.
-function choose(files) {
+async function choose(files) {
+  if (!suffixes) await untilAnswered();
   const accepted = files.filter(({ name, inFolder }) => {
     const kind = inFolder ? kindOf(name) : "photograph";
     if (kind !== "photograph") passedOver.set(kind, (passedOver.get(kind) ?? 0) + 1);
@@ -100,7 +101,7 @@ function kindOf(name) {
   const base = name.split("/").pop().toLowerCase();
   const suffix = base.includes(".") ? base.slice(base.lastIndexOf(".")) : "";
   if (base.startsWith(".")) return "hidden file";
-  if (!suffixes || suffixes.images.includes(suffix)) return "photograph";
+  if (suffixes.images.includes(suffix)) return "photograph";
   return suffixes.videos.includes(suffix) ? "video" : "other file";
 }
 
@@ -185,7 +186,7 @@ function showProgress() {
   const count = (state) => photographs.filter((one) => one.state === state).length;
   const parts = [`${count("coloured")} of ${plural(photographs.length, "photograph")} coloured`];
   if (count("failed")) parts.push(`${count("failed")} failed`);
-  if (passedOver.size) parts.push(`passed over: ${[...passedOver].map(([kind, number]) => plural(number, kind)).join(", ")}`);
+  if (passedOver.size) parts.push(`passed over: ${[...passedOver].sort().map(([kind, number]) => plural(number, kind)).join(", ")}`);
   byId("progress").textContent = parts.join(" · ");
   byId("download-all").disabled = !count("coloured");
 }
@@ -401,41 +402,47 @@ byId("remove-all").addEventListener("click", () => {
 
 // ---- The server ----
 
-let answered = null;
+const ABSENT = "The server does not answer. Start `recolor app` again; this page goes on by itself.";
+let answering = null;
+
+// Resolves when the server answers; until then the page says that it does not.
 function untilAnswered() {
-  byId("offline").textContent = "The server does not answer. Start `recolor app` again; this page goes on by itself.";
-  byId("offline").hidden = false;
-  answered ??= (async () => {
+  answering ??= (async () => {
     for (;;) {
-      await wait(1000);
       try {
-        await start();
+        suffixes = (await loadSession()).suffixes;
         break;
       } catch (error) {
-        if (!(error instanceof Offline)) {
-          byId("offline").textContent = error.message;
-          await wait(2000);
-        }
+        byId("offline").textContent = error instanceof Offline ? ABSENT : error.message;
+        byId("offline").hidden = false;
+        await wait(1000);
       }
     }
     byId("offline").hidden = true;
-    answered = null;
+    answering = null;
+    showModels();
   })();
-  return answered;
+  return answering;
 }
 
-async function start() {
-  let session = await loadSession();
-  suffixes = session.suffixes;
-  const told = { loading: "The models are being loaded …", ready: "", failed: session.error };
-  byId("models").textContent = told[session.models];
-  while (session.models === "loading") {
-    await wait(500);
-    session = await loadSession();
-    byId("models").textContent = session.models === "failed" ? session.error : told[session.models];
+let showing = false;
+async function showModels() {
+  if (showing) return;
+  showing = true;
+  try {
+    for (;;) {
+      const session = await loadSession();
+      byId("models").textContent = { loading: "The models are being loaded …", ready: "", failed: session.error }[session.models];
+      temperatures = session.temperatures;
+      if (session.models !== "loading") break;
+      await wait(500);
+    }
+    if (taken) showLook();
+  } catch {
+    // The next request finds that the server is gone, and says so.
+  } finally {
+    showing = false;
   }
-  temperatures = session.temperatures;
-  if (taken) showLook();
 }
 
-start().catch(untilAnswered);
+untilAnswered();

@@ -518,19 +518,22 @@ function showOffline() {
   byId("offline").hidden = false;
 }
 
+let seen = () => {}; // ends the pause of `poll`
+document.addEventListener("visibilitychange", () => seen());
+
 async function poll() {
   for (;;) {
-    await wait(POLL_MS);
+    await Promise.race([wait(POLL_MS), new Promise((done) => { seen = done; })]);
     if (document.hidden) continue;
     try {
       if (!review) await load();
       const versions = review && (await get("/api/versions"));
       const wasOffline = !byId("offline").hidden;
-      byId("offline").hidden = true;
       if (queue.length && !sending) {
         sending = sendAll().finally(() => { sending = null; });
         await sending;
       }
+      byId("offline").hidden = !queue.length;
       if (!review || sending || byId("applied").open) continue;
       if (versions.review !== review.version) await load();
       else if (wasOffline || versions.decisions !== state.decisions_version) setState(await get("/api/state"));
