@@ -1,6 +1,5 @@
 """The outliers of a workspace as the page shows them, and what the decisions make of them."""
 
-from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,7 +9,6 @@ import numpy as np
 import pyarrow as pa
 
 from recolor.cleaning.decisions import Decision, stored_decisions
-from recolor.cleaning.detect.outlier_table import THRESHOLD
 from recolor.cleaning.gallery.cards import Facts, Section
 from recolor.cleaning.gallery.sections import Detected, make_facts, make_sections, read_detected
 from recolor.cleaning.select import judge
@@ -53,26 +51,15 @@ class Review:
         return make_facts(self.detected.measurements, judge(self.detected.issues, {}, self.detected.measurements))
 
     @cached_property
-    def copies(self) -> Mapping[str, tuple[str, ...]]:
-        """All copies of a picture, by the path of each."""
-        table = self.detected.issues["duplicate"]
-        groups: defaultdict[str, list[str]] = defaultdict(list)
-        for path, best in zip(table["path"].to_pylist(), table["kept_path"].to_pylist()):
-            groups[best].append(path)
-        members = [(best, *paths) for best, paths in groups.items()]
-        return {path: group for group in members for path in group}
+    def rows(self) -> Mapping[str, int]:
+        """The row of each image in the measurements, by path."""
+        return {path: row for row, path in enumerate(self.facts)}
 
     def scores(self, issue: str) -> Floats:
-        """Returns the scores of all images for an issue: float64 [images], 1 if not judged; none if it is off."""
+        """Returns the scores of all images for an issue, float64 [images]; 1 if not judged."""
         table = read_table(ISSUE_SCORES, self.workspace.issue_scores(issue))
         scores: Floats = table["score"].to_numpy(zero_copy_only=False).astype(np.float64)
         return np.where(np.isnan(scores), 1.0, scores)
-
-    def threshold(self, issue: str) -> float:
-        """Returns the threshold with which an issue was detected."""
-        table = read_table(ISSUE_SCORES, self.workspace.issue_scores(issue))
-        value = table["threshold"][0].as_py() if len(table) else None
-        return THRESHOLD if value is None else float(value)
 
     def listed(self, issue: str) -> pa.Table:
         """Returns the outliers of an issue.

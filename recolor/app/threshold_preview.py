@@ -13,6 +13,7 @@ from recolor.cleaning.decisions import Decision
 from recolor.cleaning.detect import DETECTORS
 from recolor.cleaning.detect.outlier_table import THRESHOLD
 from recolor.cleaning.select import judge
+from recolor.color.arrays import Floats
 from recolor.config.loading import overlay
 from recolor.config.settings import Config
 from recolor.errors import InputError
@@ -128,7 +129,7 @@ def preview_limit(review: Review, decisions: Mapping[str, Decision], limit: Limi
         ConfigError: The value is not allowed.
     """
     issue, measurements = limit.issue, review.detected.measurements
-    table, scores = _detected(measurements, limit, limit.changed(review.config, value))
+    table, scores = _detected(review, limit, value)
     before = review.rejected(decisions)
     after = judge({**review.detected.issues, issue: table}, decisions, measurements).keys()
     border = value if limit.setting == "threshold" else THRESHOLD
@@ -141,15 +142,27 @@ def preview_limit(review: Review, decisions: Mapping[str, Decision], limit: Limi
     return Preview(len(table), len(review.listed(issue)), moved(rejected), moved(kept), len(rejected), len(kept))
 
 
-def _detected(measurements: pa.Table, limit: Limit, config: Config) -> tuple[pa.Table, Callable[[str], float]]:
-    """Returns the outliers with these settings, and a function that gives the score of an image."""
-    detector = DETECTORS[limit.issue]
-    settings: Any = replace(detector.settings(config), enabled=True)
-    measured = measurements if detector.compact is None else detector.compact(measurements, settings)
-    table = detector.detect(measured, settings)
-    if detector.score is None:
-        of_outliers = dict(zip(table["path"].to_pylist(), table["score"].to_pylist()))
-        return table, lambda path: float(of_outliers.get(path, 1.0))
-    rows = {path: row for row, path in enumerate(measurements["path"].to_pylist())}
-    scores = np.asarray(detector.score(measured, settings), np.float64)
-    return table, lambda path: float(scores[rows[path]])
+def _detected(review: Review, limit: Limit, value: float) -> tuple[pa.Table, Callable[[str], float]]:
+    """Returns the outliers with another value of a limit, and a function that gives the score of an image."""
+    config = limit.changed(review.config, value)
+    measurements = review.detected.measurements
+    if limit.setting == "threshold":
+        scores = review.scores(limit.issue)
+        table = _below(measurements["path"], scores, value)
+    else:
+        detector = DETECTORS[limit.issue]
+        settings: Any = replace(detector.settings(config), enabled=True)
+        measured = measurements if detector.compact is None else detector.compact(measurements, settings)
+        table = detector.detect(measured, settings)
+        if detector.score is None:
+            of_outliers = dict(zip(table["path"].to_pylist(), table["score"].to_pylist()))
+            return table, lambda path: float(of_outliers.get(path, 1.0))
+        scores = detector.score(measured, settings)
+    return table, lambda path: float(scores[review.rows[path]])
+
+
+def _below(paths: pa.ChunkedArray, scores: Floats, threshold: float) -> pa.Table:
+    """Returns the images that score below a threshold, with the columns that a verdict needs."""
+    rows = np.flatnonzero(scores < threshold)
+    columns = [paths.take(pa.array(rows)), pa.array([""] * len(rows), pa.string()), pa.array(scores[rows])]
+    return pa.table(columns, ["path", "reason", "score"])

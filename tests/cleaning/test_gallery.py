@@ -15,11 +15,11 @@ from click.testing import CliRunner
 from PIL import Image
 from skimage import data as photographs
 
-from recolor.cleaning.decisions import parse_decisions
+from recolor.cleaning.decisions import parse_decisions, stored_decisions
 from recolor.cleaning.detect import DETECTORS, ISSUES, detect_issue
 from recolor.cleaning.gallery import make_gallery
 from recolor.cleaning.gallery.near import NEAR_IMAGES, Found, near_misses
-from recolor.cleaning.gallery.sections import make_sections, worst_and_borderline
+from recolor.cleaning.gallery.sections import make_sections, read_detected, worst_and_borderline
 from recolor.cleaning.index import index_images
 from recolor.cleaning.measure import measure_part, merge_measurements, plan_measure
 from recolor.cleaning.select import select
@@ -124,7 +124,11 @@ def make_page(workspace, images, **options):
 
 
 def section(workspace, issue, config=SMALL, most=5000):
-    return next(section for section in make_sections(workspace, config, most) if section.issue == issue)
+    return next(section for section in sections(workspace, config, most) if section.issue == issue)
+
+
+def sections(workspace, config=SMALL, most=5000):
+    return make_sections(read_detected(workspace), stored_decisions(workspace), config, most)
 
 
 def test_each_issue_shows_its_outliers_worst_first_with_score_threshold_and_reason(cleaned, images):
@@ -219,7 +223,7 @@ def test_what_is_left_out_is_said(cleaned, images):
 
 def test_no_image_is_opened_to_find_the_sections(cleaned, images):
     shutil.rmtree(images)
-    assert {shown.issue for shown in make_sections(cleaned, SMALL, 5000)} >= {"corrupt", "duplicate", "low_resolution"}
+    assert {shown.issue for shown in sections(cleaned)} >= {"corrupt", "duplicate", "low_resolution"}
 
 
 def test_an_image_that_went_away_is_shown_without_a_picture(cleaned, images):
@@ -466,6 +470,41 @@ def test_the_keyboard_moves_and_decides(cleaned, images, browser):
     browser.press("ArrowUp")
     assert browser.run(focused) == order[1]
     assert browser.run("[...decisions]") == [[order[0], "keep"]]
+
+
+def test_undo_takes_back_the_last_decision_wherever_the_focus_is(cleaned, images, browser):
+    browser.open(make_gallery(cleaned, images, SMALL).path)
+    click(browser, "low_resolution", HOSTILE[0], "keep")
+    click(browser, "monochrome", "grey.png", "keep")
+    click(browser, "monochrome", "grey.png", "reject")
+    browser.run("document.querySelector('.card[tabindex]').focus()")
+    browser.press("u")
+    assert browser.run("[...decisions]") == [[HOSTILE[0], "keep"], ["grey.png", "keep"]]
+    assert browser.run("pathOf(document.activeElement)") == "grey.png"
+    browser.press("u")
+    browser.click("document.getElementById('undo')")
+    assert browser.run("[[...decisions], undo.disabled]") == [[], True]
+
+
+def test_decisions_outlive_a_reload_until_they_are_saved_and_the_page_is_made_anew(cleaned, images, browser, tmp_path):
+    page = make_gallery(cleaned, images, SMALL).path
+    browser.open(page)
+    click(browser, "monochrome", "grey.png", "keep")
+    reload_anyway(browser)
+    assert browser.run("[[...decisions], unsaved]") == [[["grey.png", "keep"]], True]
+    browser.download("document.getElementById('save')", tmp_path / "decisions.csv")
+    browser.reload()
+    assert browser.run("[[...decisions], unsaved]") == [[["grey.png", "keep"]], False]
+    (cleaned.manifests / "decisions.csv").write_text("path,decision\n00.jpg,reject\n")
+    make_gallery(cleaned, images, SMALL)
+    browser.reload()
+    assert browser.run("[[...decisions], unsaved]") == [[["00.jpg", "reject"]], False]
+
+
+def reload_anyway(browser):
+    """Reloads a page that asks first, as it has decisions that are not saved."""
+    browser.run("unsaved = false")
+    browser.reload()
 
 
 def test_the_page_can_be_narrowed_to_an_issue_and_to_the_undecided(cleaned, images, browser):

@@ -10,6 +10,7 @@ from recolor.cleaning.gallery.cards import Section
 from recolor.cleaning.gallery.thumbnails import Thumbnail
 from recolor.manifests.names import decode_path
 from recolor.pages.html import inline_script, page_environment, printable
+from recolor.pipeline.cache import fingerprint
 
 
 def render_gallery(
@@ -33,14 +34,15 @@ def render_gallery(
     link = partial(_link, images, folder)
     environment.filters.update(printable=printable, link=link, size=_size)
     numbers = {path: number for number, path in enumerate(thumbnails)}
+    data = {
+        "paths": list(numbers),
+        "decisions": [[path, "keep" if keep else "reject"] for path, keep in decisions.items()],
+    }
     return environment.get_template("gallery.html").render(
         sections=sections,
         thumbnails=thumbnails,
         numbers=numbers,
-        data={
-            "paths": list(numbers),
-            "decisions": [[path, "keep" if keep else "reject"] for path, keep in decisions.items()],
-        },
+        data={**data, "id": fingerprint(data)},
         script=script.text,
         script_hash=script.sha256,
     )

@@ -6,6 +6,9 @@ const places = new Map(cards.map((card, place) => [card, place]));
 const cardsOf = Map.groupBy ? Map.groupBy(cards, pathOf) : groupByPath();
 const made = document.getElementById("made");
 const save = document.getElementById("save");
+const undo = document.getElementById("undo");
+const changes = []; // {path, before}, the last one last
+const place = `recolor ${location.pathname}`; // in the browser's storage
 let unsaved = false;
 
 function pathOf(card) {
@@ -33,15 +36,50 @@ function count() {
   made.textContent = `${decisions.size} ${decisions.size === 1 ? "decision" : "decisions"}`;
   save.dataset.unsaved = unsaved;
   save.disabled = !unsaved && !decisions.size;
+  undo.disabled = !changes.length;
 }
 
 function decide(card, decision) {
-  if (decision) decisions.set(pathOf(card), decision);
-  else decisions.delete(pathOf(card));
+  changes.push({ path: pathOf(card), before: decisions.get(pathOf(card)) });
+  change(pathOf(card), decision);
+}
+
+function change(path, decision) {
+  if (decision) decisions.set(path, decision);
+  else decisions.delete(path);
   unsaved = true;
   document.getElementById("saved").hidden = true;
-  mark(pathOf(card));
+  mark(path);
   count();
+  remember(null);
+}
+
+function undoLast() {
+  const last = changes.pop();
+  if (!last) return;
+  change(last.path, last.before);
+  focus(cardsOf.get(last.path)?.find(isShown));
+}
+
+// Decisions outlive a reload. After they were saved, they are dropped as soon as the page has been made anew.
+function remember(savedFrom) {
+  try {
+    localStorage.setItem(place, JSON.stringify({ decisions: [...decisions], savedFrom }));
+  } catch {
+    // The browser stores nothing for files; the question before leaving the page remains.
+  }
+}
+
+function recall() {
+  try {
+    const stored = JSON.parse(localStorage.getItem(place));
+    if (!stored || (stored.savedFrom && stored.savedFrom !== data.id)) return;
+    decisions.clear();
+    for (const [path, decision] of stored.decisions) decisions.set(path, decision);
+    unsaved = !stored.savedFrom;
+  } catch {
+    // Nothing was stored, or the browser does not tell.
+  }
 }
 
 // RFC 4180: a cell with a comma, quote, line break or outer space is quoted, and its quotes are doubled.
@@ -63,6 +101,7 @@ function download() {
   unsaved = false;
   document.getElementById("saved").hidden = false;
   count();
+  remember(data.id);
 }
 
 function isShown(card) {
@@ -102,17 +141,18 @@ const moves = {
   ArrowDown: (card) => beyond(card, 1),
   ArrowUp: (card) => beyond(card, -1),
 };
-const choices = { k: "keep", r: "reject", u: null };
+const choices = { k: "keep", r: "reject" };
 
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("select")) return;
   const card = document.activeElement.closest(".card[tabindex]");
   const move = moves[event.key];
-  if (move) focus(card ? move(card) : neighbour(null, 1));
+  if (event.key === "u") undoLast();
+  else if (move) focus(card ? move(card) : neighbour(null, 1));
   else if (card && event.key in choices) {
     const next = neighbour(card, 1); // found before a filter may hide the card
     decide(card, choices[event.key]);
-    if (choices[event.key]) focus(next);
+    focus(next);
   } else return;
   event.preventDefault();
 });
@@ -139,9 +179,11 @@ document.getElementById("show").addEventListener("change", (event) => {
   document.body.dataset.show = event.target.value;
 });
 save.addEventListener("click", download);
+undo.addEventListener("click", undoLast);
 addEventListener("beforeunload", (event) => {
   if (unsaved) event.preventDefault();
 });
 
+recall();
 for (const path of decisions.keys()) mark(path);
 count();
