@@ -31,6 +31,7 @@ SHIPPED = {
     "recolor/models/pretrained/refiner/model.safetensors",
     "recolor/py.typed",
     *(f"recolor/pages/templates/{path.name}" for path in (PROJECT / "recolor/pages/templates").iterdir()),
+    *(f"recolor/app/static/{path.name}" for path in (PROJECT / "recolor/app/static").iterdir()),
 }
 
 pytestmark = pytest.mark.slow

@@ -46,7 +46,7 @@ def app(
     port: int | None,
     no_browser: bool,
 ) -> None:
-    """Open a page for colouring photographs, and for deciding about outliers.
+    """Colour photographs, and decide about outliers, in a browser.
 
     On the page Colour, photographs are dropped, looked at before and after, and downloaded at full size. On the page
     Decide, the outliers of a workspace are kept or rejected; decisions are written to manifests/decisions.csv at once.

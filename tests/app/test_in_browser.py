@@ -280,7 +280,9 @@ def test_a_best_copy_that_is_rejected_says_so(url, browser):
     open_decide(browser, url, "duplicate")
     browser.click(f"{card(0)}.querySelector('[value=reject]')")
     browser.wait_for(f"!{card(0)}.querySelector('.note').hidden")
-    assert "itself rejected" in browser.run(f"{card(0)}.querySelector('.note').textContent")
+    assert "itself rejected; kept in its place" in browser.run(f"{card(0)}.querySelector('.note').textContent")
+    browser.click(f"{card(1)}.querySelector('[value=reject]')")
+    browser.wait_for(f"{card(0)}.querySelector('.note').textContent.endsWith('no copy is kept.')")
     assert browser.run(f"{card(0)}.querySelector('.status').textContent") == "rejected"
 
 

@@ -62,6 +62,8 @@ function turnTo(name) {
   history.replaceState(null, "", `#${name}`);
   showTabs();
   showSection();
+  const bar = document.querySelector(".bar");
+  if (bar.getBoundingClientRect().top <= 0) scrollTo({ top: byId("review").offsetTop });
 }
 
 byId("tabs").addEventListener("keydown", (event) => {
@@ -94,13 +96,13 @@ function showSection() {
     element("p", { class: "faint" }, meaning + more + left),
     settingsOf(section));
   if (section.groups.length) box.append(lazily(section.groups, groupOf, "groups"));
-  else box.append(lazily(section.outliers, cardOf, "grid"));
+  else box.append(lazily(section.outliers, (image) => cardOf(image), "grid"));
   if (section.has_limit) {
     const near = section.near.length + section.near_groups.length;
     box.append(element("div", { class: "line" }, element("span", {}, "listed ↑   ", element("b", {}, `threshold ${section.threshold.toFixed(2)}`), near ? "   just above it, not listed ↓" : "   no image is just above it")));
   }
   if (section.near_groups.length) box.append(lazily(section.near_groups, groupOf, "groups"));
-  else if (section.near.length) box.append(lazily(section.near, cardOf, "grid"));
+  else if (section.near.length) box.append(lazily(section.near, (image) => cardOf(image), "grid"));
   rove(cards[0]);
 }
 
@@ -109,7 +111,7 @@ function lazily(items, make, kind) {
   const box = element("div", { class: kind });
   let done = 0;
   const more = () => {
-    box.append(...items.slice(done, done + CHUNK).map(make));
+    box.append(...items.slice(done, done + CHUNK).map((item) => make(item)));
     done += CHUNK;
   };
   more();
@@ -129,19 +131,19 @@ function lazily(items, make, kind) {
 }
 
 function groupOf(group) {
-  const box = element("div", { class: "group" }, element("div", { class: "grid" }, ...group.cards.map((card, place) => cardOf(card, place, true))));
+  const box = element("div", { class: "group" }, element("div", { class: "grid" }, ...group.cards.map((card) => cardOf(card, group))));
   box.style.setProperty("--cards", group.cards.length);
   if (group.left_out) box.append(element("p", { class: "faint" }, `${group.left_out.toLocaleString("en")} more copies are not shown.`));
   return box;
 }
 
-function cardOf(image, place, inGroup = false) {
+function cardOf(image, group = null) {
   const name = image.path.split("/").pop();
   const folder = image.path.slice(0, image.path.length - name.length);
   const decoded = image.width_px !== null;
   const card = element("article", { class: decoded ? "card" : "card fixed", "aria-label": image.path, tabindex: "-1" });
   card.image = image;
-  card.isBest = inGroup && image.score === null;
+  card.copies = group?.cards && image.score === null ? group.cards.slice(1) : null; // of a best copy
   if (decoded) {
     const picture = element("button", { class: "picture", tabindex: "-1", "aria-label": `Enlarge ${name}`, onclick: () => enlarge(card) });
     picture.append(pictureOf(image), element("em", { class: "status tag" }));
@@ -152,7 +154,8 @@ function cardOf(image, place, inGroup = false) {
   if (image.score !== null && image.score !== undefined && decoded) says.append(scoreOf(image.score, section.threshold));
   says.append(element("div", { class: "path" }, element("small", {}, folder), element("b", {}, name)));
   says.append(element("small", {}, (decoded ? `${image.width_px} × ${image.height_px} px · ` : "") + size(image.size_bytes)));
-  says.append(element("div", { class: "reason", title: image.reason }, image.reason, element("span", { class: "note", hidden: true })));
+  if (image.reason) says.append(element("div", { class: "reason", title: image.reason }, image.reason));
+  says.append(element("strong", { class: "note", hidden: true }));
   if (image.others?.length) says.append(element("div", { class: "tags" }, ...image.others.map((other) => element("span", { class: "tag" }, `also ${other.replaceAll("_", " ")}`))));
   if (decoded)
     says.append(element("div", { class: "choice" },
@@ -190,9 +193,10 @@ function mark(card) {
     status.className = `status tag ${status.textContent}`;
   }
   const note = card.querySelector(".note");
-  const isRejectedBest = card.isBest && rejected.has(path);
-  note.hidden = !isRejectedBest;
-  note.textContent = isRejectedBest ? "This best copy is itself rejected; another copy is kept only if it is rejected as a duplicate alone, or by your decision." : "";
+  note.hidden = !(card.copies && rejected.has(path));
+  if (note.hidden) return;
+  const kept = card.copies.filter((copy) => !rejected.has(copy.path)).map((copy) => copy.path.split("/").pop());
+  note.textContent = `This best copy is itself rejected; ${kept.length ? `kept in its place: ${kept.join(", ")}.` : "no copy is kept."}`;
 }
 
 // ---- Limits ----
