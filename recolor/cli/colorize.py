@@ -213,6 +213,8 @@ def _report_colorized(result: "ColorizeResult", out: Path) -> None:
         click.echo(result.passed_over, err=to_stderr)
     for note in result.notes:
         click.echo(f"{shown(note.path)}: coloured, but {note.note}", err=True)
+    for note in result.dropped:
+        click.echo(f"{shown(note.path)}: coloured, without {note.note}", err=True)
     for failure in result.failed:
         click.echo(f"{shown(failure.path)}: {failure.error}{_remedy(failure.error)}", err=True)
 

@@ -16,6 +16,7 @@ from PIL import ExifTags, Image
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from recolor.color.arrays import Pixels, on_white, to_8_bits, to_16_bits
+from recolor.colorize.image_resources import iptc, to_segments
 from recolor.colorize.metadata import Metadata
 from recolor.errors import ImageError
 from recolor.images.pillow import PILLOW_ERRORS, one_line
@@ -26,6 +27,7 @@ Format = Literal["JPEG", "PNG", "WEBP", "TIFF", "BMP"]
 FORMATS_16_BIT: tuple[Format, ...] = ("PNG", "TIFF")
 _ALPHA_FORMATS: tuple[Format, ...] = ("PNG", "TIFF", "WEBP")
 _MAX_SEGMENT_BYTES = 65_000  # a JPEG segment holds 65,533 bytes, including its identifier
+_APP13 = b"\xff\xed"
 
 _PNG_HEADER_END = len(PNG_SIGNATURE) + 25  # IHDR always has 13 bytes
 _PNG_COMPRESSION = 3  # files within 6% of the smallest size, in half the time
@@ -41,6 +43,8 @@ _STRAIGHT_ALPHA = 2
 _INCH = 2
 _ICC_TAG = 34675
 _XMP_TAG = 700
+_IPTC_TAG, _RESOURCES_TAG = 33723, 34377
+_BYTE, _UNDEFINED = 1, 7  # types of tags
 
 _log = logging.getLogger(__name__)
 
@@ -51,13 +55,14 @@ def encode(rgb: Pixels, alpha: Pixels | None, metadata: Metadata, file_format: F
     Args:
         rgb: Upright sRGB [H, W, 3], uint8; uint16 is allowed for `FORMATS_16_BIT`.
         alpha: Straight alpha [H, W], uint8 or uint16, or None. A format without alpha gets the picture on white.
-        metadata: Written into the file as far as the format allows.
+        metadata: Written into the file as far as the format allows; see `Metadata.held_by`.
         file_format: Format of the file.
         quality: Quality of JPEG and WebP, 1..100.
 
     Raises:
         ImageError: `unsupported`: the picture is too large for the format.
     """
+    metadata = metadata.held_by(file_format)
     if alpha is not None:
         alpha = to_8_bits(alpha) if rgb.dtype == np.uint8 else to_16_bits(alpha)
         if file_format not in _ALPHA_FORMATS:
@@ -81,14 +86,14 @@ def _encode_jpeg(pixels: Pixels, metadata: Metadata, quality: int) -> bytes:
     """Encodes with chroma at full resolution (4:4:4): colour is what this package adds."""
     options: dict[str, Any] = {"icc_profile": metadata.profile or None}
     options.update((name, value) for name, value in (("dpi", metadata.dpi), ("comment", metadata.comment)) if value)
-    for name, value in (("exif", metadata.exif), ("xmp", metadata.xmp)):
-        if len(value) > _MAX_SEGMENT_BYTES:
-            _log.info("%s of %d bytes does not fit into a JPEG and is dropped", name, len(value))
-        elif value:
-            options[name] = b"Exif\0\0" + value if name == "exif" else value
+    if metadata.exif:
+        options["exif"] = b"Exif\0\0" + metadata.exif
+    if metadata.xmp:
+        options["xmp"] = metadata.xmp
     plain = _save(pixels, "JPEG", quality=quality, subsampling=0, **options)
     start = 4 + int.from_bytes(plain[4:6])  # after the JFIF segment, which comes first
-    segments = (b"\xff\xed" + (len(body) + 2).to_bytes(2) + body for body in metadata.photoshop)
+    bodies = to_segments(metadata.resources, _MAX_SEGMENT_BYTES)
+    segments = (_APP13 + (len(body) + 2).to_bytes(2) + body for body in bodies)
     return b"".join((plain[:start], *segments, plain[start:]))
 
 
@@ -133,6 +138,11 @@ def _png_chunks(metadata: Metadata) -> Iterator[tuple[bytes, bytes]]:
         yield b"eXIf", metadata.exif
     if metadata.xmp:
         yield b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + metadata.xmp
+    if metadata.resources:  # a PNG has no place of its own for IPTC; this is ImageMagick's, which others read too
+        digits = metadata.resources.hex().encode()
+        lines = b"\n".join(digits[start : start + 72] for start in range(0, len(digits), 72))
+        text = b"\niptc\n%8d\n%b\n" % (len(metadata.resources), lines)
+        yield b"zTXt", b"Raw profile type iptc\0\0" + zlib.compress(text)
     yield from metadata.texts
 
 
@@ -216,6 +226,12 @@ def _tiff_directory(
         tags[_ICC_TAG] = metadata.profile
     if metadata.xmp:
         tags[_XMP_TAG] = metadata.xmp
+    if metadata.resources:
+        tags.tagtype[_RESOURCES_TAG] = _BYTE
+        tags[_RESOURCES_TAG] = metadata.resources
+    if own_iptc := iptc(metadata.resources):
+        tags.tagtype[_IPTC_TAG] = _UNDEFINED
+        tags[_IPTC_TAG] = own_iptc
     if metadata.dpi is not None:
         tags[base.XResolution], tags[base.YResolution] = metadata.dpi
         tags[base.ResolutionUnit] = _INCH

@@ -51,7 +51,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class FileNote:
-    """A file that was coloured although it is not in order, and what is wrong with it."""
+    """A file that was coloured, and what is not in order in it, or what of it is not in the result."""
 
     path: Path
     note: str
@@ -68,6 +68,8 @@ class ColorizeResult:
         had_colour: Photographs that showed colour; only their lightness was used.
         first_frames: Animations and files of several pages; only their first frame was coloured.
         notes: Coloured photographs whose file is not in order or, with `lenient`, damaged.
+        dropped: Coloured photographs whose file holds more than the result does, such as the video of a motion photo;
+            the notes name what is missing.
         renamed: Photograph and output, where the output is not called as usual: another output has that name, or the
             name would be too long.
         passed_over: Numbers of files that are not images, and of names that are skipped; empty if none.
@@ -79,6 +81,7 @@ class ColorizeResult:
     had_colour: tuple[Path, ...] = ()
     first_frames: tuple[Path, ...] = ()
     notes: tuple[FileNote, ...] = ()
+    dropped: tuple[FileNote, ...] = ()
     renamed: tuple[tuple[Path, Path], ...] = ()
     passed_over: str = ""
 
@@ -122,6 +125,7 @@ class _Outcome:
     had_colour: bool = False
     frames: int = 1
     notes: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
 
 
 def colorize_paths(
@@ -203,6 +207,7 @@ def _summary(
         had_colour=tuple(outcome.job.source for outcome in good if outcome.had_colour),
         first_frames=tuple(outcome.job.source for outcome in good if outcome.frames > 1),
         notes=tuple(FileNote(outcome.job.source, note) for outcome in good for note in outcome.notes),
+        dropped=tuple(FileNote(one.job.source, ", ".join(one.dropped)) for one in good if one.dropped),
         renamed=tuple((job.source, job.target) for job in plan.renamed),
         passed_over=str(plan.passed_over),
     )
@@ -296,7 +301,7 @@ def _write(one: _Coloured | _Outcome, settings: _Settings) -> _Outcome:
     if isinstance(one, _Outcome):
         return one
     try:
-        _write_outputs(one, settings)
+        dropped = _write_outputs(one, settings)
     except ImageError as error:
         return _Outcome(one.job, error)
     except MemoryError:
@@ -306,7 +311,7 @@ def _write(one: _Coloured | _Outcome, settings: _Settings) -> _Outcome:
             with storage_errors(one.job.target):
                 raise
         return _Outcome(one.job, StorageError(f"{one.job.target} cannot be written: {error.strerror or error}"))
-    return _Outcome(one.job, None, one.photo.had_colour, one.photo.frames, one.photo.notes)
+    return _Outcome(one.job, None, one.photo.had_colour, one.photo.frames, one.photo.notes, dropped)
 
 
 def colorize_bytes(
@@ -334,7 +339,8 @@ def colorize_bytes(
         raise ImageError("unreadable", "there is not enough memory to colour it") from error
 
 
-def _write_outputs(one: _Coloured, settings: _Settings) -> None:
+def _write_outputs(one: _Coloured, settings: _Settings) -> tuple[str, ...]:
+    """Writes what is missing; returns the names of what the photograph's file holds and the result does not."""
     job, photo = one.job, one.photo
     file_format = FORMATS[job.target.suffix.lower()] if job.target != STANDARD else settings.file_format
     file_format = file_format or _own_format(photo)
@@ -343,8 +349,11 @@ def _write_outputs(one: _Coloured, settings: _Settings) -> None:
     if job.comparison in missing:
         picture = _side_by_side(photo, to_8_bits(rgb))
         write_output(job.comparison, encode(picture, None, Metadata(), "JPEG", settings.quality))
-    if job.target in missing:
-        write_output(job.target, encode(rgb, photo.alpha, photo.metadata, file_format, settings.quality))
+    if job.target not in missing:
+        return ()
+    metadata = photo.metadata.held_by(file_format)
+    write_output(job.target, encode(rgb, photo.alpha, metadata, file_format, settings.quality))
+    return metadata.dropped
 
 
 def _joined(photo: Photo, ab: NDArray[np.float32], file_format: Format) -> Pixels:

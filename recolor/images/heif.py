@@ -29,7 +29,7 @@ def decode(data: bytes, max_pixels: int) -> Decoded:
     """
     _check_boxes(data)
     is_avif = not _brands(data).isdisjoint(_AVIF_BRANDS)
-    picture = open_picture(data, "AVIF") if is_avif else _open_heic(data)
+    picture = open_picture(data, "AVIF") if is_avif else open_heic(data)
     decoded = read_picture(picture, max_pixels, _color_space(data, picture))
     check_compressed(_pixel_box(data), decoded.width_px * decoded.height_px, _METADATA_BYTES)
     return decoded
@@ -48,7 +48,12 @@ def _brands(data: bytes) -> set[bytes]:
     return {data[8:12], *(data[at : at + 4] for at in range(16, size, 4))}
 
 
-def _open_heic(data: bytes) -> Image.Image:
+def open_heic(data: bytes) -> Image.Image:
+    """Opens a HEIC file.
+
+    Raises:
+        ImageError: pillow-heif is not installed, or the file cannot be opened.
+    """
     try:
         from pillow_heif import HeifImageFile  # noqa: PLC0415  an extra: 6 MB that only owners of HEIC files need
     except ImportError as error:

@@ -16,6 +16,7 @@ from click.testing import CliRunner
 from films import grey_frames, write_film
 from PIL import Image
 from skimage import data
+from stale_metadata import CASES
 
 from recolor.cli.main import cli
 from recolor.colorize import Colorizer
@@ -93,6 +94,13 @@ def test_a_run_says_what_became_of_the_files(models, tmp_path):
     again = invoke(models, photos / "*.*", out)
     assert again.exit_code == 0
     assert again.stdout.startswith("0 coloured, 4 there already, 0 failed")
+
+
+def test_what_the_coloured_file_cannot_hold_is_named(models, tmp_path):
+    (tmp_path / "phone.jpg").write_bytes(CASES["motion photo (Google)"]())
+    result = invoke(models, tmp_path / "phone.jpg", tmp_path / "out")
+    assert result.exit_code == 0
+    assert result.stderr == f"{tmp_path / 'phone.jpg'}: coloured, without the video of a motion photo\n"
 
 
 def read_until(master, wanted):
