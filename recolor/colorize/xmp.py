@@ -26,7 +26,7 @@ _NAMESPACES: Mapping[str, str] = {
     _GOOGLE + "depthmap/": DEPTH,
     _GOOGLE + "image/": FURTHER_PICTURES,
     _GOOGLE + "audio/": _SOUND,
-    "http://ns.google.com/photos/dd/1.0/device/": DEPTH,
+    "http://ns.google.com/photos/dd/1.0/device/": DEPTH,  # the property around all of Dynamic Depth
     "http://ns.adobe.com/hdr-gain-map/1.0/": GAIN_MAP,
     "http://ns.apple.com/HDRGainMap/1.0/": GAIN_MAP,
     "http://ns.apple.com/pixeldatainfo/1.0/": _UNSTATED,
@@ -250,7 +250,8 @@ class _Editor:
         self._tell(_meaning(name, self._properties))
 
     def _drop_item(self, name: str, attributes: Mapping[str, str]) -> None:
-        """Notes what an item of Google's container is; its meaning is an attribute or an element."""
+        """Notes an element of what is removed; the meaning of an item of Google's is an attribute or an element."""
+        self._found.unused.update(_namespace(some) for some in (name, *attributes))
         self._tell(_SEMANTICS.get(attributes.get(_SEMANTIC, ""), _UNSTATED))
         if name == _SEMANTIC:
             start = _Tag(self._packet, self._parser.CurrentByteIndex).end

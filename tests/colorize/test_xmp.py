@@ -80,6 +80,15 @@ def test_a_namespace_that_is_still_used_stays_declared():
     assert b"MicroVideo" not in found.packet
 
 
+def test_namespaces_of_what_is_inside_go_with_it():
+    depth = "http://ns.google.com/photos/dd/1.0"
+    inside = f'<Device:Container xmlns:Device="{depth}/device/"><Item:Mime rdf:about=""/></Device:Container>'
+    found = again(packet('dc:source="plate 17"', inside).replace(b"container/item/", b"dd/item/"))
+    assert found.dropped == ("the depth map",)
+    assert b"google" not in found.packet
+    assert b"rdf:about" in found.packet
+
+
 def test_properties_of_nested_structures_are_not_those_of_the_picture():
     data = packet("", '<dc:source rdf:parseType="Resource"><tiff:Orientation>6</tiff:Orientation></dc:source>')
     assert again(data).packet == data
