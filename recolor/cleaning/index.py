@@ -1,19 +1,20 @@
 """The stage `index`: lists the image files of a folder.
 
-It opens no file, so 90,000 files take about two seconds.
+It opens no file but those that are called like comparisons, so 90,000 files take about two seconds.
 """
 
 import fnmatch
 import logging
 import os
 import re
-from collections import Counter, deque
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
 
+from recolor.cleaning.passed_over import PassedOver, is_comparison
 from recolor.config.settings import Config, IndexConfig
 from recolor.errors import InputError
 from recolor.manifests.io import write_manifest
@@ -25,8 +26,6 @@ from recolor.pipeline.workspace import EXPORT_FOLDER, INTERNAL_FOLDER, OUTPUT_FO
 
 STAGE = "index"
 VERSION = 2
-_COUNTED_SUFFIX = re.compile(r"\.[^\s.]{1,16}")
-_MOST_KINDS = 10  # kinds of files that an outcome lists; the others are summed up
 
 _log = logging.getLogger(__name__)
 
@@ -47,39 +46,6 @@ class FoundFile:
 
 
 @dataclass(frozen=True, slots=True)
-class PassedOver:
-    """Numbers of files and folders that are not taken.
-
-    Attributes:
-        suffixes: Number of files that are not images, by suffix in lower case; the empty suffix for none.
-        skipped: Number of folders and files that match `index.skip`, by pattern. What is inside is not counted.
-        outputs: Number of folders that Recolor wrote: workspaces' `data/` and `manifests/`, and exports.
-    """
-
-    suffixes: Counter[str] = field(default_factory=Counter)
-    skipped: Counter[str] = field(default_factory=Counter)
-    outputs: Counter[str] = field(default_factory=Counter)
-
-    def __str__(self) -> str:
-        """Returns the numbers as text, such as `passed over: 12 .mov, 1 without suffix; skipped: 3 @eaDir`."""
-        kinds = {suffix or "without suffix": count for suffix, count in self.suffixes.items()}
-        parts = {"passed over": kinds, "skipped": self.skipped, "outputs of Recolor": self.outputs}
-        return "; ".join(f"{name}: {_listed(counts)}" for name, counts in parts.items() if counts)
-
-    def add(self, other: "PassedOver") -> None:
-        """Adds the numbers of another folder."""
-        for mine, others in zip(
-            (self.suffixes, self.skipped, self.outputs), (other.suffixes, other.skipped, other.outputs), strict=True
-        ):
-            mine.update(others)
-
-    def count_file(self, name: str) -> None:
-        """Counts a file that is not an image."""
-        suffix = os.path.splitext(name)[1]  # noqa: PTH122 - ten times as fast as Path
-        self.suffixes[shown(suffix.lower()) if _COUNTED_SUFFIX.fullmatch(suffix) else ""] += 1
-
-
-@dataclass(frozen=True, slots=True)
 class Scan:
     """Contents of a folder: image files sorted by path, numbers of other files, unreadable folders."""
 
@@ -97,8 +63,8 @@ def index_images(workspace: Workspace, images: Path, config: Config) -> Outcome:
     """Writes `manifests/index.parquet`: path, size and time of every image file under a folder.
 
     Links to files and folders are followed. Each real folder is listed once, under its own name if it lies in the
-    folder. Hidden names, names that match `index.skip`, and the outputs of workspaces are skipped. Files that cannot be
-    opened are listed too; the stage `measure` records the reason.
+    folder. Hidden names, names that match `index.skip`, and what Recolor wrote are skipped and counted. Files that
+    cannot be opened are listed too; the stage `measure` records the reason.
 
     Raises:
         InputError: The folder does not exist, is not a folder, cannot be read, or contains no image file.
@@ -138,6 +104,8 @@ def scan_folder(images: Path, config: IndexConfig, skip: Sequence[Path] = ()) ->
     for entry in _walk(images, SkipPatterns(config.skip), skip, passed_over, unreadable):
         if not entry.name.lower().endswith(config.suffixes):
             passed_over.count_file(entry.name)
+        elif is_comparison(entry.path):
+            passed_over.outputs["comparisons"] += 1
         elif (file := _found_file(entry, entry.path[start:])) is not None:
             found.append(file)
     return Scan(tuple(sorted(found, key=lambda file: file.path)), passed_over, tuple(unreadable))
@@ -196,7 +164,7 @@ def _walk(
             if (pattern := patterns.pattern(name_of_folder, entry.name)) is not None:
                 passed_over.skipped[pattern] += 1
             elif entry.name.startswith("."):
-                continue
+                passed_over.hidden += entry.name != INTERNAL_FOLDER
             elif not _is_folder(entry):
                 yield entry
             elif entry.name in outputs or (entry.is_symlink() and _is_among_outputs(entry.path)):
@@ -238,14 +206,6 @@ def _found_file(entry: os.DirEntry[str], relative: str) -> FoundFile | None:
     if not entry.is_file():
         return None
     return FoundFile(path, status.st_size, status.st_mtime_ns)
-
-
-def _listed(counts: Mapping[str, int]) -> str:
-    """Returns numbers of kinds of files, most first, such as `12 .mov, 3 .xmp`."""
-    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    listed = [f"{count:,} {name}" for name, count in ordered[:_MOST_KINDS]]
-    others = sum(count for _, count in ordered[_MOST_KINDS:])
-    return ", ".join([*listed, f"{others:,} with other names"] if others else listed)
 
 
 def _write(scan: Scan, staging: Path) -> dict[str, int]:

@@ -93,7 +93,7 @@ def colorize(
 
     INPUTS are files, folders, or quoted patterns such as "old/**/*.jpg". OUT is a folder, in which the folder structure
     of the inputs is kept. For a single photograph or video, OUT may also be a file name such as new.png or new.mp4. As
-    an input, `-` is standard input; as OUT, standard output.
+    an input, `-` is standard input; as OUT, standard output. What folders hold beside photographs is counted by kind.
 
     Each photograph keeps its own lightness. JPEG, PNG, WebP, TIFF and BMP keep their format; other formats become PNG.
     16 bits, transparency, EXIF, ICC profile and resolution are kept, and the EXIF rotation is applied. A second run
@@ -115,7 +115,7 @@ def colorize(
     if model:
         check_both_models(model)
     check_inputs(inputs)
-    from recolor.colorize.plan import VIDEO_SUFFIXES, make_plan
+    from recolor.colorize.plan import make_plan
 
     plan = make_plan(inputs, out, compare=options["compare"], videos=videos)
     if plan.videos:
@@ -139,9 +139,11 @@ def colorize(
             **options,
         )
         _report_colorized(result, out)
-        if not videos and any(suffix in VIDEO_SUFFIXES for suffix in plan.passed_over.suffixes):
+        if not videos and plan.passed_over.videos:
             click.echo("videos in folders are coloured with --videos")
         failed = bool(result.failed)
+    elif passed_over := str(plan.passed_over):
+        click.echo(passed_over)
     given = {"look": chosen, "smoothing": smoothing, "crf": crf, "overwrite": options["overwrite"], "batch": batch or 1}
     for job in plan.videos:
         failed = not _colorize_video(job, colorizer, alone=len(plan.videos) == 1 and not plan.jobs, **given) or failed

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from recolor.cleaning.passed_over import COMPARISON_COMMENT
 from recolor.color.arrays import Pixels, Uint8, on_white, to_8_bits
 from recolor.color.gamut import join, join16
 from recolor.colorize.colorizer import Colorizer
@@ -37,6 +38,7 @@ _READ_AHEAD = 2  # photographs beyond a batch: each takes 4 to 20 bytes a pixel
 _WRITE_BEHIND = 2
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # errors that all other files would meet too
 _LINE_PX = 2
+_OF_COMPARISON = Metadata(comment=COMPARISON_COMMENT)  # a later run knows by it that this is no photograph
 _MAX_JPEG_SIDE_PX = 65_500
 _QUALITY = 95  # of JPEG and WebP
 
@@ -72,7 +74,8 @@ class ColorizeResult:
             the notes name what is missing.
         renamed: Photograph and output, where the output is not called as usual: another output has that name, or the
             name would be too long.
-        passed_over: Numbers of files that are not images, and of names that are skipped; empty if none.
+        passed_over: Numbers of files that are not images by kind, of hidden and skipped names, and of outputs; empty if
+            none.
     """
 
     done: tuple[Path, ...] = ()
@@ -348,7 +351,7 @@ def _write_outputs(one: _Coloured, settings: _Settings) -> tuple[str, ...]:
     missing = [path for path in job.outputs if settings.overwrite or path == STANDARD or not path.exists()]
     if job.comparison in missing:
         picture = _side_by_side(photo, to_8_bits(rgb))
-        write_output(job.comparison, encode(picture, None, Metadata(), "JPEG", settings.quality))
+        write_output(job.comparison, encode(picture, None, _OF_COMPARISON, "JPEG", settings.quality))
     if job.target not in missing:
         return ()
     metadata = photo.metadata.held_by(file_format)

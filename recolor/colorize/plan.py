@@ -2,16 +2,25 @@
 
 import errno
 import glob
-import mimetypes
 import os
+import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recolor.cleaning.index import PassedOver, SkipPatterns, is_output_folder, scan_folder
+from recolor.cleaning.index import SkipPatterns, is_output_folder, scan_folder
+from recolor.cleaning.passed_over import (
+    COMPARISON_SUFFIX,
+    OTHER_IMAGE_SUFFIXES,
+    RAW_SUFFIXES,
+    VIDEO_SUFFIXES,
+    PassedOver,
+    is_comparison,
+)
 from recolor.config.settings import IndexConfig
 from recolor.errors import InputError
 from recolor.manifests.names import decode_path, encode_path
@@ -34,14 +43,8 @@ FORMATS: Mapping[str, "Format"] = {
     ".bmp": "BMP",
 }
 WRITTEN_VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi")
-VIDEO_SUFFIXES = (
-    *WRITTEN_VIDEO_SUFFIXES,
-    *(".mpg", ".mpeg", ".m2v", ".vob", ".ts", ".mts", ".m2ts", ".wmv", ".flv", ".3gp", ".dv", ".ogv", ".mxf"),
-)
-_READ_ONLY_SUFFIXES = (
-    *(".gif", ".mpo", ".avif", ".heic", ".heif", ".hif", ".jp2", ".jxl", ".pdf"),
-    *(".dng", ".cr2", ".cr3", ".nef", ".arw", ".psd", ".svg", ".xmp"),
-)
+_READ_ONLY_SUFFIXES = (".gif", ".mpo", ".avif", ".heic", ".heif", ".hif", ".pdf", ".xmp")
+_FILE_SUFFIX = re.compile(r"\.[a-z][a-z0-9]{1,4}")  # `new.xyz` is meant as a file, `new.2024` and `J. Smith` as folders
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +193,7 @@ class _Names:
 
 def _candidates(path: Path) -> Iterator[Path]:
     """Yields a path, then the path with numbers, `a~2.jpg`, `a~3.jpg`, ...; names that are too long are shortened."""
-    suffix = _COMPARISON if path.name.endswith(_COMPARISON) else path.suffix
+    suffix = COMPARISON_SUFFIX if path.name.endswith(COMPARISON_SUFFIX) else path.suffix
     stem = path.name.removesuffix(suffix)
     yield path.with_name(fitting_name(stem, suffix))
     for number in count(2):
@@ -216,13 +219,15 @@ def _is_one_file(inputs: Sequence[Path], out: Path) -> bool:
     one = len(inputs) == 1 and not inputs[0].is_dir() and not is_pattern(inputs[0])
     suffix = out.suffix.lower()
     known = WRITTEN_VIDEO_SUFFIXES if one and is_video(inputs[0]) else tuple(FORMATS)
-    is_other_file = suffix in (*_READ_ONLY_SUFFIXES, *VIDEO_SUFFIXES)
-    is_other_file = is_other_file or (one and mimetypes.guess_type(f"x{suffix}")[0] is not None)
+    is_other_file = suffix in (*_READ_ONLY_SUFFIXES, *OTHER_IMAGE_SUFFIXES, *RAW_SUFFIXES, *VIDEO_SUFFIXES)
+    is_other_file = is_other_file or (one and _FILE_SUFFIX.fullmatch(suffix) is not None)
     if is_other_file and suffix not in known and not out.is_dir():
         what = "a video" if known == WRITTEN_VIDEO_SUFFIXES else "a photograph"
+        near = get_close_matches(suffix, known, n=1)
+        nearest = out.with_suffix(near[0] if near else ".mp4" if what == "a video" else ".png")
         raise InputError(
-            f"{out}: {what} cannot be written in this format. Give a name that ends in {', '.join(known)}, or the name"
-            " of a folder."
+            f"{out}: {what} cannot be written in this format. Give a name such as {nearest.name}, which ends in"
+            f" {', '.join(known)}, or the name of a folder that is there."
         )
     return one and suffix in known and not out.is_dir()
 
@@ -254,16 +259,13 @@ def _plan_one(inputs: Sequence[Path], out: Path, compare: bool) -> Plan:
     return Plan((job,))
 
 
-_COMPARISON = ".compare.jpg"
-
-
 def _comparison(target: Path) -> Path:
     """Returns the path of a target's comparison.
 
     The comparison of `a.jpg` is `a.compare.jpg`, that of `a.png` is `a.png.compare.jpg`. Only `.jpg` is dropped from
     the name, so that `a.jpg`, `a.JPG` and `a.png` in one folder have different comparisons.
     """
-    return target.with_name((target.stem if target.suffix == ".jpg" else target.name) + _COMPARISON)
+    return target.with_name((target.stem if target.suffix == ".jpg" else target.name) + COMPARISON_SUFFIX)
 
 
 def _find(path: Path, out: Path, config: IndexConfig) -> _Found:
@@ -291,7 +293,7 @@ def _in_folder(folder: Path, base: Path, out: Path, config: IndexConfig) -> _Fou
 
 def _instead(passed_over: PassedOver) -> str:
     text = str(passed_over)
-    videos = "; --videos takes videos" if any(suffix in VIDEO_SUFFIXES for suffix in passed_over.suffixes) else ""
+    videos = "; --videos takes videos" if passed_over.videos else ""
     return f" ({text}{videos})" if text else ""
 
 
@@ -348,7 +350,9 @@ def _files_of(matches: Sequence[Path], out: Path, config: IndexConfig, passed_ov
     for path in matches:
         is_inside = any(parent in named for parent in path.parents)
         if not path.is_dir():
-            if path.name.lower().endswith(config.suffixes):
+            if is_comparison(str(path)):
+                passed_over.outputs["comparisons"] += not is_inside
+            elif path.name.lower().endswith(config.suffixes):
                 yield path
             elif not is_inside:  # or else it is counted with its folder
                 passed_over.count_file(path.name)

@@ -91,18 +91,25 @@ def test_what_is_passed_over_is_counted_by_suffix(tmp_path, workspace):
     for name in ("a.jpg", "b.MOV", "c.mov", "d.xmp", "noext", "trailing.", "No. 3 of the series"):
         touch(tmp_path / "images" / name)
     touch(tmp_path / "images/@eaDir/a.jpg")
-    text = "passed over: 3 without suffix, 2 .mov, 1 .xmp; skipped: 1 @eaDir"
+    touch(tmp_path / "images/.hidden/a.jpg")
+    text = "passed over: 2 videos (.mov 2), 4 other files (without suffix 3, .xmp 1), 1 hidden; skipped: 1 @eaDir"
     assert index_images(workspace, tmp_path / "images", Config()).note == text
     touch(tmp_path / "images/e.mov")
     again = index_images(workspace, tmp_path / "images", Config())
     assert (again.built, again.counts["other_files"]) == (0, 7)
-    assert again.note == text.replace("3 without suffix, 2 .mov", "3 .mov, 3 without suffix")
+    assert again.note == text.replace("2 videos (.mov 2)", "3 videos (.mov 3)")
 
 
 def test_many_kinds_of_files_are_summed_up(tmp_path):
     for number in range(13):
         touch(tmp_path / f"a.s{number:02}")
-    assert str(scan_folder(tmp_path, IndexConfig()).passed_over).endswith("1 .s09, 3 with other names")
+    assert str(scan_folder(tmp_path, IndexConfig()).passed_over).endswith(".s09 1, others 3)")
+
+
+def test_the_workspace_of_the_folder_is_not_called_hidden(tmp_path):
+    open_workspace(tmp_path)
+    touch(tmp_path / ".git/config")
+    assert str(scan_folder(tmp_path, IndexConfig()).passed_over) == "passed over: 1 hidden"
 
 
 def test_a_new_link_does_not_rename_the_images_of_a_folder(tmp_path):

@@ -225,6 +225,9 @@ def test_videos_in_a_folder_are_coloured_beside_the_photographs_with_an_option(m
     assert f"{photos / 'broken.mov'}: cannot be read as a video" in result.stderr
     written = {path.relative_to(out).as_posix() for path in out.rglob("*.*")}
     assert written == {"one.jpg", "one.compare.jpg", "old.mpg.mp4", "sub/film.mp4"}
+    (photos / "sub" / "notes.txt").touch()
+    only = invoke(models, photos / "sub", out, "--videos")
+    assert "passed over: 1 other file (.txt 1)" in only.stdout.splitlines()
     alone = invoke(models, photos / "sub", out)
     assert isinstance(alone.exception, InputError)
     assert "--videos" in str(alone.exception)
@@ -248,7 +251,7 @@ def test_a_file_name_with_a_suffix_of_jpegs_is_a_file_and_other_files_are_named(
         (tmp_path / name).write_bytes(encoded("PNG"))
     result = invoke(models, tmp_path, tmp_path / "out")
     assert result.stdout.splitlines()[0] == f"4 coloured, 0 there already, 0 failed: {tmp_path / 'out'}"
-    assert "passed over: 1 .mov" in result.stdout.splitlines()
+    assert "passed over: 1 video (.mov 1)" in result.stdout.splitlines()
     assert f"{tmp_path / 'a.gif'}: written as {tmp_path / 'out/a.gif~2.png'}, because" in result.stdout
 
 

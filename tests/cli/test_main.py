@@ -93,7 +93,7 @@ def test_the_outcome_of_index_counts_what_is_passed_over(tmp_path):
     arguments = ["index", "--images", str(tmp_path / "images"), "--workspace", str(tmp_path / "space")]
     for took in ("s", "cached"):
         words = recolor(*arguments).stdout.split()
-        assert f"{took} 1 image, 1 other file; passed over: 1 .mov; skipped: 1 @eaDir" in " ".join(words)
+        assert f"{took} 1 image, 1 other file; passed over: 1 video (.mov 1); skipped: 1 @eaDir" in " ".join(words)
 
 
 def test_a_folder_with_a_colon_can_be_given(tmp_path):

@@ -285,6 +285,14 @@ def test_comparisons_show_grey_coloured_and_the_original(colorizer, tmp_path):
     assert np.asarray(Image.open(tmp_path / "out" / "grey.png.compare.jpg")).shape == (64, 2 * 64 + 2, 3)
 
 
+def test_the_comparisons_of_a_run_are_not_coloured_by_the_next(colorizer, photos, tmp_path):
+    colorize_paths([photos], tmp_path / "out", colorizer, compare=True)
+    assert len(files_of(tmp_path / "out")) == 6
+    again = colorize_paths([tmp_path / "out"], tmp_path / "again", colorizer)
+    assert files_of(tmp_path / "again") == files_of(photos)
+    assert again.passed_over == "outputs of Recolor: 3 comparisons"
+
+
 def test_a_comparison_too_wide_for_a_jpeg_is_made_smaller(colorizer, tmp_path):
     Image.fromarray(np.full((4, 40_000), 90, np.uint8)).save(tmp_path / "long.png")
     result = colorize_paths([tmp_path / "long.png"], tmp_path / "out", colorizer, compare=True)
@@ -400,7 +408,7 @@ def test_two_photographs_never_become_one_file(colorizer, photos, tmp_path, monk
     result = colorize_paths([photos], tmp_path / "out", colorizer)
     assert result.renamed == ((photos / "one.jpg", tmp_path / "out/one~2.jpg"),)
     assert (tmp_path / "out/one~2.jpg").is_file()
-    assert "1 .mov" in result.passed_over
+    assert result.passed_over == "passed over: 1 video (.mov 1)"
     assert colorize_paths([photos], tmp_path / "out", colorizer).done == ()
 
 

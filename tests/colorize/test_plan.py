@@ -3,7 +3,9 @@ import unicodedata
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
+from recolor.cleaning.passed_over import COMPARISON_COMMENT
 from recolor.colorize import plan as plan_module
 from recolor.colorize.plan import STANDARD, is_video, make_plan
 from recolor.errors import InputError
@@ -93,10 +95,31 @@ def test_a_name_with_a_dot_that_is_no_file_type_is_a_folder(old, out):
     assert planned(["old/one.jpg"], out) == {"old/one.jpg": f"{out}/one.jpg"}
 
 
-@pytest.mark.parametrize("out", ["new.gif", "new.avif", "new.HEIC", "new.mpo", "new.hif", "new.txt", "new.mp3"])
+@pytest.mark.parametrize(
+    "out", ["new.gif", "new.avif", "new.HEIC", "new.mpo", "new.hif", "new.txt", "new.mp3", "new.xyz"]
+)
 def test_a_file_of_a_format_that_is_not_written_is_refused(old, out):
     with pytest.raises(InputError, match="cannot be written"):
         planned(["old/one.jpg"], out)
+    Path(out).mkdir()
+    assert planned(["old/one.jpg"], out) == {"old/one.jpg": f"{out}/one.jpg"}
+
+
+@pytest.mark.parametrize(
+    ("source", "out", "nearest"),
+    [
+        ("one.jpg", "new.jpgg", "new.jpg"),
+        ("one.jpg", "new.PNGG", "new.png"),
+        ("one.jpg", "new.xyz", "new.png"),
+        ("film.mov", "new.mp5", "new.mp4"),
+        ("film.mov", "new.xyz", "new.mp4"),
+        ("one.jpg", "new.mov", "new.png"),
+    ],
+)
+def test_the_nearest_format_that_can_be_written_is_named(old, source, out, nearest):
+    (old / "film.mov").touch()
+    with pytest.raises(InputError, match=f"such as {nearest}, which ends in .*{Path(nearest).suffix}"):
+        planned([f"old/{source}"], out)
 
 
 def test_standard_input_and_output_stand_for_one_photograph(old):
@@ -207,8 +230,32 @@ def test_system_folders_and_outputs_of_workspaces_are_passed_over(old, inputs):
         (old / name).touch()
     plan = make_plan([Path(path) for path in inputs], Path("out"))
     assert {job.target.as_posix() for job in plan.jobs} == {"out/one.jpg", "out/sub/two.png", "out/sub/deep/three.tif"}
-    text = "passed over: 1 .mov, 1 .txt, 1 without suffix; skipped: 1 @eaDir; outputs of Recolor: 1 data/"
-    assert str(plan.passed_over) == text
+    text = "passed over: 1 video (.mov 1), 2 other files (.txt 1, without suffix 1)"
+    assert str(plan.passed_over) == f"{text}; skipped: 1 @eaDir; outputs of Recolor: 1 data/"
+
+
+@pytest.mark.parametrize("inputs", [["old"], ["old/**/*.*"]])
+def test_comparisons_of_an_earlier_run_are_no_photographs(old, inputs):
+    """They are told by what stands in them: a photograph may be called so, too."""
+    for name in ("one.compare.jpg", "sub/two.png.compare.jpg"):
+        Image.new("L", (8, 8)).save(old / name, comment=COMPARISON_COMMENT)
+    (old / "my.compare.jpg").touch()
+    os.mkfifo(old / "pipe.compare.jpg")
+    plan = make_plan([Path(path) for path in inputs], Path("out"))
+    expected = {"one.jpg", "two.png", "three.tif", "my.compare.jpg"}
+    assert {job.source.name for job in plan.jobs} - {"pipe.compare.jpg"} == expected
+    assert plan.passed_over.outputs == {"comparisons": 2}
+    assert planned(["old/one.compare.jpg"]) == {"old/one.compare.jpg": "out/one.compare.jpg"}
+
+
+def test_comparisons_stand_in_the_folder_of_their_photograph(old):
+    for name in ("sub/a.jpg", "sub/a.png", "a.jpg"):
+        (old / name).touch()
+    jobs = make_plan([old], Path("out"), compare=True).jobs
+    comparisons = {job.source.relative_to(old).as_posix(): job.comparison.as_posix() for job in jobs}
+    assert comparisons["a.jpg"] == "out/a.compare.jpg"
+    assert comparisons["sub/a.jpg"] == "out/sub/a.compare.jpg"
+    assert comparisons["sub/a.png"] == "out/sub/a.png.compare.jpg"
 
 
 def test_a_pattern_in_a_system_folder_is_meant(old):
