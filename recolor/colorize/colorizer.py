@@ -4,21 +4,20 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast, overload
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 
-from recolor.color.arrays import RGB
-from recolor.color.gamut import BLOCK_PIXELS, grey_of, join, lightness_of, lightness_of_grey
+from recolor.color.arrays import RGB, Pixels
+from recolor.color.gamut import BLOCK_PIXELS, grey_of, join, join16, lightness_of, lightness_of_grey
 from recolor.colorize.look import Look
+from recolor.colorize.sources import Opened, Source, open_source
 from recolor.colorize.upsample import resize, upsample
 from recolor.config.settings import ColorizeDevice
-from recolor.images import from_picture
-from recolor.images.pillow import PILLOW_ERRORS
 from recolor.models.device import resolve_device
 from recolor.models.files import LoadedGenerator, LoadedRefiner, load_generator, load_refiner
 from recolor.models.folders import check_both_models
@@ -34,8 +33,6 @@ _MAX_ELONGATION = 4
 _MIN_MODEL_SIDE_PX = 32
 _BATCH_PIXELS = 64 * 256 * 256  # of one batch; takes some gigabytes of memory
 _BATCH_PIXELS_ON_CPU = 4 * 256 * 256  # larger batches are not faster there
-_ALPHA_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBa")  # modes that Pillow converts to RGBA with alpha
-
 
 _AS_PREDICTED = Look()
 
@@ -63,10 +60,9 @@ class Colorizer:
         device: Device of both models.
 
     Examples:
-        >>> from PIL import Image
         >>> from recolor import Colorizer
         >>> colorizer = Colorizer.from_pretrained()
-        >>> colored = colorizer(Image.open("old.jpg"))
+        >>> colorizer("old.jpg").save("new.jpg")
     """
 
     generator: LoadedGenerator
@@ -74,7 +70,7 @@ class Colorizer:
     device: torch.device
 
     @classmethod
-    def from_folder(cls, models: Path, device: ColorizeDevice = "auto") -> "Colorizer":
+    def from_folder(cls, models: Path | str, device: ColorizeDevice = "auto") -> "Colorizer":
         """Loads the models in `generator/` and `refiner/` of a folder such as `data/models`.
 
         Raises:
@@ -82,7 +78,7 @@ class Colorizer:
             WeightsError: A file is damaged or has a format unknown to this version.
             ConfigError: CUDA or MPS was requested and is not available.
         """
-        models = expand_user(models)
+        models = expand_user(Path(models))
         check_both_models(models)
         chosen = resolve_device(device)
         generator = load_generator(models / "generator", chosen)
@@ -93,24 +89,33 @@ class Colorizer:
         """Loads the models that come with the package; raises the errors of `from_folder`."""
         return cls.from_folder(models_folder(), device)
 
-    def __call__(self, picture: Image.Image, look: Look = _AS_PREDICTED) -> Image.Image:
-        """Colours a picture of any size and mode.
+    @overload
+    def __call__(self, picture: Image.Image | Path | str, look: Look = ...) -> Image.Image: ...
+
+    @overload
+    def __call__(self, picture: Pixels, look: Look = ...) -> Pixels: ...
+
+    def __call__(self, picture: Source, look: Look = _AS_PREDICTED) -> Image.Image | Pixels:
+        """Colours an image of any size; only its lightness is used.
 
         Args:
-            picture: A picture. Its EXIF orientation and ICC profile are applied; only its lightness is used.
+            picture: A picture of any mode, an array, or the path of a file. The EXIF orientation and colour profile of
+                pictures and files are applied. Arrays are sRGB [H, W, 3] or grey [H, W] or [H, W, 1], uint8 or uint16.
             look: Saturation and temperature.
 
         Returns:
-            Upright sRGB picture at full size; mode RGBA if the picture has alpha, else RGB.
+            For an array, sRGB [H, W, 3] of its type. Otherwise an upright sRGB picture at full size; mode RGBA if there
+            is alpha, else RGB.
 
         Raises:
-            ImageError: The pixels cannot be read.
+            InputError: It is no image, or an array of another shape or type.
+            ImageError: The pixels of a picture or file cannot be read.
         """
-        rgb, alpha = _read(picture)
-        return _picture(self.colorize_rgb(rgb, look), alpha)
+        (coloured,) = self.colorize_batch([picture], look)
+        return coloured
 
     def colorize_rgb(self, rgb: RGB, look: Look = _AS_PREDICTED) -> RGB:
-        """Colours an image of any size; only its lightness is used.
+        """Colours an array as `__call__` does.
 
         Args:
             rgb: uint8 sRGB [H, W, 3].
@@ -119,33 +124,27 @@ class Colorizer:
         Returns:
             uint8 sRGB [H, W, 3] with the lightness of `rgb`; see `recolor.color.gamut.join`.
         """
-        L = lightness_of(rgb)
-        return join(L, self.predict_colour(L, look))
+        return cast("RGB", self(rgb, look))
 
-    def colorize_batch(
-        self, images: Sequence[Image.Image | RGB], look: Look = _AS_PREDICTED
-    ) -> list[Image.Image | RGB]:
-        """Colours images in batches of equal shape.
+    def colorize_batch(self, images: Sequence[Source], look: Look = _AS_PREDICTED) -> list[Image.Image | Pixels]:
+        """Colours images of any sizes, those of equal shape together.
 
         Args:
-            images: Pictures as for `__call__`, or arrays as for `colorize_rgb`, of any sizes.
+            images: As for `__call__`; pictures, arrays and paths may be mixed.
             look: Saturation and temperature.
 
         Returns:
-            For each image the result of `__call__` or `colorize_rgb`, up to rounding in the models.
+            For each image the result of `__call__`, up to rounding in the models.
 
         Raises:
-            ImageError: The pixels of an image cannot be read. No image is coloured.
+            InputError: One is no image, or an array of another shape or type. No image is coloured.
+            ImageError: The pixels of a picture or file cannot be read. No image is coloured.
         """
-        read = [_read(image) if isinstance(image, Image.Image) else (image, None) for image in images]
-        each = _mapped([rgb.shape for rgb, _ in read])
-        lightnesses = each(lambda number: lightness_of(read[number][0]))
+        opened = [open_source(image) for image in images]
+        each = _mapped([image.pixels.shape for image in opened])
+        lightnesses = each(lambda number: lightness_of(opened[number].pixels))
         colours = self.predict_colours(lightnesses, look)
-        joined = each(lambda number: join(lightnesses[number], colours[number]))
-        return [
-            _picture(rgb, alpha) if isinstance(image, Image.Image) else rgb
-            for image, rgb, (_, alpha) in zip(images, joined, read, strict=True)
-        ]
+        return each(lambda number: _coloured(opened[number], lightnesses[number], colours[number]))
 
     def predict_colour(self, L: Float32Array, look: Look = _AS_PREDICTED) -> Float32Array:
         """Predicts ab [H, W, 2] of one photograph from L [H, W]; see `predict_colours`."""
@@ -241,31 +240,12 @@ def _mapped(shapes: Sequence[tuple[int, ...]]) -> Callable[[Callable[[int], T]],
     return lambda function: on_all_cores(function, numbers) if small else [function(number) for number in numbers]
 
 
-def _read(picture: Image.Image) -> tuple[RGB, NDArray[np.uint8] | None]:
-    """Returns upright sRGB [H, W, 3] and alpha [H, W] or None.
-
-    With alpha, the colours are not composited on white.
-
-    Raises:
-        ImageError: The pixels cannot be read.
-    """
-    rgb = from_picture(picture)
-    if not picture.has_transparency_data or picture.mode not in _ALPHA_MODES:
-        return rgb, None
-    opaque = _upright(picture).convert("RGBA")
-    return from_picture(opaque.convert("RGB")), np.array(opaque.getchannel("A"))
-
-
-def _upright(picture: Image.Image) -> Image.Image:
-    """Applies the EXIF orientation; pictures with broken metadata count as upright."""
-    try:
-        return ImageOps.exif_transpose(picture)
-    except PILLOW_ERRORS:
-        return picture
-
-
-def _picture(rgb: RGB, alpha: NDArray[np.uint8] | None) -> Image.Image:
-    return Image.fromarray(rgb if alpha is None else np.dstack((rgb, alpha)))
+def _coloured(opened: Opened, L: Float32Array, ab: Float32Array) -> Image.Image | Pixels:
+    """Returns an array in the bits that were given, or a picture, which has 8."""
+    if opened.is_array:
+        return join(L, ab) if opened.pixels.dtype == np.uint8 else join16(L, ab)
+    rgb = join(L, ab)
+    return Image.fromarray(rgb if opened.alpha is None else np.dstack((rgb, opened.alpha)))
 
 
 def model_size(width_px: int, height_px: int, image_px: int, multiple_px: int = 8) -> tuple[int, int]:

@@ -64,6 +64,15 @@ def test_a_photograph_is_coloured_in_three_looks(names, finished):
     assert len({look.tobytes() for look in looks}) == 3
 
 
+def test_pictures_and_arrays_are_coloured_like_their_file(names):
+    assert names["same"].tobytes() == names["colored"].tobytes()
+    assert names["colored_array"].shape == (*names["gray"].shape, 3)
+    assert (names["colored_array"].dtype, names["colored_16_bits"].dtype) == ("uint8", "uint16")
+    picture, array = names["several"]
+    assert picture.size == names["colored"].size
+    assert array.shape == names["colored_array"].shape
+
+
 def test_a_refused_setting_is_named(names):
     assert issubclass(ConfigError, RecolorError)
     assert "blurry.threshold" in names["message"]
