@@ -15,8 +15,8 @@ from recolor.app.colour_routes import add_colour_routes
 from recolor.app.decide_routes import add_decide_routes
 from recolor.app.models import BackgroundModels
 from recolor.app.photos import Photographs
+from recolor.cleaning.passed_over import VIDEO_SUFFIXES
 from recolor.colorize.look import LOOKS
-from recolor.colorize.plan import VIDEO_SUFFIXES
 from recolor.config.settings import IndexConfig
 from recolor.errors import (
     ConfigError,

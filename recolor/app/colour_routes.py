@@ -15,8 +15,8 @@ from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
 from recolor.app.photos import Photographs, different_names, storage_error
+from recolor.cleaning.passed_over import VIDEO_SUFFIXES
 from recolor.colorize.look import LOOKS, Look
-from recolor.colorize.plan import VIDEO_SUFFIXES
 from recolor.errors import ImageError, InputError
 
 _CACHED = {"cache-control": "private, max-age=86400, immutable"}  # a photograph in a look is always the same
