@@ -9,7 +9,7 @@ PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 --dist loadgrou
 # Programs that demo and tests start would compile the package, and pytest rewrite its tests, again and again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-all test-ci lint bench faults clean
+.PHONY: demo test test-all test-ci lint bench faults docker clean
 
 demo: .venv/installed
 	$(BIN)/recolor demo
@@ -37,6 +37,14 @@ bench: .venv/installed
 
 faults: .venv/installed
 	PYTHONPATH=tests/faults $(BIN)/python tests/faults/kill_moments.py
+
+# The images of docs/docker.md. TORCH_INDEX is a package index with torch for CPUs.
+docker:
+	@if docker info >/dev/null 2>&1; then \
+	  set -e; for target in app pipeline; do \
+	    docker build --target $$target --build-arg TORCH_INDEX='$(TORCH_INDEX)' --tag recolor:$$target .; \
+	  done; \
+	else echo 'No image is built: docker is not installed, or its daemon does not run. See docs/docker.md.'; fi
 
 clean:
 	rm -rf .venv data/demo
