@@ -19,6 +19,7 @@ from PIL import Image
 from recolor.color.gamut import join
 from recolor.colorize.encode import Format, encode
 from recolor.colorize.photo import read_photo
+from recolor.colorize.plan import FORMATS
 from recolor.config.settings import MeasureConfig
 from recolor.images.jpeg_header import read_header, scans
 
@@ -191,6 +192,12 @@ def _webp() -> bytes:
     return buffer.getvalue()
 
 
+def _avif() -> bytes:
+    buffer = io.BytesIO()
+    GREY.save(buffer, "AVIF", exif=exif(), xmp=packet('tiff:Orientation="6" ' + _SIZES))
+    return buffer.getvalue()
+
+
 def _heic() -> bytes:
     buffer = io.BytesIO()
     large = GREY.convert("RGB").resize((64, 64))
@@ -214,6 +221,7 @@ CASES: Mapping[str, Callable[[], bytes]] = {
     "PNG of ImageMagick": _imagemagick,
     "TIFF": _tiff,
     "WebP": _webp,
+    "AVIF": _avif,
     "HEIC with a video": _heic,
 }
 
@@ -256,7 +264,7 @@ _PROPERTY = re.compile(rb"([\w-]+:\w+)(?:=\"([^\"]*)\"|>([^<]*)<)")
 def read_facts(data: bytes) -> Facts:
     """Reads a file with Pillow, and with a search for markers."""
     with warnings.catch_warnings(action="ignore"):  # Pillow finds no picture in the index of further ones
-        is_heif = data[4:8] == b"ftyp"
+        is_heif = data[4:8] == b"ftyp" and b"avif" not in data[:32]
         with pillow_heif.HeifImageFile(io.BytesIO(data)) if is_heif else Image.open(io.BytesIO(data)) as picture:
             picture.load()
             info, tags, size_px = dict(picture.info), picture.getexif(), picture.size
@@ -296,7 +304,7 @@ def _behind(data: bytes) -> bytes:
 def coloured(data: bytes, to: Format | None = None) -> tuple[bytes, tuple[str, ...]]:
     """Returns the file written again in grey, as a network that sees no colour would, and what was dropped."""
     photo = read_photo(data, MeasureConfig())
-    own: Format = "PNG" if photo.format == "HEIF" else photo.format  # type: ignore[assignment]
+    own = next((known for known in FORMATS.values() if known == photo.format), "PNG")
     metadata = photo.metadata.held_by(to or own)
     rgb = join(photo.L, np.zeros((*photo.L.shape, 2), np.float32))
     return encode(rgb, photo.alpha, metadata, to or own, 90), metadata.dropped

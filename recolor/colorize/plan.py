@@ -219,21 +219,17 @@ def _is_one_file(inputs: Sequence[Path], out: Path) -> bool:
     one = len(inputs) == 1 and not inputs[0].is_dir() and not is_pattern(inputs[0])
     suffix = out.suffix.lower()
     known = WRITTEN_VIDEO_SUFFIXES if one and is_video(inputs[0]) else tuple(FORMATS)
-    is_other_file = suffix in (*_READ_ONLY_SUFFIXES, *OTHER_IMAGE_SUFFIXES, *RAW_SUFFIXES, *VIDEO_SUFFIXES)
-    is_other_file = is_other_file or (one and _FILE_SUFFIX.fullmatch(suffix) is not None)
-    if is_other_file and suffix not in known and not out.is_dir():
-        what = "a video" if known == WRITTEN_VIDEO_SUFFIXES else "a photograph"
-        near = get_close_matches(suffix, known, n=1)
-        nearest = out.with_suffix(near[0] if near else ".mp4" if what == "a video" else ".png")
+    is_other_format = suffix in (*_READ_ONLY_SUFFIXES, *OTHER_IMAGE_SUFFIXES, *RAW_SUFFIXES, *VIDEO_SUFFIXES)
+    is_file = is_other_format or (one and _FILE_SUFFIX.fullmatch(suffix) is not None)
+    if is_file and suffix not in known and not out.is_dir():
+        what, usual = ("a video", ".mp4") if known == WRITTEN_VIDEO_SUFFIXES else ("a photograph", ".png")
+        near = [] if is_other_format else get_close_matches(suffix, known, n=1)  # `.jgp` is a slip, `.gif` is none
+        example = out.with_suffix([*near, usual][0]).name
         raise InputError(
-            f"{out}: {what} cannot be written in this format. Give a name such as {nearest.name}, which ends in"
-            f" {', '.join(known)}, or the name of a folder that is there."
+            f"{out}: {what} cannot be written in this format. Give a name such as {example}: it may end in"
+            f" {', '.join(known)}. Or give the name of a folder that is there."
         )
     return one and suffix in known and not out.is_dir()
-
-
-def _is_file_name(out: Path) -> bool:
-    return out.suffix.lower() in FORMATS and not out.is_dir()
 
 
 def _plan_one(inputs: Sequence[Path], out: Path, compare: bool) -> Plan:
@@ -252,7 +248,7 @@ def _plan_one(inputs: Sequence[Path], out: Path, compare: bool) -> Plan:
         if compare:
             raise InputError("no comparison can be written to standard output. Give a file as OUT.")
         return Plan((Job(source, out),))
-    if not _is_file_name(out):
+    if not _is_one_file([source], out):
         raise InputError(f"{out}: a photograph from standard input has no name. Give a file such as out.png, or `-`.")
     job = Job(source, out, _Names(out.parent).take(_comparison(out)) if compare else None)
     _check((job,), out.parent)

@@ -108,7 +108,8 @@ def test_a_file_of_a_format_that_is_not_written_is_refused(old, out):
 @pytest.mark.parametrize(
     ("source", "out", "nearest"),
     [
-        ("one.jpg", "new.jpgg", "new.jpg"),
+        ("one.jpg", "new.jgp", "new.jpg"),
+        ("one.jpg", "new.gif", "new.png"),
         ("one.jpg", "new.PNGG", "new.png"),
         ("one.jpg", "new.xyz", "new.png"),
         ("film.mov", "new.mp5", "new.mp4"),
@@ -118,7 +119,7 @@ def test_a_file_of_a_format_that_is_not_written_is_refused(old, out):
 )
 def test_the_nearest_format_that_can_be_written_is_named(old, source, out, nearest):
     (old / "film.mov").touch()
-    with pytest.raises(InputError, match=f"such as {nearest}, which ends in .*{Path(nearest).suffix}"):
+    with pytest.raises(InputError, match=f"such as {nearest}: it may end in .*{Path(nearest).suffix}"):
         planned([f"old/{source}"], out)
 
 
@@ -136,6 +137,7 @@ def test_standard_input_and_output_stand_for_one_photograph(old):
         (["-", "old/one.jpg"], "out", "one photograph"),
         (["old/*"], "-", "one photograph"),
         (["-"], "out", "has no name"),
+        (["-"], "new.gif", "such as new.png"),
         (["gone.jpg"], "-", "no such file"),
         (["gone.jpg"], "out", "no such file"),
         (["gone.jpg"], "new.png", "no such file"),
