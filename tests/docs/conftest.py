@@ -1,5 +1,6 @@
 """A cleaned workspace in which the Python of the documents is run, as it is printed there."""
 
+import contextlib
 import re
 from io import BytesIO
 from pathlib import Path
@@ -80,16 +81,16 @@ def finished(tmp_path_factory):
     return root
 
 
-@pytest.fixture
-def run_page(monkeypatch):
+@pytest.fixture(scope="session")
+def run_page():
     """Runs a page's blocks of Python one after the other in a workspace; returns the names they bind."""
 
     def run(page, workspace):
-        monkeypatch.chdir(workspace)
         names = {}
         text = (ROOT / page).read_text(encoding="utf-8")
-        for block in re.findall(r"^```python\n(.*?)^```$", text, re.DOTALL | re.MULTILINE):
-            exec(compile(block, page, "exec"), names)
+        with contextlib.chdir(workspace):
+            for block in re.findall(r"^```python\n(.*?)^```$", text, re.DOTALL | re.MULTILINE):
+                exec(compile(block, page, "exec"), names)
         return names
 
     return run

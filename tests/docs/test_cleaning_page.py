@@ -8,7 +8,7 @@ def rows_of(workspace, name):
     return pq.read_table(workspace / f"manifests/{name}.parquet").to_pylist()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def found(run_page, cleaned):
     return run_page("docs/cleaning.md", cleaned[1])
 

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def found(run_page, cleaned):
     return run_page("docs/colouring.md", cleaned[1])
 

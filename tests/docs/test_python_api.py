@@ -12,7 +12,7 @@ from recolor.errors import ConfigError, RecolorError
 PAGE = Path(__file__).parents[2] / "docs/python-api.md"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def names(run_page, finished):
     return run_page("docs/python-api.md", finished)
 

@@ -14,7 +14,7 @@ def rows_of(workspace, name):
     return pq.read_table(workspace / f"manifests/{name}.parquet").to_pylist()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def found(run_page, cleaned):
     return run_page("README.md", cleaned[1])
 
