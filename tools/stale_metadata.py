@@ -200,8 +200,9 @@ def _avif() -> bytes:
 
 def _heic() -> bytes:
     buffer = io.BytesIO()
-    large = GREY.convert("RGB").resize((64, 64))
-    pillow_heif.from_pillow(large).save(buffer, exif=exif(1), xmp=packet(_SIZES))
+    large = GREY.convert("RGB").resize((4 * WIDTH_PX, 4 * HEIGHT_PX))
+    faces = '<mwg-rs:Regions rdf:parseType="Resource"><mwg-rs:RegionList/></mwg-rs:Regions>'
+    pillow_heif.from_pillow(large).save(buffer, exif=exif(), xmp=packet(_SIZES, faces))
     return buffer.getvalue() + struct.pack(">I", 8 + len(MP4)) + b"mpvd" + MP4
 
 
@@ -222,7 +223,7 @@ CASES: Mapping[str, Callable[[], bytes]] = {
     "TIFF": _tiff,
     "WebP": _webp,
     "AVIF": _avif,
-    "HEIC with a video": _heic,
+    "HEIC with a video and faces": _heic,
 }
 
 
@@ -275,7 +276,7 @@ def read_facts(data: bytes) -> Facts:
     found |= {"InteroperabilityIndex": index} if (index := tags.get_ifd(0xA005).get(1)) else {}
     xmp = info.get("xmp", tags.get(700, b"")) or b""
     properties = {name.decode(): (one or other).decode() for name, one, other in _PROPERTY.findall(xmp)}
-    ignored = ("rdf:", "xmlns:", "Container:", "Item:", "x:", "xmp:", "mwg-rs:RegionList")
+    ignored = ("rdf:", "xmlns:", "Container:", "Item:", "x:", "xmp:", "mwg-rs:")
     kept = {name: value for name, value in properties.items() if not name.startswith(ignored)}
     markers = {
         "xmp:Thumbnails": b"xmp:Thumbnails" in xmp,

@@ -17,6 +17,7 @@ from recolor.colorize.image_resources import from_segments, iptc, resource_of_ip
 from recolor.images.heif import open_heic
 from recolor.images.heif_boxes import boxes
 from recolor.images.jpeg_header import read_header, scans
+from recolor.images.orientation import valid_orientation
 from recolor.images.pillow import PILLOW_ERRORS, open_picture
 from recolor.images.png import SIGNATURE as PNG_SIGNATURE
 
@@ -66,6 +67,7 @@ class Embedded:
         comment: Comment of a JPEG.
         texts: Type and content of a PNG's text chunks.
         others: Names of what else the file holds, such as `MOTION_PHOTO`.
+        orientation: Orientation, 1..8, that the decoder of HEIC applied on its own, and does not leave in EXIF.
     """
 
     exif: bytes = b""
@@ -76,6 +78,7 @@ class Embedded:
     comment: bytes = b""
     texts: tuple[tuple[bytes, bytes], ...] = ()
     others: tuple[str, ...] = ()
+    orientation: int = 1
 
 
 def read_embedded(data: bytes, tidy: bytes, file_format: str) -> Embedded:
@@ -105,6 +108,7 @@ def read_embedded(data: bytes, tidy: bytes, file_format: str) -> Embedded:
             dpi=picture.info.get("dpi"),
             xmp=_bytes(picture.info.get("xmp")),
             others=_others_of_heif(data) if file_format in ("HEIF", "AVIF") else (),
+            orientation=valid_orientation(picture.info.get("original_orientation")),
         )
 
 

@@ -93,9 +93,10 @@ def read_metadata(data: bytes, decoded: Decoded) -> Metadata:
         _log.info("the metadata cannot be read and is dropped: %s", one_line(error))
         return Metadata(dropped=("metadata that cannot be read",))
     size = (decoded.width_px, decoded.height_px)
-    exif = exif_of_result(found.exif, *size, decoded.orientation)
-    xmp = xmp_of_result(found.xmp, *size, decoded.orientation)
-    turned = decoded.orientation in TRANSPOSED
+    orientation = decoded.orientation if found.orientation == 1 else found.orientation
+    exif = exif_of_result(found.exif, *size, orientation)
+    xmp = xmp_of_result(found.xmp, *size, orientation)
+    turned = orientation in TRANSPOSED
     broken = (BROKEN_EXIF,) if found.exif and not exif else ()
     return Metadata(
         exif=exif,

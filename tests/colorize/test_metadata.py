@@ -13,6 +13,7 @@ from recolor.colorize.metadata import Metadata
 
 PAGE = Path(__file__).parents[2] / "docs" / "colouring.md"
 VIDEO, GAIN_MAP, DEPTH = "the video of a motion photo", "the gain map (HDR)", "the depth map"
+FACES = "marked regions, whose places are of the unturned picture"
 SAID = {
     "motion photo (Google)": (VIDEO,),
     "motion photo (MicroVideo)": (VIDEO,),
@@ -21,8 +22,8 @@ SAID = {
     "gain map (Apple)": (GAIN_MAP,),
     "depth map, extended XMP": (DEPTH,),
     "stereo pair (MPF)": ("further pictures",),
-    "faces marked": ("marked regions, whose places are of the unturned picture",),
-    "HEIC with a video": (VIDEO,),
+    "faces marked": (FACES,),
+    "HEIC with a video and faces": (FACES, VIDEO),
 }
 GONE = (
     "xmp:Thumbnails",
