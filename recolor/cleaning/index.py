@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from recolor.cleaning.passed_over import PassedOver, is_comparison
+from recolor.cleaning.passed_over import COMPARISON_SUFFIX, PassedOver, is_comparison
 from recolor.config.settings import Config, IndexConfig
 from recolor.errors import InputError
 from recolor.manifests.io import write_manifest
@@ -105,7 +105,7 @@ def scan_folder(images: Path, config: IndexConfig, skip: Sequence[Path] = ()) ->
         if not entry.name.lower().endswith(config.suffixes):
             passed_over.count_file(entry.name)
         elif is_comparison(entry.path):
-            passed_over.outputs["comparisons"] += 1
+            passed_over.outputs[f"*{COMPARISON_SUFFIX}"] += 1
         elif (file := _found_file(entry, entry.path[start:])) is not None:
             found.append(file)
     return Scan(tuple(sorted(found, key=lambda file: file.path)), passed_over, tuple(unreadable))

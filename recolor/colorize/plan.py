@@ -347,7 +347,7 @@ def _files_of(matches: Sequence[Path], out: Path, config: IndexConfig, passed_ov
         is_inside = any(parent in named for parent in path.parents)
         if not path.is_dir():
             if is_comparison(str(path)):
-                passed_over.outputs["comparisons"] += not is_inside
+                passed_over.outputs[f"*{COMPARISON_SUFFIX}"] += not is_inside
             elif path.name.lower().endswith(config.suffixes):
                 yield path
             elif not is_inside:  # or else it is counted with its folder

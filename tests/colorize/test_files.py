@@ -290,7 +290,7 @@ def test_the_comparisons_of_a_run_are_not_coloured_by_the_next(colorizer, photos
     assert len(files_of(tmp_path / "out")) == 6
     again = colorize_paths([tmp_path / "out"], tmp_path / "again", colorizer)
     assert files_of(tmp_path / "again") == files_of(photos)
-    assert again.passed_over == "outputs of Recolor: 3 comparisons"
+    assert again.passed_over == "outputs of Recolor: 3 *.compare.jpg"
 
 
 def test_a_comparison_too_wide_for_a_jpeg_is_made_smaller(colorizer, tmp_path):
