@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Annotated, Literal
 from urllib.parse import quote
 
-from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi import APIRouter, Depends, FastAPI, Query, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
@@ -75,7 +75,7 @@ def _downloads(request: Request) -> OrderedDict[str, list[_Entry]]:
     return found
 
 
-QueryLook = Annotated[LookOfPage, Depends()]
+QueryLook = Annotated[LookOfPage, Query()]
 Here = Annotated[Photographs, Depends(_photographs)]
 Downloads = Annotated[OrderedDict[str, list[_Entry]], Depends(_downloads)]
 

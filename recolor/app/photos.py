@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 from recolor.color.arrays import RGB
 from recolor.color.gamut import join, lightness_of
 from recolor.colorize.look import Look
+from recolor.colorize.metadata import read_metadata
 from recolor.colorize.photo import has_colour
-from recolor.colorize.plan import target_name
+from recolor.colorize.plan import FORMATS, target_name
 from recolor.colorize.upsample import upsample
 from recolor.config.settings import MeasureConfig
 from recolor.errors import ImageError, InputError, StorageError
@@ -55,6 +56,7 @@ class Photograph:
         height_px: Height of the upright photograph.
         had_colour: Whether it shows colour, of which only the lightness is used.
         notes: What is not in order in its file.
+        dropped: Names of what its file holds and the coloured file does not, such as the video of a motion photo.
     """
 
     id: str
@@ -64,6 +66,7 @@ class Photograph:
     height_px: int
     had_colour: bool
     notes: tuple[str, ...]
+    dropped: tuple[str, ...]
 
 
 @dataclass(slots=True)
@@ -127,12 +130,10 @@ class Photographs:
             ImageError: It cannot be decoded. Its file is removed.
         """
         try:
-            preview, described = self._read(number)
+            preview, photograph = self._read(number, clean_name(name))
         except ImageError:
             self._folder.discard(number)
             raise
-        clean = clean_name(name)
-        photograph = replace(described, name=clean, output=str(PurePosixPath(target_name(Path(clean)))))
         with self._lock:
             self._photographs[number] = photograph
             self._remember(number, preview)
@@ -197,12 +198,12 @@ class Photographs:
             return colorize_bytes(data, Path(photograph.output), colorizer, look, self.limits, lenient=True)
 
     def _preview(self, number: str) -> _Preview:
-        self.get(number)
+        photograph = self.get(number)
         with self._lock:
             if number in self._previews:
                 self._previews.move_to_end(number)
                 return self._previews[number]
-        preview, _ = self._read(number)
+        preview, _ = self._read(number, photograph.name)
         with self._lock:
             self._remember(number, preview)
         return preview
@@ -213,7 +214,7 @@ class Photographs:
             self._previews.popitem(last=False)
 
     @no_c_messages()
-    def _read(self, number: str) -> tuple[_Preview, Photograph]:
+    def _read(self, number: str, name: str) -> tuple[_Preview, Photograph]:
         data = read_bytes(self._folder.path / number, self.limits)
         decoded = decode(data, self.limits, PREVIEW_PX, lenient=True)
         rgb = _reduced(decoded.rgb)
@@ -222,16 +223,19 @@ class Photographs:
         small = colorizer.at_model_size(L)
         with self._network:
             predicted = colorizer.predict_distribution(small[None])
-        described = Photograph(
+        output = target_name(Path(name))
+        metadata = read_metadata(data, decoded).held_by(FORMATS[output.suffix.lower()])
+        photograph = Photograph(
             id=number,
-            name="",
-            output="",
+            name=name,
+            output=output.as_posix(),
             width_px=decoded.width_px,
             height_px=decoded.height_px,
             had_colour=has_colour(rgb),
             notes=decoded.notes,
+            dropped=metadata.dropped,
         )
-        return _Preview(rgb, L, small, predicted), described
+        return _Preview(rgb, L, small, predicted), photograph
 
     def _colours(self, preview: _Preview, look: Look) -> Float32Array:
         """Returns the colours of a look at saturation 1, [h, w, 2]; those of the last look are kept."""

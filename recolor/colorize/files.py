@@ -337,7 +337,7 @@ def colorize_bytes(
         photo = read_photo(data, limits, lenient=lenient)
         file_format = FORMATS[target.suffix.lower()]
         rgb = _joined(photo, colorizer.predict_colour(photo.L, look), file_format)
-        return encode(rgb, photo.alpha, photo.metadata, file_format, _QUALITY)
+        return encode(rgb, photo.alpha, photo.metadata.held_by(file_format), file_format, _QUALITY)
     except MemoryError as error:
         raise ImageError("unreadable", "there is not enough memory to colour it") from error
 

@@ -162,6 +162,16 @@ def test_what_is_left_of_a_damaged_photograph_is_coloured_with_a_note(client):
     assert client.get(f"/api/photographs/{found['id']}/file").status_code == 200
 
 
+def test_what_the_coloured_file_will_not_hold_is_named_beforehand(client):
+    xmp = (
+        b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+        b'<rdf:Description xmlns:GCamera="http://ns.google.com/photos/1.0/camera/" GCamera:MotionPhoto="1"/>'
+        b"</rdf:RDF></x:xmpmeta>"
+    )
+    assert put(client, encoded(photograph(), xmp=xmp))["dropped"] == ["the video of a motion photo"]
+    assert put(client, encoded(photograph()))["dropped"] == []
+
+
 def test_a_file_beyond_the_limit_is_refused_before_it_is_read_whole(colorizer, connect, photographs):
     photographs.limits = MeasureConfig(max_file_bytes=1000)
     answer = connect().put("/api/photographs", params={"name": "a.jpg"}, content=b"x" * 5000)

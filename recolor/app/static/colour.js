@@ -209,7 +209,12 @@ function show() {
   const { name, state, problem } = taken;
   byId("name").textContent = name;
   byId("size").textContent = state === "coloured" ? `${taken.width_px} × ${taken.height_px} px` : "";
-  const notes = state === "coloured" ? [...taken.notes, ...(taken.had_colour ? ["It has colour already; only its lightness is used."] : [])] : [];
+  const notes = [];
+  if (state === "coloured") {
+    notes.push(...taken.notes.map((note) => `${note[0].toUpperCase()}${note.slice(1)}.`));
+    if (taken.dropped.length) notes.push(`The coloured file is without ${taken.dropped.join(", ")}.`);
+    if (taken.had_colour) notes.push("It has colour already; only its lightness is used.");
+  }
   byId("notes").textContent = notes.join(" ");
   byId("problem").hidden = state !== "failed";
   byId("problem").textContent = problem ?? "";
