@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-import cv2
 from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.responses import FileResponse, JSONResponse, Response
 from pydantic import BaseModel, Field
@@ -23,6 +22,7 @@ from recolor.cleaning.gallery.thumbnails import thumbnail_jpeg
 from recolor.config.reference import Value
 from recolor.errors import InputError
 from recolor.images import decode, read_bytes
+from recolor.images.preview import jpeg_bytes
 from recolor.manifests.names import shown
 from recolor.pipeline.c_messages import no_c_messages
 from recolor.pipeline.workspace import Workspace
@@ -37,6 +37,7 @@ _BROWSER_SHOWS = {
     ".png": "image/png",
     ".webp": "image/webp",
 }
+_CONVERTED_QUALITY = 92
 _CONVERTED_PX = 2048  # least short side of what a browser cannot show and is sent as a JPEG
 _MAX_THUMBNAILS = 8192  # of about 8 kB each
 _CACHED = {"cache-control": "private, max-age=3600"}
@@ -214,8 +215,7 @@ def _original(path: str, desk: Here) -> Response:
     limits = current.config.measure
     with no_c_messages():
         rgb = decode(read_bytes(file, limits), limits, _CONVERTED_PX, lenient=True).rgb
-    _, data = cv2.imencode(".jpg", rgb[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])
-    return Response(data.tobytes(), media_type="image/jpeg", headers=_CACHED)
+    return Response(jpeg_bytes(rgb, _CONVERTED_QUALITY), media_type="image/jpeg", headers=_CACHED)
 
 
 def _meant(review: Review, decided: Decided) -> Collection[str]:

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,6 +26,7 @@ from recolor.colorize.upsample import upsample
 from recolor.config.settings import MeasureConfig
 from recolor.errors import ImageError, InputError, StorageError
 from recolor.images import decode, read_bytes
+from recolor.images.preview import jpeg_bytes, reduced
 from recolor.manifests.names import shown
 from recolor.pipeline.c_messages import no_c_messages
 
@@ -160,20 +160,20 @@ class Photographs:
 
     def before(self, number: str) -> bytes:
         """Returns the reduced photograph as it was dropped, as a JPEG."""
-        return _jpeg(self._preview(number).rgb)
+        return jpeg_bytes(self._preview(number).rgb, _QUALITY)
 
     def after(self, number: str, look: Look) -> bytes:
         """Returns the reduced photograph in the colours of a look, as a JPEG. The generator does not run again."""
         preview = self._preview(number)
         ab = self._colours(preview, look)
-        return _jpeg(join(preview.L, ab * np.float32(look.saturation)))
+        return jpeg_bytes(join(preview.L, ab * np.float32(look.saturation)), _QUALITY)
 
     def thumbnail(self, number: str, look: Look) -> bytes:
         """Returns the photograph in the colours of a look, at the models' size, as a JPEG."""
         preview = self._preview(number)
         with self._network:
             ab = self._colorizer().read_ab(preview.predicted, look)[0]
-        return _jpeg(join(preview.small, ab * np.float32(look.saturation)))
+        return jpeg_bytes(join(preview.small, ab * np.float32(look.saturation)), _QUALITY)
 
     def candidates(self, number: str, look: Look) -> tuple["Candidate", ...]:
         """Returns other colours that the photograph may have had; see `find_candidates`."""
@@ -217,7 +217,7 @@ class Photographs:
     def _read(self, number: str, name: str) -> tuple[_Preview, Photograph]:
         data = read_bytes(self._folder.path / number, self.limits)
         decoded = decode(data, self.limits, PREVIEW_PX, lenient=True)
-        rgb = _reduced(decoded.rgb)
+        rgb = reduced(decoded.rgb, PREVIEW_PX)
         L = lightness_of(rgb)
         colorizer = self._colorizer()
         small = colorizer.at_model_size(L)
@@ -312,17 +312,3 @@ def storage_error(error: OSError) -> StorageError:
     if error.errno in _FULL_DISK:
         return StorageError(f"the disk of {tempfile.gettempdir()} is full. Remove photographs, or set TMPDIR.")
     return StorageError(f"{tempfile.gettempdir()}: the photograph cannot be stored ({error.strerror or error}).")
-
-
-def _reduced(rgb: RGB) -> RGB:
-    height_px, width_px = rgb.shape[:2]
-    scale = PREVIEW_PX / max(width_px, height_px)
-    if scale >= 1:
-        return rgb
-    size = max(1, round(width_px * scale)), max(1, round(height_px * scale))
-    return np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), np.uint8)
-
-
-def _jpeg(rgb: RGB) -> bytes:
-    _, data = cv2.imencode(".jpg", rgb[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
-    return data.tobytes()

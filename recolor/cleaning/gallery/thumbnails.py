@@ -3,13 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
-import numpy as np
-
-from recolor.color.arrays import RGB
 from recolor.config.settings import MeasureConfig
 from recolor.errors import ImageError
 from recolor.images import decode, read_bytes
+from recolor.images.preview import jpeg_bytes, reduced
 from recolor.manifests.names import decode_path
 from recolor.pages.html import data_uri
 from recolor.pipeline.c_messages import no_c_messages
@@ -49,22 +46,5 @@ def thumbnail_jpeg(path: Path, limits: MeasureConfig) -> bytes:
     Raises:
         ImageError: Nothing of it can be decoded.
     """
-    return _jpeg(_shrunk(decode(read_bytes(path, limits), limits, THUMBNAIL_PX, lenient=True).rgb))
-
-
-def _shrunk(rgb: RGB) -> RGB:
-    """Returns the image area-averaged to a long side of `THUMBNAIL_PX`.
-
-    Smaller images are not changed.
-    """
-    height_px, width_px = rgb.shape[:2]
-    scale = THUMBNAIL_PX / max(width_px, height_px)
-    if scale >= 1:
-        return rgb
-    size = max(1, round(width_px * scale)), max(1, round(height_px * scale))
-    return np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), np.uint8)
-
-
-def _jpeg(rgb: RGB) -> bytes:
-    _, data = cv2.imencode(".jpg", rgb[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
-    return data.tobytes()
+    rgb = decode(read_bytes(path, limits), limits, THUMBNAIL_PX, lenient=True).rgb
+    return jpeg_bytes(reduced(rgb, THUMBNAIL_PX), _QUALITY)

@@ -5,7 +5,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -17,6 +16,7 @@ from recolor.colorize.photo import has_colour
 from recolor.config.settings import MeasureConfig
 from recolor.errors import ImageError
 from recolor.images import decode, read_bytes
+from recolor.images.preview import reduced
 from recolor.pipeline.progress import Progress
 
 RGB = NDArray[np.uint8]
@@ -101,17 +101,8 @@ def _read(path: Path, size_px: int) -> RGB | str:
     """Returns the photograph, upright and reduced, or the reason why it cannot be used."""
     limits = MeasureConfig()
     try:
-        rgb = _shrunk(decode(read_bytes(path, limits), limits, size_px).rgb, size_px)
+        rgb = reduced(decode(read_bytes(path, limits), limits, size_px).rgb, size_px)
     except ImageError as error:
         return str(error)
     coloured = has_colour(rgb, min_spread=_MIN_SPREAD, min_share=_MIN_SHARE, side_px=None)
     return rgb if coloured else "it has no colour"
-
-
-def _shrunk(rgb: RGB, size_px: int) -> RGB:
-    height_px, width_px = rgb.shape[:2]
-    scale = size_px / max(width_px, height_px)
-    if scale >= 1:
-        return rgb
-    size = max(1, round(width_px * scale)), max(1, round(height_px * scale))
-    return np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), np.uint8)
