@@ -14,7 +14,7 @@ unexport PYTHONDONTWRITEBYTECODE
 demo: .venv/installed
 	$(BIN)/recolor demo
 
-# Everything but the tests marked `slow`: deployments, faults (kill -9, full disks, no memory), process groups, ONNX files,
+# Everything but the tests marked `slow`: browsers, deployments, faults (kill -9, full disks, no memory), process groups, ONNX,
 # compilation, wheel, and whatever takes seconds of processor time. `.ci/run` has them.
 test: .venv/installed
 	$(PYTEST) -m 'not slow'

@@ -36,13 +36,18 @@ for name in [name for name in os.environ if name.startswith("PREFECT_")]:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_collection_modifyitems(config, items):
-    """With several processes, keeps tests that share something expensive in one, and starts with the slow ones.
+    """Marks tests in a browser as slow, and with several processes keeps tests that share something expensive in one.
+
+    The slow ones start first.
 
     A wrapper, as the groups must be known before pytest-xdist's own hook reads them.
 
     Raises:
         pytest.UsageError: pytest-xdist did not take the groups, without which tests would miss what they share.
     """
+    for item in items:
+        if "chromium" in item.fixturenames:
+            item.add_marker(pytest.mark.slow)  # a browser takes a minute of processor time for all of them
     if not getattr(config.option, "loadgroup", False):  # set by pytest-xdist in each of its processes
         return (yield)
     for item in items:

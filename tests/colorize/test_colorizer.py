@@ -205,6 +205,7 @@ def test_nothing_is_a_batch_too(colorizer):
     assert colorizer.predict_colours([]) == []
 
 
+@pytest.mark.slow  # colours many photographs
 def test_threads_share_a_colorizer(colorizer):
     """Each photograph has a different saturation and temperature; eight run at a time."""
     random = np.random.default_rng(11)

@@ -42,6 +42,7 @@ def test_it_is_nearer_to_the_truth_than_interpolation(name):
     assert rmse(ab, lab[..., 1:]) < rmse(bicubic, lab[..., 1:])
 
 
+@pytest.mark.slow  # renders landscapes
 def test_it_is_nearer_at_the_edges_of_landscapes():
     """Averaged over photographs of 2 to 10 megapixels: no method is best for every photograph."""
     files = sorted(PHOTOGRAPHS.glob("*.jpg"))[:4]

@@ -32,6 +32,7 @@ def full(tmp_path_factory):
     return folder, make_demo_images(folder, landscapes=6, each=1)
 
 
+@pytest.mark.slow  # renders a whole set
 def test_every_file_is_in_the_truth_table_and_every_row_has_its_file(full):
     folder, written = full
     rows = read_truth(folder.parent / "truth.csv")

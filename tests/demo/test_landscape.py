@@ -25,6 +25,7 @@ def test_the_same_seed_gives_the_same_bytes():
     assert hashlib.sha256(first).digest() == hashlib.sha256(second).digest()
 
 
+@pytest.mark.slow  # renders landscapes
 def test_other_seeds_give_other_pictures(landscapes):
     assert len({picture.tobytes() for picture in landscapes}) == len(landscapes)
 

@@ -63,6 +63,7 @@ def test_a_photograph_is_coloured_in_three_looks_side_by_side(finished, tmp_path
         assert strip.size == (3 * photograph.width, photograph.height)
 
 
+@pytest.mark.slow  # trains a network
 def test_a_network_of_ones_own_learns_from_the_shards(finished):
     example = runpy.run_path(str(EXAMPLES / "train_on_shards.py"))
     torch.manual_seed(0)

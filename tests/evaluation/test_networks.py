@@ -51,6 +51,7 @@ def test_lpips_is_the_papers_formula(networks, alexnet_file, pair):
     assert measured > 0.01
 
 
+@pytest.mark.slow  # a large network
 def test_lpips_of_equal_images_is_zero_and_small_images_have_one(networks, pair):
     assert lpips_distance(networks, pair[1], pair[1]) == 0.0
     small = lpips_distance(networks, pair[0][:11, :70], pair[1][:11, :70])

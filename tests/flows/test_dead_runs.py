@@ -141,6 +141,7 @@ def test_a_run_of_this_process_and_one_that_the_server_does_not_know_are_left(cl
     assert {file.name for file in runs_folder().iterdir()} >= {str(own), str(unknown)}
 
 
+@pytest.mark.slow  # waits for a server
 def test_a_file_that_no_server_has_asked_for_is_deleted_after_a_month(client):
     file = runs_folder() / str(uuid4())
     file.touch()

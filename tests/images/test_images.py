@@ -363,6 +363,7 @@ def test_upright_makes_contiguous_pictures():
     assert all(upright(photographs.chelsea(), orientation).flags.c_contiguous for orientation in range(1, 9))
 
 
+@pytest.mark.slow  # many files
 @settings(max_examples=150)
 @given(st.sampled_from(["JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF"]), st.randoms(use_true_random=False))
 def test_hostile_bytes_give_a_picture_or_a_reason(kind, random):

@@ -29,6 +29,7 @@ def _reference_features(resnet, x):
     return features
 
 
+@pytest.mark.slow  # two large networks
 def test_features_are_those_of_torchvision_for_the_same_grey_in_every_channel(resnet, tmp_path):
     torch.save(resnet.state_dict(), tmp_path / "resnet.pth")
     encoder = Encoder(depth=3).eval()

@@ -31,6 +31,7 @@ def tile(sheet, place):
     return np.asarray(sheet.crop((left, top, left + TILE_PX, top + TILE_PX)), float)
 
 
+@pytest.mark.slow  # draws with matplotlib
 def test_every_tile_is_the_centre_of_its_photograph(sharded):
     workspace, images = sharded
     index = read_table(SHARD_INDEX, workspace.shards / "index.parquet").to_pylist()

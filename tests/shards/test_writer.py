@@ -334,6 +334,7 @@ def test_worker_processes_write_the_same_bytes(copied, monkeypatch):
     assert contents(workspace.shards) == before
 
 
+@pytest.mark.slow  # starts processes
 def test_a_worker_that_dies_is_an_error_that_names_the_image(copied, monkeypatch):
     workspace, images = copied
     shutil.rmtree(workspace.shards)

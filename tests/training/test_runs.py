@@ -167,6 +167,7 @@ def invoke(workspace, *words):
     return CliRunner().invoke(cli, [*words, "--workspace", str(workspace.root)], env={"COLUMNS": "80"})
 
 
+@pytest.mark.slow  # trains
 def test_the_list_shows_what_tells_the_runs_apart_in_80_columns(two_of_each):
     done = invoke(two_of_each, "runs")
     assert done.exit_code == 0

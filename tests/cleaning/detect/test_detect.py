@@ -166,6 +166,7 @@ def many_measured(measured_once):
     return table.set_column(0, "path", pa.array([f"{number:04}.jpg" for number in range(len(table))])).combine_chunks()
 
 
+@pytest.mark.slow  # every detector, several times
 @pytest.mark.parametrize("issue", ISSUES)
 @pytest.mark.parametrize("symmetries_and_crops", [True, False])
 def test_judged_a_row_group_at_a_time_the_outliers_are_the_same(
