@@ -542,9 +542,9 @@ def test_memory_does_not_grow_with_the_length(colorizer, tmp_path):
     process, seen = psutil.Process(), []
 
     class Watched(type(colorizer.generator)):
-        def predict_ab(self, L, temperature=None, *, rebalanced=True):
+        def predict(self, L):
             seen.append(process.memory_info().rss)
-            return super().predict_ab(L, temperature, rebalanced=rebalanced)
+            return super().predict(L)
 
     fields = {name: getattr(colorizer.generator, name) for name in colorizer.generator.__dataclass_fields__}
     generator = Watched(**fields | {"details": fields["details"] | {"image_px": 32}})
