@@ -249,6 +249,12 @@ def test_only_photographs_are_removed(client, photographs, number):
     assert [path.name for path in photographs._folder.path.iterdir()] == ["lock"]
 
 
+def test_the_photographs_of_a_closed_page_are_removed_at_once(client, photographs):
+    numbers = [put(client, encoded(photograph()[:48, :48]))["id"] for _ in range(3)]
+    assert client.post("/api/removals", json={"ids": [*numbers[:2], "lock"]}).status_code == 204
+    assert {path.name for path in photographs._folder.path.iterdir()} == {"lock", numbers[2]}
+
+
 def test_an_error_that_nobody_expected_leaves_no_file(photographs, monkeypatch):
     number, file = photographs.new_file()
     file.write_bytes(encoded(photograph()))
