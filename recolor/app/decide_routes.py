@@ -272,7 +272,7 @@ def _section_json(review: Review, section: Section) -> Mapping[str, object]:
         {
             "setting": limit.name,
             "label": limit.label,
-            "least": limit.least,
+            "least": min(limit.least, limit.value(config)),
             "most": max(limit.most, limit.value(config)),
             "step": limit.step,
             "value": limit.value(config),

@@ -272,6 +272,14 @@ def test_applied_limits_are_saved_for_all_commands(desk, cleaned):
     assert limits == {"blurry.threshold": 0.62}
 
 
+def test_a_slider_reaches_a_value_that_was_set_elsewhere(desk, cleaned):
+    cleaned.settings_file.write_text("[duplicate]\nmin_similarity = 0.3\n[low_resolution]\nmin_side_px = 5000\n")
+    (similarity,) = section(desk, "duplicate")["limits"]
+    (side,) = section(desk, "low_resolution")["limits"]
+    assert (similarity["least"], similarity["value"]) == (0.3, 0.3)
+    assert (side["most"], side["value"]) == (5000, 5000)
+
+
 @pytest.mark.parametrize(
     ("settings", "said"),
     [

@@ -265,6 +265,24 @@ def test_decisions_are_in_the_file_at_once_and_undo_takes_back_the_last(url, bro
     assert browser.complaints() == []
 
 
+def test_undo_right_after_a_decision_takes_back_that_one(url, browser, cleaned):
+    open_decide(browser, url, "blurry")
+    first = path_of(browser, 0)
+    browser.click(f"{card(0)}.querySelector('[value=keep]')")
+    browser.wait_for(f"{by_id('undo')}.textContent == 'Undo (1)'")
+    browser.run(f"{card(1)}.querySelector('[value=reject]').click(); {by_id('undo')}.click(); 0")
+    browser.wait_for(f"!{card(1)}.dataset.decision && {by_id('undo')}.textContent == 'Undo (1)'")
+    assert decisions(cleaned) == {first: "keep"}
+
+
+def test_a_threshold_between_two_places_of_its_slider_is_not_moved(url, browser, cleaned):
+    cleaned.settings_file.write_text("[blurry]\nthreshold = 0.525\n[monochrome]\nthreshold = 0.497\n")
+    for issue in ("blurry", "monochrome"):
+        open_decide(browser, url, issue)
+        assert text(browser, "apply") == "Apply"
+        assert browser.run("[...document.querySelectorAll('.setting output')].at(-1).textContent").startswith("all ")
+
+
 def test_many_are_decided_about_at_once_and_undone_at_once(url, browser, cleaned):
     open_decide(browser, url, "monochrome")
     count = len(read_manifest(cleaned.manifest("monochrome")))
