@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
-from urllib.parse import parse_qs, urlencode
+from urllib.parse import parse_qs, quote, urlencode
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -71,7 +71,7 @@ def guarded(app: App, access: Access) -> App:
     """Returns the application behind the rules of access, with headers that keep its answers on its own pages."""
 
     async def guard(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":  # start-up and shutdown
+        if scope["type"] != "http":  # start-up and shutdown; a web socket, of which the application has none
             await app(scope, receive, send)
             return
         request = _Request.of(scope)
@@ -144,7 +144,8 @@ def _link_without_token(request: _Request, access: Access) -> str | None:
     if request.method != "GET" or not _is_token(query.get("token", [None])[0], access):
         return None
     rest = urlencode({name: values for name, values in query.items() if name != "token"}, doseq=True)
-    return request.path + (f"?{rest}" if rest else "")
+    path = "/" + quote(request.path).lstrip("/")  # with two slashes, the first part would be another server
+    return path + (f"?{rest}" if rest else "")
 
 
 def _name(host: str) -> str:
@@ -163,7 +164,7 @@ def _is_address(name: str) -> bool:
 
 def _own_names() -> tuple[str, ...]:
     name = socket.gethostname().lower()
-    return name, f"{name.partition('.')[0]}.local"
+    return (name, f"{name.partition('.')[0]}.local") if name else ()
 
 
 def _with_headers(send: Send) -> Send:

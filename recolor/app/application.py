@@ -9,6 +9,7 @@ from types import MappingProxyType
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
+from starlette.exceptions import HTTPException
 
 from recolor.app.access import Access, App, Receive, Scope, Send, guarded
 from recolor.app.colour_routes import add_colour_routes
@@ -64,6 +65,7 @@ def make_app(
     app = FastAPI(title="Recolor", docs_url=None, redoc_url=None, openapi_url=None)
     app.add_exception_handler(RecolorError, _on_error)
     app.add_exception_handler(RequestValidationError, _on_invalid)
+    app.add_exception_handler(HTTPException, _on_refused)
     _add_pages(app)
 
     @app.get("/api/session")
@@ -116,14 +118,28 @@ def _file_route(file: Traversable) -> Callable[[], Response]:
 def _on_error(request: Request, error: Exception) -> Response:
     del request
     status = next((code for kind, code in _STATUS.items() if isinstance(error, kind)), 500)
-    return JSONResponse({"error": str(error)}, status_code=status)
+    return _said(str(error), status)
+
+
+def _on_refused(request: Request, error: Exception) -> Response:
+    """Answers a request for what there is not, by a method that is not allowed, or with a body that is no JSON."""
+    del request
+    if not isinstance(error, HTTPException):
+        raise error
+    return _said(str(error.detail), error.status_code, error.headers)
+
+
+def _said(text: str, status: int, headers: Mapping[str, str] | None = None) -> Response:
+    """Returns an error as JSON. A request may hold halves of surrogate pairs, which UTF-8 does not."""
+    readable = text.encode("utf-8", "backslashreplace").decode()
+    return JSONResponse({"error": readable}, status_code=status, headers=headers)
 
 
 def _on_invalid(request: Request, error: Exception) -> Response:
     del request
     problems = error.errors() if isinstance(error, RequestValidationError) else []
     said = "; ".join(f"{'.'.join(map(str, one['loc'][1:]))}: {one['msg']}" for one in problems)
-    return JSONResponse({"error": f"the request is not valid: {said}"}, status_code=422)
+    return _said(f"the request is not valid: {said}", 422)
 
 
 def _limited(app: App) -> App:
@@ -134,7 +150,7 @@ def _limited(app: App) -> App:
             length = next((value for name, value in scope["headers"] if name.lower() == b"content-length"), b"0")
             is_chunked = any(name.lower() == b"transfer-encoding" for name, _ in scope["headers"])
             if is_chunked or not length.isdigit() or int(length) > MAX_BODY_BYTES:
-                answer = JSONResponse({"error": "the request is too large."}, status_code=413)
+                answer = _said("the request is too large, or does not say how large it is.", 413)
                 await answer(scope, receive, send)
                 return
         await app(scope, receive, send)

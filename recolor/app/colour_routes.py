@@ -56,6 +56,12 @@ class Download(BaseModel):
     photographs: Annotated[list[Wanted], Field(min_length=1, max_length=_MAX_PHOTOGRAPHS_IN_ZIP)]
 
 
+class Removal(BaseModel):
+    """Photographs that are no longer needed, as their page was closed."""
+
+    ids: Annotated[list[str], Field(max_length=_MAX_PHOTOGRAPHS_IN_ZIP)]
+
+
 @dataclass(frozen=True, slots=True)
 class _Entry:
     """A photograph of a download: its id, its look, and its name in the ZIP file."""
@@ -126,6 +132,13 @@ async def _within(stream: AsyncIterator[bytes], max_bytes: int) -> AsyncIterator
 @router.delete("/photographs/{number}")
 def _remove(number: str, photographs: Here) -> Response:
     photographs.remove(number)
+    return Response(status_code=204)
+
+
+@router.post("/removals")
+def _remove_many(removal: Removal, photographs: Here) -> Response:
+    for number in removal.ids:
+        photographs.remove(number)
     return Response(status_code=204)
 
 

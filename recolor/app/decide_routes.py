@@ -233,7 +233,7 @@ def _meant(review: Review, decided: Decided) -> Collection[str]:
         return can_be_kept if decided.decision == "keep" else paths
     for path in decided.paths:
         if path not in review.facts:
-            raise InputError(f"{shown(path)}: this is none of the images of the workspace.")
+            raise InputError(f"{path!r}: this is none of the images of the workspace.")
         if decided.decision == "keep" and review.facts[path].width_px is None:
             raise InputError(f"{shown(path)}: it cannot be decoded, so it cannot be kept.")
     return decided.paths
@@ -272,7 +272,7 @@ def _section_json(review: Review, section: Section) -> Mapping[str, object]:
         {
             "setting": limit.name,
             "label": limit.label,
-            "least": limit.least,
+            "least": min(limit.least, limit.value(config)),
             "most": max(limit.most, limit.value(config)),
             "step": limit.step,
             "value": limit.value(config),

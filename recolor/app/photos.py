@@ -24,7 +24,7 @@ from recolor.colorize.photo import has_colour
 from recolor.colorize.plan import FORMATS, target_name
 from recolor.colorize.upsample import upsample
 from recolor.config.settings import MeasureConfig
-from recolor.errors import ImageError, InputError, StorageError
+from recolor.errors import InputError, StorageError
 from recolor.images import decode, read_bytes
 from recolor.images.preview import jpeg_bytes, reduced
 from recolor.manifests.names import shown
@@ -127,11 +127,11 @@ class Photographs:
             number: Its id.
 
         Raises:
-            ImageError: It cannot be decoded. Its file is removed.
+            ImageError: It cannot be decoded. Its file is removed, as after every other error.
         """
         try:
             preview, photograph = self._read(number, clean_name(name))
-        except ImageError:
+        except BaseException:
             self._folder.discard(number)
             raise
         with self._lock:
@@ -143,20 +143,22 @@ class Photographs:
         """Returns a photograph.
 
         Raises:
-            InputError: There is none of that id: it was removed, or dropped before the server was started again.
+            InputError: There is none of that id: it was removed, dropped before the server was started again, or the
+                system tidied up its file.
         """
         with self._lock:
             found = self._photographs.get(number)
-        if found is None:
+        if found is None or not self._folder.holds(number):
             raise InputError("this photograph is no longer here: it was removed, or the server was started again.")
         return found
 
     def remove(self, number: str) -> None:
-        """Forgets a photograph, and removes its file."""
+        """Forgets a photograph, and removes its file. Any other text than the id of one is ignored."""
         with self._lock:
-            self._photographs.pop(number, None)
+            known = self._photographs.pop(number, None)
             self._previews.pop(number, None)
-        self._folder.discard(number)
+        if known is not None:
+            self._folder.discard(number)
 
     def before(self, number: str) -> bytes:
         """Returns the reduced photograph as it was dropped, as a JPEG."""
@@ -205,7 +207,8 @@ class Photographs:
                 return self._previews[number]
         preview, _ = self._read(number, photograph.name)
         with self._lock:
-            self._remember(number, preview)
+            if number in self._photographs:  # not removed meanwhile
+                self._remember(number, preview)
         return preview
 
     def _remember(self, number: str, preview: _Preview) -> None:
@@ -249,23 +252,28 @@ class Photographs:
 
 
 def clean_name(name: str) -> str:
-    """Returns a relative path with forward slashes and without `.`, `..`, empty parts and control characters."""
+    """Returns a relative path with forward slashes and without `.`, `..`, empty parts and control characters.
+
+    The end of each part is kept, at most 200 bytes: a disk allows 255, and a suffix or a number may follow.
+    """
     parts = [part for part in name.replace("\\", "/").split("/") if part.strip() not in ("", ".", "..")]
-    readable = [shown(part)[-_MAX_NAME_CHARACTERS:] for part in parts]
+    readable = [shown(part).encode()[-_MAX_NAME_BYTES:].decode(errors="ignore") for part in parts]
     return "/".join(readable) or "photograph"
 
 
-_MAX_NAME_CHARACTERS = 120
+_MAX_NAME_BYTES = 200
 
 
 def different_names(paths: Iterable[str]) -> Iterator[str]:
-    """Yields the paths, numbered as in `a~2.jpg` where one differs from an earlier one in upper and lower case only."""
+    """Yields the paths, numbered as in `a~2.jpg` where an earlier one is equal but for upper and lower case."""
     taken: set[str] = set()
+    numbers: dict[str, int] = {}  # the last number of each path: thousands may have the same name
     for text in paths:
-        path, number = PurePosixPath(text), 1
+        path, number = PurePosixPath(text), numbers.get(text.casefold(), 1)
         while str(path).casefold() in taken:
             number += 1
             path = PurePosixPath(text).with_stem(f"{PurePosixPath(text).stem}~{number}")
+        numbers[text.casefold()] = number
         taken.add(str(path).casefold())
         yield str(path)
 
@@ -286,7 +294,13 @@ class _Folder:
                 continue
             except OSError:  # no locks: the folder of a killed process stays until the system tidies up
                 pass
+            if not self.holds(_LOCK):  # the other server was faster
+                self._lock.close()
+                continue
             return
+
+    def holds(self, name: str) -> bool:
+        return (self.path / name).is_file()
 
     def discard(self, name: str) -> None:
         (self.path / name).unlink(missing_ok=True)

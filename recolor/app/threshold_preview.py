@@ -1,5 +1,6 @@
 """What another limit of an issue would list, before anything is detected again."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -56,8 +57,8 @@ class Limit:
         Raises:
             ConfigError: The value is not allowed.
         """
-        kind = type(getattr(getattr(config, self.issue), self.setting))
-        return overlay(config, {self.issue: {self.setting: kind(value)}})
+        is_whole = isinstance(getattr(getattr(config, self.issue), self.setting), int) and math.isfinite(value)
+        return overlay(config, {self.issue: {self.setting: int(value) if is_whole else value}})
 
 
 LIMITS: tuple[Limit, ...] = (

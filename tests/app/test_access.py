@@ -1,8 +1,10 @@
 """Other sites, and whoever has no token, cannot use the server."""
 
+from urllib.parse import unquote
+
 import pytest
 
-from recolor.app.access import TOKEN_HEADER, Access
+from recolor.app.access import TOKEN_HEADER, Access, _link_without_token, _Request
 from recolor.app.server import page_link
 
 TOKEN = "the-token-of-this-server"
@@ -121,3 +123,23 @@ def test_requests_that_are_too_large_or_of_unknown_size_are_refused(client):
 )
 def test_nothing_else_is_served(client, path):
     assert client.get(path).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("GET", "/api/nothing", 404), ("PATCH", "/api/downloads", 405), ("POST", "/api/downloads", 400)],
+)
+def test_every_refusal_is_told_as_the_page_reads_it(client, method, path, status):
+    headers = {"content-type": "application/json"}
+    answer = client.request(method, path, content="[" * 100_000 if method == "POST" else None, headers=headers)
+    assert answer.status_code == status
+    assert isinstance(answer.json()["error"], str)
+
+
+@pytest.mark.parametrize(
+    ("path", "location"),
+    [("//evil.example/", "/evil.example/"), ("/%E2%82%AC", "/%E2%82%AC"), ("/%0D%0Ax", "/%0D%0Ax")],
+)
+def test_the_link_leads_to_this_server_only(path, location):
+    scope = {"method": "GET", "path": unquote(path), "query_string": f"token={TOKEN}".encode(), "headers": []}
+    assert _link_without_token(_Request.of(scope), Access("0.0.0.0", TOKEN)) == location

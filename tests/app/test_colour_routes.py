@@ -224,7 +224,9 @@ def test_previews_that_are_no_longer_in_memory_are_made_again(client, photograph
         ("a\nb\0.jpg", "a\\nb\\x00.jpg"),
         ("..", "photograph"),
         ("", "photograph"),
-        ("x" * 300 + ".jpg", "x" * 116 + ".jpg"),
+        ("x" * 300 + ".jpg", "x" * 196 + ".jpg"),
+        ("é" * 120 + ".jpg", "é" * 98 + ".jpg"),  # 200 bytes: a disk allows 255
+        ("a😀" + "x" * 194 + ".jpg", "x" * 194 + ".jpg"),
     ],
 )
 def test_a_name_leads_nowhere_else(name, clean):
@@ -233,6 +235,57 @@ def test_a_name_leads_nowhere_else(name, clean):
 
 def test_names_that_differ_in_case_only_are_numbered():
     assert list(different_names(["a.jpg", "A.jpg", "b/a.jpg", "a.JPG"])) == ["a.jpg", "A~2.jpg", "b/a.jpg", "a~3.JPG"]
+
+
+def test_thousands_of_one_name_are_numbered_in_moments():
+    names = list(different_names(["a.jpg"] * 5000))
+    assert len(set(names)) == 5000
+    assert names[-1] == "a~5000.jpg"
+
+
+@pytest.mark.parametrize("number", ["lock", "%2e%2e", "%00", "x" * 300])
+def test_only_photographs_are_removed(client, photographs, number):
+    assert client.delete(f"/api/photographs/{number}").status_code == 204
+    assert [path.name for path in photographs._folder.path.iterdir()] == ["lock"]
+
+
+def test_the_photographs_of_a_closed_page_are_removed_at_once(client, photographs):
+    numbers = [put(client, encoded(photograph()[:48, :48]))["id"] for _ in range(3)]
+    assert client.post("/api/removals", json={"ids": [*numbers[:2], "lock"]}).status_code == 204
+    assert {path.name for path in photographs._folder.path.iterdir()} == {"lock", numbers[2]}
+
+
+def test_an_error_that_nobody_expected_leaves_no_file(photographs, monkeypatch):
+    number, file = photographs.new_file()
+    file.write_bytes(encoded(photograph()))
+    monkeypatch.setattr(photographs, "_colorizer", lambda: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        photographs.add("a.jpg", number)
+    assert not file.exists()
+
+
+def test_a_photograph_whose_file_the_system_tidied_up_is_gone_so_that_the_page_sends_it_again(client, photographs):
+    number = put(client, encoded(photograph()[:48, :48]))["id"]
+    (photographs._folder.path / number).unlink()
+    for what in ("after", "file"):
+        assert client.get(f"/api/photographs/{number}/{what}").status_code == 404
+
+
+def test_a_photograph_that_is_removed_while_its_preview_is_made_is_not_remembered(photographs, monkeypatch):
+    number, file = photographs.new_file()
+    file.write_bytes(encoded(photograph()))
+    photographs.add("a.jpg", number)
+    photographs._previews.clear()
+    read = photographs._read
+
+    def removed_meanwhile(number, name):
+        found = read(number, name)
+        photographs.remove(number)
+        return found
+
+    monkeypatch.setattr(photographs, "_read", removed_meanwhile)
+    photographs.before(number)
+    assert not photographs._previews
 
 
 def test_the_folder_of_a_killed_server_is_removed_and_that_of_a_running_one_is_not(colorizer, tmp_path, monkeypatch):

@@ -2,6 +2,8 @@
 
 import csv
 import io
+import json
+import math
 import subprocess
 import sys
 import threading
@@ -134,6 +136,17 @@ def test_only_images_of_the_workspace_are_decided_about_and_served(desk, cleaned
     assert not (cleaned.manifests / "decisions.csv").exists()
 
 
+def test_half_a_character_is_no_image_and_no_setting(desk):
+    headers = {"content-type": "application/json"}
+    for path, body in (
+        ("decisions", r'{"decision": "keep", "paths": ["\ud800"]}'),
+        ("apply", r'{"settings": {"\ud800": 1}}'),
+    ):
+        answer = desk.post(f"/api/{path}", content=body, headers=headers)
+        assert answer.status_code == 404
+        assert r"\ud800" in answer.json()["error"]
+
+
 def test_what_cannot_be_decoded_cannot_be_kept(desk):
     path = next(card["path"] for card in section(desk, "corrupt")["outliers"] if card["width_px"] is None)
     answer = desk.post("/api/decisions", json={"paths": [path], "decision": "keep"})
@@ -259,16 +272,28 @@ def test_applied_limits_are_saved_for_all_commands(desk, cleaned):
     assert limits == {"blurry.threshold": 0.62}
 
 
+def test_a_slider_reaches_a_value_that_was_set_elsewhere(desk, cleaned):
+    cleaned.settings_file.write_text("[duplicate]\nmin_similarity = 0.3\n[low_resolution]\nmin_side_px = 5000\n")
+    (similarity,) = section(desk, "duplicate")["limits"]
+    (side,) = section(desk, "low_resolution")["limits"]
+    assert (similarity["least"], similarity["value"]) == (0.3, 0.3)
+    assert (side["most"], side["value"]) == (5000, 5000)
+
+
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
         ({"blurry.threshold": 7}, "threshold"),
         ({"measure.max_pixels": 1}, "cannot be changed here"),
         ({"blurry.threshold": "x"}, "not valid"),
+        ({"blurry.threshold": math.nan}, "not allowed"),
+        ({"low_resolution.min_side_px": math.nan}, "not allowed"),
+        ({"low_resolution.min_side_px": math.inf}, "not allowed"),
     ],
 )
 def test_a_limit_that_is_not_allowed_starts_nothing(desk, cleaned, settings, said):
-    answer = desk.post("/api/apply", json={"settings": settings})
+    headers = {"content-type": "application/json"}
+    answer = desk.post("/api/apply", content=json.dumps({"settings": settings}), headers=headers)
     assert answer.status_code in (404, 422)
     assert said in answer.json()["error"]
     assert desk.get("/api/apply").json()["state"] == "none"

@@ -185,6 +185,38 @@ def test_a_file_that_is_no_photograph_says_so_and_does_not_stop_the_others(url, 
     assert "not_an_image" in text(browser, "problem")
 
 
+def test_a_file_that_is_gone_says_so_and_is_not_sent_for_ever(url, browser, pictures):
+    browser.go_to(url)
+    browser.run(f"{by_id('files')}.addEventListener('change', (event) => event.stopImmediatePropagation(), true); 0")
+    browser.choose([pictures / "garden.jpg"], "#files")
+    (pictures / "garden.jpg").unlink()
+    browser.run(
+        "{ const sent = new DataTransfer(); sent.items.add(document.getElementById('files').files[0]);"
+        " const drop = new DragEvent('drop', { dataTransfer: sent, bubbles: true, cancelable: true });"
+        " document.body.dispatchEvent(drop); }; 0"
+    )
+    browser.wait_for(f"{by_id('progress')}.textContent == '0 of 1 photograph coloured · 1 failed'")
+    assert "cannot be read" in text(browser, "problem")
+
+
+def test_no_photograph_stays_on_the_server_that_was_removed_or_whose_page_was_left(url, browser, pictures, photographs):
+    def stored():
+        return len(list(photographs._folder.path.iterdir())) - 1
+
+    browser.go_to(url)
+    browser.choose(sorted(pictures.rglob("*.*g")), "#files")
+    browser.wait_for(f"{by_id('film')}.children.length == 3")
+    browser.click(by_id("remove-all"))
+    wait_for(lambda: stored() == 0)
+    time.sleep(1)
+    assert stored() == 0
+    browser.choose([pictures / "garden.jpg"], "#files")
+    wait_for_picture(browser)
+    assert stored() == 1
+    browser.reload()
+    wait_for(lambda: stored() == 0)
+
+
 def test_keys_reach_the_slider_and_the_photographs(url, browser, pictures):
     browser.go_to(url)
     browser.choose(sorted(pictures.rglob("*.jpg")), "#files")
@@ -231,6 +263,24 @@ def test_decisions_are_in_the_file_at_once_and_undo_takes_back_the_last(url, bro
     browser.wait_for(f"document.querySelector('.card') !== null && {card(0)}.dataset.decision == 'keep'")
     assert text(browser, "told").endswith("1 decision")
     assert browser.complaints() == []
+
+
+def test_undo_right_after_a_decision_takes_back_that_one(url, browser, cleaned):
+    open_decide(browser, url, "blurry")
+    first = path_of(browser, 0)
+    browser.click(f"{card(0)}.querySelector('[value=keep]')")
+    browser.wait_for(f"{by_id('undo')}.textContent == 'Undo (1)'")
+    browser.run(f"{card(1)}.querySelector('[value=reject]').click(); {by_id('undo')}.click(); 0")
+    browser.wait_for(f"!{card(1)}.dataset.decision && {by_id('undo')}.textContent == 'Undo (1)'")
+    assert decisions(cleaned) == {first: "keep"}
+
+
+def test_a_threshold_between_two_places_of_its_slider_is_not_moved(url, browser, cleaned):
+    cleaned.settings_file.write_text("[blurry]\nthreshold = 0.525\n[monochrome]\nthreshold = 0.497\n")
+    for issue in ("blurry", "monochrome"):
+        open_decide(browser, url, issue)
+        assert text(browser, "apply") == "Apply"
+        assert browser.run("[...document.querySelectorAll('.setting output')].at(-1).textContent").startswith("all ")
 
 
 def test_many_are_decided_about_at_once_and_undone_at_once(url, browser, cleaned):

@@ -1,13 +1,14 @@
 import { Offline, Refused, call, element, get, loadSession, plural, post, request, wait } from "./session.js";
 
 const UPLOADS_AT_ONCE = 2;
+const MOST_TRIES = 5; // of an upload, while the server answers other requests
 const MEANINGS = {
   careful: "Paler colours, which are on average nearest to the truth.",
   natural: "The colours that the model finds likely.",
   vivid: "Bolder colours, which are further off where the model errs.",
 };
 const byId = (id) => document.getElementById(id);
-const photographs = []; // {key, name, file, state: waiting | coloured | failed, id, ...facts, look, item}
+const photographs = []; // {key, name, file, state: waiting | coloured | failed | removed, id, ...facts, look, item}
 const usual = () => ({ look: "natural", saturation: 1, temperature: null, tilt: null });
 let taken = null; // the photograph in the viewer
 let uploading = 0;
@@ -46,32 +47,64 @@ async function uploadNext() {
 }
 
 async function upload(photograph) {
-  for (;;) {
+  for (let tries = 1; photograph.state !== "removed"; tries += 1) {
     try {
       const path = `/api/photographs?name=${encodeURIComponent(photograph.name)}`;
       const answer = await call("PUT", path, photograph.file, "application/octet-stream");
-      Object.assign(photograph, await answer.json(), { state: "coloured" });
+      const facts = await answer.json();
+      if (photograph.state === "removed") forget(facts.id);
+      else Object.assign(photograph, facts, { state: "coloured" });
       break;
     } catch (error) {
-      if (error instanceof Offline) {
+      if (photograph.state === "removed") return;
+      const isReadable = !(error instanceof Offline) || (await canBeRead(photograph.file));
+      if (error instanceof Offline && isReadable && tries < MOST_TRIES) {
         await untilAnswered();
         continue;
       }
-      Object.assign(photograph, { state: "failed", problem: error.message });
+      fail(photograph, isReadable ? error.message : "The file cannot be read: it was moved, changed or removed, or is not permitted. Choose it again.");
       break;
     }
   }
+  if (photograph.state === "removed") return;
   showItem(photograph);
   if (taken === photograph) show();
 }
 
+// A browser tells a file that it cannot read apart from a server that does not answer by reading it alone only.
+async function canBeRead(file) {
+  const reader = file.stream().getReader();
+  try {
+    await reader.read();
+    return true;
+  } catch {
+    return false;
+  } finally {
+    reader.cancel().catch(() => {});
+  }
+}
+
+const forget = (id) => call("DELETE", `/api/photographs/${id}`).catch(() => {});
+const fail = (photograph, problem) => Object.assign(photograph, { state: "failed", problem });
+
 // A photograph that the server no longer has, as it was started again, is sent again.
 async function sendAgain(photograph) {
+  if (photograph.state === "removed") return;
   photograph.sending ??= upload(photograph).finally(() => { photograph.sending = null; });
   await photograph.sending;
 }
 
+// Returns the files of a dropped entry; what cannot be read is counted, and does not end the rest.
 async function filesOf(entry, inFolder) {
+  try {
+    return await filesIn(entry, inFolder);
+  } catch {
+    passOver("unreadable file");
+    return [];
+  }
+}
+
+async function filesIn(entry, inFolder) {
   if (entry.isFile) {
     const file = await new Promise((done, failed) => entry.file(done, failed));
     return [{ file, name: entry.fullPath.replace(/^\//, ""), inFolder }];
@@ -91,10 +124,14 @@ async function choose(files) {
   if (!suffixes) await untilAnswered();
   const accepted = files.filter(({ name, inFolder }) => {
     const kind = inFolder ? kindOf(name) : "photograph";
-    if (kind !== "photograph") passedOver.set(kind, (passedOver.get(kind) ?? 0) + 1);
+    if (kind !== "photograph") passOver(kind);
     return kind === "photograph";
   });
   addFiles(accepted.sort((a, b) => a.name.localeCompare(b.name)));
+}
+
+function passOver(kind) {
+  passedOver.set(kind, (passedOver.get(kind) ?? 0) + 1);
 }
 
 function kindOf(name) {
@@ -156,7 +193,7 @@ async function removeOne(photograph) {
   photographs.splice(place, 1);
   photograph.item.remove();
   photograph.state = "removed";
-  if (photograph.id) call("DELETE", `/api/photographs/${photograph.id}`).catch(() => {});
+  if (photograph.id) forget(photograph.id);
   byId("empty").hidden = photographs.length > 0;
   byId("filled").hidden = photographs.length === 0;
   if (taken === photograph) {
@@ -219,7 +256,7 @@ function show() {
   byId("problem").hidden = state !== "failed";
   byId("problem").textContent = problem ?? "";
   byId("compare").hidden = state === "failed";
-  byId("compare").dataset.waiting = state === "waiting";
+  byId("compare").dataset.waiting = state === "waiting" || !shows(taken); // never a part of another photograph
   byId("pair").hidden = state !== "coloured";
   byId("download").disabled = state !== "coloured";
   byId("download-problem").hidden = true;
@@ -236,6 +273,8 @@ function show() {
   showCandidates();
 }
 
+const shows = ({ id }) => (byId("after").dataset.shown ?? "").startsWith(`/api/photographs/${id}/`);
+
 function showLook() {
   const { look, saturation, temperature } = taken.look;
   for (const radio of document.querySelectorAll("[name=look]")) radio.checked = radio.value === look;
@@ -251,26 +290,26 @@ let refreshing = false;
 async function refresh() {
   if (refreshing) return;
   refreshing = true;
-  try {
-    for (;;) {
-      const photograph = taken;
-      if (!photograph || photograph.state !== "coloured") return;
-      const wanted = address(photograph, "after");
-      if (byId("after").dataset.shown === wanted) return;
+  for (;;) {
+    const photograph = taken;
+    if (!photograph || photograph.state !== "coloured") break;
+    const wanted = address(photograph, "after");
+    if (byId("after").dataset.shown === wanted) break;
+    try {
       const picture = await load(wanted, photograph);
-      if (!picture) continue;
-      if (taken === photograph) {
-        byId("after").src = picture;
-        byId("after").dataset.shown = wanted;
-        byId("compare").dataset.waiting = false;
-      }
+      if (!picture || taken !== photograph) continue;
+      byId("after").src = picture;
+      byId("after").dataset.shown = wanted;
+      byId("compare").dataset.waiting = false;
+    } catch (error) {
+      if (photograph.state !== "coloured") continue; // removed meanwhile
+      fail(photograph, error.message);
+      showItem(photograph);
+      showProgress();
+      if (taken === photograph) show();
     }
-  } catch (error) {
-    Object.assign(taken, { state: "failed", problem: error.message });
-    show();
-  } finally {
-    refreshing = false;
   }
+  refreshing = false;
 }
 
 // Returns the address of a picture that is loaded; null if the photograph had to be sent again, under another address.
@@ -403,6 +442,12 @@ byId("remove-all").addEventListener("click", () => {
   passedOver = new Map();
   for (const one of [...photographs]) removeOne(one);
   byId("empty").querySelector("button").focus();
+});
+
+// A page that is closed or loaded again takes its photographs from the server; one that a browser keeps for "back" does not.
+addEventListener("pagehide", (event) => {
+  const ids = photographs.map((one) => one.id).filter(Boolean);
+  if (!event.persisted && ids.length) call("POST", "/api/removals", JSON.stringify({ ids }), "application/json", { keepalive: true }).catch(() => {});
 });
 
 // ---- The server ----

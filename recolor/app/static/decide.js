@@ -13,7 +13,9 @@ let cards = []; // of the section, in its order
 let shownImage = null; // in the lightbox
 
 const title = (name) => (name[0].toUpperCase() + name.slice(1)).replaceAll("_", " ");
-const thumbnail = (path) => `/api/thumbnail?path=${encodeURIComponent(path)}`;
+// A browser keeps pictures for an hour; those of another workspace on the same port may have the same paths.
+const picture = (what, path) => `/api/${what}?path=${encodeURIComponent(path)}&of=${review.version.slice(0, 16)}`;
+const thumbnail = (path) => picture("thumbnail", path);
 const size = (bytes) => bytes < 1000 ? `${bytes} B` : bytes < 1e6 ? `${Math.round(bytes / 1000)} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
 
 // ---- Loading ----
@@ -30,7 +32,7 @@ async function load() {
   byId("problem").hidden = true;
   byId("review").hidden = false;
   if (!review.sections.some((section) => section.issue === issue))
-    issue = decodeURIComponent(location.hash.slice(1)) || review.sections[0]?.issue;
+    issue = location.hash.slice(1) || review.sections[0]?.issue;
   if (!review.sections.some((section) => section.issue === issue)) issue = review.sections[0]?.issue;
   showTabs();
   showSection();
@@ -214,6 +216,8 @@ function settingsOf(section) {
 function sliderOf(limit, moved) {
   const value = pending.get(limit.setting) ?? limit.value;
   const slider = element("input", { type: "range", min: limit.least, max: limit.most, step: limit.step });
+  slider.value = limit.value;
+  const unmoved = slider.value; // the nearest that the slider can show
   slider.value = value;
   slider.setAttribute("value", value);
   const told = element("p", { role: "status" });
@@ -222,7 +226,7 @@ function sliderOf(limit, moved) {
   const format = (number) => Number(number.toFixed(2)).toString();
   const show = () => {
     const now = Number(slider.value);
-    const changed = Math.abs(now - limit.value) > limit.step / 2;
+    const changed = slider.value !== unmoved;
     shown.textContent = changed ? `${format(limit.value)} → ${format(now)}` : format(limit.value);
     if (changed) pending.set(limit.setting, now);
     else pending.delete(limit.setting);
@@ -270,7 +274,7 @@ function stripOf(text, images, count) {
 
 function bulkOf(section) {
   const scores = section.outliers.map((image) => image.score).concat(section.groups.flatMap((group) => group.cards.slice(1).map((image) => image.score))).filter((score) => score !== null);
-  const most = Math.max(section.threshold, ...scores);
+  const most = Math.ceil(100 * Math.max(section.threshold, ...scores)) / 100; // a place of the slider
   const slider = element("input", { type: "range", min: 0, max: most, step: 0.01, value: most });
   slider.value = most;
   const shown = element("output");
@@ -318,12 +322,18 @@ async function sendAll() {
       }
       queue.shift();
       showProblem(error.message);
-      setState(await get("/api/state"));
+      await get("/api/state").then(setState, () => {}); // else the next poll brings it
     }
   }
 }
 
+// What is being sent comes first: otherwise the decision before it would be undone.
 async function undo() {
+  if (sending) await sending;
+  if (queue.length) {
+    showOffline();
+    return;
+  }
   try {
     const now = await post("/api/undo", {});
     setState(now);
@@ -336,6 +346,7 @@ async function undo() {
 }
 
 function showProblem(text) {
+  if (!byId("problem").hidden && byId("problem").textContent === text) return; // scrolls once
   byId("problem").textContent = text;
   byId("problem").hidden = false;
   byId("problem").scrollIntoView({ block: "nearest" });
@@ -439,7 +450,7 @@ function enlargeImage(image) {
 
 function showLarge() {
   const { card, image } = shownImage;
-  byId("large").src = `/api/original?path=${encodeURIComponent(image.path)}`;
+  byId("large").src = picture("original", image.path);
   byId("large").alt = image.path;
   byId("lightbox-name").textContent = image.path;
   for (const id of ["previous", "next"]) byId(id).hidden = card === null;
@@ -526,6 +537,7 @@ let seen = () => {}; // ends the pause of `poll`
 document.addEventListener("visibilitychange", () => seen());
 
 async function poll() {
+  let polled = ""; // the problem that the last poll found
   for (;;) {
     await Promise.race([wait(POLL_MS), new Promise((done) => { seen = done; })]);
     if (document.hidden) continue;
@@ -541,11 +553,14 @@ async function poll() {
       if (!review || sending || byId("applied").open) continue;
       if (versions.review !== review.version) await load();
       else if (wasOffline || versions.decisions !== state.decisions_version) setState(await get("/api/state"));
+      if (polled && byId("problem").textContent === polled) byId("problem").hidden = true;
+      polled = "";
     } catch (error) {
       if (error instanceof Offline) showOffline();
       else {
         byId("offline").hidden = true;
-        showProblem(error.message);
+        polled = error.message;
+        showProblem(polled);
       }
     }
   }

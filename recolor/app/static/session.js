@@ -15,14 +15,14 @@ export async function loadSession() {
 }
 
 // Sends a request; a token of an earlier start of the server is replaced once.
-export async function call(method, path, body, type = "application/json") {
+export async function call(method, path, body, type = "application/json", settings = {}) {
   if (!session) await loadSession();
   try {
-    return await request(path, options(method, body, type));
+    return await request(path, { ...options(method, body, type), ...settings });
   } catch (error) {
     if (!(error instanceof Refused) || error.status !== 403) throw error;
     await loadSession();
-    return request(path, options(method, body, type));
+    return request(path, { ...options(method, body, type), ...settings });
   }
 }
 
