@@ -103,7 +103,8 @@ def _only_writer(workspace: Workspace) -> Iterator[None]:
     until = time.monotonic() + _WAIT_S
     while True:
         try:
-            lock.acquire()
+            with storage_errors(workspace.internal):
+                lock.acquire()
             break
         except Timeout as error:
             if time.monotonic() > until:

@@ -1,6 +1,7 @@
 """Runs the server of `recolor app`."""
 
 import socket
+import threading
 import webbrowser
 from collections.abc import Callable
 from contextlib import closing
@@ -19,7 +20,7 @@ from recolor.errors import InputError
 from recolor.pipeline.workspace import Workspace
 
 DEFAULT_PORT = 8710
-_ANY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 - compared with, not bound to
+_ANY_ADDRESS = ("", "0", "0.0.0.0", "::")  # noqa: S104 - compared with, not bound to
 _SHUTDOWN_S = 3  # for requests in progress
 
 
@@ -66,7 +67,7 @@ def serve(options: AppOptions, say: Callable[[str], None]) -> None:
             if access.is_remote:
                 say("Everyone who has this link can use the page, and the connection is not encrypted.")
             if options.opens_browser:
-                webbrowser.open(link)
+                threading.Thread(target=webbrowser.open, args=(link,), daemon=True).start()  # one of text runs on
             config = uvicorn.Config(
                 app, log_level="warning", server_header=False, timeout_graceful_shutdown=_SHUTDOWN_S, lifespan="off"
             )
@@ -83,10 +84,14 @@ def page_link(access: Access, port: int) -> str:
 def _listening(host: str, port: int | None) -> socket.socket:
     """Returns a socket that listens on a port, or on any free one if the default port is in use."""
     wanted = (DEFAULT_PORT, 0) if port is None else (port,)
+    is_dual = host == "::" and socket.has_dualstack_ipv6()  # the link that is shown has a number of IPv4
     for number in wanted:
         try:
             return socket.create_server(
-                (host, number), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=128
+                (host, number),
+                family=socket.AF_INET6 if ":" in host else socket.AF_INET,
+                backlog=128,
+                dualstack_ipv6=is_dual,
             )
         except OSError as error:
             if number == wanted[-1]:

@@ -1,11 +1,13 @@
 """Other sites, and whoever has no token, cannot use the server."""
 
+import re
+import socket
 from urllib.parse import unquote
 
 import pytest
 
 from recolor.app.access import TOKEN_HEADER, Access, _link_without_token, _Request
-from recolor.app.server import page_link
+from recolor.app.server import _listening, page_link
 
 TOKEN = "the-token-of-this-server"
 LOCAL = "127.0.0.1:8710"
@@ -106,6 +108,16 @@ def test_the_link_holds_the_token_only_if_others_can_reach_the_page():
     assert page_link(Access("192.168.0.9", "abc"), 80) == "http://192.168.0.9:80/?token=abc"
     assert page_link(Access("fe80::1", "abc"), 80) == "http://[fe80::1]:80/?token=abc"
     assert "0.0.0.0" not in page_link(Access("0.0.0.0", "abc"), 80)
+
+
+@pytest.mark.parametrize("host", ["", "0", "0.0.0.0", "::"])
+def test_the_link_of_a_server_for_every_address_reaches_it(host):
+    if host == "::" and not socket.has_dualstack_ipv6():
+        pytest.skip("this machine has no IPv6")
+    with _listening(host, 0) as listening:
+        port = listening.getsockname()[1]
+        socket.create_connection(("127.0.0.1", port), timeout=5).close()
+        assert re.fullmatch(rf"http://[\w.-]{{2,}}:{port}/\?token=abc", page_link(Access(host, "abc"), port))
 
 
 def test_every_server_has_another_token():
