@@ -13,6 +13,7 @@ from fastapi import APIRouter, Depends, FastAPI, Query, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
 
 from recolor.app.photos import Photographs, different_names, storage_error
 from recolor.cleaning.passed_over import VIDEO_SUFFIXES
@@ -109,7 +110,10 @@ async def _add(request: Request, name: str, photographs: Here) -> Response:
     except OSError as error:
         file.unlink(missing_ok=True)
         raise storage_error(error) from error
-    except BaseException:  # a connection that is cut off, too
+    except ClientDisconnect:  # nobody waits for the answer
+        file.unlink(missing_ok=True)
+        return Response(status_code=400)
+    except BaseException:
         file.unlink(missing_ok=True)
         raise
     return await run_in_threadpool(_added, photographs, name, number)

@@ -1,5 +1,6 @@
 """Runs the server of `recolor app`."""
 
+import signal
 import socket
 import threading
 import webbrowser
@@ -57,6 +58,7 @@ def serve(options: AppOptions, say: Callable[[str], None]) -> None:
     Raises:
         InputError: The address or the port cannot be used.
     """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a stopped container removes its photographs, too
     access = Access(options.host)
     with closing(_listening(options.host, options.port)) as listening:
         models = BackgroundModels(partial(load_models, options.model, options.device))

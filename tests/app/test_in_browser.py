@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import re
 import signal
 import socket
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 import zipfile
 from importlib.resources import files
 
@@ -396,8 +398,9 @@ def test_no_request_leaves_the_machine(url, browser, pictures):
     assert [url for url in asked if not url.startswith(url)] == []
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_server_stops_without_a_traceback_and_removes_the_photographs(
-    models, tmp_path, browser, pictures, monkeypatch
+    models, tmp_path, browser, pictures, monkeypatch, *, number
 ):
     monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
     (tmp_path / "temporary").mkdir()
@@ -406,11 +409,26 @@ def test_the_server_stops_without_a_traceback_and_removes_the_photographs(
     browser.drop([pictures / "garden.jpg"], by_id("empty"))
     wait_for_picture(browser)
     assert len(list((tmp_path / "temporary").glob("recolor-app-*/*"))) == 2
-    server.process.send_signal(signal.SIGINT)
+    server.process.send_signal(number)
     assert server.process.wait(timeout=30) == 0
     assert "stopped" in server.process.stdout.read()
     server.process.stdout.close()
     assert list((tmp_path / "temporary").glob("recolor-app-*")) == []
+
+
+def test_an_upload_that_is_cut_off_leaves_no_file_and_no_traceback(models, tmp_path, monkeypatch, capfd):
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    server = Server(tmp_path, "--model", models)
+    token = json.loads(urllib.request.urlopen(f"{server.url}api/session").read())["token"]
+    head = f"PUT /api/photographs?name=a.jpg HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nx-recolor-token: {token}\r\n"
+    with socket.create_connection(("127.0.0.1", server.port)) as connection:
+        connection.sendall(f"{head}Content-Length: 9000\r\n\r\n".encode() + bytes(100))
+        stored = (tmp_path / "temporary").glob
+        wait_for(lambda: len(list(stored("recolor-app-*/*"))) == 2)
+    wait_for(lambda: len(list(stored("recolor-app-*/*"))) == 1)
+    server.kill()
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_a_port_in_use_is_told(models, tmp_path):
