@@ -189,7 +189,7 @@ class Photographs:
         """Returns the bytes of the coloured file at full size, as `recolor colorize` writes it.
 
         Raises:
-            ImageError: It cannot be coloured, for want of memory for example.
+            ImageError: It cannot be decoded or written, or there is not enough memory.
         """
         from recolor.colorize.files import colorize_bytes  # noqa: PLC0415 - as above
 
