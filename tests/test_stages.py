@@ -212,6 +212,7 @@ def test_fewer_images_than_a_batch_still_train(tmp_path, workspace):
     assert (workspace.evaluation / "report.html").is_file()
 
 
+@pytest.mark.slow  # trains both models
 def test_an_empty_split_is_said_before_the_training_and_costs_the_evaluation_alone(tmp_path, workspace, caplog):
     for seed in range(3):
         landscape(tmp_path / "images" / f"{seed}.jpg", seed)

@@ -144,6 +144,7 @@ def test_one_photograph_becomes_a_file_of_the_format_of_its_name(models, tmp_pat
         assert picture.format == {"jpg": "JPEG", "tiff": "TIFF"}.get(name[4:], name[4:].upper())
 
 
+@pytest.mark.slow  # colours many times
 def test_options_reach_the_pictures(models, tmp_path):
     (tmp_path / "one.jpg").write_bytes(encoded("JPEG", data.camera()))
     sizes = {}
@@ -161,6 +162,7 @@ def test_options_reach_the_pictures(models, tmp_path):
     assert (tmp_path / "out" / "one.jpg").read_bytes() != before  # another temperature
 
 
+@pytest.mark.slow  # colours many times
 def test_a_look_sets_temperature_and_saturation_which_may_be_given_beside_it(models, tmp_path):
     (tmp_path / "one.jpg").write_bytes(encoded("JPEG", data.camera()))
 

@@ -133,6 +133,7 @@ def test_a_stage_names_the_stage_that_it_needs(tmp_path, verb, needs):
     assert f"Run `{needs}" in process.stderr
 
 
+@pytest.mark.slow  # runs every stage up to the shards
 def test_damaged_shards_are_named_repaired_and_shown(tmp_path):
     images, workspace = tmp_path / "images", tmp_path / "workspace"
     for seed in range(6):

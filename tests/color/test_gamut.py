@@ -57,6 +57,7 @@ def test_lightness_is_kept_within_two_thousandths_in_16_bits(spread):
     assert np.abs(lab_of(join16(L, ab))[..., 0] - L).max() < 0.002
 
 
+@pytest.mark.slow  # many examples
 @given(
     L=st.floats(0, 100, width=32),
     a=st.floats(-300, 300, width=32),

@@ -179,6 +179,7 @@ def test_extreme_saturation_keeps_lightness(colorizer, saturation):
     assert np.abs(before - after).max() < 1
 
 
+@pytest.mark.slow  # colours many photographs
 def test_a_batch_gives_what_single_calls_give(colorizer, photograph):
     """Mixed sizes and kinds; images of equal shape are coloured together."""
     photograph, array = photograph.resize((300, 200)), data.chelsea()[::2, ::2]

@@ -447,6 +447,7 @@ def test_a_small_flower_in_a_grey_picture_is_colour():
     assert has_colour(rgb)
 
 
+@pytest.mark.slow  # many files
 @pytest.mark.skipif(not (SHARED / "malformed").is_dir(), reason="../shared/data/malformed is not there")
 def test_every_file_that_decodes_is_written_again():
     """Valid and slightly malformed files of every kind: metadata never prevents writing."""

@@ -106,6 +106,7 @@ def test_the_controls_are_what_they_say(photographs, make_models, out):
     assert 1.2 < ratio < 1.5
 
 
+@pytest.mark.slow  # measures a whole set
 def test_hues_of_the_file_are_the_sums_of_the_images_and_those_of_a_loop(photographs, make_models, out):
     models = make_models("m")
     evaluate_photos(photographs, out, CONFIG, models=[models], size_px=SIZE_PX)
@@ -132,6 +133,7 @@ def test_hues_of_the_file_are_the_sums_of_the_images_and_those_of_a_loop(photogr
             assert row[["share_ratio", "chroma", "truth_chroma", "as_green", "as_green_low"]].isna().all()
 
 
+@pytest.mark.slow  # measures a whole set
 def test_an_image_is_closer_than_grey_where_its_error_is_below_that_of_the_grey_control(photographs, make_models, out):
     evaluate_photos(photographs, out, CONFIG, models=[make_models("m")], size_px=SIZE_PX)
     errors = images(out)["delta_e_2000"].unstack(["model", "name"])
@@ -209,6 +211,7 @@ def test_the_same_photographs_and_models_give_the_same_bytes(photographs, make_m
         assert file.read_bytes() == (tmp_path / "second" / file.name).read_bytes()
 
 
+@pytest.mark.slow  # measures a whole set
 def test_photographs_that_cannot_be_measured_are_named_and_the_others_measured(photographs, make_models, out):
     (photographs / "broken.jpg").write_bytes(b"\xff\xd8\xff not a photograph")
     Image.fromarray(data.chelsea()[:8, :300]).save(photographs / "narrow.png")
@@ -219,6 +222,7 @@ def test_photographs_that_cannot_be_measured_are_named_and_the_others_measured(p
     assert "2 files could not be measured" in found.text()
 
 
+@pytest.mark.slow  # measures a whole set
 def test_at_most_so_many_photographs_are_taken_evenly_and_outputs_among_them_are_no_photographs(
     photographs, make_models
 ):
@@ -292,6 +296,7 @@ def test_a_generator_alone_is_measured_on_a_split(evaluable, make_models, out):
     assert list(metrics(out).index.get_level_values("name")) == ["grey", "mean_ab", "generator", "oracle"]
 
 
+@pytest.mark.slow  # measures a whole set
 def test_a_control_of_the_split_is_saturated_too(evaluable, make_models, out):
     evaluate_split(evaluable, out, CONFIG, controls=[make_models("l1", 2, refiner=False)])
     table = metrics(out)

@@ -110,6 +110,7 @@ def cleaned(cleaned_once, root):
     return shutil.copytree(cleaned_once, root)
 
 
+@pytest.mark.slow  # runs the flows twice
 def test_adding_images_submits_only_what_is_new(images, cleaned, tmp_path, tiny):
     grown = tmp_path / "grown"
     shutil.copytree(images, grown)

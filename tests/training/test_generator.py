@@ -70,6 +70,7 @@ def test_two_workspaces_get_the_same_bytes(make_shards, tiny, head):
         assert one.read_bytes() == two.read_bytes(), name
 
 
+@pytest.mark.slow  # trains twice
 def test_another_temperature_or_saturation_trains_nothing_and_another_rate_trains_again(make_shards, tiny, monkeypatch):
     workspace = make_shards()
     steps = []

@@ -120,6 +120,7 @@ def test_pairs_near_in_64_bits_but_not_in_256_are_not_copies(numbers):
     assert set(found(numbers(rows), DuplicateConfig(max_hamming_distance_256=49))) == {"b.jpg"}
 
 
+@pytest.mark.slow  # brute force, in many variants
 @pytest.mark.parametrize("most_pairs", [1 << 20, 40], ids=["at once", "split"])
 @pytest.mark.parametrize("light", ["known", "known of some", "unknown"])
 @pytest.mark.parametrize("seed", range(3))
