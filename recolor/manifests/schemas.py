@@ -122,6 +122,7 @@ EXPOSURE_MEASURES = (
     _number("L_p1", "Lab", "0..100", "Lightness of the grey level below which 1% of the pixels lie."),
     _number("L_p999", "Lab", "0..100", "Lightness of the grey level below which 99.9% of the pixels lie."),
     _number("L_max", "Lab", "0..100", "Lightness of the lightest pixel of the grey image, halved 2 times."),
+    _number("L_min", "Lab", "0..100", "Lightness of the darkest pixel of the grey image, halved once."),
     _number("clipped", "-", "0..1", "Share of pixels of at least grey level 250."),
     _number(
         "block_energy_median",

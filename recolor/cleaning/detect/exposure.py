@@ -3,8 +3,8 @@
 Each of the three needs two signs, because each sign alone also occurs in good photographs.
 
 - Black, or a night without detail: next to no pixel is light, and nothing small is (the moon, a lamp).
-- Blown out: most pixels are clipped white, and the others are few or pale. Under a white sky, a dark silhouette
-  remains.
+- Blown out: most pixels are clipped white, and the others are few or pale; or a fifth is clipped, and nothing is dark.
+  Under a white sky a silhouette remains, and before snow a twig.
 - Blank: no block has more structure than noise explains, and the image is a smooth surface: one colour or a gradient.
 """
 
@@ -24,6 +24,8 @@ _LIGHT_L = 17.0  # of the lightest thousandth; dark nights that are worth keepin
 _SPOT_L = 22.0  # of the lightest spot
 _CLIPPED = 0.5  # share of pixels
 _CONTRAST = 0.28  # share of the other pixels, times their greatest distance from white (0 to 1)
+_PARTLY_CLIPPED = 0.2  # share of pixels, if nothing is dark
+_DARK_L = 45.0  # of the darkest spot
 _STRUCTURE = 22.0  # grey²
 _SURFACE = 10.0  # grey levels
 _NOISE_BLOCKS = 2.0  # in pure noise, the energy of the richest block is at most twice that of the median
@@ -55,11 +57,15 @@ def detect_exposure(measurements: pa.Table, config: ExposureConfig) -> pa.Table:
 
 def _scores(measurements: pa.Table) -> Floats:
     """Returns the scores of black, blown out and blank: float64 [3, rows]."""
-    clipped, darkest = column(measurements, "clipped"), column(measurements, "L_p1")
+    clipped, dark = column(measurements, "clipped"), column(measurements, "L_p1")
     black = np.maximum(
         score_above(column(measurements, "L_p999"), _LIGHT_L), score_above(column(measurements, "L_max"), _SPOT_L)
     )
-    blown_out = np.maximum(score_below(clipped, _CLIPPED), score_above((1 - clipped) * (1 - darkest / 100), _CONTRAST))
+    white = np.maximum(score_below(clipped, _CLIPPED), score_above((1 - clipped) * (1 - dark / 100), _CONTRAST))
+    without_dark = np.maximum(
+        score_below(clipped, _PARTLY_CLIPPED), score_below(column(measurements, "L_min"), _DARK_L)
+    )
+    blown_out = np.minimum(white, without_dark)
     noise = _NOISE_BLOCKS * np.minimum(column(measurements, "block_energy_median"), _MOST_NOISE)
     structure = np.maximum(column(measurements, "block_energy_max") - noise, 0.0)
     blank = np.maximum(
@@ -73,7 +79,7 @@ def _reason(kind: int, light: float, clipped: float, surface: float) -> str:
         case 0:
             return f"black: 99.9% of the pixels are darker than L {np.ceil(light):.0f} of 100"
         case 1:
-            return f"blown out: {clipped:.0%} of the pixels are pure white, and the others are pale or few"
+            return f"blown out: {clipped:.0%} of the pixels are pure white, and little of the rest is dark"
         case _:
             return f"blank: one colour or a smooth gradient (99% of the pixels within {surface:.1f} grey levels of it)"
 

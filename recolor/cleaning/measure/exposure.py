@@ -16,6 +16,7 @@ from recolor.color.lab import rgb_to_lab
 
 CLIPPED_GREY = 250  # JPEG moves clipped white by a few levels
 BLOCK_OCTAVE = 2  # averages 16 pixels, which removes most of a sensor's noise
+_DARK_OCTAVE = 1  # averages 4 pixels: a twig before snow is still dark
 _BLOCK_PX = 8
 _EVERY_ROWS = 4  # tones are those of every fourth row
 _DEGREE = 4  # of the smooth surface
@@ -39,6 +40,7 @@ def measure_exposure(greys: list[Grey]) -> dict[str, float]:
         "L_p1": float(lightness[dark]),
         "L_p999": float(lightness[light]),
         "L_max": float(lightness[int(greys[BLOCK_OCTAVE].max())]),
+        "L_min": float(lightness[int(greys[_DARK_OCTAVE].min())]),
         "clipped": float(counts[CLIPPED_GREY:].sum() / below[-1]),
         "block_energy_median": float(percentile(energies[None], 50)[0]),
         "block_energy_max": float(energies.max()),

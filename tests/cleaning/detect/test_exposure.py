@@ -59,6 +59,15 @@ def test_a_silhouette_under_a_white_sky_is_kept_and_a_pale_rest_is_not(measured)
     assert kinds(measured({"silhouette.jpg": silhouette, "pale.jpg": pale})) == {"pale.jpg": "blown out"}
 
 
+def test_a_picture_with_white_parts_and_nothing_dark_is_blown_out_and_a_twig_before_snow_keeps_it(measured):
+    light = (photographs.coffee() / 255.0) ** 2.2 * 2**3.4 + 0.2  # 3.4 stops too much, and light in the lens
+    veiled = np.rint(255 * np.clip(light, 0, 1) ** (1 / 2.2)).astype(np.uint8)
+    assert 0.2 < (veiled.min(axis=2) >= 250).mean() < 0.5
+    twig = veiled.copy()
+    twig[40:200, 300:304] = 40
+    assert kinds(measured({"veiled.jpg": veiled, "twig.jpg": twig})) == {"veiled.jpg": "blown out"}
+
+
 def test_a_clear_sky_with_something_small_is_kept_and_without_it_is_blank(measured):
     rng = np.random.default_rng(6)
     gradient = np.linspace([60, 110, 190], [150, 190, 230], 288)[:, None]

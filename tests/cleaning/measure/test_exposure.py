@@ -37,6 +37,15 @@ def test_the_lightest_spot_is_seen_and_a_hot_pixel_is_not():
     assert measure(hot)["L_max"] < 6
 
 
+def test_the_darkest_spot_is_that_of_the_halved_image_so_that_a_dead_pixel_is_not_seen():
+    white = np.full((288, 384), 240, np.uint8)
+    twig, dead = white.copy(), white.copy()
+    twig[100:160, 200:202] = 30
+    dead[101, 201] = 0
+    assert measure(twig)["L_min"] == pytest.approx(lightness(30))
+    assert measure(dead)["L_min"] == pytest.approx(lightness(180))
+
+
 def test_block_energies_are_those_of_the_laplacian():
     grey = cv2.cvtColor(photographs.rocket(), cv2.COLOR_RGB2GRAY)[:416, :640]
     reference = ndimage.laplace(octaves(grey)[2].astype(float), mode="mirror") ** 2
