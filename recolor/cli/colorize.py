@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     "--temperature",
     type=float,
     help="Set the boldness of the colour, above 0 to 1. Lower is bolder.",
-    show_default="the model's own, or 1 with --look careful",
+    show_default="the model's own, or 0.6 with --look careful",
 )
 @option(
     "--batch",

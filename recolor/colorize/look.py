@@ -63,10 +63,10 @@ class Look:
         return LOOKS[name]
 
 
-# `careful` is the mean of the true distribution, which errs least; `natural` is what the model's own temperature gives;
-# `vivid` is bolder, and further off where the model errs.
+# `careful` is the annealed mean of the true distribution: of its temperatures, 0.6 errs least on validation photographs.
+# `natural` is what the model's own temperature gives; `vivid` is bolder, and further off where the model errs.
 LOOKS: Mapping[str, Look] = {
-    "careful": Look(temperature=1.0, rebalanced=False),
+    "careful": Look(temperature=0.6, rebalanced=False),
     "natural": Look(),
     "vivid": Look(saturation=1.2),
 }

@@ -307,4 +307,4 @@ def test_the_session_names_the_temperature_of_each_look(client, colorizer):
     found = json.loads(client.get("/api/session").content)
     assert found["models"] == "ready"
     own = colorizer.generator.temperature
-    assert found["temperatures"] == {"careful": 1.0, "natural": own, "vivid": own}
+    assert found["temperatures"] == {"careful": 0.6, "natural": own, "vivid": own}

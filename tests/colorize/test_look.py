@@ -25,7 +25,7 @@ def test_an_impossible_look_is_refused(look, said):
 
 def test_looks_are_named_from_the_palest_to_the_boldest():
     careful, natural, vivid = (Look.named(name) for name in LOOKS)
-    assert (careful.temperature, natural) == (1.0, Look())
+    assert (careful.temperature, natural) == (0.6, Look())
     assert careful.saturation <= natural.saturation < vivid.saturation
 
 
