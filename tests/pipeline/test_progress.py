@@ -77,14 +77,17 @@ def test_short_work_writes_nothing(clock, caplog):
 def test_in_a_terminal_the_bar_keeps_its_width_and_the_line_fits(monkeypatch, caplog):
     terminal = open_terminal(monkeypatch)
     caplog.set_level(logging.INFO, LOGGER)
+    seconds_s = [0.0]  # by the clock of the machine, two updates may be microseconds apart, and the rate a dozen digits
+    monkeypatch.setattr("tqdm.std.time", lambda: seconds_s[0])
     with Progress("measure", 20_000, "images") as progress:
         for text in ("1 blurry", "12,345 monochrome, 6,789 corrupt, 999 blurry, 12 low_resolution"):
+            seconds_s[0] += 8.0
             progress.set_text(text)
             progress.update(10_000)
     lines = [line for line in re.split(r"[\r\n]", terminal.getvalue()) if "20000" in line]
     assert {len(re.search(r"\|(.*)\|", line)[1]) for line in lines} == {16}
     assert max(map(len, lines)) <= 80
-    assert re.search(r"measure +50%\|.{16}\| 10000/20000, +[\d.]+ images/s, [\d:?]+ left, 1", "".join(lines))
+    assert re.search(r"measure +50%\|.{16}\| 10000/20000, 1250.00 images/s, 00:08 left, 1", "".join(lines))
     assert caplog.messages == []
 
 
