@@ -33,7 +33,8 @@ def measure_tones(squares: RGB, lab: Planes, chroma_by_lightness: Planes) -> Pla
     pictures, side = squares.shape[:2]
     pixels = side * side
     at = [int(percent / 100 * (pixels - 1)) for percent in PERCENTILES]
-    channels = np.sort(squares.reshape(pictures, pixels, 3).transpose(0, 2, 1), axis=2)[:, :, at]
+    # Of bytes, numpy's stable sort is a radix sort, which takes a fifteenth of the time.
+    channels = np.sort(squares.reshape(pictures, pixels, 3).transpose(0, 2, 1), axis=2, kind="stable")[:, :, at]
     stretches = chroma_by_lightness.reshape(pictures, TONE_STRETCHES, -1)
     greyest = int(_GREYEST * stretches.shape[2])
     greys = np.partition(stretches, greyest, axis=2)[:, :, greyest]
