@@ -30,6 +30,7 @@ COLUMNS = ("path", "sha256", "width_px", "height_px")
 # Divided by the square of the factor between the two sizes. Enlargements by 2 have a ratio of 0.04 to 0.4, photographs
 # 0.38 and more (docs/decisions/2026-11-copies.md).
 _LIMIT = 1.1
+_ROUNDING = 1 / 12  # grey levels²: variance of rounding to whole levels, which is all that an empty sky has
 _LEAST_FACTOR, _MOST_FACTOR = 1.3, 2.7  # much larger pictures are halved first
 _MOST_SIZES = 6  # smaller sizes that a picture is compared with
 _THREADS = 4  # each holds two decoded photographs
@@ -86,7 +87,7 @@ def detail_ratio(large: Grey, small: Grey) -> tuple[float, float]:
     """Returns how much detail a picture has beyond that of its smaller copy, relative to the copy's own finest detail.
 
     Detail is the mean squared difference from the picture reduced and enlarged again by the factor between the two
-    sizes. The copy's own is at most that of the large picture at its size: copies are often sharpened. A much larger
+    sizes, less what rounding adds. The copy's own is at most that of the large picture at its size: copies are often sharpened. A much larger
     picture is halved first.
 
     Args:
@@ -99,8 +100,9 @@ def detail_ratio(large: Grey, small: Grey) -> tuple[float, float]:
     factor = _factor(large, small)
     while factor > _MOST_FACTOR:
         large, factor = halve(large), factor / 2
-    own = min(_detail_beyond(small, factor), _detail_beyond(_reduced(large, factor), factor))
-    return _detail_beyond(large, factor) / max(own, 1e-6), factor
+    rounding = _ROUNDING * (1 - 1 / factor**2)
+    own = min(_detail_beyond(small, factor), _detail_beyond(_reduced(large, factor), factor)) - rounding
+    return max(_detail_beyond(large, factor) - rounding, 0.0) / max(own, 1e-6), factor
 
 
 def _judged(rows: Indices, pixels: Floats, sides_px: Floats, short_px: Floats, read: Reader) -> Floats:

@@ -40,6 +40,15 @@ def test_an_enlargement_has_little_detail_beyond_its_original(factor, how):
     assert ratio > 1.8 / of_factor**2
 
 
+@pytest.mark.parametrize("how", [cv2.INTER_CUBIC, cv2.INTER_LINEAR])
+def test_what_rounding_adds_is_no_detail(how):
+    """A night sky: rounding to whole levels adds as much to the enlargement as the original has."""
+    y, x = np.mgrid[:300, :400] / 300
+    sky = np.rint(8 + 30 * y + 4 * np.sin(3 * x + 2 * y)).astype(np.uint8)
+    ratio, factor = detail_ratio(resized(sky, 2, how), sky)
+    assert ratio < 1.0 / factor**2
+
+
 def test_it_does_not_depend_on_flips_and_rotations():
     grey = cv2.cvtColor(COFFEE, cv2.COLOR_RGB2GRAY)
     small = resized(grey, 0.5)
