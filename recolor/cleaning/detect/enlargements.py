@@ -87,8 +87,8 @@ def detail_ratio(large: Grey, small: Grey) -> tuple[float, float]:
     """Returns how much detail a picture has beyond that of its smaller copy, relative to the copy's own finest detail.
 
     Detail is the mean squared difference from the picture reduced and enlarged again by the factor between the two
-    sizes, less what rounding adds. The copy's own is at most that of the large picture at its size: copies are often sharpened. A much larger
-    picture is halved first.
+    sizes, less what rounding adds. The copy's own is at most that of the large picture at its size: copies are often
+    sharpened. A much larger picture is halved first.
 
     Args:
         large: uint8 [H, W].
