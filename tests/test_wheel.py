@@ -23,7 +23,8 @@ PROJECT = Path(__file__).parents[1]
 SHIPPED = {
     "flows/clean_and_train.py",
     "flows/prefect.yaml",
-    "recolor/cleaning/detect/skewed.npz",
+    "recolor/cleaning/measure/natural_colour.npz",
+    "recolor/cleaning/measure/natural_colour.onnx",
     "recolor/models/pretrained/MODEL_CARD.md",
     "recolor/models/pretrained/generator/config.json",
     "recolor/models/pretrained/generator/model.safetensors",

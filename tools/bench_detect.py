@@ -118,7 +118,7 @@ def column(values: pa.Array, rows: Rows, rng: np.random.Generator) -> pa.Array:
     """These rows of a column; fractional numbers are varied by two percent."""
     values = values.take(pa.array(rows))
     if pa.types.is_floating(values.type):
-        return pa.array(values.to_numpy() * rng.lognormal(0.0, 0.02, len(values)))
+        return pa.array(values.to_numpy(zero_copy_only=False) * rng.lognormal(0.0, 0.02, len(values)), from_pandas=True)
     if values.type == LAYOUT:
         numbers = np.frombuffer(values.buffers()[1], np.float32)[: len(rows) * COLOUR_LAYOUT]
         varied = numbers * rng.lognormal(0.0, 0.02, len(numbers)).astype(np.float32)

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from planting import fog, night, pale_winter
 
 from recolor.cleaning.detect import monochrome
-from recolor.cleaning.detect.colour_network import network_evidence
+from recolor.cleaning.measure.colour_network import network_evidence
 from recolor.color.lab import lab_to_rgb, rgb_to_lab
 from recolor.demo.defects import to_duotone, to_grey, to_sepia
 

@@ -1,4 +1,4 @@
-"""How the networks of `recolor/cleaning/detect/colour_network.py` are fitted."""
+"""How the networks of `recolor/cleaning/measure/colour_network.py` are fitted."""
 
 import itertools
 from collections.abc import Callable
@@ -11,8 +11,8 @@ from colour_sources import Rgb
 from numpy.typing import NDArray
 from torch import nn
 
-from recolor.cleaning.detect.colour_network import CLIP, colour_inputs, scalar_inputs
 from recolor.cleaning.measure.colour import measure_colours
+from recolor.cleaning.measure.colour_network import CLIP, colour_inputs, scalar_inputs
 
 _TOGETHER = 64
 

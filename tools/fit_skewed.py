@@ -1,4 +1,4 @@
-"""Fits the network of `recolor/cleaning/detect/skewed.py`: `python tools/fit_skewed.py --data FOLDER`.
+"""Fits the small network of `recolor/cleaning/measure/natural_colour.py`: `python tools/fit_skewed.py`.
 
 The photographs are the halves `fit` of all sources. Each is taken as it is, in twelve guises that clean photographs
 come in (`colour_guises.py`), and 37 times with its colours spoilt (`colour_defects.py`), each time by chance. A network
@@ -22,9 +22,9 @@ from needs import require_sets
 from numpy.typing import NDArray
 from planted import HERE
 
-from recolor.cleaning.detect import skewed
-from recolor.cleaning.detect.colour_network import LOGARITHMS, network_evidence
+from recolor.cleaning.measure import natural_colour
 from recolor.cleaning.measure.colour import COLOUR_PX
+from recolor.cleaning.measure.colour_network import LOGARITHMS, network_evidence
 from recolor.cleaning.measure.sharpness import octaves, square_copy
 
 RECIPE = Recipe(hidden=(192, 48), epochs=6, batch=512)
@@ -43,7 +43,7 @@ def main() -> None:
     """Fits and writes the network; prints how low clean photographs score."""
     words = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     words.add_argument("--data", type=Path, default=Path("../shared/data"))
-    words.add_argument("--out", type=Path, default=skewed.NETWORK_FILE)
+    words.add_argument("--out", type=Path, default=natural_colour.NETWORK_FILE)
     given = words.parse_args()
     paths = photographs(require_sets(given.data, SOURCES), "fit")
     inputs, distances = (np.concatenate(parts) for parts in zip(*in_processes(guises, paths), strict=True))

@@ -19,7 +19,8 @@ def opencv_memory_errors() -> Iterator[None]:
     try:
         yield
     except cv2.error as error:
-        if error.code == cv2.Error.StsNoMem:
+        # OpenCV's networks pass C++'s own exception on, without a code.
+        if error.code == cv2.Error.StsNoMem or "bad_alloc" in str(error):
             raise MemoryError(str(error)) from error
         raise
 

@@ -148,13 +148,15 @@ def _check_inside(file: Path, column: str, names: pa.ChunkedArray) -> None:
 
 def _conform(schema: Schema, table: pa.Table, path: Path | None = None) -> pa.Table:
     where = f"{path}: " if path else ""
+    again = f" Run `recolor {schema.stage}` again." if path else ""
     names = [column.name for column in schema.columns]
     if table.column_names != names:
-        raise SchemaError(f"{where}{schema.name} has columns {table.column_names}, but its schema has {names}.")
+        columns = f"has columns {table.column_names}, but its schema has {names}."
+        raise SchemaError(f"{where}{schema.name} {columns}{again}")
     for column in schema.columns:
         values = table.column(column.name)
         if values.type != column.type:
-            raise SchemaError(f"{where}{schema.name}.{column.name} is {values.type}, not {column.type}.")
+            raise SchemaError(f"{where}{schema.name}.{column.name} is {values.type}, not {column.type}.{again}")
         if values.null_count and not column.nullable:
             raise SchemaError(
                 f"{where}{schema.name}.{column.name} has {values.null_count} nulls, but may not have any."

@@ -163,6 +163,22 @@ COLOUR = (
         for channel in ("a", "b")
     ),
 )
+NATURAL_COLOUR = (
+    _number(
+        "colour_logit",
+        "nat",
+        "-",
+        "Log-odds that the colours are natural, by a small network that reads the measurements of colour; see"
+        " `recolor.cleaning.measure.natural_colour`.",
+    ),
+    _number(
+        "colour_logit_cnn",
+        "nat",
+        "-",
+        "The same by a convolutional network, which only sees pictures with colour whose `colour_logit` is below 0.6."
+        " Null for all others.",
+    ),
+)
 MEASUREMENTS = Schema(
     "measurements",
     "measure",
@@ -261,6 +277,7 @@ MEASUREMENTS = Schema(
             " `recolor.cleaning.measure.tones`. Null if the image cannot be decoded.",
             True,
         ),
+        *NATURAL_COLOUR,
     ),
 )
 
@@ -369,13 +386,7 @@ SKEWED = _issue(
         "Robust distance from the data set's colours. Null if the data set has too few images.",
         True,
     ),
-    Column(
-        "layout_score",
-        pa.float64(),
-        "-",
-        "0..1",
-        "Score of the measured colours by a small network; 0 is skewed.",
-    ),
+    *NATURAL_COLOUR,
     *(column for column in COLOUR if column.name in ("a_mean", "b_mean", "cast", "hue_entropy")),
 )
 BLURRY = _issue(

@@ -53,7 +53,7 @@ _STAGES = (
 
 
 class EfficientNetLite(nn.Module):
-    """The features of an EfficientNet-Lite, with a stem for one channel; parameters have timm's names.
+    """The features of an EfficientNet-Lite, by default of one channel; parameters have timm's names.
 
     Tan and Le 2019, "EfficientNet", without squeeze-and-excitation and with ReLU6. Its weights are random;
     `load_lite_weights` loads pretrained ones.
@@ -61,19 +61,20 @@ class EfficientNetLite(nn.Module):
     Args:
         name: `efficientnet_lite0`, `efficientnet_lite1` or `efficientnet_lite2`.
         depth: Number of features, 1 to 4: at strides 4, 8, 16, 32.
+        in_channels: Number of channels of a picture.
 
     Attributes:
         channels: Number of channels of each feature, the finest first.
     """
 
-    def __init__(self, name: str, depth: int) -> None:
+    def __init__(self, name: str, depth: int, in_channels: int = 1) -> None:
         super().__init__()
         self.name = name
         self.depth = depth
         stages = _STAGES[: _STAGES_OF_DEPTH[depth - 1]]
         self.last = [count - 1 for count in _STAGES_OF_DEPTH[:depth]]
         self.channels = tuple(stages[index].channels[name] for index in self.last)
-        self.conv_stem = _SameConv2d(1, _STEM, 3, 2)
+        self.conv_stem = _SameConv2d(in_channels, _STEM, 3, 2)
         self.bn1 = nn.BatchNorm2d(_STEM, eps=_BN_EPS)
         self.blocks = nn.Sequential()
         count = _STEM

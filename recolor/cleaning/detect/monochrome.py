@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from recolor.cleaning.detect.colour_network import COLUMNS as NETWORK_COLUMNS
-from recolor.cleaning.detect.colour_network import colour_evidence, load_network
 from recolor.cleaning.detect.detector import Detector
 from recolor.cleaning.detect.outlier_table import column, logistic, outlier_table, score_above
+from recolor.cleaning.measure.colour_network import COLUMNS as NETWORK_COLUMNS
+from recolor.cleaning.measure.colour_network import colour_evidence, load_network
 from recolor.color.arrays import Floats
 from recolor.config.settings import MonochromeConfig
 from recolor.manifests.schemas import MONOCHROME

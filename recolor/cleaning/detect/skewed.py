@@ -1,28 +1,26 @@
 """The detector of unusual colours: casts, swapped channels, filters, white balance.
 
-The score is that of a small network. It was trained on where in photographs, and at which lightness, each colour
-occurs, on whether something in them is neutral (a blue or orange scene has a neutral highlight or shadow, a cast has
-none), and on how much of the colour lightness and hue leave unexplained.
+The score is that of two networks (`recolor.cleaning.measure.natural_colour`). A small one judges where in photographs,
+and at which lightness, each colour occurs, whether something in them is neutral (a blue or orange scene has a neutral
+highlight or shadow, a cast has none), and how much of the colour lightness and hue leave unexplained. Where it doubts,
+a convolutional one has looked at what the picture shows, and both decide together.
 
 A robust Mahalanobis distance from the colours of the whole data set is reported beside it. It does not affect the
 score, because a colour that is rare in a data set, such as the green of a park among deserts, is no defect.
 """
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
-from recolor.cleaning.detect.colour_network import COLUMNS as NETWORK_COLUMNS
-from recolor.cleaning.detect.colour_network import colour_evidence, load_network
 from recolor.cleaning.detect.detector import Detector
 from recolor.cleaning.detect.outlier_table import column, logistic, outlier_table
+from recolor.cleaning.measure.natural_colour import GREY_CHROMA
 from recolor.color.arrays import Floats
 from recolor.config.settings import SkewedConfig
-from recolor.manifests.schemas import SKEWED
+from recolor.manifests.schemas import NATURAL_COLOUR, SKEWED
 
-NETWORK_FILE = Path(__file__).with_suffix(".npz")  # made by tools/fit_skewed.py
 MIN_IMAGES = 200
 CAST = 8.0  # Lab units from grey from which the reason names a cast
 ONE_HUE = 0.3  # entropy of the hues below which the reason names one hue
@@ -30,41 +28,34 @@ HUES = (  # angle in Lab, in degrees, up to which a cast has the name
     *((20, "pink"), (50, "red"), (75, "orange"), (110, "yellow"), (170, "green"), (230, "cyan"), (310, "blue")),
     *((325, "violet"), (350, "magenta"), (360, "pink")),
 )
-_LIMIT, _STEEPNESS = -2.6, 0.7  # nats at which the score is 0.5: about 0.6% of ordinary scenes are below
-_VISIBLE_CHROMA = 2.0  # Lab units; a picture with less is grey, and of the issue `monochrome`
+_CNN_WEIGHT = 1.25  # nats of the small network for one of the convolutional network
+_LIMIT, _STEEPNESS = -4.85, 0.7  # nats at which the score is 0.5: about 0.7% of ordinary scenes are below
 _TILE_ROWS = 1 << 14  # rows in one step of the distance
 _SHRINKAGE = 0.3
 _CLIP_DISTANCE = 4.0  # a z-score beyond this adds no more to the correlations
 _SPREADS = ("a_std", "b_std", "chroma_mean", "chroma_p95")
 _MEANS = tuple(f"{channel}_band_{band}" for band in range(3) for channel in "ab")
-_KEPT = ("path", "cast", "hue_entropy", "a_mean", "b_mean", "ab_covariance", *_SPREADS, *_MEANS)
-COLUMNS = tuple(dict.fromkeys((*_KEPT, *NETWORK_COLUMNS)))  # of the measurements
+_LOGITS = tuple(column.name for column in NATURAL_COLOUR)
+COLUMNS = ("path", "cast", "hue_entropy", "a_mean", "b_mean", "ab_covariance", *_LOGITS, *_SPREADS, *_MEANS)
 
 
 def score_skewed(measurements: pa.Table) -> Floats:
-    """Returns the network's scores, 0 for skewed.
+    """Returns the networks' scores, 0 for skewed.
 
     Returns:
         float64 [rows]; 1 if not decoded, and if grey: without colours, none is unusual.
     """
-    if "layout_score" in measurements.column_names:
-        return column(measurements, "layout_score")
-    score = logistic(_STEEPNESS * (colour_evidence(measurements, load_network(NETWORK_FILE)) - _LIMIT))
-    return np.where(column(measurements, "chroma_mean") < _VISIBLE_CHROMA, 1.0, score)
-
-
-def compact_measurements(measurements: pa.Table, config: SkewedConfig) -> pa.Table:
-    """Replaces layouts and tones, 684 bytes per image, by the network's scores, 8 bytes per image."""
-    del config
-    score = pa.array(score_skewed(measurements), pa.float64())
-    return measurements.select(_KEPT).append_column("layout_score", score)
+    logit, logit_cnn = (column(measurements, name) for name in _LOGITS)
+    logit = logit + _CNN_WEIGHT * np.nan_to_num(logit_cnn)  # null where it has not looked
+    score = logistic(_STEEPNESS * (logit - _LIMIT))
+    return np.where(column(measurements, "chroma_mean") < GREY_CHROMA, 1.0, score)
 
 
 def detect_skewed(measurements: pa.Table, config: SkewedConfig) -> pa.Table:
     """Returns the images with unusual colours, a table of `schemas.SKEWED`.
 
     Args:
-        measurements: A table of `schemas.MEASUREMENTS`, or the result of `compact_measurements`.
+        measurements: With the columns `COLUMNS`.
         config: The threshold.
     """
     score = score_skewed(measurements)
@@ -72,10 +63,7 @@ def detect_skewed(measurements: pa.Table, config: SkewedConfig) -> pa.Table:
     distances = colour_distance(measurements)[rows] if rows.size else np.zeros(0)
     taken = measurements.select(["cast", "hue_entropy", "a_mean", "b_mean"]).take(pa.array(rows, pa.int64()))
     reasons = [_reason(**row) for row in taken.to_pylist()]
-    numbers = {
-        "colour_distance": pa.array(distances, pa.float64(), from_pandas=True),
-        "layout_score": pa.array(score[rows], pa.float64()),
-    }
+    numbers = {"colour_distance": pa.array(distances, pa.float64(), from_pandas=True)}
     return outlier_table(
         SKEWED, measurements, rows=rows, score=score[rows], threshold=config.threshold, reasons=reasons, numbers=numbers
     )
@@ -170,5 +158,5 @@ SKEWED_DETECTOR = Detector(
     detect=detect_skewed,
     score=lambda measurements, _: score_skewed(measurements),
     threshold=lambda config: config.threshold,
-    compact=compact_measurements,
+    compact=lambda measurements, _: measurements.select(COLUMNS),
 )

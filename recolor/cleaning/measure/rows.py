@@ -11,6 +11,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import pyarrow as pa
 
 from recolor.cleaning.measure.colour import COLOUR_PX, measure_colours
 from recolor.cleaning.measure.edges import measure_edges
@@ -18,13 +19,14 @@ from recolor.cleaning.measure.exposure import measure_exposure, measure_surfaces
 from recolor.cleaning.measure.frame import without_frame
 from recolor.cleaning.measure.grey_tail import measure_grey_tail
 from recolor.cleaning.measure.hashes import HASH_PX, hash_squares, hash_windows, make_thumbnails
+from recolor.cleaning.measure.natural_colour import CNN_PX, measure_natural_colour
 from recolor.cleaning.measure.sharpness import halve, measure_sharpness, octaves, square_copy
 from recolor.color.arrays import RGB, Grey
 from recolor.config.settings import MeasureConfig
 from recolor.errors import DAMAGE, ImageError
 from recolor.images import Decoded, decode, read_bytes
 from recolor.images.lenient import decode_damaged
-from recolor.manifests.schemas import SHARPNESS_PX
+from recolor.manifests.schemas import MEASUREMENTS, SHARPNESS_PX
 from recolor.pipeline.workers import time_limit
 
 TOGETHER = 16  # images per batch; some measurements process a batch at once
@@ -43,10 +45,17 @@ class IndexedFile:
 
 @dataclass(frozen=True, slots=True)
 class _Copies:
-    """Small copies of a decoded image, for hashes and colour: uint8 [64, 64] and uint8 [48, 48, 3]."""
+    """Small copies of a decoded image.
+
+    Attributes:
+        grey: uint8 [64, 64], for hashes.
+        rgb: uint8 [48, 48, 3], for colour.
+        large_rgb: uint8 [96, 96, 3], for the convolutional network.
+    """
 
     grey: Grey
     rgb: RGB
+    large_rgb: RGB
 
 
 def measure_files(files: Sequence[IndexedFile], config: MeasureConfig) -> Iterator[Row]:
@@ -136,7 +145,12 @@ def _measure_decoded(decoded: Decoded) -> tuple[Row, _Copies]:
         "edges": measure_edges(greys).astype("<f4").tobytes(),
     }
     hashed = octaves(inside) if framed else greys
-    return numbers, _Copies(square_copy(hashed, HASH_PX), square_copy(pictures, COLOUR_PX))
+    copies = _Copies(
+        grey=square_copy(hashed, HASH_PX),
+        rgb=square_copy(pictures, COLOUR_PX),
+        large_rgb=square_copy(pictures, CNN_PX),
+    )
+    return numbers, copies
 
 
 def _measure_copies(copies: list[_Copies]) -> Iterator[Row]:
@@ -146,7 +160,10 @@ def _measure_copies(copies: list[_Copies]) -> Iterator[Row]:
     greys = np.stack([image.grey for image in copies])
     hashes = (*hash_squares(greys), hash_windows(greys), make_thumbnails(greys))
     colours = measure_colours(np.stack([image.rgb for image in copies]))
-    columns = dict(zip(HASHES, ([row.tobytes() for row in values] for values in hashes), strict=True)) | colours
+    table = pa.table(colours, schema=pa.schema([MEASUREMENTS.arrow.field(name) for name in colours]))
+    natural = measure_natural_colour(table, [image.large_rgb for image in copies])
+    of_hashes = dict(zip(HASHES, ([row.tobytes() for row in values] for values in hashes), strict=True))
+    columns = of_hashes | colours | natural
     columns["surface_residual"] = measure_surfaces(greys).tolist()
     for values in zip(*columns.values(), strict=True):
         yield dict(zip(columns, values, strict=True))

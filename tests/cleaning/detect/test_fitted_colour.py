@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recolor.cleaning.detect import monochrome, skewed
+from recolor.cleaning.detect import monochrome
+from recolor.cleaning.measure import natural_colour
 
 ROOT = Path(__file__).parents[3]
 SHARED = ROOT / "../shared/data"
@@ -17,7 +18,7 @@ SHARED = ROOT / "../shared/data"
 @pytest.mark.skipif("RECOLOR_FIT_TESTS" not in os.environ, reason="takes a quarter of an hour: set RECOLOR_FIT_TESTS=1")
 @pytest.mark.skipif(not (SHARED / "photos_more").is_dir(), reason="../shared/data/photos_more is not there")
 @pytest.mark.parametrize(
-    ("script", "shipped"), [("fit_skewed", skewed.NETWORK_FILE), ("fit_monochrome", monochrome.NETWORK_FILE)]
+    ("script", "shipped"), [("fit_skewed", natural_colour.NETWORK_FILE), ("fit_monochrome", monochrome.NETWORK_FILE)]
 )
 def test_the_script_reproduces_what_is_shipped(tmp_path, script, shipped):
     made = tmp_path / "made.npz"

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from skimage import data as photographs
 
-from recolor.cleaning.detect.skewed import colour_distance, compact_measurements, detect_skewed, score_skewed
+from recolor.cleaning.detect.skewed import SKEWED_DETECTOR, colour_distance, detect_skewed, score_skewed
 from recolor.config.settings import SkewedConfig
 from recolor.manifests.schemas import COLOUR
 
@@ -84,6 +84,19 @@ def test_what_is_rare_in_a_set_is_not_skewed_for_that(measured):
     assert score_skewed(table)[odd] == pytest.approx(score_skewed(table.slice(odd, 1))[0], abs=1e-6)
 
 
+def test_the_convolutional_network_decides_where_it_has_looked(numbers):
+    """Without it, and for grey pictures, the small network alone counts, or nothing."""
+    judged = [
+        {"colour_logit": -2.0, "colour_logit_cnn": logit_cnn, "chroma_mean": chroma}
+        for logit_cnn, chroma in ((None, 20.0), (-6.0, 20.0), (6.0, 20.0), (-6.0, 1.9))
+    ]
+    alone, unnatural, natural, grey = score_skewed(numbers([{"path": f"{at}"} | row for at, row in enumerate(judged)]))
+    assert unnatural < 0.1 < alone < 0.9 < natural
+    assert grey == 1
+    surer = {"path": "a", "colour_logit": -4.0, "colour_logit_cnn": 6.0, "chroma_mean": 20.0}
+    assert score_skewed(numbers([surer])) < natural
+
+
 def test_undecoded_images_are_not_judged(measured):
     assert score_skewed(measured({"a.jpg": b"broken"})).tolist() == [1.0]
 
@@ -97,4 +110,4 @@ def test_a_grey_picture_is_of_another_issue(measured):
 
 def test_the_score_is_the_same_before_and_after_rows_are_compacted(measured):
     table = measured(crops(9))
-    assert (score_skewed(compact_measurements(table, DEFAULT)) == score_skewed(table)).all()
+    assert (score_skewed(SKEWED_DETECTOR.compact(table, DEFAULT)) == score_skewed(table)).all()

@@ -3,7 +3,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from recolor.cleaning.detect.colour_network import CLIP, network_evidence
+from recolor.cleaning.measure.colour_network import CLIP, network_evidence
 
 
 def some_network(*sizes):

@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from recolor.cleaning.detect.outlier_table import column
 from recolor.cleaning.measure.tones import PERCENTILES, TONE_STRETCHES
 from recolor.color.arrays import Floats
 from recolor.manifests.schemas import COLOUR_LAYOUT, COLOUR_TONES
@@ -30,14 +30,14 @@ LOGARITHMS = {
 }
 COLUMNS = ("colour_layout", "colour_tones", "hue_entropy", *LOGARITHMS)  # of the measurements
 
-Network = Mapping[str, NDArray[np.float32]]
+Network = Mapping[str, NDArray[np.floating[Any]]]
 
 
 @cache
 def load_network(path: Path) -> Network:
     """Returns the arrays of a network's file: linear layers with ReLU between them, on standardised inputs."""
     with np.load(path) as file:
-        return dict(file)
+        return {name: file[name].astype(np.float64) if name.startswith("weight_") else file[name] for name in file}
 
 
 def colour_evidence(measurements: pa.Table, network: Network) -> Floats:
@@ -51,15 +51,22 @@ def colour_evidence(measurements: pa.Table, network: Network) -> Floats:
         float64 [rows]; NaN for images that were not decoded.
     """
     decoded = np.flatnonzero(measurements["colour_layout"].combine_chunks().is_valid().to_numpy(zero_copy_only=False))
-    scalars = scalar_inputs(measurements)
-    layouts = _numbers(measurements, "colour_layout", COLOUR_LAYOUT)
-    tones = _numbers(measurements, "colour_tones", COLOUR_TONES)
+    scalars, layouts, tones = scalar_inputs(measurements), *_binary_inputs(measurements)
     evidence = np.full(len(measurements), np.nan)
     with threadpool_limits(1, user_api="blas"):  # for such small products, threads cost more than they gain
         for start in range(0, len(decoded), _BATCH_ROWS):
             some = decoded[start : start + _BATCH_ROWS]
             evidence[some] = network_evidence(colour_inputs(scalars[some], layouts[some], tones[some]), network)
     return evidence
+
+
+def measured_inputs(measurements: pa.Table) -> NDArray[np.float32]:
+    """Returns the inputs of a network of images that were decoded: float32 [rows, 173].
+
+    Args:
+        measurements: With the columns `COLUMNS`.
+    """
+    return colour_inputs(scalar_inputs(measurements), *_binary_inputs(measurements))
 
 
 def network_evidence(inputs: NDArray[np.float32], network: Network) -> Floats:
@@ -74,7 +81,7 @@ def network_evidence(inputs: NDArray[np.float32], network: Network) -> Floats:
     values = np.clip(z, -CLIP, CLIP).astype(np.float64)
     layers = sum(name.startswith("weight_") for name in network)
     for layer in range(layers):
-        values = values @ network[f"weight_{layer}"].T.astype(np.float64) + network[f"bias_{layer}"]
+        values = values @ network[f"weight_{layer}"].T.astype(np.float64, copy=False) + network[f"bias_{layer}"]
         if layer < layers - 1:
             values = np.maximum(values, 0)
     return np.asarray(values[:, 0], np.float64)
@@ -87,8 +94,20 @@ def scalar_inputs(measurements: pa.Table) -> NDArray[np.float32]:
         float32 [rows, 9]: logarithms of residuals, chroma, cast, contrast and mean L; the entropy of the hues. NaN for
         images that were not decoded.
     """
-    logarithms = [np.log(column(measurements, name) + small) for name, small in LOGARITHMS.items()]
-    return np.stack([*logarithms, column(measurements, "hue_entropy")], axis=1, dtype=np.float32)
+    columns = {name: _doubles(measurements, name) for name in (*LOGARITHMS, "hue_entropy")}
+    logarithms = [np.log(columns[name] + small) for name, small in LOGARITHMS.items()]
+    return np.stack([*logarithms, columns["hue_entropy"]], axis=1, dtype=np.float32)
+
+
+def _doubles(measurements: pa.Table, name: str) -> Floats:
+    """Returns a column as float64 [rows]; NaN for images that were not decoded."""
+    values: Floats = measurements[name].to_numpy(zero_copy_only=False).astype(np.float64, copy=False)
+    return values
+
+
+def _binary_inputs(measurements: pa.Table) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Returns layouts and tones: float32 [rows, 90] and [rows, 81]."""
+    return _numbers(measurements, "colour_layout", COLOUR_LAYOUT), _numbers(measurements, "colour_tones", COLOUR_TONES)
 
 
 def _numbers(measurements: pa.Table, name: str, count: int) -> NDArray[np.float32]:
