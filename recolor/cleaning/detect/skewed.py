@@ -29,7 +29,7 @@ HUES = (  # angle in Lab, in degrees, up to which a cast has the name
     *((325, "violet"), (350, "magenta"), (360, "pink")),
 )
 _CNN_WEIGHT = 1.25  # nats of the small network for one of the convolutional network
-_LIMIT, _STEEPNESS = -4.85, 0.7  # nats at which the score is 0.5: about 0.7% of ordinary scenes are below
+_LIMIT, _STEEPNESS = -5.3, 0.7  # nats at which the score is 0.5: about 0.5% of ordinary scenes are below
 _TILE_ROWS = 1 << 14  # rows in one step of the distance
 _SHRINKAGE = 0.3
 _CLIP_DISTANCE = 4.0  # a z-score beyond this adds no more to the correlations
