@@ -27,8 +27,8 @@ from recolor.cleaning.measure.sharpness import octaves, square_copy
 AS_IT_IS, PART, GUISE, AURORA = -1, -2, -3, -4  # kinds of clean pictures; others are rows of `DEFECTS`
 CLEAN = (AS_IT_IS, *[PART] * 14, *[GUISE] * 20, *[AURORA] * 3)
 SIDE_PX = 128  # of the squares that are spoilt
-# Log-odds of the small network below which a picture is doubtful: a score of 0.97. In use it is 0.6, a score of 0.9,
-# but here it judges photographs that it was fitted on.
+# Log-odds of the small network below which a picture is doubtful: a score of 0.97. In use it is 0, but
+# here it judges photographs that it was fitted on.
 DOUBT = 2.366
 LEAST_DISTANCE = 10.0  # Lab units; nobody sees a weaker defect
 MOST_SPOILT = 22

@@ -175,7 +175,7 @@ NATURAL_COLOUR = (
         "colour_logit_cnn",
         "nat",
         "-",
-        "The same by a convolutional network, which only sees pictures with colour whose `colour_logit` is below 0.6."
+        "The same by a convolutional network, which only sees pictures with colour whose `colour_logit` is below 0."
         " Null for all others.",
     ),
 )

@@ -1,8 +1,8 @@
 """Judges whether the colours of pictures are natural, for the detector `skewed`.
 
 A small network judges every picture by its measurements of colour. They tell where and at which lightness each colour
-occurs, but not in what: an orange cloud and an orange wall look alike. It doubts about a tenth of photographs, and
-nearly every picture with a cast. A convolutional network then looks at the picture itself. That one began as
+occurs, but not in what: an orange cloud and an orange wall look alike. It doubts one ordinary scene in twenty, and
+nearly every picture with a strong cast. A convolutional network then looks at the picture itself. That one began as
 EfficientNet-Lite0, trained on ImageNet (Tan and Le 2019), and has been trained on to tell photographs from the same
 photographs with their colours spoilt.
 """
@@ -23,7 +23,7 @@ from recolor.images import opencv_memory_errors
 NETWORK_FILE = Path(__file__).with_suffix(".npz")  # made by tools/fit_skewed.py
 CNN_FILE = Path(__file__).with_suffix(".onnx")  # made by tools/fit_skewed_cnn.py
 CNN_PX = 96  # side of the square copies that the convolutional network sees
-DOUBTFUL = 0.6  # log-odds of the small network below which the convolutional one looks at the picture
+DOUBTFUL = 0.0  # log-odds of the small network below which the convolutional one looks at the picture
 GREY_CHROMA = 2.0  # Lab units; a picture whose mean chroma is less is grey, and of the issue `monochrome`
 _MEAN, _STD = 127.0, 128.0  # of the inputs, as in training
 

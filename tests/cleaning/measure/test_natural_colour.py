@@ -101,7 +101,9 @@ def test_the_network_names_no_file_of_the_machine_that_made_it():
 
 
 def test_the_limit_of_doubt_is_the_one_that_the_schema_states():
-    assert f"below {DOUBTFUL}" in next(column.meaning for column in NATURAL_COLOUR if column.name == "colour_logit_cnn")
+    assert f"below {DOUBTFUL:g}." in next(
+        column.meaning for column in NATURAL_COLOUR if column.name == "colour_logit_cnn"
+    )
 
 
 @pytest.mark.parametrize(
