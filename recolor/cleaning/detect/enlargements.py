@@ -27,8 +27,8 @@ from recolor.images import decode, one_opencv_thread, read_bytes
 from recolor.pipeline.progress import track
 
 COLUMNS = ("path", "sha256", "width_px", "height_px")
-# Divided by the square of the factor between the two sizes. Times that square, enlargements have ratios up to 0.73 and
-# photographs 1.16 and more (docs/decisions/2026-11-copies.md).
+# Of the ratio times the square of the factor between the two sizes: enlargements reach 0.73, photographs start at 1.16
+# (docs/decisions/2026-11-copies.md).
 _LIMIT = 1.1
 _ROUNDING = 1 / 12  # grey levels²: variance of rounding to whole levels, which is all that an empty sky has
 _LEAST_FACTOR, _MOST_FACTOR = 1.3, 2.7  # much larger pictures are halved first
