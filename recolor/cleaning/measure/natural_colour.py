@@ -28,12 +28,12 @@ GREY_CHROMA = 2.0  # Lab units; a picture whose mean chroma is less is grey, and
 _MEAN, _STD = 127.0, 128.0  # of the inputs, as in training
 
 
-def measure_natural_colour(colours: pa.Table, squares: Sequence[RGB]) -> dict[str, list[float | None]]:
+def measure_natural_colour(colours: pa.Table, pictures: Sequence[RGB]) -> dict[str, list[float | None]]:
     """Judges pictures.
 
     Args:
         colours: The columns that `measure_colours` returns, a row per picture.
-        squares: uint8 [96, 96, 3] each, sRGB, square copies of the pictures.
+        pictures: uint8 [H, W, 3] each, sRGB; square copies of 96 x 96 pixels are made of those that are looked at.
 
     Returns:
         `colour_logit` and `colour_logit_cnn`: log-odds that the colours are natural, by the small and by the
@@ -46,7 +46,7 @@ def measure_natural_colour(colours: pa.Table, squares: Sequence[RGB]) -> dict[st
     logits = _logits(colours)
     coloured = (chroma >= GREY_CHROMA for chroma in colours["chroma_mean"].to_pylist())
     looked_at = [logit < DOUBTFUL and has_colour for logit, has_colour in zip(logits, coloured, strict=True)]
-    by_cnn = [cnn_logit(square) if look else None for square, look in zip(squares, looked_at, strict=True)]
+    by_cnn = [cnn_logit(picture) if look else None for picture, look in zip(pictures, looked_at, strict=True)]
     return {"colour_logit": [*logits], "colour_logit_cnn": by_cnn}
 
 
@@ -56,8 +56,9 @@ def _logits(colours: pa.Table) -> list[float]:
     return [float(network_evidence(inputs[row : row + 1], network)[0]) for row in range(len(inputs))]
 
 
-def cnn_logit(square: RGB) -> float:
-    """Returns the log-odds that the colours of a square copy, uint8 [96, 96, 3], are natural."""
+def cnn_logit(picture: RGB) -> float:
+    """Returns the log-odds that the colours of a picture, uint8 [H, W, 3], are natural, by a square copy of it."""
+    square = cv2.resize(picture, (CNN_PX, CNN_PX), interpolation=cv2.INTER_AREA)
     blob: NDArray[np.float32] = (square.transpose(2, 0, 1)[None].astype(np.float32) - _MEAN) / _STD
     with opencv_memory_errors():
         network = _network()

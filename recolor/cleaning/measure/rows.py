@@ -20,7 +20,7 @@ from recolor.cleaning.measure.frame import without_frame
 from recolor.cleaning.measure.grey_tail import measure_grey_tail
 from recolor.cleaning.measure.hashes import HASH_PX, hash_squares, hash_windows, make_thumbnails
 from recolor.cleaning.measure.natural_colour import CNN_PX, measure_natural_colour
-from recolor.cleaning.measure.sharpness import halve, measure_sharpness, octaves, square_copy
+from recolor.cleaning.measure.sharpness import halve, measure_sharpness, octaves, smallest_octave, square_copy
 from recolor.color.arrays import RGB, Grey
 from recolor.config.settings import MeasureConfig
 from recolor.errors import DAMAGE, ImageError
@@ -30,6 +30,7 @@ from recolor.manifests.schemas import MEASUREMENTS, SHARPNESS_PX
 from recolor.pipeline.workers import time_limit
 
 TOGETHER = 16  # images per batch; some measurements process a batch at once
+_LARGE_COPY_SIZE = 1 << 18  # bytes that are kept of each image of a batch
 HASHES = ("phash_64", "phash_256", "phash_64_windows", "thumbnail")
 
 Row = dict[str, Any]  # one row of the table, by column name
@@ -50,7 +51,7 @@ class _Copies:
     Attributes:
         grey: uint8 [64, 64], for hashes.
         rgb: uint8 [48, 48, 3], for colour.
-        large_rgb: uint8 [96, 96, 3], for the convolutional network.
+        large_rgb: uint8 [H, W, 3] of few pixels, for the convolutional network.
     """
 
     grey: Grey
@@ -148,9 +149,18 @@ def _measure_decoded(decoded: Decoded) -> tuple[Row, _Copies]:
     copies = _Copies(
         grey=square_copy(hashed, HASH_PX),
         rgb=square_copy(pictures, COLOUR_PX),
-        large_rgb=square_copy(pictures, CNN_PX),
+        large_rgb=_large_copy(pictures),
     )
     return numbers, copies
+
+
+def _large_copy(pictures: list[RGB]) -> RGB:
+    """Returns the smallest octave that the convolutional network can see; of a panorama, which is large, a square copy.
+
+    Few images are looked at, so that it is better not to make a square copy of each.
+    """
+    picture = smallest_octave(pictures, CNN_PX)
+    return picture if picture.size <= _LARGE_COPY_SIZE else square_copy(pictures, CNN_PX)
 
 
 def _measure_copies(copies: list[_Copies]) -> Iterator[Row]:

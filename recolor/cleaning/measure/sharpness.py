@@ -34,10 +34,14 @@ def halve(picture: Picture) -> Picture:
     return np.asarray(cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 
 
+def smallest_octave(pictures: list[Picture], side_px: int) -> Picture:
+    """Returns the smallest octave whose short side is at least `side_px`, or the picture itself if none is."""
+    return next((picture for picture in reversed(pictures) if min(picture.shape[:2]) >= side_px), pictures[0])
+
+
 def square_copy(pictures: list[Picture], side_px: int) -> Picture:
     """Returns the smallest octave that is large enough, area-averaged to uint8 [side_px, side_px(, 3)]."""
-    enough = (picture for picture in reversed(pictures) if min(picture.shape[:2]) >= side_px)
-    picture = next(enough, pictures[0])
+    picture = smallest_octave(pictures, side_px)
     return np.asarray(cv2.resize(picture, (side_px, side_px), interpolation=cv2.INTER_AREA), np.uint8)
 
 

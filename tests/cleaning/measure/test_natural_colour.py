@@ -22,7 +22,7 @@ from recolor.cleaning.measure.natural_colour import (
     cnn_logit,
     measure_natural_colour,
 )
-from recolor.cleaning.measure.sharpness import octaves, square_copy
+from recolor.cleaning.measure.sharpness import octaves, smallest_octave, square_copy
 from recolor.manifests.schemas import MEASUREMENTS, NATURAL_COLOUR
 
 SHARED = Path(__file__).parents[3] / "../shared/data"
@@ -76,6 +76,11 @@ def test_opencv_computes_what_the_reference_runtime_of_onnx_does():
     for square in squares:
         blob = ((square.transpose(2, 0, 1)[None] - np.float32(127)) / np.float32(128)).astype(np.float32)
         assert cnn_logit(square) == pytest.approx(float(session.run(None, {name: blob})[0][0, 0]), abs=1e-4)
+
+
+def test_a_picture_is_judged_by_its_square_copy():
+    for picture in some_pictures():
+        assert cnn_logit(smallest_octave(octaves(picture), CNN_PX)) == cnn_logit(squares_of([picture])[0])
 
 
 def test_threads_do_not_disturb_each_other():

@@ -5,7 +5,10 @@ import pytest
 from PIL import Image
 from skimage import data as photographs
 
+from recolor.cleaning.measure import rows
+from recolor.cleaning.measure.natural_colour import CNN_PX
 from recolor.cleaning.measure.rows import TOGETHER, IndexedFile, measure_files
+from recolor.cleaning.measure.sharpness import octaves
 from recolor.config.settings import MeasureConfig
 
 
@@ -57,3 +60,10 @@ def test_large_pictures_of_any_format_are_measured_at_the_same_scale(tmp_path):
     jpeg, png = measure_files(files, MeasureConfig())
     for name in ("detail_0_1", "detail_90_2", "detail_45_4", "chroma_mean", "L_mean"):
         assert jpeg[name] == pytest.approx(png[name], rel=0.1)
+
+
+def test_of_a_panorama_a_batch_holds_a_square_copy_only():
+    """Of 95 x 50,000 pixels every octave that is high enough has 14 MB, and a batch has 16 images."""
+    panorama = octaves(np.zeros((95, 50_000, 3), np.uint8))
+    assert rows._large_copy(panorama).shape == (CNN_PX, CNN_PX, 3)
+    assert rows._large_copy(octaves(np.zeros((500, 700, 3), np.uint8))).shape == (125, 175, 3)
