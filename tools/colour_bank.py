@@ -12,7 +12,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from colour_defects import DEFECTS
+from colour_defects import spoilt_copies
 from colour_guises import Picture, aurora, clean_guise, part_of_it
 from colour_sources import Rgb, in_processes
 from fit_network import colour_inputs_of
@@ -69,14 +69,10 @@ def _of_photograph(path: Path, seed: int) -> tuple[Rgb, NDArray[np.float32], NDA
     made += [_finished(clean_guise(part_of_it(picture, rng), rng), rng) for _ in range(CLEAN.count(GUISE))]
     made += [_finished(aurora(picture, rng), rng) for _ in range(CLEAN.count(AURORA))]
     kinds, distances = [*CLEAN], [0.0] * len(CLEAN)
-    for kind, (defect, count) in enumerate(DEFECTS):
-        for _ in range(count):
-            base = part_of_it(picture, rng) if rng.random() < 0.7 else picture
-            base = clean_guise(base, rng) if rng.random() < 0.25 else base
-            spoilt, distance = defect(base, rng)
-            made.append(_finished(spoilt, rng))
-            distances.append(distance)
-            kinds.append(kind)
+    for kind, spoilt, distance in spoilt_copies(picture, rng):
+        made.append(_finished(spoilt, rng))
+        distances.append(distance)
+        kinds.append(kind)
     inputs = colour_inputs_of(np.stack([small for _, small in made]))
     logits = network_evidence(inputs, load_network(NETWORK_FILE))
     kept = _kept(logits < DOUBT, np.array(distances), rng)

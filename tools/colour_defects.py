@@ -4,11 +4,11 @@ Pictures are float32 [H, W, 3], sRGB from 0 to 1. Every defect also says by how 
 the picture's colours on average: nobody would object to 10.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import cv2
 import numpy as np
-from colour_guises import TURN, Picture, from_lab, gains_towards, to_lab
+from colour_guises import TURN, Picture, clean_guise, from_lab, gains_towards, part_of_it, to_lab
 from numpy.typing import NDArray
 
 Defect = Callable[[Picture, np.random.Generator], tuple[Picture, float]]
@@ -135,6 +135,19 @@ DEFECTS: tuple[tuple[Defect, int], ...] = (  # how often each is planted into a 
     *((gain_cast, 5), (lab_cast, 5), (blended, 5), (white_balance, 4), (curves, 2), (coloured_blacks, 1)),
     *((red_and_blue_swapped, 3), (channels_swapped, 2), (turned_hues, 2), (one_hue, 4), (solarised, 4)),
 )
+
+
+def spoilt_copies(picture: Picture, rng: np.random.Generator) -> Iterator[tuple[int, Picture, float]]:
+    """A picture, or a part or guise of it, with each defect as often as `DEFECTS` says.
+
+    Yields:
+        The row of `DEFECTS`, the spoilt picture, and by how many Lab units it was spoilt.
+    """
+    for kind, (defect, count) in enumerate(DEFECTS):
+        for _ in range(count):
+            base = part_of_it(picture, rng) if rng.random() < 0.7 else picture
+            base = clean_guise(base, rng) if rng.random() < 0.25 else base
+            yield kind, *defect(base, rng)
 
 
 def _any_chroma(rng: np.random.Generator) -> float:

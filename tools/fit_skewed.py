@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from colour_defects import DEFECTS
+from colour_defects import DEFECTS, spoilt_copies
 from colour_guises import Picture, aurora, clean_guise, part_of_it
 from colour_sources import SOURCES, Rgb, fingerprint, in_processes, photographs
 from fit_network import Recipe, colour_inputs_of, fit_network
@@ -64,13 +64,9 @@ def guises(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     made += [finished(clean_guise(part_of_it(picture, rng), rng), rng) for _ in range(CLEAN.count("guise of a part"))]
     made.append(to_square(aurora(picture, rng)))
     distances = [0.0] * len(made)
-    for defect, count in DEFECTS:
-        for _ in range(count):
-            base = part_of_it(picture, rng) if rng.random() < 0.7 else picture
-            base = clean_guise(base, rng) if rng.random() < 0.25 else base
-            spoilt, distance = defect(base, rng)
-            made.append(finished(spoilt, rng))
-            distances.append(distance)
+    for _, spoilt, distance in spoilt_copies(picture, rng):
+        made.append(finished(spoilt, rng))
+        distances.append(distance)
     return colour_inputs_of(np.stack(made), rounded_scalars), np.array(distances, np.float32)
 
 
