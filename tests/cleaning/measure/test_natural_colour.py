@@ -111,14 +111,22 @@ def test_the_limit_of_doubt_is_the_one_that_the_schema_states():
     )
 
 
-@pytest.mark.parametrize(
-    "error", ["std::bad_alloc", "OpenCV(5.0.0) :-1: error: (-5:Bad argument) in function 'readNetFromONNX'"]
-)
-def test_too_little_memory_for_the_network_is_a_memory_error(monkeypatch, error):
+def test_a_network_that_cannot_be_loaded_because_memory_ran_out_is_a_memory_error(monkeypatch):
     def fail(_):
-        raise cv2.error(error)
+        raise cv2.error("OpenCV(5.0.0) :-1: error: (-5:Bad argument) in function 'readNetFromONNX'")
 
     monkeypatch.setattr(natural_colour, "_of_thread", threading.local())
     monkeypatch.setattr(cv2.dnn, "readNetFromONNX", fail)
     with pytest.raises(MemoryError, match=r"natural_colour\.onnx"):
+        cnn_logit(squares_of(some_pictures())[0])
+
+
+@pytest.mark.parametrize(("message", "raised"), [("std::bad_alloc", MemoryError), ("Unknown layer type", cv2.error)])
+def test_only_too_little_memory_while_it_is_evaluated_is_a_memory_error(monkeypatch, message, raised):
+    class Network:
+        def setInput(self, blob):  # noqa: N802  (OpenCV's name)
+            raise cv2.error(message)
+
+    monkeypatch.setattr(natural_colour, "_network", Network)
+    with pytest.raises(raised, match=message):
         cnn_logit(squares_of(some_pictures())[0])
