@@ -254,7 +254,9 @@ class GeneratorModelConfig:
         encoder_depth: Number of features of the encoder that are used: at strides 4, 8, 16 and 32. For `resnet101`,
             its last layer that is used.
         head: Output of the model: a `distribution` over ab bins (Zhang et al. 2016) or plain `regression`.
-        width: Number of channels of the decoder.
+        width: Number of channels of the decoder at its finest level.
+        widening: Factor of the number of channels from each level of the decoder to the next coarser one. Coarse levels
+            have few pixels, so wide ones cost little. At 1 all have `width` channels.
         blocks: Number of residual blocks of the decoder. The receptive field of four blocks covers an image of 224 px.
         scale: Factor by which the image is reduced before the encoder, by area averaging. At 2 the model needs a
             quarter of the computation.
@@ -265,6 +267,7 @@ class GeneratorModelConfig:
     encoder_depth: Annotated[int, Ge(1), Le(4)] = 2
     head: Literal["distribution", "regression"] = "distribution"
     width: Annotated[int, Ge(8), Le(1024), MultipleOf(8)] = 128
+    widening: Annotated[float, Ge(1.0), Le(4.0)] = 1.0
     blocks: Annotated[int, Ge(0), Le(32)] = 4
     scale: Literal[1, 2, 4] = 1
 

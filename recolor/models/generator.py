@@ -1,5 +1,7 @@
 """The generator: predicts a colour, or a distribution over colours, for each 4x4 block."""
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -33,11 +35,15 @@ class Generator(nn.Module):
         self.scale = config.scale
         self.encoder = make_encoder(config.encoder, config.encoder_depth)
         self.bins = AbBins()
-        self.laterals = nn.ModuleList(nn.Conv2d(count, config.width, 1) for count in self.encoder.channels)
+        widths = decoder_widths(config, len(self.encoder.channels))
+        self.laterals = nn.ModuleList(
+            nn.Conv2d(count, width, 1) for count, width in zip(self.encoder.channels, widths, strict=True)
+        )
         dilations = [_DILATIONS[number % len(_DILATIONS)] for number in range(config.blocks)]
-        self.blocks = nn.Sequential(*(ResidualBlock(config.width, dilation) for dilation in dilations))
+        self.blocks = nn.Sequential(*(ResidualBlock(widths[-1], dilation) for dilation in dilations))
+        self.narrow = nn.ModuleList(_narrow(coarse, fine) for fine, coarse in reversed(list(pairwise(widths))))
         self.fuse = _fuse(config.width)
-        self.fuse_coarse = nn.ModuleList(_fuse(config.width) for _ in self.encoder.channels[2:])
+        self.fuse_coarse = nn.ModuleList(_fuse(width) for width in reversed(widths[1:-1]))
         self.head = zeroed(nn.Conv2d(config.width, self.bins.count if config.head == "distribution" else 2, 1))
 
     def forward(self, L: Tensor) -> Tensor:
@@ -54,7 +60,8 @@ class Generator(nn.Module):
         x = self.blocks(deepest)
         fuses = [*self.fuse_coarse, self.fuse]  # a single layer of the encoder has no skips, but is fused all the same
         for number, skip in enumerate(reversed(skips)):
-            x = fuses[number](skip + functional.interpolate(x, size=skip.shape[-2:], mode="nearest"))
+            narrowed = self.narrow[number](x)
+            x = fuses[number](skip + functional.interpolate(narrowed, size=skip.shape[-2:], mode="nearest"))
         out: Tensor = self.head(x if skips else self.fuse(x))
         return out * LOGIT_SCALE if self.head_kind == "distribution" else out.float() * AB_SCALE
 
@@ -98,6 +105,15 @@ class Generator(nn.Module):
         else:
             ab = out.float()
         return ab if self.scale == 1 else functional.interpolate(ab, scale_factor=float(self.scale), mode="bilinear")
+
+
+def decoder_widths(config: GeneratorModelConfig, levels: int) -> list[int]:
+    """Returns the decoder's channels at each level, the finest first: multiples of 8."""
+    return [_GROUP_CHANNELS * round(config.width * config.widening**level / _GROUP_CHANNELS) for level in range(levels)]
+
+
+def _narrow(coarse: int, fine: int) -> nn.Module:
+    return nn.Identity() if coarse == fine else nn.Conv2d(coarse, fine, 1)
 
 
 def _fuse(width: int) -> nn.Sequential:

