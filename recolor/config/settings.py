@@ -127,7 +127,7 @@ class DuplicateConfig:
     min_contrast: Annotated[float, Ge(0.0), Le(100.0)] = 4.0
     symmetries: bool = True
     crops: bool = True
-    max_hamming_distance_crop: Annotated[int, Ge(0), Le(16)] = 6
+    max_hamming_distance_crop: Annotated[int, Ge(0), Le(16)] = 8
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -224,9 +224,9 @@ MEASUREMENTS = Schema(
         Column("phash_256", pa.binary(256), "-", "8 x 256 bits", "The same with `hash_size=16`.", True),
         Column(
             "phash_64_windows",
-            pa.binary(200),
+            pa.binary(408),
             "-",
-            "25 x 64 bits",
+            "51 x 64 bits",
             "pHash of the windows `recolor.cleaning.windows.WINDOWS`, which copies may have been cut to.",
             True,
         ),

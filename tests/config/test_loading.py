@@ -16,7 +16,7 @@ from recolor.errors import ConfigError
 from recolor.pipeline.cache import fingerprint
 
 # What the workspaces of earlier versions are keyed by.
-KEYS = {"default": "1f69178a84e0fae4", "quick": "4f37445cbb23b74f", "demo": "64380bb50ea834da"}
+KEYS = {"default": "3416a0811d0f3dfd", "quick": "59d62a0236bf7db1", "demo": "106f2c64ed45b6c8"}
 
 
 @pytest.mark.parametrize("name", PRESETS)

@@ -65,7 +65,7 @@ class Pictures:
     Attributes:
         hashes_64: uint64 [pictures, 8 symmetries], or [pictures, 1] if flips and rotations are not compared.
         hashes_256: uint64 [pictures, 8 symmetries, 4], or [pictures, 1, 4].
-        windows_64: uint64 [pictures, 25 windows]; used only for crops.
+        windows_64: uint64 [pictures, 51 windows]; used only for crops.
         thumbnails: uint8 [pictures, 24, 24]; all 0 if unknown.
         colours: float64 [pictures, 5]: mean and standard deviation of L, mean a, b and chroma.
         config: Maximum distances.
@@ -155,7 +155,7 @@ def _candidates_among(rows: Indices, pictures: Pictures) -> Iterator[tuple[Indic
     plain, turned = pictures.hashes_64[rows, 0], pictures.hashes_64[rows, 1:]
     limit = config.max_hamming_distance
     for distance, most in ((limit, _MAX_LIGHTNESS), (min(limit, _MAX_DISTANCE_EXPOSED), _MAX_EXPOSURE)):
-        labels = (lightness * (_LABEL_STEPS / most)).astype(np.uint64)
+        labels = (np.maximum(lightness, 0.0) * (_LABEL_STEPS / most)).astype(np.uint64)
         for first, second in near_pairs(plain, distance, labels, _LABEL_STEPS + 1):
             one, other = rows[first], rows[second]
             yield np.minimum(one, other), np.maximum(one, other), np.zeros(len(one), np.int64)

@@ -58,7 +58,7 @@ def hash_windows(squares: NDArray[np.uint8]) -> NDArray[np.uint8]:
         squares: uint8 [N, 64, 64].
 
     Returns:
-        The hashes of `windows.WINDOWS`, in that order: uint8 [N, 200].
+        The hashes of `windows.WINDOWS`, in that order: uint8 [N, 408].
     """
     values = squares.astype(np.float64)
     hashes = [_block_hashes(values, down, across) for down, across in BLOCKS]

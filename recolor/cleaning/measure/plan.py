@@ -40,7 +40,7 @@ from recolor.pipeline.storage import storage_errors
 from recolor.pipeline.workspace import Workspace
 
 STAGE = "measure"
-MEASURE_VERSION = 12
+MEASURE_VERSION = 13
 PROCESSES_FROM_IMAGES = 1  # always: a file may crash its decoder, or never return from it
 _MIN_PART_IMAGES = 16
 _PARTS_PER_WORKER = 8  # so that all workers finish at about the same time

@@ -271,6 +271,18 @@ def test_crops_are_found_and_named(measured, share, top, left):
     assert copies["part.jpg"]["score"] < 0.5
 
 
+@pytest.mark.parametrize("kept", [0.9, 0.83, 0.75, 0.7])  # 16:9 to 16:10, 16:10 to 4:3, 16:9 to 4:3 and to 5:4
+@pytest.mark.parametrize("place", [0.0, 0.23, 0.5, 0.85])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_cuts_to_another_aspect_ratio_are_found_wherever_the_rest_lies(measured, kept, place, axis):
+    whole = photographs.coffee()
+    side = whole.shape[axis]
+    start = round(place * (1 - kept) * side)
+    part = np.ascontiguousarray(np.take(whole, range(start, start + round(kept * side)), axis))
+    (copy,) = found(measured({"whole.jpg": whole, "part.jpg": part, "other.jpg": photographs.chelsea()})).values()
+    assert (copy["path"], copy["kept_path"]) == ("part.jpg", "whole.jpg")
+
+
 def test_a_crop_that_is_too_far_from_the_whole_is_a_part_of_it(measured):
     pictures = {"whole.jpg": photographs.coffee(), "part.jpg": cropped(photographs.coffee(), 1, 0, 0.1)}
     (part,) = found(measured(pictures)).values()
