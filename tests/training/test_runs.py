@@ -57,6 +57,7 @@ def test_a_training_is_kept_by_date_and_key_or_by_its_name(trained, tiny):
 
 def test_a_training_that_was_finished_before_is_taken_from_its_run(trained, tiny, no_training):
     first = files_of(trained.models / "generator")
+    (run,) = list_runs(trained)
     pale = other(tiny, temperature=0.5)
     train_generator(trained, pale)
     shutil.rmtree(trained.models / "generator" / "checkpoints")
@@ -65,10 +66,10 @@ def test_a_training_that_was_finished_before_is_taken_from_its_run(trained, tiny
     (status,) = workspace_status(trained, None, tiny, ["train-generator"])
     assert (status.state, status.reasons[-1]) == (
         "stale",
-        f"nothing to train: the run {list_runs(trained)[0].name} is taken",
+        f"nothing to train: the run {run.name} is taken",
     )
     outcome = train_generator(trained, tiny)
-    assert (outcome.current, outcome.note) == (True, f"trained before: run {list_runs(trained)[0].name}")
+    assert (outcome.current, outcome.note) == (True, f"trained before: run {run.name}")
     assert files_of(trained.models / "generator") == first
     assert train_generator(trained, tiny).note == ""
     assert len(list_runs(trained)) == 2
