@@ -1,8 +1,8 @@
 """The windows of a picture that are hashed as if they had been cut out, so that cut copies are found.
 
-A hash tolerates about 3% of a side. Any cut by up to a third of the width or the height is within that of some window:
-from one side, or to another aspect ratio (16:9 to 4:3 keeps 0.75), wherever the rest lies. So are cuts from all sides
-and at a corner.
+A hash tolerates about 3% of a side. Any cut by up to 30% of the width or the height is within that of some window:
+from one side, or to another aspect ratio (16:9 to 4:3 keeps 0.75), wherever the rest lies. So are cuts by up to a tenth
+from all sides and at a corner.
 """
 
 from itertools import product

@@ -113,7 +113,7 @@ class DuplicateConfig:
         min_contrast: Minimum standard deviation of L (0..100). Below it an image is flat and its hash is meaningless:
             flat images are copies if their colours and thumbnails agree.
         symmetries: Also compare with the 8 flips and rotations.
-        crops: Also find images that are a part of another: up to a third cut from the width or the height (another
+        crops: Also find images that are a part of another: up to 30% cut from the width or the height (another
             aspect ratio), or up to 10% from every side.
         max_hamming_distance_crop: Maximum pHash-64 distance between a window of one image and another image for the
             two to be candidates.
