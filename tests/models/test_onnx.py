@@ -162,9 +162,10 @@ def test_the_generator_of_the_package_can_be_exported(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.long
-def test_a_generator_on_three_layers_is_as_exact_as_torch_when_exported(tmp_path):
+@pytest.mark.parametrize("widening", [1.0, 1.5])
+def test_a_generator_on_three_layers_is_as_exact_as_torch_when_exported(tmp_path, widening):
     """With random weights, torch's own rounding of the sharpened distribution is above 0.001 ab units."""
-    loaded = _save_generator(tmp_path / "generator", encoder_depth=3)
+    loaded = _save_generator(tmp_path / "generator", encoder_depth=3, widening=widening)
     L = _photographs(9 * loaded.multiple_px, 256)
     exact = deepcopy(loaded.model).double()
     probabilities = (exact(L.double()) / loaded.temperature).softmax(1)

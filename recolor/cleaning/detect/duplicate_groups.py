@@ -155,7 +155,7 @@ def _candidates_among(rows: Indices, pictures: Pictures) -> Iterator[tuple[Indic
     plain, turned = pictures.hashes_64[rows, 0], pictures.hashes_64[rows, 1:]
     limit = config.max_hamming_distance
     for distance, most in ((limit, _MAX_LIGHTNESS), (min(limit, _MAX_DISTANCE_EXPOSED), _MAX_EXPOSURE)):
-        labels = (np.maximum(lightness, 0.0) * (_LABEL_STEPS / most)).astype(np.uint64)
+        labels = (np.clip(lightness, 0.0, 100.0) * (_LABEL_STEPS / most)).astype(np.uint64)
         for first, second in near_pairs(plain, distance, labels, _LABEL_STEPS + 1):
             one, other = rows[first], rows[second]
             yield np.minimum(one, other), np.maximum(one, other), np.zeros(len(one), np.int64)

@@ -223,11 +223,15 @@ def test_crops_are_found_among_pictures_of_any_lightness(numbers):
     assert {row["relation"] for row in copies.values()} == {"crop"}
 
 
-def test_a_lightness_below_zero_in_a_manifest_does_not_keep_the_search_from_ending(numbers):
+def test_a_lightness_out_of_range_in_a_manifest_does_not_keep_the_search_from_ending(numbers):
     rng = np.random.default_rng(4)
     words = rng.integers(0, 2**64, (300, 40), dtype=np.uint64)
     rows = [
-        {"path": f"{at:03}.jpg", **hashed(at, words[at // 2, :8], words[at // 2, 8:]), "L_mean": float(at // 2 - 5)}
+        {
+            "path": f"{at:03}.jpg",
+            **hashed(at, words[at // 2, :8], words[at // 2, 8:]),
+            "L_mean": float(20 * (at // 2) - 100),
+        }
         for at in range(300)
     ]
     assert len(found(numbers(rows))) == 150
