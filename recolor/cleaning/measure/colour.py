@@ -91,9 +91,10 @@ def _cell_sums(light: NDArray[np.int64], L: Planes, a: Planes, b: Planes) -> Flo
         float64 [8, N, 9]; the cells are ordered from the top, and within each third of the height from black.
     """
     pictures, rows = light.shape[:2]
-    third = np.arange(pictures)[:, None] * BANDS + np.arange(rows) * BANDS // rows
-    cell = (third[:, :, None] * _LIGHTS + light).reshape(-1)
-    planes = [plane.reshape(-1).astype(np.float64) for plane in (L, a, b)]
+    third = np.arange(pictures) * BANDS + (np.arange(rows) * BANDS // rows)[:, None]
+    # Picture after picture for each pixel: additions to one cell that follow one another wait for each other.
+    cell = (third[:, None] * _LIGHTS + light.transpose(1, 2, 0)).reshape(-1)
+    planes = [plane.transpose(1, 2, 0).astype(np.float64, order="C").reshape(-1) for plane in (L, a, b)]
     values = [None, *planes, *(plane * plane for plane in planes), planes[1] * planes[2]]
     sums = [np.bincount(cell, value, pictures * BANDS * _LIGHTS) for value in values]
     return np.stack(sums).reshape(len(values), pictures, -1).astype(np.float64)

@@ -70,21 +70,22 @@ def measured_inputs(measurements: pa.Table) -> NDArray[np.float32]:
 
 
 def network_evidence(inputs: NDArray[np.float32], network: Network) -> Floats:
-    """Returns the network's output: float64 [rows].
+    """Returns the network's output: float64 [...].
 
     Args:
-        inputs: float32 [rows, inputs of the network].
+        inputs: float32 [..., inputs of the network]. The last digits of the results of [rows, inputs] depend on the
+            number of rows; those of [rows, 1, inputs] do not.
         network: From `load_network`.
     """
     z = (inputs - network["mean"]) / network["std"]
-    # In double precision, because the last digits of a matrix product depend on the number of rows.
+    # In double precision, so that no more than the last digits depend on the number of rows.
     values = np.clip(z, -CLIP, CLIP).astype(np.float64)
     layers = sum(name.startswith("weight_") for name in network)
     for layer in range(layers):
         values = values @ network[f"weight_{layer}"].T.astype(np.float64, copy=False) + network[f"bias_{layer}"]
         if layer < layers - 1:
             values = np.maximum(values, 0)
-    return np.asarray(values[:, 0], np.float64)
+    return np.asarray(values[..., 0], np.float64)
 
 
 def scalar_inputs(measurements: pa.Table) -> NDArray[np.float32]:

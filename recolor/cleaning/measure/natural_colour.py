@@ -32,7 +32,7 @@ def measure_natural_colour(colours: pa.Table, pictures: Sequence[RGB]) -> dict[s
     """Judges pictures.
 
     Args:
-        colours: The columns that `measure_colours` returns, a row per picture.
+        colours: `colour_network.COLUMNS` of what `measure_colours` returns, a row per picture.
         pictures: uint8 [H, W, 3] each, sRGB; square copies of 96 x 96 pixels are made of those that are looked at.
 
     Returns:
@@ -51,9 +51,8 @@ def measure_natural_colour(colours: pa.Table, pictures: Sequence[RGB]) -> dict[s
 
 
 def _logits(colours: pa.Table) -> list[float]:
-    """Returns what the small network says of each row, one at a time: sums of several rows differ in the last digit."""
-    network, inputs = load_network(NETWORK_FILE), measured_inputs(colours)
-    return [float(network_evidence(inputs[row : row + 1], network)[0]) for row in range(len(inputs))]
+    """Returns what the small network says of each row, whatever the other rows are."""
+    return [*map(float, network_evidence(measured_inputs(colours)[:, None], load_network(NETWORK_FILE))[:, 0])]
 
 
 def cnn_logit(picture: RGB) -> float:

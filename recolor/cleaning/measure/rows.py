@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from recolor.cleaning.measure.colour import COLOUR_PX, measure_colours
+from recolor.cleaning.measure.colour_network import COLUMNS
 from recolor.cleaning.measure.edges import measure_edges
 from recolor.cleaning.measure.exposure import measure_exposure, measure_surfaces
 from recolor.cleaning.measure.frame import without_frame
@@ -31,6 +32,7 @@ from recolor.pipeline.workers import time_limit
 
 TOGETHER = 16  # images per batch; some measurements process a batch at once
 _LARGE_COPY_SIZE = 1 << 18  # bytes that are kept of each image of a batch
+_JUDGED = pa.schema([MEASUREMENTS.arrow.field(name) for name in COLUMNS])
 HASHES = ("phash_64", "phash_256", "phash_64_windows", "thumbnail")
 
 Row = dict[str, Any]  # one row of the table, by column name
@@ -170,8 +172,8 @@ def _measure_copies(copies: list[_Copies]) -> Iterator[Row]:
     greys = np.stack([image.grey for image in copies])
     hashes = (*hash_squares(greys), hash_windows(greys), make_thumbnails(greys))
     colours = measure_colours(np.stack([image.rgb for image in copies]))
-    table = pa.table(colours, schema=pa.schema([MEASUREMENTS.arrow.field(name) for name in colours]))
-    natural = measure_natural_colour(table, [image.large_rgb for image in copies])
+    judged = pa.table({name: colours[name] for name in COLUMNS}, schema=_JUDGED)
+    natural = measure_natural_colour(judged, [image.large_rgb for image in copies])
     of_hashes = dict(zip(HASHES, ([row.tobytes() for row in values] for values in hashes), strict=True))
     columns = of_hashes | colours | natural
     columns["surface_residual"] = measure_surfaces(greys).tolist()
