@@ -245,12 +245,15 @@ def check_can_train(stages: Collection[str], config: Config) -> None:
     from recolor.training import generator, refiner  # noqa: F401  (a package that they need and is missing is told first)
     from recolor.training.checks import check_packages
     from recolor.training.initial_weights import check_initial_weights
+    from recolor.training.teachers import load_teachers
 
     for name, model in (("generator", config.generator), ("refiner", config.refiner)):
         if f"train-{name}" in stages:
             resolve_device(model.train.device, model.train.devices)
             check_packages(name, model.train)
             check_initial_weights(name, model)
+    if "train-generator" in stages:
+        load_teachers(config.generator)
     if "evaluate" in stages:
         device = resolve_device(config.evaluate.device)
         if config.evaluate.lpips_weights or config.evaluate.inception_weights:

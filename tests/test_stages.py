@@ -340,6 +340,13 @@ def test_a_start_that_is_not_there_is_refused_before_any_work(model, tmp_path):
     check_can_train(CLEANING, started)
 
 
+def test_a_teacher_that_is_not_there_is_refused_before_any_work(tmp_path):
+    taught = settings(f'generator.teachers=["{tmp_path}"]')
+    with pytest.raises(WeightsError, match=r"generator\.teachers.*there is no"):
+        check_can_train(STAGES, taught)
+    check_can_train(CLEANING, taught)
+
+
 def test_cleaning_loads_no_torch():
     code = "import sys, recolor.stages; print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout == b"False\n"

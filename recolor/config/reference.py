@@ -45,7 +45,7 @@ _NOT_IN_TRAINING_KEY = {
     "resident", "tensorboard",
 }  # fmt: skip
 # Files of weights: their content is part of a key, not their path.
-_WEIGHTS = {"encoder_weights", "start_from", "perceptual_weights", "lpips_weights", "inception_weights"}
+_WEIGHTS = {"encoder_weights", "start_from", "teachers", "perceptual_weights", "lpips_weights", "inception_weights"}
 
 
 @dataclass(frozen=True, slots=True)

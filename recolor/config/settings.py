@@ -365,6 +365,11 @@ class GeneratorConfig:
         train: Training.
         start_from: Initial weights of the whole model: `pretrained`, or a folder with a trained `generator/` of the
             same architecture (its scale may differ). Empty: random weights, with `encoder_weights`.
+        teachers: Trained generators whose mean distribution is learnt beside the true colours (Hinton et al. 2015,
+            "Distilling the Knowledge in a Neural Network"): `pretrained`, or folders with a trained `generator/` of any
+            architecture and the same `scale`.
+        teacher_weight: Share of the teachers in the training loss, if there are any. The validation loss is that of the
+            true colours alone.
         rebalance: λ of the class weights 1 / ((1-λ)p + λ/Q) (Zhang et al. 2016, eq. 4). 1 is no rebalancing, 0 is full.
         temperature: T of the annealed mean (Zhang et al. 2016, eq. 5). 1 is the mean, towards 0 the mode.
         saturation: Factor of the predicted a and b. It corrects the pale colours of a model that is unsure of a hue.
@@ -373,6 +378,8 @@ class GeneratorConfig:
     model: GeneratorModelConfig = field(default_factory=GeneratorModelConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     start_from: str = ""
+    teachers: tuple[str, ...] = ()
+    teacher_weight: Fraction = 0.7
     rebalance: Fraction = 0.5
     temperature: Annotated[float, Gt(0.0), Le(1.0)] = 0.38
     saturation: Annotated[float, Gt(0.0), Le(10.0)] = 1.0

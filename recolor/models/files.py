@@ -89,12 +89,12 @@ class LoadedGenerator:
             rebalanced: As for `predict_ab`.
             tilt: As for `Generator.read_ab`.
         """
-        weights = None if rebalanced else self._class_weights()
+        weights = None if rebalanced else self.class_weights()
         chosen = self.temperature if temperature is None else temperature
         return self.saturation * self.model.read_ab(out, chosen, weights, tilt)
 
-    def _class_weights(self) -> Tensor | None:
-        """Returns the weights of the bins in training, or None if the files do not say them."""
+    def class_weights(self) -> Tensor | None:
+        """Returns the weights of the bins in training [Q], or None if the files do not say them."""
         distribution, training = self.details.get("ab_distribution"), self.details.get("training", {})
         if distribution is None or "rebalance" not in training:
             return None

@@ -80,11 +80,27 @@ def start_identity(start_from: str, kind: str) -> str:
     Raises:
         WeightsError: There is no such model.
     """
-    path = start_folder(start_from, kind) / MODEL_FILE
+    return _trained_identity(start_from, kind, f"{kind}.start_from", "an empty text to start from new weights")
+
+
+def teacher_identity(teacher: str) -> str:
+    """Returns the identity of the weights of a generator that another one learns from, for keys.
+
+    Args:
+        teacher: As for `start_folder`.
+
+    Raises:
+        WeightsError: There is no such model.
+    """
+    return _trained_identity(teacher, "generator", "generator.teachers", "an empty list to train without teachers")
+
+
+def _trained_identity(source: str, kind: str, setting: str, without: str) -> str:
+    path = start_folder(source, kind) / MODEL_FILE
     if not path.is_file():
         raise WeightsError(
-            f"{kind}.start_from = {start_from!r}: there is no {path}. Allowed: `pretrained`, a folder that contains"
-            f" {kind}/{MODEL_FILE}, or an empty text to start from new weights."
+            f"{setting} = {source!r}: there is no {path}. Allowed: `pretrained`, a folder that contains"
+            f" {kind}/{MODEL_FILE}, or {without}."
         )
     return f"file {sha256_file(path)}"
 

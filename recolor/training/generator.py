@@ -1,7 +1,7 @@
 """Training of the generator: from the shards to `data/models/generator/`."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from recolor.config.settings import Config, GeneratorConfig, TrainConfig
 from recolor.dataset.augment import Batch, make_batch, seen_px
 from recolor.dataset.dataset import ShardDataset
 from recolor.models.ab_bins import AbBins, class_weights
-from recolor.models.files import bins_json
+from recolor.models.files import LoadedGenerator, bins_json
 from recolor.models.generator import Generator
 from recolor.pipeline.cache import Counts, Outcome, Part
 from recolor.pipeline.workspace import Workspace
@@ -22,7 +22,7 @@ from recolor.training.checks import check_training
 from recolor.training.distributed import TrainingStage, is_main_process, local_device, run_training
 from recolor.training.initial_weights import initial_model
 from recolor.training.loop import train
-from recolor.training.losses import distribution_loss, regression_loss
+from recolor.training.losses import distillation_loss, distribution_loss, regression_loss
 from recolor.training.outputs import key_contents, key_settings_dict, stored_px, validation_set, write_outputs
 from recolor.training.parts import (
     checkpoint_folder,
@@ -32,6 +32,7 @@ from recolor.training.parts import (
     shards_record,
 )
 from recolor.training.step import Loss, Training
+from recolor.training.teachers import load_teachers, mean_distribution
 
 DISTRIBUTION_IMAGES = 2048  # maximum number of images for the colour distribution
 _CHUNK_IMAGES = 64
@@ -48,10 +49,10 @@ def train_generator(workspace: Workspace, config: Config, name: str = "") -> Out
         name: Name under which the training is kept in `data/models/runs/`. Default: the date and the start of the key.
 
     Raises:
-        ConfigError: CUDA, or more devices than there are, was requested, or the name is taken.
+        ConfigError: CUDA, or more devices than there are, was requested, a teacher does not fit, or the name is taken.
         MissingStageError: There are no finished shards.
         InputError: The train split is empty.
-        WeightsError: The encoder's initial weights do not exist or cannot be downloaded.
+        WeightsError: The encoder's initial weights do not exist or cannot be downloaded, or a teacher does not exist.
         TrainingError: The loss is no longer finite, or one of several processes has died.
         StorageError: The disk is full or failing.
     """
@@ -71,18 +72,29 @@ def colour_distribution(dataset: ShardDataset, config: TrainConfig) -> Tensor:
     return total / count
 
 
-def generator_loss(config: GeneratorConfig, bins: AbBins, weights: Tensor) -> Loss:
+def generator_loss(
+    config: GeneratorConfig, bins: AbBins, weights: Tensor, teachers: Sequence[LoadedGenerator] = ()
+) -> Loss:
     """Returns the loss function of the generator, which depends on its head.
+
+    Teachers count in training only: validation losses of trainings with and without them can be compared.
 
     Args:
         config: Settings of the generator.
         bins: The ab bins.
         weights: Weight of each bin, float32 [Q]; not used by a regression head.
+        teachers: Generators whose mean distribution counts `config.teacher_weight` of the loss.
     """
     scale = config.model.scale
 
     def distribution(model: nn.Module, batch: Batch) -> Tensor:
-        return distribution_loss(model(batch.L), functional.avg_pool2d(batch.ab_small, scale), bins, weights)
+        logits = model(batch.L)
+        loss = distribution_loss(logits, functional.avg_pool2d(batch.ab_small, scale), bins, weights)
+        if not teachers or not model.training:
+            return loss
+        return loss.lerp(
+            distillation_loss(logits, mean_distribution(teachers, weights, batch.L)), config.teacher_weight
+        )
 
     def regression(model: nn.Module, batch: Batch) -> Tensor:
         return regression_loss(model(batch.L), functional.avg_pool2d(batch.ab_small, scale))
@@ -94,13 +106,15 @@ def _build(part: Part, settings: Config, staging: Path) -> Counts:
     config = settings.generator
     device = local_device(config.train)
     check_training("generator", config.train, device, shards_record(part.workspace).counts["val"])
+    teachers = load_teachers(config, device)
     model, weights_sha256 = initial_model(Generator, "generator", config)
     train_set = ShardDataset.open(part.workspace, "train")
     colours = colour_distribution(train_set, config.train)
+    weights = class_weights(colours, config.rebalance).to(device)
     training = Training(
         name="generator",
         model=model.to(device),
-        loss=generator_loss(config, model.bins, class_weights(colours, config.rebalance).to(device)),
+        loss=generator_loss(config, model.bins, weights, teachers),
         config=config.train,
         checkpoints=checkpoint_folder(part, settings),
         key=generator_checkpoint_key(part, config),
@@ -117,6 +131,7 @@ def _config_json(
     part: Part, config: GeneratorConfig, colours: Tensor, weights_sha256: str, image_px: int
 ) -> Mapping[str, Any]:
     settings = key_settings_dict(config)
+    teaching = {"teacher_weight": config.teacher_weight} if config.teachers else {}
     return {
         "kind": "generator",
         "image_px": image_px,
@@ -127,7 +142,12 @@ def _config_json(
         "ab_bins": bins_json(),
         "ab_distribution": colours.tolist(),
         "encoder": {"weights": part.inputs["encoder"], "tensors_sha256": weights_sha256},
-        "training": {"train": settings["train"], "rebalance": config.rebalance, "inputs": dict(part.inputs)},
+        "training": {
+            "train": settings["train"],
+            "rebalance": config.rebalance,
+            **teaching,
+            "inputs": dict(part.inputs),
+        },
     }
 
 

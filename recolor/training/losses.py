@@ -35,6 +35,19 @@ def distribution_loss(logits: Tensor, ab_small: Tensor, bins: AbBins, weights: T
     return (weights[nearest[..., 0]] * cross_entropy).mean()
 
 
+def distillation_loss(logits: Tensor, target: Tensor) -> Tensor:
+    """Cross entropy of a distribution that teachers predict (Hinton et al. 2015, eq. 1, at temperature 1).
+
+    Args:
+        logits: [N,Q,h,w].
+        target: Probabilities, [N,Q,h,w].
+
+    Returns:
+        The mean over all pixels, in nats.
+    """
+    return -(target * logits.float().log_softmax(1)).sum(1).mean()
+
+
 def regression_loss(ab: Tensor, truth: Tensor) -> Tensor:
     """Smooth L1 loss of ab [N,2,h,w], in Lab units.
 

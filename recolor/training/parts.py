@@ -15,6 +15,7 @@ from recolor.models.identity import (
     model_content,
     start_folder,
     start_identity,
+    teacher_identity,
     weights_kind,
 )
 from recolor.pipeline.cache import Part, Record, require_record, stage_key
@@ -53,6 +54,7 @@ def generator_part(workspace: Workspace, config: Config) -> Part:
     inputs = {
         "shards": shards_record(workspace).content,
         **initial_weights("generator", config.generator, workspace.models),
+        **_teachers(config.generator, workspace.models),
     }
     settings, outputs = key_settings(config.generator), model_outputs(workspace.models / "generator")
     sources = {"shards": index_path(workspace)}
@@ -104,11 +106,13 @@ def key_settings(config: C) -> C:
     """Returns the settings that are part of the key, because the result depends on them.
 
     Hardware settings, which only affect rounding, and settings of what is saved during training are replaced by fixed
-    values. Paths of initial weights are removed: the key has the hash of their content as an input.
+    values. Paths of initial weights and teachers are removed: the key has the hash of their content as an input.
     """
     model = replace(config.model, encoder_weights=weights_kind(config.model.encoder_weights))
     if isinstance(config, RefinerConfig):
         config = replace(config, perceptual_weights="")
+    else:
+        config = replace(config, teachers=())
     return replace(config, model=model, start_from="", train=replace(config.train, **NOT_IN_KEY))
 
 
@@ -125,13 +129,29 @@ def initial_weights(name: str, config: GeneratorConfig | RefinerConfig, models: 
         WeightsError: The weights do not exist.
     """
     if config.start_from:
-        if start_folder(config.start_from, name).resolve() == (models / name).resolve():
-            raise ConfigError(
-                f"{name}.start_from = {config.start_from!r}: this training would replace the models that it starts"
-                " from. Copy them with `recolor export models FOLDER`, and start from that folder."
-            )
+        _check_not_replaced(f"{name}.start_from", config.start_from, name, models)
         return {"encoder": NONE, "start_from": start_identity(config.start_from, name)}
     return {"encoder": encoder_identity(config.model.encoder_weights, config.model.encoder)}
+
+
+def _teachers(config: GeneratorConfig, models: Path) -> Mapping[str, str]:
+    """Returns the identities of the teachers, as inputs of the training's key; without teachers nothing.
+
+    Raises:
+        ConfigError: One of them is the model that this training replaces.
+        WeightsError: There is no such model.
+    """
+    for teacher in config.teachers:
+        _check_not_replaced("generator.teachers", teacher, "generator", models)
+    return {f"teacher_{number}": teacher_identity(teacher) for number, teacher in enumerate(config.teachers)}
+
+
+def _check_not_replaced(setting: str, source: str, kind: str, models: Path) -> None:
+    if start_folder(source, kind).resolve() == (models / kind).resolve():
+        raise ConfigError(
+            f"{setting} = {source!r}: this training would replace a model that it needs. Copy it with `recolor export"
+            " models FOLDER`, and name that folder."
+        )
 
 
 def shards_record(workspace: Workspace) -> Record:

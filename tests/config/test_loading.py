@@ -16,7 +16,7 @@ from recolor.errors import ConfigError
 from recolor.pipeline.cache import fingerprint
 
 # What the workspaces of earlier versions are keyed by.
-KEYS = {"default": "3416a0811d0f3dfd", "quick": "59d62a0236bf7db1", "demo": "106f2c64ed45b6c8"}
+KEYS = {"default": "548c67a50febd667", "quick": "6e63e4a6012bc35f", "demo": "699af67a819bbe44"}
 
 
 @pytest.mark.parametrize("name", PRESETS)

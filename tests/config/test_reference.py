@@ -27,6 +27,7 @@ OTHER = {
     "generator.model.widening": 1.5,
     "generator.train.crop_px": 64,
     "refiner.train.crop_px": 64,
+    "generator.teachers": ("pretrained",),
     "generator.train.devices": 2,
     "refiner.train.devices": 2,
     "shard.size_px": 512,
