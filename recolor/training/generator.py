@@ -1,7 +1,7 @@
 """Training of the generator: from the shards to `data/models/generator/`."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from recolor.config.settings import Config, GeneratorConfig, TrainConfig
 from recolor.dataset.augment import Batch, make_batch, seen_px
 from recolor.dataset.dataset import ShardDataset
 from recolor.models.ab_bins import AbBins, class_weights
-from recolor.models.files import LoadedGenerator, bins_json
+from recolor.models.files import bins_json
 from recolor.models.generator import Generator
 from recolor.pipeline.cache import Counts, Outcome, Part
 from recolor.pipeline.workspace import Workspace
@@ -32,7 +32,7 @@ from recolor.training.parts import (
     shards_record,
 )
 from recolor.training.step import Loss, Training
-from recolor.training.teachers import load_teachers, mean_distribution
+from recolor.training.teachers import Teach, load_teachers, teaching
 
 DISTRIBUTION_IMAGES = 2048  # maximum number of images for the colour distribution
 _CHUNK_IMAGES = 64
@@ -72,9 +72,7 @@ def colour_distribution(dataset: ShardDataset, config: TrainConfig) -> Tensor:
     return total / count
 
 
-def generator_loss(
-    config: GeneratorConfig, bins: AbBins, weights: Tensor, teachers: Sequence[LoadedGenerator] = ()
-) -> Loss:
+def generator_loss(config: GeneratorConfig, bins: AbBins, weights: Tensor, teach: Teach | None = None) -> Loss:
     """Returns the loss function of the generator, which depends on its head.
 
     Teachers count in training only: validation losses of trainings with and without them can be compared.
@@ -83,18 +81,16 @@ def generator_loss(
         config: Settings of the generator.
         bins: The ab bins.
         weights: Weight of each bin, float32 [Q]; not used by a regression head.
-        teachers: Generators whose mean distribution counts `config.teacher_weight` of the loss.
+        teach: Returns the teachers' distribution, which counts `config.teacher_weight` of the loss.
     """
     scale = config.model.scale
 
     def distribution(model: nn.Module, batch: Batch) -> Tensor:
         logits = model(batch.L)
         loss = distribution_loss(logits, functional.avg_pool2d(batch.ab_small, scale), bins, weights)
-        if not teachers or not model.training:
+        if teach is None or not model.training:
             return loss
-        return loss.lerp(
-            distillation_loss(logits, mean_distribution(teachers, weights, batch.L)), config.teacher_weight
-        )
+        return loss.lerp(distillation_loss(logits, teach(batch.L)), config.teacher_weight)
 
     def regression(model: nn.Module, batch: Batch) -> Tensor:
         return regression_loss(model(batch.L), functional.avg_pool2d(batch.ab_small, scale))
@@ -111,10 +107,11 @@ def _build(part: Part, settings: Config, staging: Path) -> Counts:
     train_set = ShardDataset.open(part.workspace, "train")
     colours = colour_distribution(train_set, config.train)
     weights = class_weights(colours, config.rebalance).to(device)
+    image_px = seen_px(stored_px(train_set), config.train)
     training = Training(
         name="generator",
         model=model.to(device),
-        loss=generator_loss(config, model.bins, weights, teachers),
+        loss=generator_loss(config, model.bins, weights, teaching(teachers, weights, image_px)),
         config=config.train,
         checkpoints=checkpoint_folder(part, settings),
         key=generator_checkpoint_key(part, config),
@@ -122,7 +119,7 @@ def _build(part: Part, settings: Config, staging: Path) -> Counts:
     )
     trained = train(training, train_set, validation_set(part.workspace))
     if is_main_process():
-        config_json = _config_json(part, config, colours, weights_sha256, seen_px(stored_px(train_set), config.train))
+        config_json = _config_json(part, config, colours, weights_sha256, image_px)
         write_outputs(staging, trained, config_json, "generator")
     return {"steps": trained.steps, "images": train_set.rows}
 

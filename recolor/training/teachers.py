@@ -1,14 +1,20 @@
 """Trained generators from which another one learns (knowledge distillation)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from recolor.config.settings import GeneratorConfig
 from recolor.errors import ConfigError, WeightsError
 from recolor.models.files import LoadedGenerator, load_generator
 from recolor.models.identity import start_folder, teacher_identity
+
+_MULTIPLE_PX = 8  # of the sides of what a generator of scale 1 sees
+
+Teach = Callable[[Tensor], Tensor]  # from lightness [N,1,H,W] to probabilities, float32 [N,Q,H/4s,W/4s]
 
 
 def load_teachers(config: GeneratorConfig, device: torch.device | None = None) -> Sequence[LoadedGenerator]:
@@ -30,28 +36,43 @@ def load_teachers(config: GeneratorConfig, device: torch.device | None = None) -
     return [_load_teacher(teacher, config, device) for teacher in config.teachers]
 
 
-@torch.no_grad()
-def mean_distribution(teachers: Sequence[LoadedGenerator], weights: Tensor, L: Tensor) -> Tensor:
-    """Returns the mean of what the teachers predict.
+def teaching(teachers: Sequence[LoadedGenerator], weights: Tensor, image_px: int) -> Teach | None:
+    """Returns the function that gives the teachers' mean distribution, None without teachers.
 
-    The probabilities of each are divided by the class weights that it was trained with and multiplied by those of the
-    generator that learns, so that teachers may have another `rebalance`.
+    Each teacher sees the picture at the size at which it was trained. Its probabilities are divided by the class
+    weights that it was trained with and multiplied by those of the generator that learns, so that teachers may have
+    another `rebalance`.
 
     Args:
         teachers: From `load_teachers`.
         weights: Class weights of the generator that learns, float32 [Q].
-        L: Lightness [N,1,H,W], float32, 0..100.
-
-    Returns:
-        Probabilities, float32 [N,Q,H/4s,W/4s]; s is the scale of the models.
+        image_px: Short side of whole images, in pixels, as the generator that learns sees them.
     """
-    return torch.stack([_distribution(teacher, weights, L) for teacher in teachers]).mean(0)
+    return partial(_mean_distribution, teachers, weights, image_px) if teachers else None
+
+
+@torch.no_grad()
+def _mean_distribution(teachers: Sequence[LoadedGenerator], weights: Tensor, image_px: int, L: Tensor) -> Tensor:
+    scale = teachers[0].config.scale
+    small = (L.shape[-2] // (4 * scale), L.shape[-1] // (4 * scale))
+    taught = [_distribution(teacher, weights, _resized(L, teacher, image_px)) for teacher in teachers]
+    fitted = [p if p.shape[-2:] == small else functional.interpolate(p, small, mode="bilinear") for p in taught]
+    return torch.stack(fitted).mean(0)
 
 
 def _distribution(teacher: LoadedGenerator, weights: Tensor, L: Tensor) -> Tensor:
     own = teacher.class_weights()
     ratio = torch.ones_like(weights) if own is None else weights / own
     return (teacher.predict(L).float() + ratio.log().view(1, -1, 1, 1)).softmax(1)
+
+
+def _resized(L: Tensor, teacher: LoadedGenerator, image_px: int) -> Tensor:
+    """Returns lightness at the size at which the teacher knows it."""
+    if teacher.image_px == image_px:
+        return L
+    multiple_px = _MULTIPLE_PX * teacher.config.scale
+    size = [max(1, round(side * teacher.image_px / image_px / multiple_px)) * multiple_px for side in L.shape[-2:]]
+    return functional.interpolate(L, size, mode="bilinear", antialias=True)
 
 
 def _load_teacher(teacher: str, config: GeneratorConfig, device: torch.device | None) -> LoadedGenerator:

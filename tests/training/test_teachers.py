@@ -15,19 +15,19 @@ from recolor.models.generator import Generator
 from recolor.training import train_generator
 from recolor.training.generator import generator_loss
 from recolor.training.losses import distillation_loss, distribution_loss
-from recolor.training.teachers import load_teachers, mean_distribution
+from recolor.training.teachers import load_teachers, teaching
 
 SHAPE = {"encoder_weights": "none", "encoder_depth": 1, "width": 8, "blocks": 1}
 BINS = AbBins()
 COLOURS = torch.rand(BINS.count, generator=torch.Generator().manual_seed(3), dtype=torch.float64).softmax(0)
 
 
-def make_teacher(folder, *, seed=5, rebalance=0.9, **shape):
+def make_teacher(folder, *, seed=5, rebalance=0.9, image_px=64, **shape):
     torch.manual_seed(seed)
     shape = SHAPE | shape
     model = Generator(GeneratorModelConfig(**shape))
     torch.nn.init.normal_(model.head.weight, std=0.02)
-    details = {"kind": "generator", "model": shape, "temperature": 0.5, "ab_bins": bins_json()}
+    details = {"kind": "generator", "model": shape, "temperature": 0.5, "ab_bins": bins_json(), "image_px": image_px}
     known = {"ab_distribution": COLOURS.tolist(), "training": {"rebalance": rebalance}}
     (folder / "generator").mkdir(parents=True)
     save_model(folder / "generator", model, details | known)
@@ -48,7 +48,7 @@ def test_the_distribution_of_two_teachers_is_the_mean_of_theirs(tmp_path, L):
         make_teacher(tmp_path / name, seed=seed, width=width) for name, seed, width in (("a", 1, 8), ("b", 2, 16))
     ]
     weights = class_weights(COLOURS, 0.9)
-    found = mean_distribution(load_teachers(settings(*teachers)), weights, L)
+    found = teaching(load_teachers(settings(*teachers)), weights, 64)(L)
     one, two = (load_generator(tmp_path / name / "generator").predict(L).softmax(1) for name in "ab")
     assert (one - two).abs().max() > 0.01
     torch.testing.assert_close(found, (one + two) / 2)
@@ -57,10 +57,25 @@ def test_the_distribution_of_two_teachers_is_the_mean_of_theirs(tmp_path, L):
 def test_a_teacher_with_another_rebalance_teaches_the_same_true_distribution(tmp_path, L):
     teacher = make_teacher(tmp_path / "a", rebalance=0.5)
     weights, own = class_weights(COLOURS, 0.9), class_weights(COLOURS, 0.5)
-    found = mean_distribution(load_teachers(settings(teacher)), weights, L)
+    found = teaching(load_teachers(settings(teacher)), weights, 64)(L)
     predicted = load_generator(tmp_path / "a" / "generator").predict(L).softmax(1)
     true_of_found, true_of_teacher = found / weights.view(1, -1, 1, 1), predicted / own.view(1, -1, 1, 1)
     torch.testing.assert_close(functional.normalize(true_of_found, p=1), functional.normalize(true_of_teacher, p=1))
+
+
+def test_a_teacher_sees_pictures_at_the_size_at_which_it_was_trained(tmp_path, L):
+    teachers = load_teachers(settings(make_teacher(tmp_path / "a", image_px=96)))
+    weights = class_weights(COLOURS, 0.9)
+    found = teaching(teachers, weights, 128)(L)  # at three quarters of the size: 48 of 64 px
+    smaller = functional.interpolate(L, (48, 48), mode="bilinear", antialias=True)
+    predicted = load_generator(tmp_path / "a" / "generator").predict(smaller).softmax(1)
+    assert found.shape == (2, BINS.count, 16, 16)
+    torch.testing.assert_close(found, functional.interpolate(predicted, (16, 16), mode="bilinear"))
+    torch.testing.assert_close(found.sum(1), torch.ones(2, 16, 16))
+
+
+def test_without_teachers_nothing_is_taught():
+    assert teaching(load_teachers(settings()), class_weights(COLOURS, 0.9), 64) is None
 
 
 def test_the_loss_is_smallest_at_the_distribution_of_the_teachers():
@@ -72,13 +87,14 @@ def test_the_loss_is_smallest_at_the_distribution_of_the_teachers():
 
 def test_teachers_count_in_training_by_their_weight_and_never_in_validation(tmp_path, L):
     config = settings(make_teacher(tmp_path / "a"), teacher_weight=0.25)
-    weights, teachers = class_weights(COLOURS, 0.9), load_teachers(config)
+    weights = class_weights(COLOURS, 0.9)
+    teach = teaching(load_teachers(config), weights, 64)
     torch.manual_seed(4)
     model, ab = Generator(config.model), torch.rand(2, 2, 64, 64) * 40 - 20
     batch = Batch(L=L, ab=ab, ab_small=functional.avg_pool2d(ab, 4), positions=torch.arange(2).numpy(), images=2)
-    loss = generator_loss(config, BINS, weights, teachers)
+    loss = generator_loss(config, BINS, weights, teach)
     true = distribution_loss(model(L), batch.ab_small, BINS, weights)
-    taught = distillation_loss(model(L), mean_distribution(teachers, weights, L))
+    taught = distillation_loss(model(L), teach(L))
     torch.testing.assert_close(loss(model.train(), batch), 0.75 * true + 0.25 * taught)
     model.eval()
     torch.testing.assert_close(loss(model, batch), distribution_loss(model(L), batch.ab_small, BINS, weights))
