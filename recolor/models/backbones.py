@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from recolor.errors import WeightsError
+from recolor.models.depthwise import train_depthwise_in_float32
 from recolor.models.efficientnet import LITE, EfficientNetLite
 from recolor.models.encoder import Encoder, grey_from_lightness
 from recolor.models.identity import RESNET101
@@ -44,6 +45,7 @@ class Backbone(nn.Module):
         self.name = name
         self.depth = depth
         self.network = _create(name, depth)
+        train_depthwise_in_float32(self.network)
         self.channels: tuple[int, ...] = tuple(self.network.feature_info.channels())
         config: Mapping[str, Any] = self.network.pretrained_cfg
         self.grey_mean = sum(config["mean"]) / len(config["mean"])

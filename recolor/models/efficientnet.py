@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from recolor.errors import WeightsError
+from recolor.models.depthwise import train_depthwise_in_float32
 from recolor.models.encoder import grey_from_lightness
 
 LITE = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
@@ -82,6 +83,7 @@ class EfficientNetLite(nn.Module):
             self.blocks.append(_blocks(stage, count, name))
             count = stage.channels[name]
         self.apply(_initialise)
+        train_depthwise_in_float32(self)
 
     def forward(self, L: Tensor) -> list[Tensor]:
         """Returns the features of each level.
@@ -163,8 +165,7 @@ def _installed(name: str) -> Path:
 class _SameConv2d(nn.Conv2d):
     """Convolution without bias, of stride 1 or 2, padded as TensorFlow does: at even sizes one pixel less at the start.
 
-    The output has ceil(size / stride). Under bfloat16 autocast on a CPU, depthwise convolutions are trained in float32:
-    in bfloat16 their gradients take up to 18 times as long (oneDNN of torch 2.15).
+    The output has ceil(size / stride).
     """
 
     def __init__(self, in_channels: int, out_channels: int, kernel_px: int, stride: int = 1, groups: int = 1) -> None:
@@ -172,12 +173,6 @@ class _SameConv2d(nn.Conv2d):
         super().__init__(in_channels, out_channels, kernel_px, stride, padding, groups=groups, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.groups > 1 and x.dtype == torch.bfloat16 and x.device.type == "cpu" and torch.is_grad_enabled():
-            with torch.autocast("cpu", enabled=False):
-                return self._convolved(x.float()).to(x.dtype)
-        return self._convolved(x)
-
-    def _convolved(self, x: Tensor) -> Tensor:
         if self.stride[0] == 1:
             return super().forward(x)
         half = self.kernel_size[0] // 2

@@ -103,20 +103,3 @@ def test_a_file_of_another_network_is_refused_with_its_path(tmp_path):
     torch.save(EfficientNetLite(LITE[2], 4).state_dict(), tmp_path / "other.pth")
     with pytest.raises(WeightsError, match=r"other\.pth: not the state dict of efficientnet_lite0\. Missing, or with"):
         check_encoder_weights(str(tmp_path / "other.pth"), LITE0, 4)
-
-
-@pytest.mark.parametrize("stride", [1, 2])
-def test_a_depthwise_convolution_is_trained_in_float32_where_the_others_are_in_bfloat16(stride):
-    torch.manual_seed(0)
-    layer = efficientnet._SameConv2d(24, 24, 5, stride, groups=24)
-    x = torch.randn(2, 24, 13, 13).bfloat16().requires_grad_()
-    with torch.autocast("cpu", torch.bfloat16):
-        out = layer(x)
-        wide = efficientnet._SameConv2d(24, 8, 1)(x)
-    assert out.dtype == wide.dtype == torch.bfloat16
-    exact = layer(x.float())
-    assert torch.equal(out, exact.bfloat16())
-    (weight,) = torch.autograd.grad(out.float().sum(), layer.weight)
-    assert torch.allclose(weight, torch.autograd.grad(exact.sum(), layer.weight)[0], rtol=1e-5, atol=1e-4)
-    with torch.autocast("cpu", torch.bfloat16), torch.no_grad():
-        assert layer(x).dtype == torch.bfloat16
