@@ -33,7 +33,8 @@ def train_depthwise_in_float32(network: nn.Module) -> None:
     """
     for module in network.modules():
         if is_depthwise(module) and not isinstance(module, Float32Depthwise):
-            module.__class__ = _with_float32(type(module))
+            kind: Any = type(module)
+            module.__class__ = _with_float32(kind)
 
 
 @cache
