@@ -8,14 +8,14 @@ from torch import Tensor, nn
 
 
 class Float32Depthwise(nn.Conv2d):
-    """Mixin of a convolution: under bfloat16 autocast on a CPU, it is trained in float32 if it is depthwise.
+    """Mixin of a depthwise convolution: under bfloat16 autocast on a CPU, it is trained in float32.
 
     In bfloat16 the gradients take up to 18 times as long (oneDNN of torch 2.15).
     """
 
     def forward(self, x: Tensor) -> Tensor:
         """Returns the convolution of `x` [N,C,H,W], in its dtype or that of autocast."""
-        if is_depthwise(self) and x.dtype == torch.bfloat16 and x.device.type == "cpu" and torch.is_grad_enabled():
+        if x.dtype == torch.bfloat16 and x.device.type == "cpu" and torch.is_grad_enabled():
             with torch.autocast("cpu", enabled=False):
                 return super().forward(x.float()).to(x.dtype)
         return super().forward(x)

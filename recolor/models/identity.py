@@ -84,7 +84,7 @@ def start_identity(start_from: str, kind: str) -> str:
 
 
 def teacher_identity(teacher: str) -> str:
-    """Returns the identity of the weights of a generator that another one learns from, for keys.
+    """Returns the identity of a generator that another one learns from, for keys: its weights and its config.
 
     Args:
         teacher: As for `start_folder`.
@@ -92,7 +92,10 @@ def teacher_identity(teacher: str) -> str:
     Raises:
         WeightsError: There is no such model.
     """
-    return _trained_identity(teacher, "generator", "generator.teachers", "an empty list to train without teachers")
+    without = "an empty list to train without teachers"
+    weights = _trained_identity(teacher, "generator", "generator.teachers", without)
+    config = start_folder(teacher, "generator") / CONFIG_FILE
+    return f"file {fingerprint([weights, sha256_file(config) if config.is_file() else NONE])}"
 
 
 def _trained_identity(source: str, kind: str, setting: str, without: str) -> str:

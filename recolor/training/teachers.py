@@ -1,6 +1,7 @@
 """Trained generators from which another one learns (knowledge distillation)."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -17,7 +18,15 @@ _MULTIPLE_PX = 8  # of the sides of what a generator of scale 1 sees
 Teach = Callable[[Tensor], Tensor]  # from lightness [N,1,H,W] to probabilities, float32 [N,Q,H/4s,W/4s]
 
 
-def load_teachers(config: GeneratorConfig, device: torch.device | None = None) -> Sequence[LoadedGenerator]:
+@dataclass(frozen=True, slots=True)
+class Teacher:
+    """A trained generator, and the class weights [Q] that it was trained with."""
+
+    generator: LoadedGenerator
+    weights: Tensor
+
+
+def load_teachers(config: GeneratorConfig, device: torch.device | None = None) -> Sequence[Teacher]:
     """Loads the teachers of a generator.
 
     Args:
@@ -36,7 +45,7 @@ def load_teachers(config: GeneratorConfig, device: torch.device | None = None) -
     return [_load_teacher(teacher, config, device) for teacher in config.teachers]
 
 
-def teaching(teachers: Sequence[LoadedGenerator], weights: Tensor, image_px: int) -> Teach | None:
+def teaching(teachers: Sequence[Teacher], weights: Tensor, image_px: int) -> Teach | None:
     """Returns the function that gives the teachers' mean distribution, None without teachers.
 
     Each teacher sees the picture at the size at which it was trained. Its probabilities are divided by the class
@@ -52,37 +61,37 @@ def teaching(teachers: Sequence[LoadedGenerator], weights: Tensor, image_px: int
 
 
 @torch.no_grad()
-def _mean_distribution(teachers: Sequence[LoadedGenerator], weights: Tensor, image_px: int, L: Tensor) -> Tensor:
-    scale = teachers[0].config.scale
+def _mean_distribution(teachers: Sequence[Teacher], weights: Tensor, image_px: int, L: Tensor) -> Tensor:
+    scale = teachers[0].generator.config.scale
     small = (L.shape[-2] // (4 * scale), L.shape[-1] // (4 * scale))
-    taught = [_distribution(teacher, weights, _resized(L, teacher, image_px)) for teacher in teachers]
+    taught = [_distribution(teacher, weights, _resized(L, teacher.generator, image_px)) for teacher in teachers]
     fitted = [p if p.shape[-2:] == small else functional.interpolate(p, small, mode="bilinear") for p in taught]
     return torch.stack(fitted).mean(0)
 
 
-def _distribution(teacher: LoadedGenerator, weights: Tensor, L: Tensor) -> Tensor:
-    own = teacher.class_weights()
-    ratio = torch.ones_like(weights) if own is None else weights / own
-    return (teacher.predict(L).float() + ratio.log().view(1, -1, 1, 1)).softmax(1)
+def _distribution(teacher: Teacher, weights: Tensor, L: Tensor) -> Tensor:
+    reweighted = (weights / teacher.weights).log().view(1, -1, 1, 1)
+    return (teacher.generator.predict(L).float() + reweighted).softmax(1)
 
 
-def _resized(L: Tensor, teacher: LoadedGenerator, image_px: int) -> Tensor:
+def _resized(L: Tensor, generator: LoadedGenerator, image_px: int) -> Tensor:
     """Returns lightness at the size at which the teacher knows it."""
-    if teacher.image_px == image_px:
+    if generator.image_px == image_px:
         return L
-    multiple_px = _MULTIPLE_PX * teacher.config.scale
-    size = [max(1, round(side * teacher.image_px / image_px / multiple_px)) * multiple_px for side in L.shape[-2:]]
+    multiple_px = _MULTIPLE_PX * generator.config.scale
+    size = [max(1, round(side * generator.image_px / image_px / multiple_px)) * multiple_px for side in L.shape[-2:]]
     return functional.interpolate(L, size, mode="bilinear", antialias=True)
 
 
-def _load_teacher(teacher: str, config: GeneratorConfig, device: torch.device | None) -> LoadedGenerator:
+def _load_teacher(teacher: str, config: GeneratorConfig, device: torch.device | None) -> Teacher:
     teacher_identity(teacher)  # that it is missing is said of the setting
     loaded = load_generator(start_folder(teacher, "generator"), device)
-    if loaded.config.head != "distribution" or loaded.class_weights() is None:
+    weights = loaded.class_weights()
+    if loaded.config.head != "distribution" or weights is None:
         raise WeightsError(f"generator.teachers = {teacher!r}: this generator predicts no distribution over ab bins.")
     if loaded.config.scale != config.model.scale:
         raise ConfigError(
             f"generator.teachers = {teacher!r}: its scale is {loaded.config.scale}, generator.model.scale is"
             f" {config.model.scale}. They must be equal."
         )
-    return loaded
+    return Teacher(loaded, weights)

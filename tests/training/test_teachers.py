@@ -128,6 +128,7 @@ def test_a_training_depends_on_the_content_of_its_teachers_and_not_on_their_path
     shutil.copytree(first, tmp_path / "copy")
     assert train_generator(workspace, taught(str(tmp_path / "copy"))).current
     assert not train_generator(workspace, taught(make_teacher(tmp_path / "other", seed=6))).current
+    assert not train_generator(workspace, taught(make_teacher(tmp_path / "rebalanced", rebalance=0.5))).current
 
 
 def test_a_training_does_not_learn_from_the_model_that_it_replaces(make_shards, tiny):

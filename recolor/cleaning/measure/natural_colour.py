@@ -52,7 +52,8 @@ def measure_natural_colour(colours: pa.Table, pictures: Sequence[RGB]) -> dict[s
 
 def _logits(colours: pa.Table) -> list[float]:
     """Returns what the small network says of each row, whatever the other rows are."""
-    return [*map(float, network_evidence(measured_inputs(colours)[:, None], load_network(NETWORK_FILE))[:, 0])]
+    logits: list[float] = network_evidence(measured_inputs(colours)[:, None], load_network(NETWORK_FILE))[:, 0].tolist()
+    return logits
 
 
 def cnn_logit(picture: RGB) -> float:
