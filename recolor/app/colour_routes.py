@@ -42,6 +42,7 @@ class LookOfPage(BaseModel):
             temperature=self.temperature or named.temperature,
             rebalanced=named.rebalanced,
             tilt=(self.tilt_a, self.tilt_b),
+            chroma_contrast=named.chroma_contrast,
         )
 
 

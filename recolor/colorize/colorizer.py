@@ -214,7 +214,13 @@ class Colorizer:
         Returns:
             ab, float32 [N, h, w, 2], in Lab units.
         """
-        ab_small = self.generator.read_ab(predicted.out, look.temperature, rebalanced=look.rebalanced, tilt=look.tilt)
+        ab_small = self.generator.read_ab(
+            predicted.out,
+            look.temperature,
+            rebalanced=look.rebalanced,
+            tilt=look.tilt,
+            chroma_contrast=look.chroma_contrast,
+        )
         ab = self.refiner.refine_ab(predicted.L, ab_small)
         return np.ascontiguousarray(ab.float().permute(0, 2, 3, 1).cpu().numpy())
 

@@ -87,7 +87,9 @@ def spaced_rows(rows: int, count: int) -> Int64Array:
 
 def _by_model(batch: Batch, model: Model) -> Iterator[tuple[Method, Tensor]]:
     look = model.look
-    ab_small = model.generator.predict_ab(batch.L, look.temperature, rebalanced=look.rebalanced)
+    ab_small = model.generator.predict_ab(
+        batch.L, look.temperature, rebalanced=look.rebalanced, chroma_contrast=look.chroma_contrast
+    )
     whole = look.saturation * (model.refiner.refine_ab(batch.L, ab_small) if model.refiner else upsample_ab(ab_small))
     if model.refiner and model.kind == "model":
         yield Method(model.label, "generator", "model"), look.saturation * upsample_ab(ab_small)

@@ -16,7 +16,7 @@ from recolor.config.loading import overlay
 from recolor.config.settings import GeneratorModelConfig, RefinerModelConfig, ShardConfig
 from recolor.errors import ConfigError, WeightsError
 from recolor.models.ab_bins import ab_bin_centres, class_weights
-from recolor.models.generator import Generator
+from recolor.models.generator import Generator, contrast_chroma
 from recolor.models.identity import CONFIG_FILE, MODEL_FILE, start_folder, start_identity
 from recolor.models.refiner import Refiner
 from recolor.pipeline.storage import write_atomically
@@ -37,6 +37,7 @@ class LoadedGenerator:
         config: Shape of the network.
         temperature: Temperature T of the annealed mean.
         saturation: Factor applied to the predicted a and b.
+        chroma_contrast: Contrast of chroma within an image; see `contrast_chroma`.
         details: Contents of config.json.
     """
 
@@ -44,6 +45,7 @@ class LoadedGenerator:
     config: GeneratorModelConfig
     temperature: float
     saturation: float
+    chroma_contrast: float
     details: Mapping[str, Any]
 
     @property
@@ -56,7 +58,14 @@ class LoadedGenerator:
         """The sides of the input must be multiples of this number of pixels."""
         return 8 * self.config.scale
 
-    def predict_ab(self, L: Tensor, temperature: float | None = None, *, rebalanced: bool = True) -> Tensor:
+    def predict_ab(
+        self,
+        L: Tensor,
+        temperature: float | None = None,
+        *,
+        rebalanced: bool = True,
+        chroma_contrast: float | None = None,
+    ) -> Tensor:
         """Maps L [N,1,H,W], 0..100, to ab [N,2,H/4,W/4] in Lab units.
 
         Args:
@@ -64,8 +73,9 @@ class LoadedGenerator:
             temperature: Replaces the model's temperature of the annealed mean.
             rebalanced: Whether rare colours keep the weight that they had in training. Without it, colours are those of
                 the true distribution: paler, and on average closer to the truth.
+            chroma_contrast: Replaces the model's contrast of chroma.
         """
-        return self.read_ab(self.predict(L), temperature, rebalanced=rebalanced)
+        return self.read_ab(self.predict(L), temperature, rebalanced=rebalanced, chroma_contrast=chroma_contrast)
 
     @torch.no_grad()
     def predict(self, L: Tensor) -> Tensor:
@@ -80,6 +90,7 @@ class LoadedGenerator:
         *,
         rebalanced: bool = True,
         tilt: tuple[float, float] = (0.0, 0.0),
+        chroma_contrast: float | None = None,
     ) -> Tensor:
         """Reads ab [N,2,H/4,W/4] in Lab units from raw predictions.
 
@@ -88,10 +99,12 @@ class LoadedGenerator:
             temperature: As for `predict_ab`.
             rebalanced: As for `predict_ab`.
             tilt: As for `Generator.read_ab`.
+            chroma_contrast: As for `predict_ab`.
         """
         weights = None if rebalanced else self.class_weights()
         chosen = self.temperature if temperature is None else temperature
-        return self.saturation * self.model.read_ab(out, chosen, weights, tilt)
+        contrast = self.chroma_contrast if chroma_contrast is None else chroma_contrast
+        return self.saturation * contrast_chroma(self.model.read_ab(out, chosen, weights, tilt), contrast)
 
     def class_weights(self) -> Tensor | None:
         """Returns the weights of the bins in training [Q], or None if the files do not say them."""
@@ -167,11 +180,11 @@ def load_generator(folder: Path, device: torch.device | None = None) -> LoadedGe
     config = _shape(GeneratorModelConfig(), details, folder)
     if config.head == "distribution" and details.get("ab_bins") != bins_json():
         raise WeightsError(f"{folder / CONFIG_FILE}: `ab_bins` are not this version's colour bins. Train again.")
-    temperature, saturation = details.get("temperature"), details.get("saturation", 1.0)
-    if not isinstance(temperature, float) or not isinstance(saturation, float):
-        raise WeightsError(f"{folder / CONFIG_FILE}: `temperature` or `saturation` is missing. Train again.")
+    temperature = _number(details, "temperature", None, folder)
+    saturation = _number(details, "saturation", 1.0, folder)
+    chroma_contrast = _number(details, "chroma_contrast", 0.0, folder)
     model = _with_weights(Generator(config), folder, device)
-    return LoadedGenerator(model, config, temperature, saturation, details)
+    return LoadedGenerator(model, config, temperature, saturation, chroma_contrast, details)
 
 
 def load_refiner(folder: Path, device: torch.device | None = None) -> LoadedRefiner:
@@ -250,6 +263,13 @@ def _shape(default: C, details: Mapping[str, Any], folder: Path) -> C:
         return overlay(default, details.get("model", {}))
     except (ConfigError, AttributeError, TypeError) as error:
         raise WeightsError(f"{folder / CONFIG_FILE}: `model` is not a model's shape ({error}). Train again.") from error
+
+
+def _number(details: Mapping[str, Any], name: str, default: float | None, folder: Path) -> float:
+    value = details.get(name, default)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise WeightsError(f"{folder / CONFIG_FILE}: `{name}` is missing or no number. Train again.")
+    return float(value)
 
 
 M = TypeVar("M", Generator, Refiner)

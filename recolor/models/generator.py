@@ -15,6 +15,7 @@ AB_SCALE = 110.0  # the regression head predicts ab / 110, about -1..1
 LOGIT_SCALE = 16.0  # AdamW's steps would change the logits of normalised features too slowly
 _GROUP_CHANNELS = 8  # channels per group of the group norm
 _DILATIONS = (1, 2, 4, 8)
+_SMALLEST = 1e-12  # the divisor of an image without colour
 
 
 class Generator(nn.Module):
@@ -105,6 +106,26 @@ class Generator(nn.Module):
         else:
             ab = out.float()
         return ab if self.scale == 1 else functional.interpolate(ab, scale_factor=float(self.scale), mode="bilinear")
+
+
+def contrast_chroma(ab: Tensor, contrast: float) -> Tensor:
+    """Changes the contrast of chroma within each image.
+
+    A chroma C becomes proportional to C (C + 1)^contrast. The root mean square of each image's chroma stays the same.
+
+    Where a model is unsure of a hue, its mean colour is pale. Where it is surer, a bolder colour errs less. So with the
+    same colourfulness, a contrast above 0 has a lower error (`docs/decisions/2026-11-pretrained-encoder.md`).
+
+    Args:
+        ab: [N,2,h,w], float32, in Lab units.
+        contrast: 0 changes nothing.
+    """
+    if contrast == 0:
+        return ab
+    chroma = ab.square().sum(1, keepdim=True).sqrt()
+    factor = (chroma + 1) ** contrast
+    before, after = (values.square().mean((2, 3), keepdim=True) for values in (chroma, chroma * factor))
+    return ab * factor * (before / after.clamp(min=_SMALLEST)).sqrt()
 
 
 def decoder_widths(config: GeneratorModelConfig, levels: int) -> list[int]:

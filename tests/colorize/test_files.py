@@ -242,7 +242,7 @@ def test_a_batch_gives_what_single_photographs_give(colorizer, photos, tmp_path)
         assert np.abs(one - three).max() <= 1
 
 
-def test_saturation_and_temperature_reach_the_models(colorizer, photos, tmp_path):
+def test_a_look_reaches_the_models(colorizer, photos, tmp_path):
     def spread(name, look):
         colorize_paths([photos / "sub" / "two words.png"], tmp_path / name, colorizer, look=look)
         pixels = np.asarray(Image.open(tmp_path / name), int)
@@ -252,6 +252,7 @@ def test_saturation_and_temperature_reach_the_models(colorizer, photos, tmp_path
     assert grey == 0
     assert 1 < plain < strong
     assert spread("bold.png", Look(temperature=0.05)) != pytest.approx(plain, rel=0.01)
+    assert spread("contrast.png", Look(chroma_contrast=1.5)) != pytest.approx(plain, rel=0.001)
 
 
 def test_what_was_dropped_is_said(colorizer, tmp_path):

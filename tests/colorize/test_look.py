@@ -16,6 +16,9 @@ from recolor.errors import ConfigError
         ({"temperature": 0.0}, "temperature = 0.0"),
         ({"temperature": 1.1}, "temperature = 1.1"),
         ({"temperature": float("nan")}, "temperature = nan"),
+        ({"chroma_contrast": -0.1}, "chroma_contrast = -0.1"),
+        ({"chroma_contrast": 2.1}, "chroma_contrast = 2.1"),
+        ({"chroma_contrast": float("nan")}, "chroma_contrast = nan"),
     ],
 )
 def test_an_impossible_look_is_refused(look, said):

@@ -15,7 +15,7 @@ from recolor.models.files import (
     load_start,
     save_model,
 )
-from recolor.models.generator import Generator
+from recolor.models.generator import Generator, contrast_chroma
 from recolor.models.identity import start_folder
 from recolor.models.refiner import Refiner
 
@@ -61,6 +61,16 @@ def test_a_generator_s_saturation_is_a_factor_of_its_colour(folder):
     torch.testing.assert_close(load_generator(folder).predict_ab(L), 1.5 * plain)
 
 
+def test_a_generator_s_contrast_of_chroma_can_be_replaced(folder):
+    L = torch.rand(2, 1, 64, 64) * 100
+    plain = load_generator(folder).predict_ab(L)
+    _change_config(folder, chroma_contrast=0.5, saturation=2)
+    contrasted = load_generator(folder)
+    torch.testing.assert_close(contrasted.predict_ab(L), 2 * contrast_chroma(plain, 0.5))
+    torch.testing.assert_close(contrasted.predict_ab(L, chroma_contrast=0.0), 2 * plain)
+    torch.testing.assert_close(contrasted.predict_ab(L, chroma_contrast=1.5), 2 * contrast_chroma(plain, 1.5))
+
+
 def test_a_refiner_comes_back_as_it_was(tmp_path):
     config = RefinerModelConfig(encoder_weights="none", width=8, blocks=1)
     model = Refiner(config).eval()
@@ -97,6 +107,8 @@ def test_a_missing_file_is_named(folder, name):
         ({"ab_bins": [[0.0, 0.0]]}, "ab_bins"),
         ({"temperature": None}, "temperature"),
         ({"saturation": "much"}, "saturation"),
+        ({"chroma_contrast": None}, "chroma_contrast"),
+        ({"chroma_contrast": True}, "chroma_contrast"),
         ({"model": {"width": -1}}, "width = -1"),
         ({"model": {"wdith": 8}}, "unknown setting"),
         ({"model": 3}, "not a model's shape"),

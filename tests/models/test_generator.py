@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from recolor.config.settings import GeneratorModelConfig
-from recolor.models.generator import Generator, decoder_widths
+from recolor.models.generator import Generator, contrast_chroma, decoder_widths
 
 
 def _generator(**changes):
@@ -104,3 +104,22 @@ def test_bfloat16_autocast_gives_about_the_same_colours():
         rounded = model.predict_ab(L, 0.38)
     assert exact.std() > 1
     assert (exact - rounded).abs().mean() < 2
+
+
+@pytest.mark.parametrize("contrast", [0.3, 1.0])
+def test_contrast_raises_chroma_to_a_power_and_keeps_its_root_mean_square_and_all_hues(contrast):
+    ab = 30 * torch.randn(3, 2, 14, 21, dtype=torch.float64, generator=torch.Generator().manual_seed(5))
+    found = contrast_chroma(ab, contrast)
+    before, after = torch.linalg.vector_norm(ab, dim=1), torch.linalg.vector_norm(found, dim=1)
+    power = before * (before + 1) ** contrast
+    for number in range(len(ab)):  # the factor is one for the whole image
+        torch.testing.assert_close(after[number] / power[number], (after[number] / power[number])[0, 0].expand(14, 21))
+    torch.testing.assert_close(after.square().mean((1, 2)), before.square().mean((1, 2)))
+    torch.testing.assert_close(torch.atan2(found[:, 1], found[:, 0]), torch.atan2(ab[:, 1], ab[:, 0]))
+
+
+@pytest.mark.parametrize("contrast", [0.0, 0.3, 2.0])
+@pytest.mark.parametrize("ab", [(0.0, 0.0), (1e-7, 0.0), (20.0, -35.0)])
+def test_contrast_leaves_an_image_of_one_colour_as_it_is(contrast, ab):
+    flat = torch.tensor(ab).view(1, 2, 1, 1).expand(2, 2, 8, 8)
+    torch.testing.assert_close(contrast_chroma(flat, contrast), flat)
