@@ -114,7 +114,7 @@ class DuplicateConfig:
             flat images are copies if their colours and thumbnails agree.
         symmetries: Also compare with the 8 flips and rotations.
         crops: Also find images that are a part of another: up to 30% cut from the width or the height (another
-            aspect ratio), or up to 10% from every side.
+            aspect ratio), or up to 10% from every side. Two parts of one picture are copies as well.
         max_hamming_distance_crop: Maximum pHash-64 distance between a window of one image and another image for the
             two to be candidates.
     """

@@ -291,7 +291,7 @@ SYMMETRIES = (
     "rotate_270",
     "transverse",
 )
-RELATIONS = (*SYMMETRIES, "crop", "whole")
+RELATIONS = (*SYMMETRIES, "crop", "whole", "overlap")
 _JUDGED = (
     PATH,
     Column(
@@ -363,7 +363,7 @@ DUPLICATE = _issue(
         "-",
         ", ".join(RELATIONS),
         "Flip or rotation that turns the image into the kept copy; `crop` is a part of the kept copy, and the kept copy"
-        " is a part of `whole`.",
+        " is a part of `whole`. `overlap` and the kept copy are two parts of one picture.",
     ),
 )
 MONOCHROME = _issue(

@@ -33,7 +33,7 @@ from recolor.manifests.schemas import ISSUE_SCORES, MEASUREMENTS
 from recolor.pipeline.cache import Counts, Outcome, Part, read_record, require_record, run_part
 from recolor.pipeline.workspace import Workspace, indexed_images
 
-DETECT_VERSION = 16
+DETECT_VERSION = 17
 
 DETECTORS: Mapping[str, Detector[Any]] = MappingProxyType(
     {

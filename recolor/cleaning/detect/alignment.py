@@ -28,13 +28,14 @@ _RIDGE = 0.02  # keeps a picture without detail along an axis in place
 _MAX_MOVE = 0.08  # of a side: the distance between two windows, and more
 
 
-def similarities(one: Thumbnails, other: Thumbnails, windows: Floats) -> Floats:
+def similarities(one: Thumbnails, other: Thumbnails, windows: Floats, other_windows: Floats | None = None) -> Floats:
     """Returns how alike two pictures are where they overlap.
 
     Args:
         one: uint8 [pairs, 24, 24].
         other: uint8 [pairs, 24, 24].
         windows: float [pairs, 4]: left, right, top and bottom of the part of `one` that `other` shows, about.
+        other_windows: float [pairs, 4]: the part of `other` that shows this; all of it if None.
 
     Returns:
         float64 [pairs], up to 1: copies exceed 0.7, other pictures rarely 0.5. 1 if a thumbnail is unknown (all 0).
@@ -43,8 +44,10 @@ def similarities(one: Thumbnails, other: Thumbnails, windows: Floats) -> Floats:
     known = np.flatnonzero(one.any(axis=(1, 2)) & other.any(axis=(1, 2)))
     for start in range(0, len(known), _TOGETHER):
         some = known[start : start + _TOGETHER]
-        pair = one[some].astype(np.float32), other[some].astype(np.float32)
-        found[some] = _similarities(*pair, windows[some].astype(np.float32))
+        first, second = one[some].astype(np.float32), other[some].astype(np.float32)
+        if other_windows is not None:
+            second = _cut(second, other_windows[some].astype(np.float32))
+        found[some] = _similarities(first, second, windows[some].astype(np.float32))
     return found
 
 

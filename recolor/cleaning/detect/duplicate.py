@@ -29,6 +29,7 @@ _REAL_PIXELS = "real_pixels"
 _PIXELS_BITS, _SIZE_BITS = 28, 34  # of the number that images are ranked by: up to 268 million pixels, 17 GB
 _MEASURED = (*_FACTS, *_COLOURS, *flat.COLUMNS, *real_detail.COLUMNS, *enlargements.COLUMNS, *_HASHES)
 COLUMNS = tuple(dict.fromkeys(_MEASURED))
+_PARTS = {"crop": "part of", "whole": "shows more of", "overlap": "shows most of"}  # relation -> how reasons say it
 _RESIZED = len(SYMMETRIES)  # relations below are copies of the whole picture
 
 
@@ -141,6 +142,7 @@ def _find_copies(measurements: pa.Table, ranked: Indices, config: DuplicateConfi
             _hashes(measurements, units, "phash_64_windows", 1)[..., 0],
             _thumbnails(measurements, units),
             np.stack([column(measurements, name)[units] for name in _COLOURS], axis=1),
+            (column(measurements, "width_px") / column(measurements, "height_px"))[units],
             config,
         )
     )
@@ -227,9 +229,9 @@ def _reason(copy: dict[str, Any], kept: dict[str, Any], row: int, copies: Copies
     if copy["sha256"] == kept["sha256"]:
         return f"same bytes as {kept['path']}, whose path comes first"
     relation = RELATIONS[int(copies.relation[row])]
-    if relation in ("crop", "whole"):
+    if relation in _PARTS:
         alike = f"details correlate by {copies.similarity[row]:.2f} where they overlap"
-        what = "part of" if relation == "crop" else "shows more of"
+        what = _PARTS[relation]
         return f"{what} {kept['path']}, which has {_advantage(kept, copy)}; {alike}"
     kind, turned = ("copy", "") if relation == "identity" else ("turned or mirrored copy", f" after {relation}")
     alike = f"{int(copies.distance_256[row])} of 256 hash bits differ{turned.replace('_', ' ')}"

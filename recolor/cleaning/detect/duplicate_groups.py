@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from recolor.cleaning.detect.alignment import Thumbnails, similarities, structured_shares, turned
 from recolor.cleaning.detect.hamming import Hashes, Indices, near_pairs, pairs_within
+from recolor.cleaning.detect.overlaps import overlaps
 from recolor.cleaning.windows import WINDOWS
 from recolor.color.arrays import Floats
 from recolor.config.settings import DuplicateConfig
@@ -32,6 +33,7 @@ _FIRST_SHARE = 16  # if there are too many candidates, the best 1/16 of the pict
 _MAX_LIGHTNESS, _MAX_CONTRAST, _MAX_COLOUR, _GREY_CHROMA = 8.0, 5.0, 5.0, 1.5
 _MAX_EXPOSURE = 20.0  # the largest difference in lightness of upright copies, which may have been exposed anew
 _MAX_DISTANCE_EXPOSED = 8  # of 64 bits: exposure changes few
+_MAX_DISTANCE_OVERLAP = 6  # of 64 bits, between windows of both; 8 find few more and cost several times as much
 _OTHER_COLOUR = 0.1  # subtracted from the similarity of pictures whose colours differ more,
 _OTHER_PLAIN = 0.35  # if hardly anything is there to compare: a moon and a sun in plain skies
 _PLAIN_SHARE = 0.25  # of a picture: less structure than this is hardly anything
@@ -68,6 +70,7 @@ class Pictures:
         windows_64: uint64 [pictures, 51 windows]; used only for crops.
         thumbnails: uint8 [pictures, 24, 24]; all 0 if unknown.
         colours: float64 [pictures, 5]: mean and standard deviation of L, mean a, b and chroma.
+        aspects: float64 [pictures]: width / height.
         config: Maximum distances.
         lightness: float64 [pictures]: mean L; all 0 if it is unknown for any picture.
     """
@@ -77,6 +80,7 @@ class Pictures:
     windows_64: Hashes
     thumbnails: Thumbnails
     colours: Floats
+    aspects: Floats
     config: DuplicateConfig
     lightness: Floats = field(init=False)
 
@@ -264,10 +268,10 @@ def _chosen(pairs: _Pairs, chosen: NDArray[np.bool_]) -> _Pairs:
 
 
 def _join_crops(pictures: Pictures, copies: Copies) -> None:
-    """Assigns kept pictures that are crops of better kept pictures, or that better ones are crops of, to these.
+    """Assigns kept pictures to better kept ones of which they are crops, which are crops of them, or which overlap.
 
     The members of their groups are released, because a group must not hold a chain. Each released picture is assigned
-    to a better picture that it is a crop of itself, and the rest are grouped anew.
+    to a better picture that it overlaps itself, and the rest are grouped anew.
     """
     rows = np.arange(len(copies.kept))
     kept, leader = _kept(rows, copies), copies.kept.copy()
@@ -286,7 +290,7 @@ def _join_crops(pictures: Pictures, copies: Copies) -> None:
 
 
 def _crops(wholes: Indices, parts: Indices, pictures: Pictures) -> _Pairs:
-    """Returns the pairs of a picture among `wholes` and a crop of it among `parts`."""
+    """Returns the pairs of a picture among `wholes` and one among `parts` that is a crop of it or overlaps it."""
     wholes, lightness = _by_lightness(wholes, pictures)
     parts, of_parts = _by_lightness(parts, pictures)
     found = []
@@ -296,8 +300,25 @@ def _crops(wholes: Indices, parts: Indices, pictures: Pictures) -> _Pairs:
         near = pairs_within(windows, hashes, pictures.config.max_hamming_distance_crop)
         for place, at in _gathered(near):
             of, window = np.divmod(place, len(WINDOWS))
-            found.append(_confirm_crops(whole[of], window, part[at], pictures))
-    return _joined(found)
+            found.append(_confirm_crops(whole[of], window, part[at], None, pictures))
+    return _joined([*found, _overlaps(wholes, parts, pictures)])
+
+
+def _overlaps(ones: Indices, others: Indices, pictures: Pictures) -> _Pairs:
+    """Returns the pairs of a picture among `ones` and one among `others` of which neither shows all of the other."""
+    near = overlaps(
+        pictures.windows_64[ones],
+        pictures.aspects[ones],
+        pictures.windows_64[others],
+        pictures.aspects[others],
+        min(pictures.config.max_hamming_distance_crop, _MAX_DISTANCE_OVERLAP),
+    )
+    return _joined(
+        [
+            _confirm_crops(ones[one], window, others[other], other_window, pictures)
+            for one, window, other, other_window in _gathered(near)
+        ]
+    )
 
 
 def _gathered(candidates: Iterable[tuple[Indices, ...]]) -> Iterator[tuple[Indices, ...]]:
@@ -312,19 +333,28 @@ def _gathered(candidates: Iterable[tuple[Indices, ...]]) -> Iterator[tuple[Indic
         yield tuple(np.concatenate(part) for part in zip(*some, strict=True))
 
 
-def _confirm_crops(whole: Indices, window: Indices, part: Indices, pictures: Pictures) -> _Pairs:
-    """Returns the candidates that are crops.
+def _confirm_crops(
+    whole: Indices, window: Indices, part: Indices, part_window: Indices | None, pictures: Pictures
+) -> _Pairs:
+    """Returns the candidates that are crops, or overlap if there are windows of the second picture as well.
 
     They are similarly light, and alike when laid over the window. Either may be the better picture.
     """
-    relation = np.where(whole < part, RELATIONS.index("crop"), RELATIONS.index("whole"))
     near = np.flatnonzero((whole != part) & _similar_exposure(whole, part, _MAX_LIGHTNESS, pictures))
-    whole, window, part, relation = whole[near], window[near], part[near], relation[near]
-    similarity = similarities(pictures.thumbnails[whole], pictures.thumbnails[part], WINDOWS[window])
+    whole, window, part = whole[near], window[near], part[near]
+    shown = None if part_window is None else part_window[near]
+    thumbnails = pictures.thumbnails[whole], pictures.thumbnails[part]
+    similarity = similarities(*thumbnails, WINDOWS[window], None if shown is None else WINDOWS[shown])
+    if shown is None:
+        relation = np.where(whole < part, RELATIONS.index("crop"), RELATIONS.index("whole"))
+        hashes = pictures.hashes_64[part, 0]
+    else:
+        relation = np.full(len(near), RELATIONS.index("overlap"))
+        hashes = pictures.windows_64[part, shown]
     unlike = ~_similar_colours(pictures.colours[whole], pictures.colours[part])
     similarity[unlike] -= _colour_penalty(whole[unlike], pictures)
     copies = similarity >= pictures.config.min_similarity
-    distance_64 = np.bitwise_count(pictures.windows_64[whole, window] ^ pictures.hashes_64[part, 0])
+    distance_64 = np.bitwise_count(pictures.windows_64[whole, window] ^ hashes)
     distance_256 = _hamming_distances(pictures.hashes_256[whole, 0], pictures.hashes_256[part, 0])
     best = np.where(whole < part, whole, part)
     other = np.where(whole < part, part, whole)

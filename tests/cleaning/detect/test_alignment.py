@@ -64,3 +64,12 @@ def test_a_disc_in_a_plain_sky_has_little_structure_and_a_photograph_much():
     shares = structured_shares(np.concatenate([thumbnail(disc), thumbnail(photographs.coffee())]))
     assert shares[0] < 0.25
     assert shares[1] > 0.5
+
+
+def test_two_parts_are_alike_where_they_overlap_and_nowhere_else():
+    whole = photographs.coffee()
+    left, right = whole[:, :480], whole[:, 120:]  # 600 columns
+    shared, of_right = np.array([[0.25, 1.0, 0.0, 1.0]]), np.array([[0.0, 0.75, 0.0, 1.0]])
+    assert similarities(thumbnail(left), thumbnail(right), shared, of_right)[0] > 0.85
+    assert similarities(thumbnail(left), thumbnail(right), of_right, shared)[0] < 0.5
+    assert similarities(thumbnail(left), thumbnail(photographs.chelsea()), shared, of_right)[0] < 0.5

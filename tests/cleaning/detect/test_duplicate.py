@@ -22,12 +22,12 @@ def found(table, config=DEFAULT):
 
 
 def hashed(sha, words_64, words_256, *, pixels=(100, 100), size=1, contrast=20.0):
-    """A row with given hashes, under the 8 symmetries; the windows' are as far from them as can be."""
+    """A row with given hashes, under the 8 symmetries; the windows' are random."""
     return {
         "sha256": f"{sha:064x}",
         "phash_64": np.array(words_64, np.uint64).tobytes(),
         "phash_256": np.array(words_256, np.uint64).tobytes(),
-        "phash_64_windows": (~np.tile(np.array(words_64, np.uint64).reshape(-1)[:1], len(WINDOWS))).tobytes(),
+        "phash_64_windows": np.random.default_rng([sha, 1]).integers(0, 2**64, len(WINDOWS), np.uint64).tobytes(),
         "width_px": pixels[0],
         "height_px": pixels[1],
         "size_bytes": size,
@@ -302,6 +302,32 @@ def test_a_crop_that_is_too_far_from_the_whole_is_a_part_of_it(measured):
     (part,) = found(measured(pictures)).values()
     assert part["relation"] == "crop"
     assert part["reason"].startswith("part of whole.jpg")
+    assert not found(measured(pictures), DuplicateConfig(crops=False))
+
+
+# (top, bottom, left, right) cut off from each of two parts, as shares.
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ((0, 0, 0.15, 0), (0, 0, 0, 0.1)),
+        ((0, 0.17, 0, 0), (0.2, 0, 0, 0)),
+        ((0, 0, 0.1, 0.12), (0.08, 0.08, 0, 0)),
+        ((0.17, 0, 0, 0), (0, 0, 0.25, 0)),
+    ],
+)
+def test_two_parts_of_one_picture_are_copies(measured, one, other):
+    picture = photographs.coffee()
+
+    def part(top, bottom, left, right):
+        height, width = picture.shape[:2]
+        rows, columns = (round(top * height), height - round(bottom * height)), (left * width, width * (1 - right))
+        return np.ascontiguousarray(picture[slice(*rows), round(columns[0]) : round(columns[1])])
+
+    pictures = {"one.jpg": part(*one), "other.jpg": part(*other), "cat.jpg": photographs.chelsea()}
+    (copy,) = found(measured(pictures)).values()
+    assert {copy["path"], copy["kept_path"]} == {"one.jpg", "other.jpg"}
+    assert copy["relation"] == "overlap"
+    assert copy["reason"].startswith(f"shows most of {copy['kept_path']}, which has more pixels")
     assert not found(measured(pictures), DuplicateConfig(crops=False))
 
 

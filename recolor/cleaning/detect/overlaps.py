@@ -1,0 +1,81 @@
+"""Candidates for pictures that overlap, neither of which shows all of the other: two crops of one photograph.
+
+Two kinds are searched. Both pictures were cut on the same side, at opposite ends. Or one was cut in width and the other
+in height, to two aspect ratios. What they share is a window of each, and windows have hashes
+(`recolor.cleaning.windows`). Only windows of the same shape can be the same part, which leaves few to compare: none
+between pictures of one aspect ratio that were cut in width and in height.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recolor.cleaning.detect.hamming import Hashes, Indices, pairs_within
+from recolor.cleaning.windows import WINDOWS
+from recolor.color.arrays import Floats
+
+Overlaps = tuple[Indices, Indices, Indices, Indices]  # picture, its window, other picture, its window
+
+_MAX_SHAPE = 0.04  # the largest difference in ln(width / height): a hash tolerates about as much
+
+
+def _numbers(chosen: NDArray[np.bool_]) -> Indices:
+    return np.flatnonzero(chosen)
+
+
+_LEFT, _RIGHT, _TOP, _BOTTOM = WINDOWS.T
+_ACROSS, _DOWN = (_TOP == 0.0) & (_BOTTOM == 1.0), (_LEFT == 0.0) & (_RIGHT == 1.0)  # cut in width, in height
+_KINDS = (
+    (_numbers(_ACROSS), _numbers(_DOWN)),
+    (_numbers(_ACROSS & (_RIGHT == 1.0)), _numbers(_ACROSS & (_LEFT == 0.0))),
+    (_numbers(_DOWN & (_BOTTOM == 1.0)), _numbers(_DOWN & (_TOP == 0.0))),
+)
+_SHAPES: Floats = np.log((_RIGHT - _LEFT) / (_BOTTOM - _TOP))
+
+
+def overlaps(ones: Hashes, aspects: Floats, others: Hashes, other_aspects: Floats, distance: int) -> Iterator[Overlaps]:
+    """Finds windows of two sets of pictures that have near hashes and the same shape.
+
+    A pair of windows is searched in one order: cut in width in the first set and in height in the second, or with the
+    first picture left of or above the second.
+
+    Args:
+        ones: uint64 [N, windows].
+        aspects: float64 [N], width / height.
+        others: uint64 [M, windows].
+        other_aspects: float64 [M].
+        distance: Maximum Hamming distance, 0..16.
+
+    Yields:
+        Indices of pictures in `ones`, of their windows, of pictures in `others` and of theirs, int64 [pairs] each.
+    """
+    for first, second in _KINDS:
+        one, shapes = _by_shape(first, aspects)
+        other, other_shapes = _by_shape(second, other_aspects)
+        for some, alike in _slices(shapes, other_shapes):
+            of, window = np.divmod(one[some], len(WINDOWS))
+            other_of, other_window = np.divmod(other[alike], len(WINDOWS))
+            for query, found in pairs_within(ones[of, window], others[other_of, other_window], distance):
+                near = np.abs(shapes[some][query] - other_shapes[alike][found]) <= _MAX_SHAPE
+                here, there = query[near], found[near]
+                yield of[here], window[here], other_of[there], other_window[there]
+
+
+def _by_shape(windows: Indices, aspects: Floats) -> tuple[Indices, Floats]:
+    """Returns places in [pictures, windows] of these windows by ln(width / height), and their ln(width / height)."""
+    shapes = (np.log(aspects)[:, None] + _SHAPES[windows]).reshape(-1)
+    places = (np.arange(len(aspects))[:, None] * len(WINDOWS) + windows).reshape(-1)
+    order = np.argsort(shapes, kind="stable")
+    return places[order], shapes[order]
+
+
+def _slices(shapes: Floats, others: Floats) -> Iterator[tuple[slice, slice]]:
+    """Yields slices of windows, and slices of others that may have nearly the same shape; both arrays ascend."""
+    start = 0
+    while start < len(shapes):
+        end = int(np.searchsorted(shapes, shapes[start] + _MAX_SHAPE))
+        first, last = np.searchsorted(others, (shapes[start] - _MAX_SHAPE, shapes[end - 1] + _MAX_SHAPE))
+        if first < last:
+            yield slice(start, end), slice(int(first), int(last))
+        start = end
