@@ -17,6 +17,7 @@ from recolor.color.arrays import Floats
 
 Overlaps = tuple[Indices, Indices, Indices, Indices]  # picture, its window, other picture, its window
 
+_ASPECTS = (1e-3, 1e3)  # a manifest may say anything
 _MAX_SHAPE = 0.04  # the largest difference in ln(width / height): a hash tolerates about as much
 
 
@@ -64,7 +65,7 @@ def overlaps(ones: Hashes, aspects: Floats, others: Hashes, other_aspects: Float
 
 def _by_shape(windows: Indices, aspects: Floats) -> tuple[Indices, Floats]:
     """Returns places in [pictures, windows] of these windows by ln(width / height), and their ln(width / height)."""
-    shapes = (np.log(aspects)[:, None] + _SHAPES[windows]).reshape(-1)
+    shapes = (np.log(np.clip(aspects, *_ASPECTS))[:, None] + _SHAPES[windows]).reshape(-1)
     places = (np.arange(len(aspects))[:, None] * len(WINDOWS) + windows).reshape(-1)
     order = np.argsort(shapes, kind="stable")
     return places[order], shapes[order]
@@ -74,7 +75,7 @@ def _slices(shapes: Floats, others: Floats) -> Iterator[tuple[slice, slice]]:
     """Yields slices of windows, and slices of others that may have nearly the same shape; both arrays ascend."""
     start = 0
     while start < len(shapes):
-        end = int(np.searchsorted(shapes, shapes[start] + _MAX_SHAPE))
+        end = max(start + 1, int(np.searchsorted(shapes, shapes[start] + _MAX_SHAPE)))  # also if it is not a number
         first, last = np.searchsorted(others, (shapes[start] - _MAX_SHAPE, shapes[end - 1] + _MAX_SHAPE))
         if first < last:
             yield slice(start, end), slice(int(first), int(last))

@@ -60,3 +60,13 @@ def test_pictures_of_one_aspect_ratio_that_were_cut_in_width_and_in_height_are_n
 def test_no_pictures_have_no_overlaps():
     none = np.zeros((0, len(WINDOWS)), np.uint64)
     assert not list(overlaps(none, np.ones(0), none, np.ones(0), 8))
+
+
+def test_an_impossible_aspect_ratio_in_a_manifest_does_not_keep_the_search_from_ending():
+    alike = np.zeros((5, len(WINDOWS)), np.uint64)
+    aspects = np.array([0.0, np.inf, -1.0, np.nan, 1.5])
+    found = {
+        (int(one), int(other)) for some in overlaps(alike, aspects, alike, aspects, 0) for one, other in zip(*some[::2])
+    }
+    assert (4, 4) in found
+    assert not {pair for pair in found if 4 in pair and pair != (4, 4)}
