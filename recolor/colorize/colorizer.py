@@ -101,7 +101,7 @@ class Colorizer:
         Args:
             picture: A picture of any mode, an array, or the path of a file. The EXIF orientation and colour profile of
                 pictures and files are applied. Arrays are sRGB [H, W, 3] or grey [H, W] or [H, W, 1], uint8 or uint16.
-            look: Saturation and temperature.
+            look: How bold the colours are.
 
         Returns:
             For an array, sRGB [H, W, 3] of its type. Otherwise an upright sRGB picture at full size; mode RGBA if there
@@ -119,7 +119,7 @@ class Colorizer:
 
         Args:
             rgb: uint8 sRGB [H, W, 3].
-            look: Saturation and temperature.
+            look: How bold the colours are.
 
         Returns:
             uint8 sRGB [H, W, 3] with the lightness of `rgb`; see `recolor.color.gamut.join`.
@@ -131,7 +131,7 @@ class Colorizer:
 
         Args:
             images: As for `__call__`; pictures, arrays and paths may be mixed.
-            look: Saturation and temperature.
+            look: How bold the colours are.
 
         Returns:
             For each image the result of `__call__`, up to rounding in the models.
@@ -157,7 +157,7 @@ class Colorizer:
 
         Args:
             lightnesses: L of each photograph, float32 [H, W], 0..100; sizes may differ.
-            look: Saturation and temperature.
+            look: How bold the colours are.
 
         Returns:
             ab of each photograph, float32 [H, W, 2], in Lab units; can be outside the sRGB gamut.

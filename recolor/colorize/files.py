@@ -158,7 +158,7 @@ def colorize_paths(
         out: Output folder; nothing is written outside it. For a single photograph also a file, or `-` for standard
             output.
         colorizer: The models.
-        look: Saturation and temperature; None for the defaults.
+        look: How bold the colours are; None for the defaults.
         overwrite: Whether to colour photographs again whose output exists.
         compare: Whether to write a before-and-after picture beside each output.
         file_format: Format on standard output; None for the format of the photograph.
@@ -326,7 +326,7 @@ def colorize_bytes(
         data: The bytes.
         target: Path of the output, which is not written: its suffix decides the format.
         colorizer: The models.
-        look: Saturation and temperature.
+        look: How bold the colours are.
         limits: Size limits; a larger image is not decoded.
         lenient: Whether to colour what is left of a damaged JPEG, PNG or BMP.
 

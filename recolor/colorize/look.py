@@ -12,7 +12,7 @@ _MAX_CHROMA_CONTRAST = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """Saturation and temperature of the colours.
+    """How colours are read from a predicted distribution.
 
     Attributes:
         saturation: Factor on a and b, 0 to 100: 0 gives grey, 1 the predicted colours.
@@ -22,8 +22,8 @@ class Look:
         tilt: Exponential tilt of the distribution towards a and b, in 1 / Lab units, each -1 to 1: a colour's
             probability is multiplied by exp(tilt · ab). Colours change where the model is unsure, and hardly where it
             is sure. See `recolor.colorize.candidates`.
-        chroma_contrast: Contrast of chroma within a photograph, 0 to 2: chroma is raised to the power of 1 + this,
-            without changing its root mean square. None uses the model's own.
+        chroma_contrast: Contrast of chroma within a photograph, 0 to 2; see `recolor.models.generator.contrast_chroma`.
+            None uses the model's own.
 
     Raises:
         ConfigError: A value is out of range.
@@ -51,8 +51,7 @@ class Look:
             raise ConfigError(f"tilt = {self.tilt}: not allowed. Allowed: two numbers from -1 to 1.")
         if self.chroma_contrast is not None and not 0 <= self.chroma_contrast <= _MAX_CHROMA_CONTRAST:
             raise ConfigError(
-                f"chroma_contrast = {self.chroma_contrast}: not allowed. Allowed: 0 (as predicted) to"
-                f" {_MAX_CHROMA_CONTRAST}."
+                f"chroma_contrast = {self.chroma_contrast}: not allowed. Allowed: 0 (none) to {_MAX_CHROMA_CONTRAST}."
             )
 
     @classmethod

@@ -83,7 +83,7 @@ def colorize_video(
         source: Any video that FFmpeg reads.
         target: Output path; the suffix decides the format: .mp4, .m4v, .mov, .mkv, .webm or .avi.
         colorizer: The models.
-        look: Saturation and temperature; None for the defaults.
+        look: How bold the colours are; None for the defaults.
         smoothing: Weight of the preceding frames' colour where nothing moves, 0 (off) to below 1.
         overwrite: Whether to colour the video again if the target exists.
         batch: Number of frames coloured together.

@@ -116,7 +116,7 @@ class DuplicateConfig:
         crops: Also find images that are a part of another: up to 30% cut from the width or the height (another
             aspect ratio), or up to 10% from every side. Two parts of one picture are copies as well.
         max_hamming_distance_crop: Maximum pHash-64 distance between a window of one image and another image for the
-            two to be candidates.
+            two to be candidates. Between windows of both it is at most 6.
     """
 
     enabled: bool = True
@@ -373,8 +373,8 @@ class GeneratorConfig:
         rebalance: λ of the class weights 1 / ((1-λ)p + λ/Q) (Zhang et al. 2016, eq. 4). 1 is no rebalancing, 0 is full.
         temperature: T of the annealed mean (Zhang et al. 2016, eq. 5). 1 is the mean, towards 0 the mode.
         saturation: Factor of the predicted a and b. It corrects the pale colours of a model that is unsure of a hue.
-        chroma_contrast: Contrast of chroma within an image: chroma is raised to the power of 1 + this, without changing
-            its root mean square. Above 0, what is pale becomes greyer and what is colourful more colourful.
+        chroma_contrast: Contrast N of chroma within an image: a chroma C becomes proportional to C (C + 1)^N, with the
+            same root mean square. What is pale becomes greyer, and what is colourful more colourful.
     """
 
     model: GeneratorModelConfig = field(default_factory=GeneratorModelConfig)

@@ -48,7 +48,7 @@ class Model:
         generator: Predicts low-resolution colour.
         refiner: None if the generator is measured without a refiner.
         device: Device of both networks.
-        look: Saturation and temperature of its colours.
+        look: How its colours are read.
     """
 
     label: str

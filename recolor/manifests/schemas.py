@@ -348,8 +348,20 @@ DUPLICATE = _issue(
         is_path=True,
     ),
     Column("exact", pa.bool_(), "-", "-", "Whether both files have the same bytes."),
-    Column("hamming_distance", pa.int32(), "bits", "0..64", "pHash-64 distance to the kept copy."),
-    Column("hamming_distance_256", pa.int32(), "bits", "0..256", "pHash-256 distance to the kept copy."),
+    Column(
+        "hamming_distance",
+        pa.int32(),
+        "bits",
+        "0..64",
+        "pHash-64 distance to the kept copy; of cut copies, between the parts that are the same.",
+    ),
+    Column(
+        "hamming_distance_256",
+        pa.int32(),
+        "bits",
+        "0..256",
+        "pHash-256 distance to the kept copy, of the whole images.",
+    ),
     Column(
         "similarity",
         pa.float64(),

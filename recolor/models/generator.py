@@ -15,7 +15,7 @@ AB_SCALE = 110.0  # the regression head predicts ab / 110, about -1..1
 LOGIT_SCALE = 16.0  # AdamW's steps would change the logits of normalised features too slowly
 _GROUP_CHANNELS = 8  # channels per group of the group norm
 _DILATIONS = (1, 2, 4, 8)
-_SMALLEST = 1e-12  # the divisor of an image without colour
+_SMALLEST = 1e-30  # the divisor of an image without colour
 
 
 class Generator(nn.Module):

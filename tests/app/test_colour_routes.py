@@ -10,8 +10,10 @@ import pytest
 from PIL import Image
 from skimage import data
 
+from recolor.app.colour_routes import LookOfPage
 from recolor.app.photos import PREVIEW_PX, Photographs, clean_name, different_names
 from recolor.colorize import Look, colorize_paths
+from recolor.colorize.look import LOOKS
 from recolor.config.settings import MeasureConfig
 
 
@@ -76,12 +78,17 @@ def test_the_generator_runs_once_for_all_looks(client, colorizer, monkeypatch):
     assert len(runs) == 1
 
 
+@pytest.mark.parametrize("name", LOOKS)
+def test_the_page_asks_for_the_looks_of_the_command(name):
+    assert LookOfPage(look=name).chosen() == Look.named(name)
+
+
 def test_the_download_is_what_the_command_writes(client, colorizer, tmp_path):
     exif = b"Exif\0\0II*\0\x08\0\0\0\0\0\0\0\0\0"
     content = encoded(photograph(), "PNG", exif=exif, dpi=(300, 300))
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "coffee.png").write_bytes(content)
-    look = replace(Look.named("vivid"), saturation=1.2 * 0.5, temperature=0.3)
+    look = replace(Look.named("vivid"), saturation=Look.named("vivid").saturation * 0.5, temperature=0.3)
     colorize_paths([tmp_path / "in"], tmp_path / "out", colorizer, look=look)
     written = (tmp_path / "out" / "coffee.png").read_bytes()
     number = put(client, content, "coffee.png")["id"]

@@ -107,7 +107,7 @@ def test_bfloat16_autocast_gives_about_the_same_colours():
 
 
 @pytest.mark.parametrize("contrast", [0.3, 1.0])
-def test_contrast_raises_chroma_to_a_power_and_keeps_its_root_mean_square_and_all_hues(contrast):
+def test_contrast_makes_chroma_steeper_and_keeps_its_root_mean_square_and_all_hues(contrast):
     ab = 30 * torch.randn(3, 2, 14, 21, dtype=torch.float64, generator=torch.Generator().manual_seed(5))
     found = contrast_chroma(ab, contrast)
     before, after = torch.linalg.vector_norm(ab, dim=1), torch.linalg.vector_norm(found, dim=1)
@@ -118,8 +118,8 @@ def test_contrast_raises_chroma_to_a_power_and_keeps_its_root_mean_square_and_al
     torch.testing.assert_close(torch.atan2(found[:, 1], found[:, 0]), torch.atan2(ab[:, 1], ab[:, 0]))
 
 
-@pytest.mark.parametrize("contrast", [0.0, 0.3, 2.0])
+@pytest.mark.parametrize("contrast", [0.3, 2.0])
 @pytest.mark.parametrize("ab", [(0.0, 0.0), (1e-7, 0.0), (20.0, -35.0)])
 def test_contrast_leaves_an_image_of_one_colour_as_it_is(contrast, ab):
     flat = torch.tensor(ab).view(1, 2, 1, 1).expand(2, 2, 8, 8)
-    torch.testing.assert_close(contrast_chroma(flat, contrast), flat)
+    torch.testing.assert_close(contrast_chroma(flat, contrast), flat, rtol=1e-4, atol=0)

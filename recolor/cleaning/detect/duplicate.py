@@ -29,7 +29,7 @@ _REAL_PIXELS = "real_pixels"
 _PIXELS_BITS, _SIZE_BITS = 28, 34  # of the number that images are ranked by: up to 268 million pixels, 17 GB
 _MEASURED = (*_FACTS, *_COLOURS, *flat.COLUMNS, *real_detail.COLUMNS, *enlargements.COLUMNS, *_HASHES)
 COLUMNS = tuple(dict.fromkeys(_MEASURED))
-_PARTS = {"crop": "part of", "whole": "shows more of", "overlap": "shows most of"}  # relation -> how reasons say it
+_PARTS = {"crop": "part of", "whole": "shows more of", "overlap": "overlaps"}  # relation -> how reasons say it
 _RESIZED = len(SYMMETRIES)  # relations below are copies of the whole picture
 
 

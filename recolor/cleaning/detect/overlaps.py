@@ -2,14 +2,12 @@
 
 Two kinds are searched. Both pictures were cut on the same side, at opposite ends. Or one was cut in width and the other
 in height, to two aspect ratios. What they share is a window of each, and windows have hashes
-(`recolor.cleaning.windows`). Only windows of the same shape can be the same part, which leaves few to compare: none
-between pictures of one aspect ratio that were cut in width and in height.
+(`recolor.cleaning.windows`). Only windows of the same shape can be the same part, so few have to be compared.
 """
 
 from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 
 from recolor.cleaning.detect.hamming import Hashes, Indices, pairs_within
 from recolor.cleaning.windows import WINDOWS
@@ -19,18 +17,12 @@ Overlaps = tuple[Indices, Indices, Indices, Indices]  # picture, its window, oth
 
 _ASPECTS = (1e-3, 1e3)  # a manifest may say anything
 _MAX_SHAPE = 0.04  # the largest difference in ln(width / height): a hash tolerates about as much
-
-
-def _numbers(chosen: NDArray[np.bool_]) -> Indices:
-    return np.flatnonzero(chosen)
-
-
 _LEFT, _RIGHT, _TOP, _BOTTOM = WINDOWS.T
 _ACROSS, _DOWN = (_TOP == 0.0) & (_BOTTOM == 1.0), (_LEFT == 0.0) & (_RIGHT == 1.0)  # cut in width, in height
 _KINDS = (
-    (_numbers(_ACROSS), _numbers(_DOWN)),
-    (_numbers(_ACROSS & (_RIGHT == 1.0)), _numbers(_ACROSS & (_LEFT == 0.0))),
-    (_numbers(_DOWN & (_BOTTOM == 1.0)), _numbers(_DOWN & (_TOP == 0.0))),
+    (np.flatnonzero(_ACROSS), np.flatnonzero(_DOWN)),
+    (np.flatnonzero(_ACROSS & (_RIGHT == 1.0)), np.flatnonzero(_ACROSS & (_LEFT == 0.0))),
+    (np.flatnonzero(_DOWN & (_BOTTOM == 1.0)), np.flatnonzero(_DOWN & (_TOP == 0.0))),
 )
 _SHAPES: Floats = np.log((_RIGHT - _LEFT) / (_BOTTOM - _TOP))
 
@@ -52,15 +44,16 @@ def overlaps(ones: Hashes, aspects: Floats, others: Hashes, other_aspects: Float
         Indices of pictures in `ones`, of their windows, of pictures in `others` and of theirs, int64 [pairs] each.
     """
     for first, second in _KINDS:
-        one, shapes = _by_shape(first, aspects)
-        other, other_shapes = _by_shape(second, other_aspects)
+        places, shapes = _by_shape(first, aspects)
+        other_places, other_shapes = _by_shape(second, other_aspects)
         for some, alike in _slices(shapes, other_shapes):
-            of, window = np.divmod(one[some], len(WINDOWS))
-            other_of, other_window = np.divmod(other[alike], len(WINDOWS))
-            for query, found in pairs_within(ones[of, window], others[other_of, other_window], distance):
-                near = np.abs(shapes[some][query] - other_shapes[alike][found]) <= _MAX_SHAPE
-                here, there = query[near], found[near]
-                yield of[here], window[here], other_of[there], other_window[there]
+            pictures, windows = np.divmod(places[some], len(WINDOWS))
+            other_pictures, other_windows = np.divmod(other_places[alike], len(WINDOWS))
+            near = pairs_within(ones[pictures, windows], others[other_pictures, other_windows], distance)
+            for one, other in near:
+                same_shape = np.abs(shapes[some][one] - other_shapes[alike][other]) <= _MAX_SHAPE
+                one, other = one[same_shape], other[same_shape]  # noqa: PLW2901  (the pairs, fewer of them)
+                yield pictures[one], windows[one], other_pictures[other], other_windows[other]
 
 
 def _by_shape(windows: Indices, aspects: Floats) -> tuple[Indices, Floats]:

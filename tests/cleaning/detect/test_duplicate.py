@@ -327,7 +327,7 @@ def test_two_parts_of_one_picture_are_copies(measured, one, other):
     (copy,) = found(measured(pictures)).values()
     assert {copy["path"], copy["kept_path"]} == {"one.jpg", "other.jpg"}
     assert copy["relation"] == "overlap"
-    assert copy["reason"].startswith(f"shows most of {copy['kept_path']}, which has more pixels")
+    assert copy["reason"].startswith(f"overlaps {copy['kept_path']}, which has more pixels")
     assert not found(measured(pictures), DuplicateConfig(crops=False))
 
 
