@@ -124,7 +124,6 @@ def models(tmp_path_factory):
     for name in ("generator", "refiner"):
         (folder / name).mkdir()
     details = {"kind": "generator", "model": {**shape, "encoder_depth": 1}, "temperature": 0.38, "image_px": 128}
-    details |= {"chroma_contrast": 0.4}
     save_model(folder / "generator", generator, {**details, "ab_bins": bins_json()})
     save_model(folder / "refiner", refiner, {"kind": "refiner", "model": shape, "image_px": 128})
     return folder

@@ -238,8 +238,7 @@ def _training(name: ModelName, model: nn.Module, loss: Loss, train: TrainConfig)
 def _refiner_loss(config: Config, device: torch.device) -> Loss:
     untrained = Generator(config.generator.model).to(device).to(memory_format=torch.channels_last)
     untrained.eval().requires_grad_(False)
-    settings = config.generator
     generator = LoadedGenerator(
-        untrained, settings.model, settings.temperature, settings.saturation, settings.chroma_contrast, {}
+        untrained, config.generator.model, config.generator.temperature, config.generator.saturation, {}
     )
     return refiner_loss(generator, replace(config.refiner, adversarial_weight=0.0))  # without a discriminator

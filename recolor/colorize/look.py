@@ -22,8 +22,8 @@ class Look:
         tilt: Exponential tilt of the distribution towards a and b, in 1 / Lab units, each -1 to 1: a colour's
             probability is multiplied by exp(tilt · ab). Colours change where the model is unsure, and hardly where it
             is sure. See `recolor.colorize.candidates`.
-        chroma_contrast: Contrast of chroma within a photograph, 0 to 2; see `recolor.models.generator.contrast_chroma`.
-            None uses the model's own.
+        chroma_contrast: Contrast N of chroma within a photograph, 0 to 2: a chroma C becomes proportional to
+            C (C + 1)^N, with the same root mean square. What is pale becomes greyer, what is colourful more colourful.
 
     Raises:
         ConfigError: A value is out of range.
@@ -38,7 +38,7 @@ class Look:
     temperature: float | None = None
     rebalanced: bool = True
     tilt: tuple[float, float] = (0.0, 0.0)
-    chroma_contrast: float | None = None
+    chroma_contrast: float = 0.0
 
     def __post_init__(self) -> None:
         if not 0 <= self.saturation <= _MAX_SATURATION:
@@ -49,7 +49,7 @@ class Look:
             raise ConfigError(f"temperature = {self.temperature}: not allowed. Allowed: above 0, at most 1.")
         if not all(-1 <= part <= 1 for part in self.tilt):
             raise ConfigError(f"tilt = {self.tilt}: not allowed. Allowed: two numbers from -1 to 1.")
-        if self.chroma_contrast is not None and not 0 <= self.chroma_contrast <= _MAX_CHROMA_CONTRAST:
+        if not 0 <= self.chroma_contrast <= _MAX_CHROMA_CONTRAST:
             raise ConfigError(
                 f"chroma_contrast = {self.chroma_contrast}: not allowed. Allowed: 0 (none) to {_MAX_CHROMA_CONTRAST}."
             )
@@ -72,10 +72,10 @@ class Look:
 
 
 # `careful` is the annealed mean of the true distribution; at T = 0.6 it errs less than at 1 on validation photographs.
-# `natural` is what the model's own temperature and contrast give; `vivid` is as colourful as photographs, and further
-# off where the model errs.
+# `natural` is what the model's own temperature gives. `vivid` is nearly as colourful as photographs, and further off
+# where the model errs; the contrast leaves pale what the model is unsure of.
 LOOKS: Mapping[str, Look] = {
-    "careful": Look(temperature=0.6, rebalanced=False, chroma_contrast=0.0),
+    "careful": Look(temperature=0.6, rebalanced=False),
     "natural": Look(),
-    "vivid": Look(saturation=1.35),
+    "vivid": Look(saturation=1.3, chroma_contrast=0.4),
 }

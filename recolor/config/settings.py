@@ -373,8 +373,6 @@ class GeneratorConfig:
         rebalance: λ of the class weights 1 / ((1-λ)p + λ/Q) (Zhang et al. 2016, eq. 4). 1 is no rebalancing, 0 is full.
         temperature: T of the annealed mean (Zhang et al. 2016, eq. 5). 1 is the mean, towards 0 the mode.
         saturation: Factor of the predicted a and b. It corrects the pale colours of a model that is unsure of a hue.
-        chroma_contrast: Contrast N of chroma within an image: a chroma C becomes proportional to C (C + 1)^N, with the
-            same root mean square. What is pale becomes greyer, and what is colourful more colourful.
     """
 
     model: GeneratorModelConfig = field(default_factory=GeneratorModelConfig)
@@ -385,7 +383,6 @@ class GeneratorConfig:
     rebalance: Fraction = 0.5
     temperature: Annotated[float, Gt(0.0), Le(1.0)] = 0.38
     saturation: Annotated[float, Gt(0.0), Le(10.0)] = 1.0
-    chroma_contrast: Annotated[float, Ge(0.0), Le(2.0)] = 0.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

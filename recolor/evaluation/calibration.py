@@ -115,7 +115,7 @@ def calibration_text(points: Sequence[CalibrationPoint]) -> str:
             *lines,
             "",
             f"As colourful as the photographs ({best.truth_colourfulness:.1f}), with the highest PSNR:",
-            "[generator]  # with the chroma_contrast that the model has",
+            "[generator]",
             f"temperature = {best.temperature:g}",
             f"saturation = {best.saturation:.2f}",
         ]

@@ -38,7 +38,6 @@ class LoadedGenerator:
         config: Shape of the network.
         temperature: Temperature T of the annealed mean.
         saturation: Factor applied to the predicted a and b.
-        chroma_contrast: Contrast of chroma within an image; see `contrast_chroma`.
         details: Contents of config.json.
     """
 
@@ -46,7 +45,6 @@ class LoadedGenerator:
     config: GeneratorModelConfig
     temperature: float
     saturation: float
-    chroma_contrast: float
     details: Mapping[str, Any]
 
     @property
@@ -65,7 +63,7 @@ class LoadedGenerator:
         temperature: float | None = None,
         *,
         rebalanced: bool = True,
-        chroma_contrast: float | None = None,
+        chroma_contrast: float = 0.0,
     ) -> Tensor:
         """Maps L [N,1,H,W], 0..100, to ab [N,2,H/4,W/4] in Lab units.
 
@@ -74,7 +72,7 @@ class LoadedGenerator:
             temperature: Replaces the model's temperature of the annealed mean.
             rebalanced: Whether rare colours keep the weight that they had in training. Without it, colours are those of
                 the true distribution: paler, and on average closer to the truth.
-            chroma_contrast: Replaces the model's contrast of chroma.
+            chroma_contrast: Contrast of chroma within an image; see `contrast_chroma`.
         """
         return self.read_ab(self.predict(L), temperature, rebalanced=rebalanced, chroma_contrast=chroma_contrast)
 
@@ -91,7 +89,7 @@ class LoadedGenerator:
         *,
         rebalanced: bool = True,
         tilt: tuple[float, float] = (0.0, 0.0),
-        chroma_contrast: float | None = None,
+        chroma_contrast: float = 0.0,
     ) -> Tensor:
         """Reads ab [N,2,H/4,W/4] in Lab units from raw predictions.
 
@@ -104,8 +102,7 @@ class LoadedGenerator:
         """
         weights = None if rebalanced else self.class_weights()
         chosen = self.temperature if temperature is None else temperature
-        contrast = self.chroma_contrast if chroma_contrast is None else chroma_contrast
-        return self.saturation * contrast_chroma(self.model.read_ab(out, chosen, weights, tilt), contrast)
+        return self.saturation * contrast_chroma(self.model.read_ab(out, chosen, weights, tilt), chroma_contrast)
 
     def class_weights(self) -> Tensor | None:
         """Returns the weights of the bins in training [Q], or None if the files do not say them."""
@@ -183,9 +180,8 @@ def load_generator(folder: Path, device: torch.device | None = None) -> LoadedGe
         raise WeightsError(f"{folder / CONFIG_FILE}: `ab_bins` are not this version's colour bins. Train again.")
     temperature = _number(details, "temperature", None, folder)
     saturation = _number(details, "saturation", 1.0, folder)
-    chroma_contrast = _number(details, "chroma_contrast", 0.0, folder)
     model = _with_weights(Generator(config), folder, device)
-    return LoadedGenerator(model, config, temperature, saturation, chroma_contrast, details)
+    return LoadedGenerator(model, config, temperature, saturation, details)
 
 
 def load_refiner(folder: Path, device: torch.device | None = None) -> LoadedRefiner:

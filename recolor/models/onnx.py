@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from recolor.color.lab import rgb_to_lab
 from recolor.errors import ConfigError, WeightsError
 from recolor.models.files import LoadedGenerator, LoadedRefiner, load_generator, load_refiner
-from recolor.models.generator import contrast_chroma
 from recolor.pipeline.storage import storage_errors, write_atomically
 
 if TYPE_CHECKING:
@@ -142,11 +141,10 @@ class _Distribution(nn.Module):
 
     def __init__(self, loaded: LoadedGenerator) -> None:
         super().__init__()
-        self.model, self.saturation, self.chroma_contrast = loaded.model, loaded.saturation, loaded.chroma_contrast
+        self.model, self.saturation = loaded.model, loaded.saturation
 
     def forward(self, L: Tensor, temperature: Tensor) -> Tensor:
-        ab = self.model.predict_ab(L, temperature)  # type: ignore[arg-type]  # a traced scalar serves as float
-        return self.saturation * contrast_chroma(ab, self.chroma_contrast)
+        return self.saturation * self.model.predict_ab(L, temperature)  # type: ignore[arg-type]  # a traced scalar serves as float
 
 
 class _Regression(nn.Module):
@@ -154,10 +152,10 @@ class _Regression(nn.Module):
 
     def __init__(self, loaded: LoadedGenerator) -> None:
         super().__init__()
-        self.model, self.saturation, self.chroma_contrast = loaded.model, loaded.saturation, loaded.chroma_contrast
+        self.model, self.saturation = loaded.model, loaded.saturation
 
     def forward(self, L: Tensor) -> Tensor:
-        return self.saturation * contrast_chroma(self.model.predict_ab(L, 1.0), self.chroma_contrast)
+        return self.saturation * self.model.predict_ab(L, 1.0)
 
 
 def _dynamic(multiple_px: int) -> dict[int, Any]:

@@ -136,7 +136,6 @@ def _config_json(
         "model": settings["model"],
         "temperature": config.temperature,
         "saturation": config.saturation,
-        "chroma_contrast": config.chroma_contrast,
         "ab_bins": bins_json(),
         "ab_distribution": colours.tolist(),
         "encoder": {"weights": part.inputs["encoder"], "tensors_sha256": weights_sha256},

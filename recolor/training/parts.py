@@ -93,8 +93,8 @@ def generator_checkpoint_key(part: Part, config: GeneratorConfig) -> str:
 
 
 def checkpoint_settings(config: GeneratorConfig) -> GeneratorConfig:
-    """Returns the key settings that training depends on: with fixed settings of how colours are read."""
-    return replace(key_settings(config), temperature=1.0, saturation=1.0, chroma_contrast=0.0)
+    """Returns the key settings that training depends on: with fixed temperature and saturation."""
+    return replace(key_settings(config), temperature=1.0, saturation=1.0)
 
 
 def model_outputs(folder: Path) -> tuple[Path, ...]:

@@ -173,8 +173,9 @@ def test_a_look_sets_temperature_and_saturation_which_may_be_given_beside_it(mod
     natural, careful, vivid = pixels(), pixels("--look", "careful"), pixels("--look", "vivid")
     assert np.array_equal(natural, pixels("--look", "natural"))
     assert np.array_equal(careful, pixels("--look", "careful", "--temperature", 0.6))
-    assert np.array_equal(vivid, pixels("--saturation", Look.named("vivid").saturation))
-    assert np.array_equal(natural, pixels("--look", "vivid", "--saturation", 1))
+    saturation = ("--saturation", Look.named("vivid").saturation)
+    assert np.array_equal(vivid, pixels("--look", "vivid", *saturation))
+    assert not np.array_equal(vivid, pixels(*saturation))  # the look has a contrast, too
     assert not np.array_equal(careful, natural)
 
 

