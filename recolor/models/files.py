@@ -264,7 +264,7 @@ def _shape(default: C, details: Mapping[str, Any], folder: Path) -> C:
 
 def _number(details: Mapping[str, Any], name: str, default: float | None, folder: Path) -> float:
     value = details.get(name, default)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
         raise WeightsError(f"{folder / CONFIG_FILE}: `{name}` is missing or no possible number. Train again.")
     return float(value)
 

@@ -108,6 +108,7 @@ def test_a_missing_file_is_named(folder, name):
         ({"saturation": "much"}, "saturation"),
         ({"saturation": True}, "saturation"),
         ({"saturation": -1}, "saturation"),
+        ({"temperature": 0}, "temperature"),
         ({"temperature": float("nan")}, "temperature"),
         ({"saturation": float("inf")}, "saturation"),
         ({"model": {"width": -1}}, "width = -1"),
