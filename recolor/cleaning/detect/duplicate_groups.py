@@ -306,19 +306,13 @@ def _crops(wholes: Indices, parts: Indices, pictures: Pictures) -> _Pairs:
 
 def _overlaps(ones: Indices, others: Indices, pictures: Pictures) -> _Pairs:
     """Returns the pairs of a picture among `ones` and one among `others` of which neither shows all of the other."""
-    near = overlaps(
-        pictures.windows_64[ones],
-        pictures.aspects[ones],
-        pictures.windows_64[others],
-        pictures.aspects[others],
-        min(pictures.config.max_hamming_distance_crop, _MAX_DISTANCE_OVERLAP),
-    )
-    return _joined(
-        [
-            _confirm_crops(ones[one], window, others[other], other_window, pictures)
-            for one, window, other, other_window in _gathered(near)
-        ]
-    )
+    windows, aspects = pictures.windows_64, pictures.aspects
+    limit = min(pictures.config.max_hamming_distance_crop, _MAX_DISTANCE_OVERLAP)
+    found = []
+    near = overlaps(windows[ones], aspects[ones], windows[others], aspects[others], limit)
+    for one, window, other, shown in _gathered(near):
+        found.append(_confirm_crops(ones[one], window, others[other], shown, pictures))
+    return _joined(found)
 
 
 def _gathered(candidates: Iterable[tuple[Indices, ...]]) -> Iterator[tuple[Indices, ...]]:

@@ -1,7 +1,7 @@
 """Candidates for pictures that overlap, neither of which shows all of the other: two crops of one photograph.
 
-Two kinds are searched. Both pictures were cut along the same side, at opposite ends. Or one was cut in width and the other
-in height, to two aspect ratios. What they share is a window of each, and windows have hashes
+Two kinds are searched. Both pictures were cut along the same side, at opposite ends. Or one was cut in width and the
+other in height, to two aspect ratios. What they share is a window of each, and windows have hashes
 (`recolor.cleaning.windows`). Only windows of the same shape can be the same part, so few have to be compared.
 """
 

@@ -331,6 +331,18 @@ def test_two_parts_of_one_picture_are_copies(measured, one, other):
     assert not found(measured(pictures), DuplicateConfig(crops=False))
 
 
+@pytest.mark.parametrize(("bits", "copies"), [(6, 1), (8, 0)])
+def test_windows_of_both_pictures_may_differ_in_six_bits(numbers, bits, copies):
+    right, left = (WINDOWS.round(2).tolist().index(window) for window in ([0.12, 1, 0, 1], [0, 0.88, 0, 1]))
+    words = np.random.default_rng(6).integers(0, 2**64, (2, 40 + len(WINDOWS)), np.uint64)
+    words[1, 40 + left] = words[0, 40 + right] ^ np.uint64(2**bits - 1)
+    rows = [
+        {"path": f"{at}.jpg", **hashed(at, some[:8], some[8:40]), "phash_64_windows": some[40:].tobytes()}
+        for at, some in enumerate(words)
+    ]
+    assert [row["relation"] for row in found(numbers(rows)).values()] == ["overlap"] * copies
+
+
 def test_copies_of_a_crop_are_copies_of_the_whole_or_stay_a_group(measured, jpeg):
     whole, part = photographs.coffee(), cropped(photographs.coffee(), 1, 0, 0.1)
     mirrored = np.ascontiguousarray(part[:, ::-1])
