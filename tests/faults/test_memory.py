@@ -1,14 +1,12 @@
 """Memory that runs out in one part, worker processes that are killed: the others go on, a rerun makes it good."""
 
+import hashlib
 import os
 import subprocess
 import sys
-import threading
-import time
 from pathlib import Path
 
 import numpy as np
-import psutil
 import pytest
 from PIL import Image
 from runs import command
@@ -18,7 +16,7 @@ from recolor.cleaning.measure.isolation import measure_apart
 from recolor.config.settings import MeasureConfig
 from recolor.errors import OutOfMemoryError
 from recolor.manifests.io import read_table
-from recolor.manifests.schemas import INDEX, MEASUREMENTS
+from recolor.manifests.schemas import CLEAN, INDEX, MEASUREMENTS
 from recolor.pipeline.workers import worker_processes
 from recolor.pipeline.workspace import open_workspace
 from recolor.shards import writer as shards
@@ -37,7 +35,8 @@ with open("/proc/self/statm") as file:
 resource.setrlimit(resource.RLIMIT_AS, (now + {more_mb} * 2**20,) * 2)
 main()
 """
-# Python runs a module of this name as it starts: workers are killed by one file, for as long as another is there.
+# Python runs `sitecustomize` as it starts. Each of these kills the process that decodes certain files: all that say so
+# for as long as another file is there, or the first process only that decodes a file of these digests.
 SITE = """
 import os, signal
 import simplejpeg
@@ -49,6 +48,32 @@ def decode_or_die(data, *rest, **named):
     return decode(data, *rest, **named)
 simplejpeg.decode_jpeg = decode_or_die
 """
+SITE_ONCE = """
+import hashlib, os, signal
+import simplejpeg
+
+decode = simplejpeg.decode_jpeg
+def decode_or_die(data, *rest, **named):
+    try:
+        os.unlink(os.path.join({folder!r}, hashlib.sha256(data).hexdigest()))
+    except FileNotFoundError:
+        return decode(data, *rest, **named)
+    os.kill(os.getpid(), signal.SIGKILL)
+simplejpeg.decode_jpeg = decode_or_die
+"""
+
+
+@pytest.fixture
+def at_start_of_python(tmp_path, monkeypatch):
+    """`at_start_of_python(program)`: what each Python runs first that is started from now on."""
+
+    def written(program):
+        site = tmp_path / "site"
+        site.mkdir()
+        (site / "sitecustomize.py").write_text(program)
+        monkeypatch.syspath_prepend(site)
+
+    return written
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads its own size in /proc")
@@ -100,34 +125,33 @@ def test_a_part_that_memory_ran_out_in_is_named_and_the_others_are_done(before, 
     assert results(workspace.root) == results(undisturbed("shard"))
 
 
-@pytest.mark.parametrize("stage", ["measure", "shard"])
-def test_a_worker_process_killed_in_the_middle_costs_its_part_nothing(before, undisturbed, run, monkeypatch, stage):
+@pytest.fixture
+def deadly(undisturbed, images, tmp_path, monkeypatch, at_start_of_python):
+    """A folder with a file for each of two photographs: the process that decodes one first removes it and is killed."""
     monkeypatch.setattr(shards, "PROCESSES_FROM_IMAGES", 1)
+    kept = read_table(CLEAN, undisturbed("select") / "manifests" / "clean.parquet", ["path"])["path"].to_pylist()
+    photographs = [path for path in kept if path.endswith(".jpg")]
+    folder = tmp_path / "deadly"
+    folder.mkdir()
+    for path in (photographs[3], photographs[-3]):
+        (folder / hashlib.sha256((images / path).read_bytes()).hexdigest()).touch()
+    at_start_of_python(SITE_ONCE.format(folder=str(folder)))
+    return folder
+
+
+@pytest.mark.parametrize("stage", ["measure", "shard"])
+def test_a_worker_process_killed_in_the_middle_costs_its_part_nothing(before, undisturbed, run, deadly, stage):
     workspace = before(stage)
-    killed = []
-
-    def kill_two():
-        while len(killed) < 2:
-            workers = [child for child in psutil.Process().children() if "recolor.pipeline.workers" in child.cmdline()]
-            if workers and sum(child.cpu_times().user for child in workers) > 0:
-                workers[0].kill()
-                killed.append(workers[0].pid)
-            time.sleep(0.01)
-
-    killer = threading.Thread(target=kill_two)
-    killer.start()
     run([stage], workspace)
-    killer.join()
+    assert list(deadly.iterdir()) == []  # two processes were killed
     assert results(workspace.root) == results(undisturbed(stage))
     assert temporary_files(workspace.root) == []
 
 
-def test_a_process_killed_from_outside_is_no_verdict_on_the_file(tmp_path, monkeypatch):
-    flag, site = tmp_path / "flag", tmp_path / "site"
+def test_a_process_killed_from_outside_is_no_verdict_on_the_file(tmp_path, at_start_of_python):
+    flag = tmp_path / "flag"
     flag.touch()
-    site.mkdir()
-    (site / "sitecustomize.py").write_text(SITE.format(flag=str(flag)))
-    monkeypatch.syspath_prepend(site)
+    at_start_of_python(SITE.format(flag=str(flag)))
     folder = tmp_path / "images"
     folder.mkdir()
     for number in range(3):
