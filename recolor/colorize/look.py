@@ -75,7 +75,7 @@ class Look:
 # `natural` is what the model's own temperature gives. `vivid` is nearly as colourful as photographs, and further off
 # where the model errs; the contrast leaves pale what the model is unsure of.
 LOOKS: Mapping[str, Look] = {
-    "careful": Look(temperature=0.6, rebalanced=False),
+    "careful": Look(saturation=1.08, temperature=0.6, rebalanced=False),
     "natural": Look(),
-    "vivid": Look(saturation=1.3, chroma_contrast=0.4),
+    "vivid": Look(saturation=1.35, chroma_contrast=0.4),
 }

@@ -26,11 +26,11 @@ def test_an_impossible_look_is_refused(look, said):
         Look(**look)
 
 
-def test_looks_are_named_from_the_palest_to_the_boldest():
+def test_looks_have_names():
     careful, natural, vivid = (Look.named(name) for name in LOOKS)
     assert (careful.temperature, careful.rebalanced) == (0.6, False)
     assert natural == Look()
-    assert careful.saturation <= natural.saturation < vivid.saturation
+    assert natural.saturation < careful.saturation < vivid.saturation
 
 
 def test_an_unknown_look_is_answered_with_the_nearest():

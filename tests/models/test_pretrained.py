@@ -1,7 +1,9 @@
 import numpy as np
 from skimage import data
 
+from recolor.color.lab import rgb_to_lab
 from recolor.colorize import Colorizer
+from recolor.colorize.look import LOOKS
 from recolor.models.pretrained import models_folder
 
 
@@ -16,3 +18,11 @@ def test_the_pretrained_models_colour_a_photograph():
     coloured = Colorizer.from_pretrained("cpu").colorize_rgb(rgb).astype(np.int16)
     assert coloured.shape == rgb.shape
     assert np.abs(coloured[..., 0] - coloured[..., 2]).mean() > 2
+
+
+def test_looks_are_named_from_the_palest_to_the_boldest():
+    colorizer = Colorizer.from_pretrained("cpu")
+    for photograph in (data.rocket(), data.coffee(), data.chelsea()):
+        labs = (rgb_to_lab(colorizer.colorize_rgb(photograph, look)) for look in LOOKS.values())
+        careful, natural, vivid = (float(np.hypot(lab[..., 1], lab[..., 2]).mean()) for lab in labs)
+        assert careful < natural < vivid
