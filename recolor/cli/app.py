@@ -1,5 +1,6 @@
 """The verb that serves the page for colouring and deciding."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -67,10 +68,9 @@ def app(
         port=port,
         opens_browser=not no_browser,
     )
-    try:
+    with suppress(KeyboardInterrupt):  # which does not come where SIGINT is ignored, as in the background of a script
         serve(options, click.echo)
-    except KeyboardInterrupt:
-        click.echo("\nstopped")
+    click.echo("\nstopped")
 
 
 def _workspace(given: Path | None) -> Workspace | None:

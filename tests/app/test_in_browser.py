@@ -36,9 +36,9 @@ class Server:
             self.port = free.getsockname()[1]
         self.start()
 
-    def start(self):
+    def start(self, **process):
         command = [sys.executable, "-m", "recolor", "app", "--no-browser", "--port", str(self.port), *self.options]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=self.folder)
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=self.folder, **process)
         self.said = self.process.stdout.readline()
         self.url = re.search(r"http://\S+", self.said)[0]
 
@@ -414,6 +414,18 @@ def test_the_server_stops_without_a_traceback_and_removes_the_photographs(
     assert "stopped" in server.process.stdout.read()
     server.process.stdout.close()
     assert list((tmp_path / "temporary").glob("recolor-app-*")) == []
+
+
+def test_a_server_in_the_background_of_a_script_says_that_it_stopped(models, tmp_path):
+    """A shell that runs no commands of a person lets programs in the background ignore SIGINT."""
+    server = Server(tmp_path, "--model", models)
+    server.kill()
+    server.start(preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN))
+    urllib.request.urlopen(f"{server.url}api/session").close()  # it serves, so that it listens to signals
+    server.process.send_signal(signal.SIGINT)
+    assert server.process.wait(timeout=30) == 0
+    assert "stopped" in server.process.stdout.read()
+    server.process.stdout.close()
 
 
 def test_an_upload_that_is_cut_off_leaves_no_file_and_no_traceback(models, tmp_path, monkeypatch, capfd):
