@@ -72,6 +72,7 @@ class Look:
 
 
 # `careful` is the annealed mean of the true distribution; at T = 0.6 it errs less than at 1 on validation photographs.
+# The package's refiner makes such pale colours paler, which its saturation makes up for.
 # `natural` is what the model's own temperature gives. `vivid` is nearly as colourful as photographs, and further off
 # where the model errs; the contrast leaves pale what the model is unsure of.
 LOOKS: Mapping[str, Look] = {
