@@ -22,7 +22,7 @@ _TITLES: Mapping[Name, tuple[str, str]] = {
     "grey": ("Grey", "No colour. The baseline of every metric."),
     "mean_ab": ("Mean colour", "Every pixel has the mean colour of {mean_of}."),
     "generator": ("Generator", "The output of the generator alone: colour at a quarter of the size, upsampled."),
-    "refined": ("Generator and refiner", "The complete model, as `recolor colorize` uses it."),
+    "refined": ("Generator and refiner", "The complete model, which colours photographs."),
     "saturated": ("Saturation × 1.5", "The same model with a and b multiplied by 1.5."),
     "oracle": (
         "True colour, upsampled",
