@@ -136,6 +136,10 @@ def colorizer(models):
     return Colorizer.from_folder(models, "cpu")
 
 
+class PageLeftError(Exception):
+    """The page was left while an expression was evaluated in it."""
+
+
 class Browser:
     """A tab of a headless browser, driven through its DevTools protocol."""
 
@@ -148,6 +152,8 @@ class Browser:
         while True:
             message = json.loads(self.socket.recv(timeout=60))
             if message.get("id") == self.sent:
+                if message.get("error", {}).get("message") == "Inspected target navigated or closed":
+                    raise PageLeftError
                 assert "error" not in message, message
                 return message["result"]
             self.events.append(message)
@@ -170,7 +176,15 @@ class Browser:
         self.wait_for("!window.isLeft && document.readyState == 'complete'")
 
     def wait_for(self, expression):
-        return wait_for(lambda: self.run(expression))
+        """Waits until an expression is true, of the next page if this one is being left."""
+
+        def value():
+            try:
+                return self.run(expression)
+            except PageLeftError:
+                return None
+
+        return wait_for(value)
 
     def press(self, key):
         self.call("Input.dispatchKeyEvent", type="keyDown", key=key, text=key if len(key) == 1 else "")
