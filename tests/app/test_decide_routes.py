@@ -166,21 +166,34 @@ def test_all_of_an_issue_or_those_down_to_a_score_are_decided_about_as_one_chang
     assert desk.post("/api/decisions", json={"issue": "no issue", "decision": "keep"}).status_code == 404
 
 
-def test_two_tabs_at_once_lose_no_decision(connect, cleaned):
-    paths = [path for issue in ("blurry", "monochrome", "skewed") for path in table(cleaned.root, issue)["path"]]
-    # One server: two that make their routes in two threads would share `warnings.catch_warnings`, which FastAPI uses.
-    server = connect(workspace=cleaned)
+def reject_in_two_threads(servers, workspace):
+    """Rejects all outliers of three issues, every other one through each server; returns their paths."""
+    paths = [path for issue in ("blurry", "monochrome", "skewed") for path in table(workspace.root, issue)["path"]]
 
     def work(number):
         for path in paths[number::2]:
-            decide(server, paths=[path], decision="reject")
+            decide(servers[number], paths=[path], decision="reject")
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert set(stored_decisions(cleaned)) == set(paths)
+    return set(paths)
+
+
+def test_two_tabs_at_once_lose_no_decision(connect, cleaned):
+    server = connect(workspace=cleaned)
+    rejected = reject_in_two_threads([server, server], cleaned)
+    assert set(stored_decisions(cleaned)) == rejected
+
+
+def test_two_servers_in_one_program_lose_no_decision(connect, cleaned):
+    servers = [connect(workspace=cleaned), connect(workspace=cleaned)]
+    for server in servers:
+        server.get("/api/state")  # FastAPI makes its routes now: in two threads it would race on `catch_warnings`
+    rejected = reject_in_two_threads(servers, cleaned)
+    assert set(stored_decisions(cleaned)) == rejected
 
 
 @pytest.mark.slow  # starts two programs

@@ -135,6 +135,7 @@ def deadly(undisturbed, images, tmp_path, monkeypatch, at_start_of_python):
     folder.mkdir()
     for path in (photographs[3], photographs[-3]):
         (folder / hashlib.sha256((images / path).read_bytes()).hexdigest()).touch()
+    assert len(list(folder.iterdir())) == 2
     at_start_of_python(SITE_ONCE.format(folder=str(folder)))
     return folder
 
