@@ -10,6 +10,7 @@ import click
 
 from recolor.cli.extras import require_packages
 from recolor.cli.options import UserPath, look_option, model_option, option
+from recolor.colorize.look import LOOKS, Look
 from recolor.config.settings import LARGEST_PIXELS, ColorizeDevice, MeasureConfig
 from recolor.errors import DAMAGE, ConfigError, ImageError, InputError, RecolorError, WorkspaceBusyError
 from recolor.manifests.names import shown
@@ -19,6 +20,10 @@ from recolor.pipeline.inputs import check_inputs
 if TYPE_CHECKING:
     from recolor.colorize import Colorizer, ColorizeResult
     from recolor.colorize.plan import Job
+
+
+def _default(usual: str, of_looks: Mapping[str, float]) -> str:
+    return "; ".join([usual, ", ".join(f"{value:g} with --look {name}" for name, value in of_looks.items())])
 
 
 @click.command()
@@ -33,13 +38,15 @@ if TYPE_CHECKING:
     "--saturation",
     type=float,
     help="Multiply the colour by this factor. 0 gives grey.",
-    show_default="1; 1.08 with --look careful, 1.35 with --look vivid",
+    show_default=_default("1", {name: look.saturation for name, look in LOOKS.items() if look.saturation != 1}),
 )
 @option(
     "--temperature",
     type=float,
     help="Set the boldness of the colour, above 0 to 1. Lower is bolder.",
-    show_default="the model's own, or 0.6 with --look careful",
+    show_default=_default(
+        "the model's own", {name: look.temperature for name, look in LOOKS.items() if look.temperature is not None}
+    ),
 )
 @option(
     "--batch",
@@ -104,8 +111,6 @@ def colorize(
     .avi. Frames keep their times and shape; sounds, subtitles, chapters and tags are copied, and what cannot be kept is
     named. An interrupted run goes on where it stopped. Videos in folders are taken with --videos.
     """
-    from recolor.colorize.look import Look
-
     named = Look.named(look)
     chosen = replace(
         named,
