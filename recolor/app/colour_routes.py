@@ -6,7 +6,7 @@ import zipfile
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Annotated, Literal
+from typing import Annotated
 from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, FastAPI, Query, Request
@@ -18,6 +18,7 @@ from starlette.requests import ClientDisconnect
 from recolor.app.photos import Photographs, different_names, storage_error
 from recolor.cleaning.passed_over import VIDEO_SUFFIXES
 from recolor.colorize.look import LOOKS, Look
+from recolor.config.settings import LookName
 from recolor.errors import ImageError, InputError
 
 _CACHED = {"cache-control": "private, max-age=86400, immutable"}  # a photograph in a look is always the same
@@ -28,7 +29,7 @@ _MAX_DOWNLOADS = 100
 class LookOfPage(BaseModel):
     """A look as the page sends it: a named one, with its saturation and temperature changed, and a tilt."""
 
-    look: Literal["careful", "natural", "vivid"] = "natural"
+    look: LookName = "natural"
     saturation: Annotated[float, Field(ge=0, le=3)] = 1.0
     temperature: Annotated[float, Field(gt=0, le=1)] | None = None
     tilt_a: Annotated[float, Field(ge=-1, le=1)] = 0.0

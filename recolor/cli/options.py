@@ -5,14 +5,14 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 
 from recolor.cli.output import json_option
 from recolor.config.loading import read_changes
 from recolor.config.presets import PRESETS, Preset
-from recolor.config.settings import Config
+from recolor.config.settings import Config, LookName
 from recolor.paths import expand_user
 from recolor.pipeline.remembered import Given, workspace_config
 from recolor.pipeline.workspace import Workspace, local_path
@@ -61,7 +61,7 @@ class _Folder(click.Path):
 
 look_option = option(
     "--look",
-    type=click.Choice(["careful", "natural", "vivid"]),
+    type=click.Choice(get_args(LookName)),
     default="natural",
     help="Choose paler and safer colours, the model's own, or bolder ones.",
 )

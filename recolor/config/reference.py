@@ -134,7 +134,8 @@ def allowed_text(hint: Any) -> str:
     if get_origin(base) is Literal:
         return ", ".join(repr(choice) for choice in get_args(base))
     if get_origin(base) is tuple:
-        return "a list of texts"
+        item = get_args(base)[0]
+        return "a list of texts" if item is str else f"a list of {allowed_text(item)}"
     kind = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}[base]
     return " ".join([kind, *map(_limit_text, limits)])
 

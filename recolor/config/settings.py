@@ -6,7 +6,7 @@ these. The key of a stage holds only its own group, so that another learning rat
 """
 
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from annotated_types import Ge, Gt, Le, Lt, MultipleOf
 
@@ -22,6 +22,7 @@ ColorizeDevice = Literal["auto", "cpu", "cuda", "mps"]
 Runner = Literal["auto", "threads", "processes", "dask"]
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
+LookName = Literal["careful", "natural", "vivid"]
 
 
 IMAGE_SUFFIXES = (
@@ -395,6 +396,11 @@ class RefinerConfig:
         start_from: Initial weights of the whole model: `pretrained`, or a folder with a trained `refiner/` of the same
             architecture. Empty: random weights, with `encoder_weights`.
         predicted_fraction: Share of a batch whose low-resolution ab comes from the generator. The rest has the true ab.
+        predicted_looks: Looks of that ab, in turn (see `recolor.Look`): `careful`, `natural`, `vivid`. What the refiner
+            learns to correct in one look may be wrong for the others.
+        ssim_weight: Weight of 1 - SSIM of the sRGB images, beside the mean absolute error of ab / 110. SSIM is the
+            structural similarity (Zhao et al. 2017, "Loss Functions for Image Restoration with Neural Networks",
+            section III.B).
         perceptual_weight: Weight of the perceptual loss, beside the mean absolute error of ab / 110. 0 leaves it out.
         perceptual_weights: ResNet101 whose features the perceptual loss compares: `imagenet` or the path of a state
             dict.
@@ -406,6 +412,8 @@ class RefinerConfig:
     train: TrainConfig = field(default_factory=lambda: TrainConfig(batch_images=32, lr=4e-4))
     start_from: str = ""
     predicted_fraction: Fraction = 0.5
+    predicted_looks: tuple[LookName, ...] = ("natural",)
+    ssim_weight: Annotated[float, Ge(0.0)] = 0.0
     perceptual_weight: Annotated[float, Ge(0.0)] = 0.0
     perceptual_weights: str = "imagenet"
     adversarial_weight: Annotated[float, Ge(0.0)] = 0.0
@@ -508,11 +516,24 @@ def _check_together(config: Config) -> None:
             f"index.suffixes = {list(config.index.suffixes)}: not allowed. Allowed: at least one ending, in lower case"
             " and with its dot, such as '.jpg'."
         )
-    if config.refiner.perceptual_weight and config.refiner.perceptual_weights == "none":
+    _check_refiner(config.refiner)
+    _check_training(config)
+
+
+def _check_refiner(refiner: RefinerConfig) -> None:
+    if not refiner.predicted_looks:
+        raise ConfigError(
+            "refiner.predicted_looks = []: no look is given. Allowed: at least one of"
+            f" {', '.join(map(repr, get_args(LookName)))}."
+        )
+    if refiner.perceptual_weight and refiner.perceptual_weights == "none":
         raise ConfigError(
             "refiner.perceptual_weights = 'none' and refiner.perceptual_weight > 0: the perceptual loss needs trained"
             " weights. Allowed: `imagenet`, or the path of a ResNet101 state dict."
         )
+
+
+def _check_training(config: Config) -> None:
     for name, train in (("generator", config.generator.train), ("refiner", config.refiner.train)):
         if train.warmup_steps >= train.steps:
             raise ConfigError(

@@ -14,6 +14,8 @@ from recolor.models.weights import read_resnet101
 
 AB_UNITS = 110.0  # losses on ab are in units of 110 Lab units, about the largest a or b of the gamut
 _PERCEPTUAL_DEPTH = 2
+_SSIM_SIGMA_PX, _SSIM_RADIUS_PX = 1.5, 5  # of Wang et al. 2004, as `recolor.evaluation.metrics.ssim`
+_SSIM_C1, _SSIM_C2 = 0.01**2, 0.03**2
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, as torchvision's weights expect
 
 
@@ -59,6 +61,44 @@ def regression_loss(ab: Tensor, truth: Tensor) -> Tensor:
 def refinement_loss(ab: Tensor, truth: Tensor) -> Tensor:
     """Mean absolute error of ab [N,2,H,W], in Lab units. The loss is in units of 110."""
     return functional.l1_loss(ab.float() / AB_UNITS, truth / AB_UNITS)
+
+
+def ssim_loss(L: Tensor, ab: Tensor, truth: Tensor) -> Tensor:
+    """Mean of 1 - SSIM over pixels and sRGB channels (Wang et al. 2004, eq. 13, with their constants).
+
+    Lightness is the same in both, so only the structure that colour gives to the channels counts.
+
+    Args:
+        L: Lightness [N,1,H,W], 0..100; at least 11 pixels a side.
+        ab: Predicted colour [N,2,H,W], in Lab units.
+        truth: True colour [N,2,H,W], in Lab units.
+    """
+    with torch.autocast(ab.device.type, enabled=False):  # variances are differences of nearly equal numbers
+        own, wanted = (lab_to_rgb(torch.cat((L, colour.float()), 1)) for colour in (ab, truth))
+        own_mean, wanted_mean = _windowed(own), _windowed(wanted)
+        product, squares = own_mean * wanted_mean, own_mean.square() + wanted_mean.square()
+        covariance = _windowed(own * wanted) - product
+        variances = _windowed(own.square() + wanted.square()) - squares
+        similarity = (2 * product + _SSIM_C1) * (2 * covariance + _SSIM_C2)
+        return 1 - (similarity / ((squares + _SSIM_C1) * (variances + _SSIM_C2))).mean()
+
+
+def _windowed(images: Tensor) -> Tensor:
+    """Returns means under a Gaussian window of 11x11 pixels, without the border: [N,C,H,W] to [N,C,H-10,W-10].
+
+    Two products with band matrices: on a CPU five times as fast as two convolutions.
+    """
+    rows, columns = (_gaussian_band(side, images.device) for side in images.shape[-2:])
+    return rows @ images @ columns.T
+
+
+def _gaussian_band(side_px: int, device: torch.device) -> Tensor:
+    """Returns the matrix [S-10,S] whose products with a column of S pixels are its windows' means."""
+    pixels = torch.arange(side_px, device=device)
+    centres = pixels[_SSIM_RADIUS_PX : side_px - _SSIM_RADIUS_PX, None]
+    offsets = pixels - centres
+    weights = torch.exp(-offsets.square() / (2 * _SSIM_SIGMA_PX**2)) * (offsets.abs() <= _SSIM_RADIUS_PX)
+    return weights / weights.sum(1, keepdim=True)
 
 
 class PhotographFeatures(Encoder):

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from recolor.colorize.look import Look
 from recolor.config.settings import Config, GeneratorConfig, RefinerConfig
 from recolor.errors import ConfigError
 from recolor.models.identity import (
@@ -74,6 +75,8 @@ def refiner_part(workspace: Workspace, config: Config) -> Part:
         "generator": model_content(require_record(workspace.models / "generator" / MODEL_FILE, "train generator")),
         **initial_weights("refiner", config.refiner, workspace.models),
     }
+    for name in config.refiner.predicted_looks:
+        inputs[f"look_{name}"] = repr(replace(Look.named(name), saturation=1.0))  # which is applied after the refiner
     if config.refiner.perceptual_weight:
         inputs["perceptual"] = encoder_identity(config.refiner.perceptual_weights)
     settings, outputs = key_settings(config.refiner), model_outputs(workspace.models / "refiner")

@@ -1,14 +1,16 @@
 """Training of the refiner: from the shards and the generator to `data/models/refiner/`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from recolor.config.settings import Config, RefinerConfig
+from recolor.colorize.look import Look
+from recolor.config.settings import Config, LookName, RefinerConfig
 from recolor.dataset.augment import Batch, seen_px
 from recolor.dataset.dataset import ShardDataset
 from recolor.models.files import LoadedGenerator, load_generator
@@ -20,7 +22,7 @@ from recolor.training.discriminator import AdversarialTraining, adversarial_loss
 from recolor.training.distributed import TrainingStage, is_main_process, local_device, run_training
 from recolor.training.initial_weights import initial_model
 from recolor.training.loop import train
-from recolor.training.losses import PhotographFeatures, perceptual_loss, refinement_loss
+from recolor.training.losses import PhotographFeatures, perceptual_loss, refinement_loss, ssim_loss
 from recolor.training.outputs import key_contents, key_settings_dict, stored_px, validation_set, write_outputs
 from recolor.training.parts import checkpoint_folder, refiner_part, shards_record
 from recolor.training.step import Loss, Training
@@ -46,16 +48,29 @@ def train_refiner(workspace: Workspace, config: Config, name: str = "") -> Outco
     return run_training(REFINER, workspace, config, name)
 
 
-def mixed_ab(generator: LoadedGenerator, batch: Batch, predicted_fraction: float) -> Tensor:
+def mixed_ab(
+    generator: LoadedGenerator, batch: Batch, predicted_fraction: float, looks: Sequence[LookName] = ("natural",)
+) -> Tensor:
     """Returns the ab to refine: predicted for the first images of a batch, true for the others.
 
-    The generator predicts the ab of the first `predicted_fraction` of the whole batch of all processes; batches are
-    in random order already.
+    The generator predicts the ab of the first `predicted_fraction` of the whole batch of all processes, of each look in
+    turn; batches are in random order already. Saturation is left out, as it is applied after the refiner.
     """
     count = int((batch.positions < round(predicted_fraction * batch.images)).sum())
     if count == 0:
         return batch.ab_small
-    return torch.cat([generator.predict_ab(batch.L[:count]), batch.ab_small[count:]])
+    out, ab_small = generator.predict(batch.L[:count]), batch.ab_small.clone()
+    for number, look in enumerate(map(Look.named, looks)):
+        (rows,) = np.nonzero(batch.positions[:count] % len(looks) == number)
+        if len(rows):
+            ab_small[rows] = generator.read_ab(
+                out[rows],
+                look.temperature,
+                rebalanced=look.rebalanced,
+                tilt=look.tilt,
+                chroma_contrast=look.chroma_contrast,
+            )
+    return ab_small
 
 
 def refiner_loss(generator: LoadedGenerator, config: RefinerConfig, features: PhotographFeatures | None = None) -> Loss:
@@ -63,18 +78,20 @@ def refiner_loss(generator: LoadedGenerator, config: RefinerConfig, features: Ph
 
     Args:
         generator: Predicts the low-resolution ab; see `mixed_ab`.
-        config: Settings of the refiner; `predicted_fraction` and the losses' weights are used.
+        config: Settings of the refiner; `predicted_fraction`, `predicted_looks` and the losses' weights are used.
         features: Network of the perceptual loss, if that has a weight.
     """
 
     def against_truth(batch: Batch, ab: Tensor) -> Tensor:
         loss = refinement_loss(ab, batch.ab)
-        if features is None:
-            return loss
-        return loss + config.perceptual_weight * perceptual_loss(features, batch.L, ab, batch.ab)
+        if config.ssim_weight:
+            loss = loss + config.ssim_weight * ssim_loss(batch.L, ab, batch.ab)
+        if features is not None:
+            loss = loss + config.perceptual_weight * perceptual_loss(features, batch.L, ab, batch.ab)
+        return loss
 
     def refinement(model: nn.Module, batch: Batch) -> Tensor:
-        ab_small = mixed_ab(generator, batch, config.predicted_fraction)
+        ab_small = mixed_ab(generator, batch, config.predicted_fraction, config.predicted_looks)
         if not config.adversarial_weight:
             return against_truth(batch, model(batch.L, ab_small))
         scores = model(batch.L, ab_small, batch.ab)
@@ -132,6 +149,8 @@ def _config_json(part: Part, config: RefinerConfig, weights_sha256: str, image_p
         "training": {
             "train": settings["train"],
             "predicted_fraction": config.predicted_fraction,
+            "predicted_looks": list(config.predicted_looks),
+            "ssim_weight": config.ssim_weight,
             "perceptual_weight": config.perceptual_weight,
             "adversarial_weight": config.adversarial_weight,
             "inputs": dict(part.inputs),

@@ -1,9 +1,12 @@
 """Looks: their range, and their names."""
 
+from typing import get_args
+
 import pytest
 
 from recolor.colorize import Look
 from recolor.colorize.look import LOOKS
+from recolor.config.settings import LookName
 from recolor.errors import ConfigError
 
 
@@ -27,6 +30,7 @@ def test_an_impossible_look_is_refused(look, said):
 
 
 def test_looks_have_names():
+    assert tuple(LOOKS) == get_args(LookName)
     careful, natural, vivid = (Look.named(name) for name in LOOKS)
     assert (careful.temperature, careful.rebalanced) == (0.6, False)
     assert natural == Look()

@@ -16,7 +16,7 @@ from recolor.errors import ConfigError
 from recolor.pipeline.cache import fingerprint
 
 # What the workspaces of earlier versions are keyed by.
-KEYS = {"default": "548c67a50febd667", "quick": "6e63e4a6012bc35f", "demo": "699af67a819bbe44"}
+KEYS = {"default": "9a026847e194d4c7", "quick": "621ce22d9d17b993", "demo": "c847e396f19434f6"}
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -63,6 +63,11 @@ def test_an_explicit_preset_wins_over_the_files(tmp_path):
         ("generator.train.seed=99999999999999999999999", ["generator.train.seed"]),
         ("index.suffixes=[]", ["index.suffixes = []", "at least one"]),
         ("index.suffixes=['.JPG']", ["'.JPG'", "lower case"]),
+        (
+            "refiner.predicted_looks=[]",
+            ["refiner.predicted_looks = []", "at least one of 'careful', 'natural', 'vivid'"],
+        ),
+        ("refiner.predicted_looks=['bold']", ["Allowed: a list of 'careful', 'natural', 'vivid'."]),
         ("generator.model.scale=2.0", ["generator.model.scale = 2.0: not allowed. Allowed: 1, 2, 4."]),
         ("generator.model.scale=true", ["generator.model.scale = True: not allowed. Allowed: 1, 2, 4."]),
         ("blurry.threshold=0.4\nenabled=false", ["blurry.threshold = '0.4\\nenabled=false'"]),

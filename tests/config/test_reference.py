@@ -28,6 +28,7 @@ OTHER = {
     "generator.train.crop_px": 64,
     "refiner.train.crop_px": 64,
     "generator.teachers": ("pretrained",),
+    "refiner.predicted_looks": ("natural", "vivid"),
     "generator.train.devices": 2,
     "refiner.train.devices": 2,
     "shard.size_px": 512,

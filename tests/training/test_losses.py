@@ -1,8 +1,11 @@
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 import torchvision
+from skimage.color import lab2rgb
+from skimage.metrics import structural_similarity
 from torch.nn import functional
 
 from recolor.config.loading import load_config
@@ -16,6 +19,7 @@ from recolor.training.losses import (
     perceptual_loss,
     refinement_loss,
     regression_loss,
+    ssim_loss,
 )
 
 
@@ -91,6 +95,39 @@ def test_losses_and_colour_under_autocast_are_to_the_bit_what_they_are_without(b
     torch.testing.assert_close(found, expected, rtol=0, atol=0)
     assert shares.dtype == torch.float32
     assert nearest.dtype == torch.int64
+
+
+def _colours(seed):
+    rng = torch.Generator().manual_seed(seed)
+    L = 20 + 60 * torch.rand(2, 1, 24, 37, generator=rng)
+    truth = 30 * torch.randn(2, 2, 24, 37, generator=rng)
+    return L, truth + 12 * torch.randn(truth.shape, generator=rng), truth
+
+
+@pytest.mark.filterwarnings("ignore:Conversion from CIE-LAB")  # colours outside of the gamut are clipped in both
+@pytest.mark.parametrize("seed", range(5))
+def test_the_ssim_loss_is_one_less_the_mean_of_scikit_images(seed):
+    L, ab, truth = _colours(seed)
+    own, wanted = (lab2rgb(torch.cat((L, colour), 1).double().numpy(), channel_axis=1) for colour in (ab, truth))
+    of_each = [
+        structural_similarity(
+            a, b, channel_axis=0, data_range=1, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
+        )
+        for a, b in zip(own, wanted, strict=True)
+    ]
+    assert ssim_loss(L, ab, truth).item() == pytest.approx(1 - np.mean(of_each), abs=1e-5)
+
+
+def test_the_ssim_loss_is_zero_for_the_truth_and_falls_towards_it_under_autocast_too():
+    L, ab, truth = _colours(5)
+    ab.requires_grad_()
+    assert ssim_loss(L, truth, truth).item() == pytest.approx(0, abs=1e-6)
+    loss = ssim_loss(L, ab, truth)
+    loss.backward()
+    assert torch.isfinite(ab.grad).all()
+    assert ssim_loss(L, ab.detach() - ab.grad / ab.grad.norm(), truth) < loss
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(ssim_loss(L, ab, truth), loss, rtol=0, atol=0)
 
 
 @pytest.fixture(scope="module")
