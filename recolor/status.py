@@ -409,7 +409,12 @@ def _model(
 
 
 def _train(wanted: _Wanted, config: Config, steps: int) -> StageStatus:
-    texts = {"shards": "other shards", "generator": "another generator"}
+    texts = {
+        "shards": "other shards",
+        "generator": "another generator",
+        "looks": "other looks",
+        "perceptual": "another network of the perceptual loss",
+    }
     status = _reworded(_status(wanted), lambda name: texts.get(name, "other initial weights"))
     if status.state == "current":
         return status

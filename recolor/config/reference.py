@@ -135,7 +135,7 @@ def allowed_text(hint: Any) -> str:
         return ", ".join(repr(choice) for choice in get_args(base))
     if get_origin(base) is tuple:
         item = get_args(base)[0]
-        return "a list of texts" if item is str else f"a list of {allowed_text(item)}"
+        return "a list of texts" if item is str else f"a list of any of {allowed_text(item)}"
     kind = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}[base]
     return " ".join([kind, *map(_limit_text, limits)])
 

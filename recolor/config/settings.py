@@ -396,11 +396,11 @@ class RefinerConfig:
         start_from: Initial weights of the whole model: `pretrained`, or a folder with a trained `refiner/` of the same
             architecture. Empty: random weights, with `encoder_weights`.
         predicted_fraction: Share of a batch whose low-resolution ab comes from the generator. The rest has the true ab.
-        predicted_looks: Looks of that ab, in turn (see `recolor.Look`): `careful`, `natural`, `vivid`. What the refiner
-            learns to correct in one look may be wrong for the others.
-        ssim_weight: Weight of 1 - SSIM of the sRGB images, beside the mean absolute error of ab / 110. SSIM is the
-            structural similarity (Zhao et al. 2017, "Loss Functions for Image Restoration with Neural Networks",
-            section III.B).
+        predicted_looks: Looks (see `recolor.Look`) in which the generator's ab is read; the images of a batch take them
+            in turn. What the refiner learns to correct in one look may be wrong for the others.
+        ssim_weight: Weight of the SSIM loss, 1 - SSIM of the sRGB images, beside the mean absolute error of ab / 110
+            (Zhao et al. 2017, "Loss Functions for Image Restoration with Neural Networks", section III.B). 0 leaves it
+            out.
         perceptual_weight: Weight of the perceptual loss, beside the mean absolute error of ab / 110. 0 leaves it out.
         perceptual_weights: ResNet101 whose features the perceptual loss compares: `imagenet` or the path of a state
             dict.
@@ -521,10 +521,18 @@ def _check_together(config: Config) -> None:
 
 
 def _check_refiner(refiner: RefinerConfig) -> None:
-    if not refiner.predicted_looks:
+    looks = refiner.predicted_looks
+    if not looks or len(set(looks)) < len(looks):
         raise ConfigError(
-            "refiner.predicted_looks = []: no look is given. Allowed: at least one of"
-            f" {', '.join(map(repr, get_args(LookName)))}."
+            f"refiner.predicted_looks = {list(looks)}: not allowed. Allowed: at least one of"
+            f" {', '.join(map(repr, get_args(LookName)))}, each at most once."
+        )
+    predicted_images = round(refiner.predicted_fraction * refiner.train.batch_images)
+    if 0 < predicted_images < len(looks):
+        raise ConfigError(
+            f"refiner.predicted_looks = {list(looks)}: a batch has only {predicted_images} images in predicted colour"
+            " (refiner.predicted_fraction of refiner.train.batch_images), so not every look would be trained. Give"
+            " fewer looks, or a larger fraction or batch."
         )
     if refiner.perceptual_weight and refiner.perceptual_weights == "none":
         raise ConfigError(

@@ -128,8 +128,10 @@ def _flat(values: Mapping[str, Any], at: str = "") -> Iterator[tuple[str, object
     for name, value in values.items():
         if isinstance(value, Mapping):
             yield from _flat(value, f"{at}{name}.")
-        elif not isinstance(value, list):  # of colours and bins
+        elif not isinstance(value, list):
             yield f"{at}{name}", _shortened(value)
+        elif all(isinstance(item, str) for item in value):  # others are colours, bins and averaged models
+            yield f"{at}{name}", ", ".join(value)
 
 
 def _shortened(value: object) -> object:

@@ -66,7 +66,8 @@ def refinement_loss(ab: Tensor, truth: Tensor) -> Tensor:
 def ssim_loss(L: Tensor, ab: Tensor, truth: Tensor) -> Tensor:
     """Mean of 1 - SSIM over pixels and sRGB channels (Wang et al. 2004, eq. 13, with their constants).
 
-    Lightness is the same in both, so only the structure that colour gives to the channels counts.
+    The lightness is the same, so what counts is the structure that colour gives to the channels. Channels outside of
+    the gamut are clipped. On CUDA, sums are float32 unless `torch.set_float32_matmul_precision` allows less.
 
     Args:
         L: Lightness [N,1,H,W], 0..100; at least 11 pixels a side.
@@ -86,7 +87,7 @@ def ssim_loss(L: Tensor, ab: Tensor, truth: Tensor) -> Tensor:
 def _windowed(images: Tensor) -> Tensor:
     """Returns means under a Gaussian window of 11x11 pixels, without the border: [N,C,H,W] to [N,C,H-10,W-10].
 
-    Two products with band matrices: on a CPU five times as fast as two convolutions.
+    Two products with band matrices, which a CPU computes in a fraction of the time of two convolutions.
     """
     rows, columns = (_gaussian_band(side, images.device) for side in images.shape[-2:])
     return rows @ images @ columns.T

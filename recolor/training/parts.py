@@ -1,7 +1,7 @@
 """The trainings as parts of the cache: keys, outputs, checkpoints. Loads torch for hubs alone."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,7 +19,7 @@ from recolor.models.identity import (
     teacher_identity,
     weights_kind,
 )
-from recolor.pipeline.cache import Part, Record, require_record, stage_key
+from recolor.pipeline.cache import Part, Record, fingerprint, require_record, stage_key
 from recolor.pipeline.workspace import Workspace
 from recolor.shards.format import index_path
 
@@ -75,13 +75,19 @@ def refiner_part(workspace: Workspace, config: Config) -> Part:
         "generator": model_content(require_record(workspace.models / "generator" / MODEL_FILE, "train generator")),
         **initial_weights("refiner", config.refiner, workspace.models),
     }
-    for name in config.refiner.predicted_looks:
-        inputs[f"look_{name}"] = repr(replace(Look.named(name), saturation=1.0))  # which is applied after the refiner
+    if config.refiner.predicted_fraction:
+        inputs["looks"] = fingerprint([_definition(Look.named(name)) for name in config.refiner.predicted_looks])
     if config.refiner.perceptual_weight:
         inputs["perceptual"] = encoder_identity(config.refiner.perceptual_weights)
     settings, outputs = key_settings(config.refiner), model_outputs(workspace.models / "refiner")
     sources = {"shards": index_path(workspace)}
     return Part(workspace, REFINER_STAGE, REFINER_VERSION, settings, inputs, outputs, sources)
+
+
+def _definition(look: Look) -> Mapping[str, object]:
+    """Returns what a look changes of predicted colour; its saturation is applied after the refiner."""
+    given, plain = (asdict(replace(each, saturation=1.0)) for each in (look, Look()))
+    return {name: value for name, value in given.items() if value != plain[name]}
 
 
 def checkpoint_folder(part: Part, config: Config) -> Path:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from recolor.colorize.look import Look
 from recolor.config.settings import Config, LookName, RefinerConfig
-from recolor.dataset.augment import Batch, seen_px
+from recolor.dataset.augment import Batch, seen_px, to_device
 from recolor.dataset.dataset import ShardDataset
 from recolor.models.files import LoadedGenerator, load_generator
 from recolor.models.refiner import Refiner
@@ -61,15 +61,14 @@ def mixed_ab(
         return batch.ab_small
     out, ab_small = generator.predict(batch.L[:count]), batch.ab_small.clone()
     for number, look in enumerate(map(Look.named, looks)):
-        (rows,) = np.nonzero(batch.positions[:count] % len(looks) == number)
-        if len(rows):
-            ab_small[rows] = generator.read_ab(
-                out[rows],
-                look.temperature,
-                rebalanced=look.rebalanced,
-                tilt=look.tilt,
-                chroma_contrast=look.chroma_contrast,
-            )
+        rows = to_device(np.flatnonzero(batch.positions[:count] % len(looks) == number), out.device)
+        ab_small[rows] = generator.read_ab(
+            out[rows],
+            look.temperature,
+            rebalanced=look.rebalanced,
+            tilt=look.tilt,
+            chroma_contrast=look.chroma_contrast,
+        )
     return ab_small
 
 

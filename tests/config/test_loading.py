@@ -15,7 +15,7 @@ from recolor.config.settings import BlurryConfig, Config, ExecutionConfig, Selec
 from recolor.errors import ConfigError
 from recolor.pipeline.cache import fingerprint
 
-# What the workspaces of earlier versions are keyed by.
+# What a workspace of this version is keyed by: another number means that users' stages are done again.
 KEYS = {"default": "9a026847e194d4c7", "quick": "621ce22d9d17b993", "demo": "c847e396f19434f6"}
 
 
@@ -65,9 +65,10 @@ def test_an_explicit_preset_wins_over_the_files(tmp_path):
         ("index.suffixes=['.JPG']", ["'.JPG'", "lower case"]),
         (
             "refiner.predicted_looks=[]",
-            ["refiner.predicted_looks = []", "at least one of 'careful', 'natural', 'vivid'"],
+            ["refiner.predicted_looks = []", "at least one of 'careful', 'natural', 'vivid', each at most once"],
         ),
-        ("refiner.predicted_looks=['bold']", ["Allowed: a list of 'careful', 'natural', 'vivid'."]),
+        ("refiner.predicted_looks=['vivid','vivid']", ["refiner.predicted_looks = ['vivid', 'vivid']", "at most once"]),
+        ("refiner.predicted_looks=['bold']", ["Allowed: a list of any of 'careful', 'natural', 'vivid'."]),
         ("generator.model.scale=2.0", ["generator.model.scale = 2.0: not allowed. Allowed: 1, 2, 4."]),
         ("generator.model.scale=true", ["generator.model.scale = True: not allowed. Allowed: 1, 2, 4."]),
         ("blurry.threshold=0.4\nenabled=false", ["blurry.threshold = '0.4\\nenabled=false'"]),
@@ -81,6 +82,13 @@ def test_a_wrong_setting_is_refused_with_key_value_and_what_is_allowed(word, par
         load_config("default", None, [word])
     for part in parts:
         assert part in str(caught.value)
+
+
+def test_more_looks_than_a_batch_has_images_in_predicted_colour_are_refused():
+    words = ["refiner.predicted_looks=['careful','natural','vivid']", "refiner.predicted_fraction=0.5"]
+    with pytest.raises(ConfigError, match="has only 2 images in predicted colour"):
+        load_config("default", None, [*words, "refiner.train.batch_images=4"])
+    assert len(load_config("default", None, [*words, "refiner.train.batch_images=6"]).refiner.predicted_looks) == 3
 
 
 def test_a_wrong_preset_a_missing_file_and_a_file_that_is_not_toml_are_refused(tmp_path):

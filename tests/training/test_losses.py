@@ -130,6 +130,14 @@ def test_the_ssim_loss_is_zero_for_the_truth_and_falls_towards_it_under_autocast
         torch.testing.assert_close(ssim_loss(L, ab, truth), loss, rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("colour", [0.0, 300.0, -300.0])
+@pytest.mark.parametrize("lightness", [0.0, 50.0, 100.0])
+def test_gradients_of_the_ssim_loss_are_finite_for_uniform_and_impossible_colours(lightness, colour):
+    L, ab = torch.full((1, 1, 16, 16), lightness), torch.full((1, 2, 16, 16), colour, requires_grad=True)
+    ssim_loss(L, ab, torch.zeros(1, 2, 16, 16)).backward()
+    assert torch.isfinite(ab.grad).all()
+
+
 @pytest.fixture(scope="module")
 def resnet():
     torch.manual_seed(7)

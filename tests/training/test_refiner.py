@@ -9,11 +9,11 @@ from recolor.dataset.augment import Batch, make_batch
 from recolor.dataset.dataset import ShardDataset
 from recolor.errors import MissingStageError
 from recolor.models.files import load_generator, load_refiner
-from recolor.models.refiner import upsample_ab
+from recolor.models.refiner import Refiner, upsample_ab
 from recolor.training import train_generator, train_refiner
 from recolor.training.losses import ssim_loss
 from recolor.training.parts import refiner_part
-from recolor.training.refiner import mixed_ab
+from recolor.training.refiner import mixed_ab, refiner_loss
 
 
 def _val_batch(workspace, tiny):
@@ -49,11 +49,11 @@ def test_the_configured_fraction_of_a_batch_is_predicted_by_the_generator(traine
     torch.testing.assert_close(mixed[:predicted], generator.predict_ab(batch.L)[:predicted], rtol=1e-3, atol=1e-2)
 
 
-@pytest.mark.parametrize("processes", [1, 2])
-def test_predicted_colours_have_each_look_in_turn_whatever_the_number_of_processes(trained, tiny, processes):
+@pytest.mark.parametrize(("first", "processes"), [(0, 1), (0, 2), (1, 2), (3, 4)])
+def test_predicted_colours_have_each_look_in_turn_in_every_process(trained, tiny, first, processes):
     generator = load_generator(trained.models / "generator")
     batch = _val_batch(trained, tiny)
-    rows = np.arange(0, 4, processes)  # the share of the first process
+    rows = np.arange(first, 4, processes)  # the share of one process
     share = Batch(batch.L[rows], batch.ab[rows], batch.ab_small[rows], rows, 4)
     mixed = mixed_ab(generator, share, 0.75, ("careful", "vivid"))
     for ab, row in zip(mixed, rows, strict=True):
@@ -64,9 +64,11 @@ def test_predicted_colours_have_each_look_in_turn_whatever_the_number_of_process
 
 
 def test_a_refiner_is_trained_again_when_a_look_that_it_has_seen_is_another(trained, tiny, monkeypatch):
-    def key(*looks):
-        config = replace(tiny, refiner=replace(tiny.refiner, predicted_looks=looks))
+    def key(*looks, fraction=0.5):
+        config = replace(tiny, refiner=replace(tiny.refiner, predicted_looks=looks, predicted_fraction=fraction))
         return refiner_part(trained, config).key
+
+    unseen = key("careful", fraction=0.0)
 
     before = key("natural"), key("natural", "careful")
     assert len(set(before)) == 2
@@ -76,6 +78,20 @@ def test_a_refiner_is_trained_again_when_a_look_that_it_has_seen_is_another(trai
     monkeypatch.setattr("recolor.colorize.look.LOOKS", {**LOOKS, "careful": replace(pale, temperature=0.9)})
     assert key("natural") == before[0]
     assert key("natural", "careful") != before[1]
+    assert key("careful", fraction=0.0) == unseen
+
+
+def test_the_ssim_loss_counts_by_its_weight(trained, tiny):
+    generator, batch = load_generator(trained.models / "generator"), _val_batch(trained, tiny)
+    model = Refiner(tiny.refiner.model).eval()
+    torch.nn.init.normal_(model.head.weight, std=0.1)
+    config = replace(tiny.refiner, predicted_fraction=0.0)
+    with torch.no_grad():
+        plain = refiner_loss(generator, config)(model, batch)
+        weighted = refiner_loss(generator, replace(config, ssim_weight=0.3))(model, batch)
+        expected = plain + 0.3 * ssim_loss(batch.L, model(batch.L, batch.ab_small), batch.ab)
+    assert ssim_loss(batch.L, model(batch.L, batch.ab_small), batch.ab) > 0.01
+    torch.testing.assert_close(weighted, expected)
 
 
 @pytest.mark.slow  # a training that learns something

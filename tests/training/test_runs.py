@@ -284,3 +284,15 @@ def test_a_run_of_another_workspace_can_be_copied_here(trained, tmp_path):
     shutil.rmtree(copy.models / "generator")
     promote(copy, list_runs(copy)[0])
     assert files_of(copy.models / "generator") == files_of(trained.models / "generator")
+
+
+@pytest.mark.slow  # two trainings
+def test_other_looks_of_the_refiner_are_what_differs_in_runs_and_in_the_status(trained, tiny):
+    several = replace(tiny, refiner=replace(tiny.refiner, predicted_looks=("natural", "careful")))
+    train_refiner(trained, tiny, name="one")
+    (status,) = workspace_status(trained, None, several, ["train-refiner"])
+    assert "other looks" in status.reasons
+    train_refiner(trained, several, name="two")
+    found = {each.run.name: each.differing for each in summarise_runs(trained)}
+    assert [found[name]["predicted_looks"] for name in ("one", "two")] == ["natural", "natural, careful"]
+    assert not any(str(value).startswith("Look(") for value in found["two"].values())
