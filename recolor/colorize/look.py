@@ -72,11 +72,10 @@ class Look:
 
 
 # `careful` is the annealed mean of the true distribution; at T = 0.6 it errs less than at 1 on validation photographs.
-# The package's refiner makes such pale colours paler, which its saturation makes up for.
 # `natural` is what the model's own temperature gives. `vivid` is nearly as colourful as photographs, and further off
 # where the model errs; the contrast leaves pale what the model is unsure of.
 LOOKS: Mapping[str, Look] = {
-    "careful": Look(saturation=1.08, temperature=0.6, rebalanced=False),
+    "careful": Look(temperature=0.6, rebalanced=False),
     "natural": Look(),
-    "vivid": Look(saturation=1.35, chroma_contrast=0.4),
+    "vivid": Look(saturation=1.34, chroma_contrast=0.5),
 }
